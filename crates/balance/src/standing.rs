@@ -1,0 +1,210 @@
+//! Where each endpoint stands, in words: for `explain`, the admin API and people on call.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_types::{EndpointName, Reason};
+
+use crate::endpoint::{Endpoint, EndpointIdx};
+use crate::health::{CheckFailure, HealthPolicy, seconds};
+use crate::rotation::Rotation;
+use crate::set::EndpointSet;
+use crate::state::{Health, HealthRecord, Totals};
+
+/// Why an endpoint is in or out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It takes requests.
+    InUse,
+    /// It takes requests although checks fail or have not ended: too few endpoints are available, so health is
+    /// ignored.
+    Panic,
+    /// It could take requests; those go to another priority.
+    Standby {
+        /// The priority in use.
+        using: u8,
+    },
+    /// Its weight is 0.
+    Drained,
+    /// Checks fail.
+    Unhealthy(Option<CheckFailure>),
+    /// No check has ended, and the cluster wants one first.
+    Unchecked,
+}
+
+impl Place {
+    /// The metric label and the word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InUse => "in_use",
+            Self::Panic => "panic",
+            Self::Standby { .. } => "standby",
+            Self::Drained => "drained",
+            Self::Unhealthy(_) => "unhealthy",
+            Self::Unchecked => "unchecked",
+        }
+    }
+
+    /// Whether requests may go there now.
+    #[must_use]
+    pub const fn takes_requests(self) -> bool {
+        matches!(self, Self::InUse | Self::Panic)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => f.write_str("takes requests"),
+            Self::Panic => {
+                f.write_str("takes requests although it is not known to be healthy, since too few endpoints are")
+            }
+            Self::Standby { using } => write!(f, "stands by: requests go to priority {using}"),
+            Self::Drained => f.write_str("takes no requests: its weight is 0"),
+            Self::Unhealthy(Some(failure)) => write!(f, "takes no requests: health checks fail, {failure}"),
+            Self::Unhealthy(None) => f.write_str("takes no requests: health checks fail"),
+            Self::Unchecked => f.write_str("takes no requests: its first health check has not ended"),
+        }
+    }
+}
+
+/// Everything there is to say of one endpoint at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointStanding {
+    /// Its place in the set.
+    pub index: EndpointIdx,
+    /// Its name.
+    pub name: EndpointName,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// Its weight.
+    pub weight: u32,
+    /// Its zone.
+    pub zone: Option<Arc<str>>,
+    /// Whether it takes requests, and why or why not. Its `Display` is a sentence about the endpoint.
+    pub place: Place,
+    /// For how long that has been so.
+    pub lasted: Duration,
+    /// What would change it, as a sentence.
+    pub would_change: String,
+    /// What active checks say.
+    pub health: Health,
+    /// Requests in flight, of all generations.
+    pub in_flight: u32,
+    /// The counters.
+    pub totals: Totals,
+    /// The mean latency of late; `None` before the first success.
+    pub latency: Option<Duration>,
+    /// The latest failed request: why, and how long ago.
+    pub last_failure: Option<(Reason, Duration)>,
+}
+
+impl fmt::Display for EndpointStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, address, place, would_change, .. } = self;
+        write!(f, "{name} ({address}) {place}, for {}. {would_change}", seconds(self.lasted))
+    }
+}
+
+impl EndpointSet {
+    /// Where each endpoint stands, in the order of the specs. Allocates; not for the request path.
+    #[must_use]
+    pub fn explain(&self, now: Instant) -> Vec<EndpointStanding> {
+        let rotation = self.rotation();
+        let one =
+            |(index, endpoint): (u32, &Arc<Endpoint>)| self.standing(&rotation, EndpointIdx(index), endpoint, now);
+        (0_u32..).zip(self.endpoints()).map(one).collect()
+    }
+
+    fn standing(&self, rotation: &Rotation, index: EndpointIdx, endpoint: &Endpoint, now: Instant) -> EndpointStanding {
+        let (spec, state) = (endpoint.spec(), endpoint.state());
+        let record = state.record();
+        let place = self.place(rotation, index, endpoint, &record);
+        let since = since(place, rotation, endpoint, &record);
+        let ago = |then: Instant| now.saturating_duration_since(then);
+        EndpointStanding {
+            index,
+            name: spec.name.clone(),
+            address: spec.address,
+            priority: spec.priority,
+            weight: spec.weight,
+            zone: spec.zone.clone(),
+            place,
+            lasted: ago(since),
+            would_change: would_change(place, &record, self.options().health.as_ref()),
+            health: record.health,
+            in_flight: state.in_flight(),
+            totals: state.totals(),
+            latency: state.latency(),
+            last_failure: state.last_failure().map(|(reason, then)| (reason, ago(then))),
+        }
+    }
+
+    fn place(&self, rotation: &Rotation, index: EndpointIdx, endpoint: &Endpoint, record: &HealthRecord) -> Place {
+        if endpoint.spec().weight == 0 {
+            return Place::Drained;
+        }
+        let allowed = self.allows(record.health);
+        match rotation.tiers.first() {
+            Some(tier) if tier.contains(index.0) && allowed => Place::InUse,
+            Some(tier) if tier.contains(index.0) => Place::Panic,
+            Some(tier) if allowed => Place::Standby { using: tier.priority },
+            Some(_) | None if record.health == Health::Unhealthy => Place::Unhealthy(record.failure),
+            Some(_) | None => Place::Unchecked,
+        }
+    }
+}
+
+fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &HealthRecord) -> Instant {
+    match place {
+        Place::Drained => endpoint.since(),
+        Place::InUse | Place::Panic | Place::Standby { .. } => record.since.max(rotation.since),
+        Place::Unhealthy(_) | Place::Unchecked => record.since,
+    }
+}
+
+fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {
+    match place {
+        Place::InUse => leaves(record, policy),
+        Place::Panic => "It takes its normal share again when enough endpoints pass their health checks.".to_owned(),
+        Place::Standby { using } => {
+            format!(
+                "It takes requests when priority {using} has too few available endpoints, or none that was not tried."
+            )
+        }
+        Place::Drained => "A weight above 0 in the config brings it back.".to_owned(),
+        Place::Unhealthy(_) => comes_back(record, policy),
+        Place::Unchecked => "The next health check decides.".to_owned(),
+    }
+}
+
+fn leaves(record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {
+    match (policy, record.health) {
+        (None, _) => "A weight of 0 or its removal takes it out; it is not checked.".to_owned(),
+        (Some(_), Health::Unknown) => "Its first health check, when it fails, takes it out.".to_owned(),
+        (Some(policy), Health::Healthy | Health::Unhealthy) => {
+            let left = policy.unhealthy_after.get().saturating_sub(record.fails).max(1);
+            format!("{} take it out.", in_a_row(left, "failing", policy.interval))
+        }
+    }
+}
+
+fn comes_back(record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {
+    let left = |policy: &HealthPolicy| policy.healthy_after.get().saturating_sub(record.passes).max(1);
+    policy.map_or_else(
+        || "It is not checked any more.".to_owned(),
+        |policy| format!("{} bring it back.", in_a_row(left(policy), "passing", policy.interval)),
+    )
+}
+
+fn in_a_row(checks: u32, kind: &str, interval: Duration) -> String {
+    if checks == 1 {
+        return format!("1 more {kind} health check would");
+    }
+    format!("{checks} more {kind} health checks in a row, one every {}, would", seconds(interval))
+}

@@ -1,0 +1,245 @@
+//! A filter chain, compiled once a generation, and its state of one request.
+//!
+//! Invariants: request phases run first to last, response phases last to first; a request's state belongs to the one
+//! chain it was made for; a filter's context lives from its first phase to `logging`.
+
+use http::HeaderMap;
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_types::ProxyError;
+
+use crate::cx::{BodyCx, Chunk, Completed, ErrorCx, RequestCx, ResponseCx, SelectCx};
+use crate::erased::{Erased, Slot};
+use crate::filter::{Filter, Verdict};
+use crate::phase::{Phase, Phases};
+use crate::response::Response;
+
+/// A filter of a chain, with the name an operator knows it by.
+#[derive(Clone)]
+pub struct Link {
+    name: Arc<str>,
+    filter: Arc<dyn Erased>,
+}
+
+impl Link {
+    /// Names a filter.
+    pub fn new(name: &str, filter: impl Filter) -> Self {
+        Self { name: Arc::from(name), filter: Arc::new(filter) }
+    }
+
+    /// The filter's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
+/// Filters in order, with who takes part in which phase compiled.
+#[derive(Clone, Default)]
+pub struct Chain {
+    links: Box<[Link]>,
+    phases: Phases,
+    by_phase: [Box<[u16]>; Phase::COUNT],
+}
+
+/// The contexts of a chain's filters for one request.
+#[derive(Default)]
+pub struct ChainState {
+    slots: Vec<Slot>,
+}
+
+/// A filter's refusal or answer, and which filter it was.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The filter.
+    pub filter: Arc<str>,
+    /// Its answer, or the failure it ended the request with.
+    pub outcome: Result<Box<Response>, ProxyError>,
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.links.iter().map(|link| &link.name)).finish()
+    }
+}
+
+impl Chain {
+    /// How many filters a chain may have.
+    pub const MAX: usize = 64;
+
+    /// Compiles a chain. Past [`Chain::MAX`] filters the rest would not fit: `None`.
+    #[must_use]
+    pub fn new(links: Vec<Link>) -> Option<Self> {
+        if links.len() > Self::MAX {
+            return None;
+        }
+        let phases = links.iter().fold(Phases::NONE, |all, link| all.union(link.filter.phases()));
+        let by_phase = Phase::ALL.map(|phase| {
+            (0u16..).zip(&links).filter(|(_, link)| link.filter.phases().has(phase)).map(|(at, _)| at).collect()
+        });
+        Some(Self { links: links.into(), phases, by_phase })
+    }
+
+    /// Whether any filter takes part in a phase.
+    #[must_use]
+    pub fn has(&self, phase: Phase) -> bool {
+        self.phases.has(phase)
+    }
+
+    /// The filters' names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.links.iter().map(|link| &*link.name)
+    }
+
+    /// Whether there is no filter.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// The filters of a phase, first to last, with their slots' places.
+    fn of(&self, phase: Phase) -> impl DoubleEndedIterator<Item = (usize, &Link)> {
+        let members = self.by_phase.get(phase as usize).map_or(&[][..], |list| list);
+        members.iter().filter_map(|&at| Some((usize::from(at), self.links.get(usize::from(at))?)))
+    }
+
+    /// Runs `request_filter` to the first filter that answers or refuses. `seen` hears of each filter that went on.
+    ///
+    /// # Errors
+    /// The filter that stopped the request, with its answer or refusal.
+    pub async fn request_filter(
+        &self,
+        cx: &mut RequestCx<'_>,
+        state: &mut ChainState,
+        seen: &mut (dyn FnMut(&Arc<str>) + Send),
+    ) -> Result<(), Stopped> {
+        for (at, link) in self.of(Phase::RequestFilter) {
+            let outcome = match link.filter.request_filter(cx, state.slot(at, self)).await {
+                Ok(Verdict::Continue) => {
+                    seen(&link.name);
+                    continue;
+                }
+                Ok(Verdict::Respond(response)) => Ok(response),
+                Err(error) => Err(error),
+            };
+            return Err(Stopped { filter: link.name.clone(), outcome });
+        }
+        Ok(())
+    }
+
+    /// Runs `request_body_filter`.
+    ///
+    /// # Errors
+    /// The first filter's refusal.
+    pub async fn request_body_filter(
+        &self,
+        cx: &mut BodyCx<'_>,
+        chunk: &mut Chunk,
+        end: bool,
+        state: &mut ChainState,
+    ) -> Result<(), ProxyError> {
+        for (at, link) in self.of(Phase::RequestBodyFilter) {
+            link.filter.request_body_filter(cx, chunk, end, state.slot(at, self)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `upstream_peer` until a filter chooses.
+    ///
+    /// # Errors
+    /// The first filter's refusal.
+    pub fn upstream_peer(
+        &self,
+        cx: &mut SelectCx<'_>,
+        state: &mut ChainState,
+    ) -> Result<Option<(usize, Arc<str>)>, ProxyError> {
+        for (at, link) in self.of(Phase::UpstreamPeer) {
+            if let Some(choice) = link.filter.upstream_peer(cx, state.slot(at, self))? {
+                return Ok(Some((choice, link.name.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs `upstream_request_filter`.
+    ///
+    /// # Errors
+    /// The first filter's refusal.
+    pub async fn upstream_request_filter(
+        &self,
+        cx: &mut RequestCx<'_>,
+        state: &mut ChainState,
+    ) -> Result<(), ProxyError> {
+        for (at, link) in self.of(Phase::UpstreamRequestFilter) {
+            link.filter.upstream_request_filter(cx, state.slot(at, self)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `response_filter`, last filter first.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn response_filter(&self, cx: &mut ResponseCx<'_>, state: &mut ChainState) -> Result<(), ProxyError> {
+        for (at, link) in self.of(Phase::ResponseFilter).rev() {
+            link.filter.response_filter(cx, state.slot(at, self)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `response_body_filter`, last filter first.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn response_body_filter(
+        &self,
+        cx: &mut BodyCx<'_>,
+        chunk: &mut Chunk,
+        end: bool,
+        state: &mut ChainState,
+    ) -> Result<(), ProxyError> {
+        let mut filters = self.of(Phase::ResponseBodyFilter).rev();
+        filters.try_for_each(|(at, link)| link.filter.response_body_filter(cx, chunk, end, state.slot(at, self)))
+    }
+
+    /// Runs `response_trailer_filter`, last filter first.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn response_trailer_filter(
+        &self,
+        cx: &mut BodyCx<'_>,
+        trailers: &mut HeaderMap,
+        state: &mut ChainState,
+    ) -> Result<(), ProxyError> {
+        let mut filters = self.of(Phase::ResponseTrailerFilter).rev();
+        filters.try_for_each(|(at, link)| link.filter.response_trailer_filter(cx, trailers, state.slot(at, self)))
+    }
+
+    /// Runs `fail_to_proxy`, last filter first, until one answers.
+    pub fn fail_to_proxy(&self, cx: &mut ErrorCx<'_>, state: &mut ChainState) -> Option<Response> {
+        let mut filters = self.of(Phase::FailToProxy).rev();
+        filters.find_map(|(at, link)| link.filter.fail_to_proxy(cx, state.slot(at, self)))
+    }
+
+    /// Runs `logging` on every filter that takes part in it.
+    pub fn logging(&self, completed: &Completed<'_>, state: &mut ChainState) {
+        for (at, link) in self.of(Phase::Logging) {
+            link.filter.logging(completed, state.slot(at, self));
+        }
+    }
+}
+
+impl ChainState {
+    /// The slot of a filter; slots are made together at the first call.
+    fn slot(&mut self, at: usize, chain: &Chain) -> &mut Slot {
+        if self.slots.len() < chain.links.len() {
+            self.slots.resize_with(chain.links.len(), || None);
+        }
+        match self.slots.get_mut(at) {
+            Some(slot) => slot,
+            None => unreachable!("a chain's places are below its length"),
+        }
+    }
+}

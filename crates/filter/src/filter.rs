@@ -1,0 +1,131 @@
+//! The [`Filter`] trait: what a platform team implements.
+
+use http::HeaderMap;
+use std::future::{Future, ready};
+
+use portcullis_types::ProxyError;
+use portcullis_yaml::Decode;
+
+use crate::cx::{BodyCx, Chunk, Completed, ErrorCx, RequestCx, ResponseCx, SelectCx};
+use crate::phase::Phases;
+use crate::registry::BuildCx;
+use crate::response::Response;
+
+/// What a filter decided in `request_filter`.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on to the next filter.
+    Continue,
+    /// Answer with this; nothing goes upstream.
+    Respond(Box<Response>),
+}
+
+/// A step of a filter chain.
+///
+/// A filter names the phases it takes part in with [`Filter::phases`]; a phase it does not name is never called on
+/// it. Every phase may fail with a [`ProxyError`], which ends the request with that reason. The async phases are
+/// those that are async in Pingora.
+pub trait Filter: Send + Sync + 'static {
+    /// What this filter keeps for one request; made by `Default` at its first phase.
+    type Ctx: Default + Send + 'static;
+
+    /// The phases this filter takes part in.
+    fn phases(&self) -> Phases;
+
+    /// The head is here. A host's filters run before the route is chosen, a route's after.
+    fn request_filter(
+        &self,
+        _cx: &mut RequestCx<'_>,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<Verdict, ProxyError>> + Send {
+        ready(Ok(Verdict::Continue))
+    }
+
+    /// A chunk of the request body; it may be changed, held back (`None`) or refused.
+    fn request_body_filter(
+        &self,
+        _cx: &mut BodyCx<'_>,
+        _chunk: &mut Chunk,
+        _end: bool,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<(), ProxyError>> + Send {
+        ready(Ok(()))
+    }
+
+    /// An endpoint is about to be chosen. `Some(index)` into the candidates chooses, `None` leaves it to the next
+    /// filter and at last to the cluster's balancer.
+    ///
+    /// # Errors
+    /// Ends the request with that reason.
+    fn upstream_peer(&self, _cx: &mut SelectCx<'_>, _ctx: &mut Self::Ctx) -> Result<Option<usize>, ProxyError> {
+        Ok(None)
+    }
+
+    /// The head that goes upstream, once per attempt, after hop-by-hop fields are gone and forwarding fields set.
+    fn upstream_request_filter(
+        &self,
+        _cx: &mut RequestCx<'_>,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<(), ProxyError>> + Send {
+        ready(Ok(()))
+    }
+
+    /// The head of the answer, whoever gives it.
+    fn response_filter(
+        &self,
+        _cx: &mut ResponseCx<'_>,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<(), ProxyError>> + Send {
+        ready(Ok(()))
+    }
+
+    /// A chunk of the answer's body. A filter that changes its length removes Content-Length in `response_filter`.
+    ///
+    /// # Errors
+    /// Aborts the answer: its head is gone already.
+    fn response_body_filter(
+        &self,
+        _cx: &mut BodyCx<'_>,
+        _chunk: &mut Chunk,
+        _end: bool,
+        _ctx: &mut Self::Ctx,
+    ) -> Result<(), ProxyError> {
+        Ok(())
+    }
+
+    /// The answer's trailers.
+    ///
+    /// # Errors
+    /// Aborts the answer.
+    fn response_trailer_filter(
+        &self,
+        _cx: &mut BodyCx<'_>,
+        _trailers: &mut HeaderMap,
+        _ctx: &mut Self::Ctx,
+    ) -> Result<(), ProxyError> {
+        Ok(())
+    }
+
+    /// The gateway is about to answer with an error: `Some` answers in its place. The reason stays what it is.
+    fn fail_to_proxy(&self, _cx: &mut ErrorCx<'_>, _ctx: &mut Self::Ctx) -> Option<Response> {
+        None
+    }
+
+    /// The request is over. Called once, whatever happened, a dropped connection included.
+    fn logging(&self, _completed: &Completed<'_>, _ctx: &mut Self::Ctx) {}
+}
+
+/// A filter that the config can name.
+pub trait ConfiguredFilter: Filter + Sized {
+    /// Its word in a `filters:` list.
+    const NAME: &'static str;
+
+    /// Its settings. Unknown keys are refused by the derive; `()` for none.
+    type Config: Decode;
+
+    /// Makes the filter; the settings are valid already.
+    ///
+    /// # Errors
+    /// A sentence for the operator, shown at the place of the filter in the file.
+    fn build(config: Self::Config, cx: &BuildCx<'_>) -> Result<Self, String>;
+}

@@ -1,0 +1,33 @@
+//! The seams of a wing: what enters the gateway other than as a filter of an HTTP request.
+
+pub mod body;
+pub mod cache;
+pub mod certificate;
+pub mod host;
+pub mod stream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use body::{BodyPeek, PEEK_LIMIT};
+pub use cache::{Cache, CacheFill, CachedResponse};
+pub use certificate::{CertificatePem, CertificateSource};
+pub use host::HostSource;
+pub use stream::{ConnectHandler, ConnectVerdict, Io, L4Handler, RawStream};
+
+/// What a binary plugs in, by the names the config uses.
+#[derive(Default, Clone)]
+pub struct Seams {
+    /// L4 handlers, named by a listener's `handler`.
+    pub l4: BTreeMap<&'static str, Arc<dyn L4Handler>>,
+    /// CONNECT handlers, named by a listener's `connect`.
+    pub connect: BTreeMap<&'static str, Arc<dyn ConnectHandler>>,
+    /// Where hosts that are not in the config come from.
+    pub hosts: Option<Arc<dyn HostSource>>,
+    /// Where certificates that are not in the config come from.
+    pub certificates: Option<Arc<dyn CertificateSource>>,
+    /// Who reads bodies for body matchers.
+    pub body: Option<Arc<dyn BodyPeek>>,
+    /// Caches, named by a route's `cache`.
+    pub caches: BTreeMap<&'static str, Arc<dyn Cache>>,
+}

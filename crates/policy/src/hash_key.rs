@@ -1,0 +1,81 @@
+//! Which value of a request sticks: what percentages, splits and hash balancing are keyed by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::HeaderName;
+use portcullis_types::RequestView;
+
+use crate::matcher::{cookie, query};
+use crate::stable_hash::{stable_hash, stable_hash_of_ip};
+
+/// A value of a request. Written `client_ip`, `header:x-user`, `cookie:sid`, `query:user`.
+///
+/// What only a filter knows, such as the consumer behind an API key, is hashed by that filter's crate with
+/// [`stable_hash`] and given to the split directly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HashKey {
+    /// The client's trusted address.
+    ClientIp,
+    /// The first value of a header field.
+    Header(HeaderName),
+    /// The first value of a cookie.
+    Cookie(Box<str>),
+    /// The first value of a query parameter, decoded.
+    Query(Box<str>),
+}
+
+/// The text is no hash key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`")]
+pub struct HashKeyError;
+
+impl HashKey {
+    /// The hash of the value, the same in every process; `None` when the request has no such value.
+    #[must_use]
+    pub fn hash(&self, view: &RequestView<'_>) -> Option<u64> {
+        match self {
+            Self::ClientIp => Some(stable_hash_of_ip(0, view.client)),
+            Self::Header(name) => view.headers.get(name).map(|value| stable_hash(0, value.as_bytes())),
+            Self::Cookie(name) => cookie::values(view, name).next().map(|value| stable_hash(0, value)),
+            Self::Query(name) => {
+                let value = query::values(view.query, name).next()?;
+                Some(query::decoded(value, |bytes| stable_hash(0, bytes)))
+            }
+        }
+    }
+
+    /// The hash of the value, or of the client's address when there is none.
+    #[must_use]
+    pub fn hash_or_client(&self, view: &RequestView<'_>) -> u64 {
+        self.hash(view).unwrap_or_else(|| stable_hash_of_ip(0, view.client))
+    }
+}
+
+impl FromStr for HashKey {
+    type Err = HashKeyError;
+
+    fn from_str(text: &str) -> Result<Self, HashKeyError> {
+        if text == "client_ip" {
+            return Ok(Self::ClientIp);
+        }
+        match text.split_once(':').ok_or(HashKeyError)? {
+            (_, "") => Err(HashKeyError),
+            ("header", name) => name.parse().map(Self::Header).map_err(|_| HashKeyError),
+            ("cookie", name) => Ok(Self::Cookie(name.into())),
+            ("query", name) => Ok(Self::Query(name.into())),
+            _ => Err(HashKeyError),
+        }
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp => f.write_str("client_ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The generations that live: the current one, and older ones that requests still hold.
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use portcullis_types::GenerationId;
+
+use crate::Snapshot;
+
+/// The handle of the current generation, and a list of the older ones.
+pub struct Generations {
+    current: ArcSwap<Snapshot>,
+    older: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+/// Who holds a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// Which generation.
+    pub id: GenerationId,
+    /// When it was made.
+    pub created: SystemTime,
+    /// Requests in flight on it, by route, routes without any left out.
+    pub requests: Vec<(Arc<str>, u32)>,
+}
+
+impl Generations {
+    /// Starts with a first generation.
+    #[must_use]
+    pub fn new(first: Arc<Snapshot>) -> Self {
+        Self { current: ArcSwap::new(first), older: Mutex::new(Vec::new()) }
+    }
+
+    /// The current generation, held for the life of a request.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// The current generation for a glance; not to be kept across an await.
+    #[must_use]
+    pub fn peek(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// Puts a new generation in place, and returns the one before it.
+    pub fn replace(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
+        let before = self.current.swap(next);
+        let mut older = self.older.lock();
+        older.retain(|weak| weak.strong_count() > 0);
+        older.push(Arc::downgrade(&before));
+        before
+    }
+
+    /// Older generations that still live, oldest first.
+    #[must_use]
+    pub fn older(&self) -> Vec<Arc<Snapshot>> {
+        let mut older = self.older.lock();
+        older.retain(|weak| weak.strong_count() > 0);
+        older.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// All generations that live, newest first, with who holds them.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holders> {
+        let mut all = self.older();
+        all.push(self.current());
+        all.iter().rev().map(|snapshot| holders(snapshot)).collect()
+    }
+}
+
+fn holders(snapshot: &Snapshot) -> Holders {
+    let routes = snapshot.router.hosts().flat_map(|host| host.routes());
+    let in_flight = routes.filter_map(|route| {
+        let data = route.data();
+        let count = data.in_flight.load(Ordering::Relaxed);
+        (count > 0).then(|| (data.label.clone(), count))
+    });
+    Holders { id: snapshot.id, created: snapshot.created, requests: in_flight.collect() }
+}

@@ -1,0 +1,73 @@
+//! The compiled generation, its handle, and read access to live state.
+//!
+//! A [`Snapshot`] is immutable and compiled: whatever could be parsed, looked up or formatted at load was. What lives
+//! longer than a generation (endpoint health, counters, pools, limiter state) is behind an `Arc` that the next
+//! generation shares. Nothing here reads YAML and nothing here does I/O.
+
+pub mod cluster;
+pub mod generations;
+pub mod listener;
+pub mod route;
+pub mod settings;
+pub mod tls;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use portcullis_filter::seam::Seams;
+use portcullis_policy::Router;
+use portcullis_types::{ClusterName, GenerationId};
+
+pub use cluster::{Cluster, ClusterIdx, HealthCheck, HealthProbe, UpstreamProtocol, UpstreamTls};
+pub use generations::{Generations, Holders};
+pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol};
+pub use route::{Action, Forward, HostData, Mirror, RouteData, Target, Timeouts};
+pub use settings::{AccessLog, AccessLogFormat, Settings};
+
+/// One generation of the config, compiled.
+pub struct Snapshot {
+    /// Which generation.
+    pub id: GenerationId,
+    /// When it was compiled.
+    pub created: SystemTime,
+    /// Virtual hosts and routes.
+    pub router: Router<Arc<HostData>, Arc<RouteData>>,
+    /// Clusters, by [`ClusterIdx`].
+    pub clusters: Vec<Arc<Cluster>>,
+    /// Clusters by name, for filters that name one at run time.
+    pub cluster_names: HashMap<ClusterName, ClusterIdx>,
+    /// Listeners.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Everything else.
+    pub settings: Settings,
+    /// What the binary plugged in.
+    pub seams: Seams,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a generation came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// `start`, `signal`, `watch` or `api`.
+    pub trigger: &'static str,
+    /// A hash of all files' texts, 16 hex digits: equal texts, equal hash. The ETag of `/api/config`.
+    pub hash: String,
+    /// The main file's text, as an operator wrote it: secrets by reference only.
+    pub text: Arc<str>,
+}
+
+impl Snapshot {
+    /// A cluster by index. Indices come from this snapshot's own compilation, so only a foreign index gives `None`.
+    #[must_use]
+    pub fn cluster(&self, index: ClusterIdx) -> Option<&Arc<Cluster>> {
+        self.clusters.get(index.0 as usize)
+    }
+
+    /// A cluster by name.
+    #[must_use]
+    pub fn cluster_named(&self, name: &str) -> Option<&Arc<Cluster>> {
+        self.cluster_names.get(name).and_then(|&index| self.cluster(index))
+    }
+}

@@ -1,0 +1,176 @@
+//! What a virtual host and a route carry beside their matchers.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use portcullis_filter::seam::Cache;
+use portcullis_filter::{Chain, Response};
+use portcullis_policy::{HashKey, PathRewrite, Redirect, WeightedSplit};
+use portcullis_telemetry::metrics::RouteMetrics;
+use portcullis_types::{Dialect, Percent, RouteName};
+use portcullis_wire::target::PathPolicy;
+
+use crate::cluster::ClusterIdx;
+
+/// A place in the config, for `explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as given.
+    pub file: Arc<str>,
+    /// The first line, from 1.
+    pub line: u32,
+    /// The lines themselves, as an operator wrote them: the policy's source.
+    pub excerpt: Arc<str>,
+}
+
+/// What a virtual host carries.
+pub struct HostData {
+    /// Its first name.
+    pub name: Arc<str>,
+    /// Its filters: they run before a route is chosen, and see every answer.
+    pub chain: Chain,
+    /// How paths are normalised.
+    pub path_policy: PathPolicy,
+    /// How errors are written where no route is chosen.
+    pub dialect: Dialect,
+    /// Where it stands in the config.
+    pub place: Place,
+}
+
+/// What a route carries.
+pub struct RouteData {
+    /// Its full name for logs and metrics, `host/route`.
+    pub label: Arc<str>,
+    /// Its name.
+    pub name: RouteName,
+    /// What it does.
+    pub action: Action,
+    /// Its filters.
+    pub chain: Chain,
+    /// The largest request body; `None` for no limit.
+    pub body_limit: Option<u64>,
+    /// How errors are written.
+    pub dialect: Dialect,
+    /// The cache in front of it.
+    pub cache: Option<Arc<dyn Cache>>,
+    /// Whether a request may be upgraded (WebSocket).
+    pub upgrade: bool,
+    /// Where it stands in the config.
+    pub place: Place,
+    /// Requests of this generation in flight on it: who holds an old generation.
+    pub in_flight: AtomicU32,
+    /// Its counters, kept across generations.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// What a route does.
+pub enum Action {
+    /// Forward to a cluster.
+    Forward(Forward),
+    /// Redirect.
+    Redirect(Redirect),
+    /// Answer.
+    Respond(Response),
+}
+
+impl Action {
+    /// The word of the config, for the record.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::Redirect(_) => "redirect",
+            Self::Respond(_) => "respond",
+        }
+    }
+}
+
+/// Forwarding.
+pub struct Forward {
+    /// To which cluster.
+    pub target: Target,
+    /// The path that is sent in place of the request's.
+    pub rewrite: Option<PathRewrite>,
+    /// The Host that is sent in place of the request's.
+    pub host: Option<http::HeaderValue>,
+    /// A second cluster that gets a copy.
+    pub mirror: Option<Mirror>,
+    /// This route's timeouts where they differ from the cluster's.
+    pub timeouts: RouteTimeouts,
+}
+
+/// A route's own timeouts; what is `None` is the cluster's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteTimeouts {
+    /// As [`Timeouts::connect`].
+    pub connect: Option<Duration>,
+    /// As [`Timeouts::first_byte`].
+    pub first_byte: Option<Duration>,
+    /// As [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// As [`Timeouts::total`]; `Some(None)` turns it off.
+    pub total: Option<Option<Duration>>,
+}
+
+/// Which cluster.
+pub enum Target {
+    /// This one.
+    Cluster(ClusterIdx),
+    /// One of several by weight; the same key keeps its choice.
+    Split {
+        /// Clusters and weights.
+        split: WeightedSplit<ClusterIdx>,
+        /// What sticks; without it, each request is drawn.
+        sticky: Option<HashKey>,
+    },
+}
+
+/// A copy of the request to a second cluster, its answer thrown away.
+pub struct Mirror {
+    /// The second cluster.
+    pub cluster: ClusterIdx,
+    /// The share of requests that are copied.
+    pub share: Percent,
+}
+
+/// Timeouts towards an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For TCP, and TLS on top.
+    pub connect: Duration,
+    /// From the end of the request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two reads of an answer.
+    pub idle: Duration,
+    /// For the whole exchange up to the end of the answer's head; `None` for no limit.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(15),
+            idle: Duration::from_secs(60),
+            total: None,
+        }
+    }
+}
+
+impl Timeouts {
+    /// These timeouts, with a route's own in their place.
+    #[must_use]
+    pub fn narrowed(self, route: &RouteTimeouts) -> Self {
+        Self {
+            connect: route.connect.unwrap_or(self.connect),
+            first_byte: route.first_byte.unwrap_or(self.first_byte),
+            idle: route.idle.unwrap_or(self.idle),
+            total: route.total.unwrap_or(self.total),
+        }
+    }
+}
+
+/// The largest body a mirrored request may have: it is held whole, so that the copy can be sent.
+pub const MIRROR_BODY_LIMIT: usize = 64 * 1024;
+

@@ -1,0 +1,257 @@
+//! What is counted of a cluster and of each of its endpoints.
+//!
+//! A cluster is observed once a request, an endpoint once an attempt: a request that was retried counts once in
+//! its cluster and in each endpoint that was tried.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use portcullis_types::{ClusterName, EndpointName, Reason};
+
+use super::class::{CLASSES, Class};
+use super::family::{Export, Family, Page};
+use super::histogram::{Histogram, Totals};
+use super::live::{Live, OTHER};
+use super::route::{REASONS, reason_place};
+use super::shard::{Count, Counts, Sharded, Shards};
+use crate::bound::Bound;
+use crate::record::{Attempt, Record};
+
+#[derive(Debug, Default)]
+struct ClusterShard {
+    requests: Counts<CLASSES>,
+    retries: Count,
+    first_byte: Histogram,
+    connect: Histogram,
+    queued: Histogram,
+}
+
+/// The handle of a cluster.
+#[derive(Debug)]
+pub struct ClusterMetrics {
+    shards: Sharded<ClusterShard>,
+    in_flight: Arc<Bound>,
+    queue: Arc<Bound>,
+}
+
+impl ClusterMetrics {
+    pub(super) fn new(shards: Shards) -> Self {
+        Self { shards: Sharded::new(shards), in_flight: Arc::default(), queue: Arc::default() }
+    }
+
+    /// Requests in flight, against the cluster's limit.
+    #[must_use]
+    pub const fn in_flight(&self) -> &Arc<Bound> {
+        &self.in_flight
+    }
+
+    /// Requests waiting for a place, against the queue's limit.
+    #[must_use]
+    pub const fn queue(&self) -> &Arc<Bound> {
+        &self.queue
+    }
+
+    pub(super) fn observe(&self, record: &Record) {
+        let shard = self.shards.mine();
+        shard.requests.add(Class::of(record.upstream_status.unwrap_or(0)).place(), 1);
+        let retries = record.attempts.total().saturating_sub(1);
+        if retries > 0 {
+            shard.retries.add(u64::from(retries));
+        }
+        if let Some(first_byte) = record.timers.first_byte {
+            shard.first_byte.observe(first_byte);
+        }
+        if let Some(connect) = record.timers.connect {
+            shard.connect.observe(connect);
+        }
+        if let Some(queued) = record.timers.queue.filter(|queued| !queued.is_zero()) {
+            shard.queued.observe(queued);
+        }
+    }
+
+    fn export(&self, name: &str, page: &mut Page) {
+        for class in Class::ALL {
+            let count = self.shards.sum(|shard| shard.requests.get(class.place()));
+            page.count_seen(0, &[name, class.as_str()], count);
+        }
+        page.count(1, &[name], self.shards.sum(|shard| shard.retries.get()));
+        page.histogram(2, &[name], &Totals::of(self.shards.iter().map(|shard| &shard.first_byte)));
+        page.histogram(3, &[name], &Totals::of(self.shards.iter().map(|shard| &shard.connect)));
+        page.histogram(4, &[name], &Totals::of(self.shards.iter().map(|shard| &shard.queued)));
+        page.count(5, &[name], self.in_flight.used());
+        page.count(6, &[name], self.queue.used());
+    }
+}
+
+/// The clusters of all living generations.
+#[derive(Debug)]
+pub(super) struct Clusters(pub(super) Live<ClusterName, ClusterMetrics>);
+
+impl Export for Clusters {
+    const FAMILIES: &'static [Family] = &[
+        Family::counter(
+            "portcullis_cluster_requests_total",
+            "Requests sent to a cluster, by the class of the upstream's status; none: it gave none.",
+            &["cluster", "class"],
+        ),
+        Family::counter("portcullis_cluster_retries_total", "Attempts beyond each request's first.", &["cluster"]),
+        Family::histogram(
+            "portcullis_cluster_first_byte_seconds",
+            "Time from a request's arrival to the first byte of the upstream's answer.",
+            &["cluster"],
+        ),
+        Family::histogram(
+            "portcullis_cluster_connect_seconds",
+            "Time to connect upstream, TLS included; reused connections are not counted.",
+            &["cluster"],
+        ),
+        Family::histogram(
+            "portcullis_cluster_queue_seconds",
+            "Time that requests waited for a place; those that did not wait are not counted.",
+            &["cluster"],
+        ),
+        Family::gauge("portcullis_cluster_in_flight", "Requests in flight.", &["cluster"]),
+        Family::gauge("portcullis_cluster_queued", "Requests waiting for a place.", &["cluster"]),
+    ];
+
+    fn export(&self, page: &mut Page) {
+        self.0.each(|name, cluster| cluster.export(name.map_or(OTHER, ClusterName::as_str), page));
+    }
+}
+
+/// What is known of an endpoint's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Health {
+    /// No check has ended yet.
+    #[default]
+    Unknown,
+    /// It takes requests.
+    Healthy,
+    /// Its health checks fail.
+    Unhealthy,
+    /// Outlier detection keeps it out for a while.
+    Ejected,
+    /// It is leaving the configuration.
+    Draining,
+}
+
+impl Health {
+    const ALL: [Self; 5] = [Self::Unknown, Self::Healthy, Self::Unhealthy, Self::Ejected, Self::Draining];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+        }
+    }
+
+    #[expect(clippy::as_conversions, reason = "the discriminant of an enum without fields, counted from 0")]
+    const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+#[derive(Debug, Default)]
+struct EndpointShard {
+    attempts: Count,
+    connections: Count,
+    /// Up when an attempt begins, down when it ends; wraps within one shard.
+    in_flight: Count,
+}
+
+/// The handle of an endpoint of one cluster.
+#[derive(Debug)]
+pub struct EndpointMetrics {
+    shards: Sharded<EndpointShard>,
+    failures: Counts<REASONS>,
+    health: AtomicU8,
+}
+
+impl EndpointMetrics {
+    pub(super) fn new(shards: Shards) -> Self {
+        Self { shards: Sharded::new(shards), failures: Counts::default(), health: AtomicU8::default() }
+    }
+
+    /// An attempt begins. Every call is followed by one of [`EndpointMetrics::end`].
+    pub fn begin(&self) {
+        self.shards.mine().in_flight.add(1);
+    }
+
+    /// An attempt has ended.
+    pub fn end(&self, attempt: &Attempt) {
+        let shard = self.shards.mine();
+        shard.in_flight.sub(1);
+        shard.attempts.add(1);
+        if !attempt.reused && attempt.connect.is_some() {
+            shard.connections.add(1);
+        }
+        if let Err(reason) = attempt.outcome {
+            self.failures.add(reason_place(reason), 1);
+        }
+    }
+
+    /// States its health.
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health.code(), Relaxed);
+    }
+
+    /// Attempts that have begun and not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.shards.sum(|shard| shard.in_flight.get())
+    }
+
+    fn export(&self, names: [&str; 2], page: &mut Page) {
+        let [cluster, endpoint] = names;
+        page.count(0, &names, self.shards.sum(|shard| shard.attempts.get()));
+        page.count(1, &names, self.shards.sum(|shard| shard.connections.get()));
+        page.count(2, &names, self.in_flight());
+        let code = self.health.load(Relaxed);
+        for health in Health::ALL {
+            page.count(3, &[cluster, endpoint, health.as_str()], u64::from(health.code() == code));
+        }
+        for &reason in Reason::ALL {
+            let count = self.failures.get(reason_place(reason));
+            page.count_seen(4, &[cluster, endpoint, reason.name()], count);
+        }
+    }
+}
+
+/// The endpoints of all living generations.
+#[derive(Debug)]
+pub(super) struct Endpoints(pub(super) Live<(ClusterName, EndpointName), EndpointMetrics>);
+
+impl Export for Endpoints {
+    const FAMILIES: &'static [Family] = &[
+        Family::counter("portcullis_endpoint_attempts_total", "Attempts that have ended.", &["cluster", "endpoint"]),
+        Family::counter(
+            "portcullis_endpoint_connections_total",
+            "Connections opened for an attempt.",
+            &["cluster", "endpoint"],
+        ),
+        Family::gauge("portcullis_endpoint_in_flight", "Attempts in flight.", &["cluster", "endpoint"]),
+        Family::gauge(
+            "portcullis_endpoint_health",
+            "1 for the state the endpoint is in, 0 for the others.",
+            &["cluster", "endpoint", "state"],
+        ),
+        Family::counter(
+            "portcullis_endpoint_failures_total",
+            "Attempts that failed, by reason.",
+            &["cluster", "endpoint", "reason"],
+        ),
+    ];
+
+    fn export(&self, page: &mut Page) {
+        self.0.each(|key, endpoint| {
+            let names = key.map_or([OTHER, OTHER], |(cluster, endpoint)| [cluster.as_str(), endpoint.as_str()]);
+            endpoint.export(names, page);
+        });
+    }
+}

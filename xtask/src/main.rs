@@ -1,0 +1,2 @@
+//! Checks that keep the style.
+fn main() {}
