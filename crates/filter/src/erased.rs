@@ -16,7 +16,7 @@ use crate::phase::Phases;
 use crate::response::Response;
 
 /// One filter's context of one request.
-pub(crate) type Slot = Option<Box<dyn Any + Send>>;
+pub(crate) type Slot = Option<Box<dyn Any + Send + Sync>>;
 
 /// A boxed future of one phase.
 pub(crate) type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProxyError>> + Send + 'a>>;

@@ -27,7 +27,7 @@ pub enum Verdict {
 /// those that are async in Pingora.
 pub trait Filter: Send + Sync + 'static {
     /// What this filter keeps for one request; made by `Default` at its first phase.
-    type Ctx: Default + Send + 'static;
+    type Ctx: Default + Send + Sync + 'static;
 
     /// The phases this filter takes part in.
     fn phases(&self) -> Phases;

@@ -4,7 +4,6 @@ use http::{HeaderValue, StatusCode};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_balance::{EndpointSet, HealthPolicy};
 use portcullis_policy::HashKey;

@@ -89,7 +89,7 @@ pub struct Http2Limits {
     pub resets: u32,
     /// CONTINUATION frames of one header block (CVE-2024-27316).
     pub continuations: u32,
-    /// PING, SETTINGS, PRIORITY and empty DATA frames within ten seconds, together.
+    /// PING, SETTINGS, PRIORITY and empty frames within ten seconds, each.
     pub control_frames: u32,
     /// Bytes a stream's window holds.
     pub stream_window: u32,

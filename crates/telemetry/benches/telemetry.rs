@@ -145,8 +145,8 @@ fn metrics(c: &mut Criterion) {
     c.bench_function("metrics/observe", |b| b.iter(|| metrics.observe(black_box(&record), &handles)));
     c.bench_function("metrics/observe_with_attempt", |b| {
         b.iter(|| {
-            endpoint.begin();
-            record.attempts.iter().for_each(|attempt| endpoint.end(black_box(attempt)));
+            let flying = endpoint.begin();
+            record.attempts.iter().for_each(|attempt| flying.endpoint().observe(black_box(attempt)));
             metrics.observe(black_box(&record), &handles);
         });
     });

@@ -4,6 +4,7 @@
 //! (`portcullis_bound_used`, `_limit`, `_refused_total`), so that one alert rule watches them all. It may also do
 //! the admission itself: [`Bound::try_add`] never lets `used` pass `limit`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The use of something bounded. The unit is the owner's: connections, bytes, entries.
@@ -43,6 +44,12 @@ impl Bound {
         taken
     }
 
+    /// [`Bound::try_add`], given back when the guard is dropped.
+    #[must_use]
+    pub fn try_hold(self: &Arc<Self>, n: u64) -> Option<Held> {
+        self.try_add(n).then(|| Held { bound: Arc::clone(self), n })
+    }
+
     /// Takes `n` whatever the limit says, for an owner that decided by itself.
     pub fn add(&self, n: u64) {
         self.used.fetch_add(n, Relaxed);
@@ -77,6 +84,19 @@ impl Bound {
     }
 }
 
+/// A part of a [`Bound`] that is in use.
+#[derive(Debug)]
+pub struct Held {
+    bound: Arc<Bound>,
+    n: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.bound.sub(self.n);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +110,15 @@ mod tests {
         assert_eq!((bound.used(), bound.refused()), (3, 1));
         bound.sub(2);
         assert_eq!(bound.used(), 1);
+    }
+
+    #[test]
+    fn what_is_held_is_given_back() {
+        let bound = Arc::new(Bound::new(3));
+        let held = bound.try_hold(2);
+        assert!(held.is_some() && bound.try_hold(2).is_none());
+        drop(held);
+        assert_eq!((bound.used(), bound.refused()), (0, 1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod timestamp;
 pub mod writer;
 
 pub use access_log::{AccessLog, AccessLogOptions, Format, json};
-pub use bound::Bound;
+pub use bound::{Bound, Held};
 pub use metrics::{Handles, Metrics, MetricsOptions};
 pub use record::{
     Attempt, Considered, Decision, Flag, Flags, Kind, Listed, Record, RecordOptions, RequestLine, Timers, Verdict,

@@ -78,7 +78,9 @@ use pingora_core::server::{RuntimeOpts, ShutdownWatch};
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType::*, OrErr, Result};
 
-const TASK_BUFFER_SIZE: usize = 4;
+// Changed by Portcullis, see vendor/README.md: 4 before. A response whose reader stalls is held here
+// in full chunks, once in the queue and once in the batch taken from it.
+const TASK_BUFFER_SIZE: usize = 2;
 
 /// Caps per-proxy padding and one-time shutdown fan-out on very large hosts.
 const MAX_SHUTDOWN_NOTIFY_SHARDS: usize = 256;

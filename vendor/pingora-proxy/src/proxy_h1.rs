@@ -148,6 +148,8 @@ where
         // closure (the downstream half finished and dropped rx) from an unexpected one.
         let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
 
+        let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
+
         // start bi-directional streaming
         let ret = tokio::try_join!(
             self.proxy_handle_downstream(
@@ -159,7 +161,13 @@ where
                 &mut downstream_custom_message_reader,
                 pipe_state.clone(),
             ),
-            self.proxy_handle_upstream(client_session, tx_upstream, rx_downstream, pipe_state),
+            self.proxy_handle_upstream(
+                client_session,
+                tx_upstream,
+                rx_downstream,
+                pipe_state,
+                idle_timeout
+            ),
         );
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
@@ -251,6 +259,7 @@ where
         tx: mpsc::Sender<HttpTask>,
         mut rx: mpsc::Receiver<HttpTask>,
         pipe_state: Arc<AtomicU8>,
+        idle_timeout: Option<Duration>,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -261,6 +270,11 @@ where
         let mut upstream_can_reuse = true;
         let mut send_error = None;
         let mut upgraded = false;
+        // See ProxyHttp::upstream_idle_timeout(). Some until the final response header was read; it
+        // bounds the wait for that header, however many reads it takes.
+        let mut header_timeout = idle_timeout.and_then(|_| client_session.read_timeout.take());
+        let header_wait = time::sleep(header_timeout.unwrap_or_default());
+        tokio::pin!(header_wait);
 
         /* duplex mode, wait for either to complete */
         while !request_done || !response_done {
@@ -275,6 +289,13 @@ where
                                 if send_error.is_none() {
                                     // continue receiving from downstream after body mode change
                                     request_done = false;
+                                }
+                            }
+                            if let (HttpTask::Header(header, _), Some(idle)) = (&task, idle_timeout) {
+                                if upgraded || !header.status.is_informational() {
+                                    header_timeout = None;
+                                    client_session.read_timeout =
+                                        Some(idle).filter(|idle| !idle.is_zero());
                                 }
                             }
                             let type_str = task.type_str();
@@ -323,12 +344,22 @@ where
                     }
                 },
 
+                _ = &mut header_wait, if header_timeout.is_some() => {
+                    let e = Error::explain(ReadTimedout, "while waiting for the response header");
+                    let _ = tx.send(HttpTask::Failed(send_error.unwrap_or(e).into_up())).await;
+                    return Ok(false);
+                },
+
                 body = rx.recv(), if !request_done => {
                     // Changed by Portcullis, see vendor/README.md (cloudflare/pingora#946): a `Body`
                     // was queued before the downstream half saw the 101. Its end is that of the
                     // request; only `UpgradedBody` or a closed pipe ends the tunnel.
                     let of_request = matches!(body, Some(HttpTask::Body(..)));
-                    match send_body_to1(client_session, body).await {
+                    let sent = send_body_to1(client_session, body).await;
+                    if let Some(timeout) = header_timeout {
+                        header_wait.set(time::sleep(timeout));
+                    }
+                    match sent {
                         Ok(send_done) => {
                             request_done =
                                 send_done && !(of_request && client_session.was_upgraded());

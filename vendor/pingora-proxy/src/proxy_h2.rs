@@ -268,7 +268,25 @@ where
             }
         }
 
+        // Changed by Portcullis, see vendor/README.md: h2 drops the upstream's 1xx responses, so no
+        // one else would tell an HTTP/1.1 client to go on with the body it holds back.
+        let client = session.req_header();
+        if client.version == Version::HTTP_11
+            && client
+                .headers
+                .get(http::header::EXPECT)
+                .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+            && !session.as_mut().is_body_done()
+        {
+            if let Err(e) = session.as_mut().write_continue_response().await {
+                return (false, Some(e.into_down()));
+            }
+        }
+
         client_session.read_timeout = peer.options.read_timeout;
+        let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
+        // Tells the upstream half that a part of the request was sent.
+        let request_progress = Notify::new();
 
         let mut downstream_custom_message_writer = session
             .downstream_session
@@ -312,8 +330,15 @@ where
                 &mut downstream_custom_message_writer,
                 &mut downstream_custom_message_reader,
                 pipe_state.clone(),
+                &request_progress,
             ),
-            pipe_up_to_down_response(client_session, tx, pipe_state)
+            pipe_up_to_down_response(
+                client_session,
+                tx,
+                pipe_state,
+                idle_timeout,
+                &request_progress
+            )
         );
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
@@ -498,6 +523,7 @@ where
             Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
         >,
         pipe_state: Arc<AtomicU8>,
+        request_progress: &Notify,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -537,6 +563,7 @@ where
                 write_timeout,
             )
             .await?;
+            request_progress.notify_one();
         }
 
         let mut response_state = ResponseStateMachine::new();
@@ -609,6 +636,7 @@ where
                     let is_body_done = session.is_body_done();
                     match self.send_body_to2(session, body, is_body_done, client_body, ctx, write_timeout).await {
                         Ok(request_done) =>  {
+                            request_progress.notify_one();
                             downstream_state.maybe_finished(request_done);
                         },
                         Err(e) if e.esource == ErrorSource::Downstream => {
@@ -1115,11 +1143,24 @@ pub(crate) async fn pipe_up_to_down_response(
     client: &mut Http2Session,
     tx: mpsc::Sender<HttpTask>,
     pipe_state: Arc<AtomicU8>,
+    idle_timeout: Option<Duration>,
+    request_progress: &Notify,
 ) -> Result<()> {
-    client
-        .read_response_header()
-        .await
-        .map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
+    // See ProxyHttp::upstream_idle_timeout(). Reading can be dropped and resumed; its timeout then
+    // starts again.
+    loop {
+        tokio::select! {
+            biased;
+            res = client.read_response_header() => {
+                res.map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
+                break;
+            }
+            _ = request_progress.notified(), if idle_timeout.is_some() => {}
+        }
+    }
+    if let Some(idle) = idle_timeout {
+        client.read_timeout = Some(idle).filter(|idle| !idle.is_zero());
+    }
 
     let resp_header = Box::new(client.response_header().expect("just read").clone());
 
@@ -1179,6 +1220,7 @@ pub(crate) async fn pipe_up_to_down_response(
                 body.map_err(|e| e.into_up()).transpose()
             }
             _ = tx.closed() => None,
+            _ = request_progress.notified(), if idle_timeout.is_some() => continue,
         };
         let Some(chunk) = chunk else {
             break;

@@ -331,6 +331,23 @@ pub trait ProxyHttp {
         Ok(())
     }
 
+    // Added by Portcullis, see vendor/README.md.
+    /// How long the upstream may be silent once it has begun its response.
+    ///
+    /// `None`, the default: `read_timeout` of the peer's options bounds each read from the upstream,
+    /// counted from the moment the request header was sent.
+    ///
+    /// `Some(idle)` tells a slow first byte from a stall. `read_timeout` then bounds the wait for the
+    /// final (non-1xx) response header as a whole, and `idle` each read after that header, also on an
+    /// upgraded connection. Both start again whenever a part of the request was sent, so that an
+    /// upload may last as long as it makes progress. With a zero `idle`, these reads are not bounded.
+    ///
+    /// Called once per upstream request, after [Self::upstream_request_filter()]. HTTP/1 and HTTP/2
+    /// upstreams honour it, custom ones do not.
+    fn upstream_idle_timeout(&self, _session: &Session, _ctx: &Self::CTX) -> Option<Duration> {
+        None
+    }
+
     /// Adjust upstream modules before they process the response header.
     ///
     /// This filter is called when the upstream response header arrives, before upstream modules

@@ -1,3 +1,5 @@
+//! That lines tell what the record tells, and that no text breaks a line.
+
 use super::*;
 use crate::fixture;
 use crate::record::{Considered, Decision, Flag, RecordOptions, RequestLine, Verdict};

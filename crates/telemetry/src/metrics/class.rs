@@ -32,7 +32,6 @@ impl Class {
         }
     }
 
-    #[expect(clippy::as_conversions, reason = "the discriminant of an enum without fields, counted from 0")]
     pub(super) const fn place(self) -> usize {
         self as usize
     }

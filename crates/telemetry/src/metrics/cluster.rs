@@ -151,7 +151,6 @@ impl Health {
         }
     }
 
-    #[expect(clippy::as_conversions, reason = "the discriminant of an enum without fields, counted from 0")]
     const fn code(self) -> u8 {
         self as u8
     }
@@ -161,7 +160,7 @@ impl Health {
 struct EndpointShard {
     attempts: Count,
     connections: Count,
-    /// Up when an attempt begins, down when it ends; wraps within one shard.
+    /// Up when an attempt begins, down when it ends, perhaps in another shard: only the sum means something.
     in_flight: Count,
 }
 
@@ -178,15 +177,16 @@ impl EndpointMetrics {
         Self { shards: Sharded::new(shards), failures: Counts::default(), health: AtomicU8::default() }
     }
 
-    /// An attempt begins. Every call is followed by one of [`EndpointMetrics::end`].
-    pub fn begin(&self) {
+    /// An attempt begins; it is in flight until the guard is dropped, also when the request's future is.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> InFlight {
         self.shards.mine().in_flight.add(1);
+        InFlight(Arc::clone(self))
     }
 
-    /// An attempt has ended.
-    pub fn end(&self, attempt: &Attempt) {
+    /// Counts an attempt that has ended.
+    pub fn observe(&self, attempt: &Attempt) {
         let shard = self.shards.mine();
-        shard.in_flight.sub(1);
         shard.attempts.add(1);
         if !attempt.reused && attempt.connect.is_some() {
             shard.connections.add(1);
@@ -201,7 +201,7 @@ impl EndpointMetrics {
         self.health.store(health.code(), Relaxed);
     }
 
-    /// Attempts that have begun and not ended.
+    /// Attempts that are in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.shards.sum(|shard| shard.in_flight.get())
@@ -220,6 +220,24 @@ impl EndpointMetrics {
             let count = self.failures.get(reason_place(reason));
             page.count_seen(4, &[cluster, endpoint, reason.name()], count);
         }
+    }
+}
+
+/// An attempt in flight. Dropped on whatever thread, it takes the attempt out of the count.
+#[derive(Debug)]
+pub struct InFlight(Arc<EndpointMetrics>);
+
+impl InFlight {
+    /// The endpoint's handle.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Arc<EndpointMetrics> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.shards.mine().in_flight.sub(1);
     }
 }
 

@@ -178,7 +178,6 @@ pub(super) fn seconds(nanos: u64) -> f64 {
 }
 
 /// Exact up to 2^53, as every Prometheus sample is.
-#[expect(clippy::as_conversions, reason = "there is no `From<u64> for f64`; rounding past 2^53 is Prometheus's own")]
 pub(super) fn float(n: u64) -> f64 {
     n as f64
 }

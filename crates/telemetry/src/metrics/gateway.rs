@@ -41,7 +41,6 @@ impl ReloadOutcome {
         }
     }
 
-    #[expect(clippy::as_conversions, reason = "the discriminant of an enum without fields, counted from 0")]
     const fn place(self) -> usize {
         self as usize
     }

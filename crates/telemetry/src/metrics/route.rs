@@ -27,7 +27,6 @@ const fn protocol_place(protocol: Option<Protocol>) -> usize {
 }
 
 /// The place of a reason in arrays of [`REASONS`]: the enum is without fields and `ALL` is in its order.
-#[expect(clippy::as_conversions, reason = "the discriminant of an enum without fields, counted from 0")]
 pub(super) const fn reason_place(reason: Reason) -> usize {
     reason as usize
 }

@@ -1,3 +1,5 @@
+//! What is counted, as a scrape shows it.
+
 use super::*;
 use crate::fixture;
 use crate::record::{Decision, Timers};
@@ -143,11 +145,12 @@ fn past_the_bound_routes_share_other() {
 fn an_endpoint_counts_attempts_in_flight_failures_and_health() {
     let rig = rig(MetricsOptions::default());
     let endpoint = rig.metrics.endpoint(&"c".into(), &"10.0.0.1:80".into());
-    (0..3).for_each(|_| endpoint.begin());
-    endpoint.end(&fixture::attempt("10.0.0.1:80"));
+    let mut flying: Vec<_> = (0..3).map(|_| endpoint.begin()).collect();
+    endpoint.observe(&fixture::attempt("10.0.0.1:80"));
     let mut failed = fixture::attempt("10.0.0.1:80");
     (failed.outcome, failed.reused) = (Err(Reason::UpstreamReset), true);
-    endpoint.end(&failed);
+    endpoint.observe(&failed);
+    flying.truncate(1);
     endpoint.set_health(Health::Ejected);
     let of = "cluster=\"c\",endpoint=\"10.0.0.1:80\"";
     let check = |series: String, expected: f64| assert_eq!(rig.value(&series), Some(expected), "{series}");

@@ -1,3 +1,5 @@
+//! What a record keeps, and that nothing makes it grow without end.
+
 use super::*;
 use crate::fixture;
 use crate::redact::Redaction;

@@ -1,3 +1,5 @@
+//! What the rings keep, and what can be asked of them.
+
 use super::*;
 use crate::fixture;
 use portcullis_types::{ProxyError, Reason};

@@ -1,3 +1,5 @@
+//! The writer against outputs that block, fail, tear lines and come back.
+
 use super::*;
 use std::collections::VecDeque;
 use std::io::Write;

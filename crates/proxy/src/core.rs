@@ -1,0 +1,119 @@
+//! What every connection and request of a gateway shares.
+
+use arc_swap::{ArcSwap, Guard};
+use rand::RngExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use portcullis_snapshot::{Cluster, Generations, RouteData, Settings};
+use portcullis_telemetry::metrics::{Handles, Metrics};
+use portcullis_telemetry::record::{Record, RecordOptions};
+use portcullis_telemetry::ring::Ring;
+use portcullis_telemetry::sink::{RecordSink as _, Sinks};
+use portcullis_types::{ProxyError, Reason, RequestId};
+
+use crate::gate::conn::Conn;
+use crate::service::Mirrors;
+
+/// Who hears of what happens: sinks of records, metric families, the ring of recent requests.
+#[derive(Clone)]
+pub struct Observers {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The last records, for `/api/requests`.
+    pub recent: Arc<Ring>,
+    /// The access log and what wings add; replaced by a reload that changes the log.
+    pub sinks: Arc<ArcSwap<Sinks>>,
+}
+
+/// Shared by all connections.
+pub(crate) struct Core {
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) observers: Observers,
+    /// Connections and what they started; a drain waits for them.
+    pub(crate) tasks: TaskTracker,
+    /// Turns `true` once, when the gateway drains.
+    pub(crate) drain: watch::Sender<bool>,
+    pub(crate) mirrors: Mirrors,
+    options: ArcSwap<RecordOptions>,
+}
+
+impl Core {
+    pub(crate) fn new(generations: Arc<Generations>, observers: Observers) -> Self {
+        Self {
+            generations,
+            observers,
+            tasks: TaskTracker::new(),
+            drain: watch::Sender::new(false),
+            mirrors: Mirrors::default(),
+            options: ArcSwap::default(),
+        }
+    }
+
+    /// A fresh id, never 0.
+    pub(crate) fn new_id(&self) -> RequestId {
+        RequestId(rand::rng().random::<u128>() | 1)
+    }
+
+    /// How long an idle connection is kept in a drain.
+    pub(crate) fn drain_idle(&self) -> Duration {
+        self.generations.peek().settings.drain_idle
+    }
+
+    /// How the gateway names itself.
+    pub(crate) fn server_name(&self) -> String {
+        self.generations.peek().settings.server_name.clone()
+    }
+
+    /// What records may hold.
+    pub(crate) fn record_options(&self) -> Guard<Arc<RecordOptions>> {
+        self.options.load()
+    }
+
+    /// Takes what a new generation says about records.
+    pub(crate) fn follow(&self, settings: &Settings) {
+        let query = settings.access_log.as_ref().is_some_and(|log| log.query);
+        self.options.store(Arc::new(RecordOptions { query, ..RecordOptions::default() }));
+    }
+
+    /// The record of a request that the gate answers by itself.
+    pub(crate) fn new_record(&self, conn: &Conn, at: SystemTime) -> Record {
+        Record::request(self.new_id(), self.generations.peek().id, at, conn.downstream.clone())
+    }
+
+    /// Hands a complete record on: metrics, recent requests, log.
+    pub(crate) fn finish(&self, record: Record, route: Option<&RouteData>, cluster: Option<&Cluster>) {
+        let handles =
+            Handles { route: route.map(|route| &*route.metrics), cluster: cluster.map(|cluster| &*cluster.metrics) };
+        self.observers.metrics.observe(&record, &handles);
+        let record = Arc::new(record);
+        self.observers.recent.push(&record);
+        self.observers.sinks.load().record(&record);
+    }
+
+    /// Records a connection that ended with a violation.
+    pub(crate) fn connection_failed(&self, conn: &Conn, error: &ProxyError) {
+        let (id, generation) = (self.new_id(), self.generations.peek().id);
+        let mut record = Record::connection(id, generation, SystemTime::now(), conn.downstream.clone());
+        record.fail(error);
+        conn.listener.metrics.closed(Some(error.reason));
+        self.finish(record, None, None);
+    }
+
+    /// Counts what the HTTP/2 layer rejected by itself.
+    pub(crate) fn http2_rejected(&self, conn: &Conn, what: &'static str, cause: &'static str) {
+        self.observers.metrics.gateway().failure(Reason::Http2ProtocolError);
+        log::info!("http2 {what} by the layer itself: {cause}, peer {}", conn.downstream.peer);
+    }
+
+    /// Records a request that Pingora's parser refused after the strict check let it through.
+    pub(crate) fn unparsed_request(&self, conn: &Conn, arrived: (Instant, SystemTime)) {
+        let mut record = self.new_record(conn, arrived.1);
+        record.status = 400;
+        record.fail(&ProxyError::with_detail(Reason::MalformedRequest, "refused_by_parser"));
+        record.timers.total = arrived.0.elapsed();
+        self.finish(record, None, None);
+    }
+}

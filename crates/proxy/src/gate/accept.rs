@@ -1,0 +1,95 @@
+//! The accept loop of one address of a listener.
+
+use arc_swap::ArcSwap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use portcullis_snapshot::Listener;
+use portcullis_types::Reason;
+
+use super::caps::{ConnectionCaps, ConnectionPermit};
+use super::{reject, serve};
+use crate::gateway::Gateway;
+
+/// How long accepting pauses when the process has no descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an accept loop works with. The listener is swapped by a reload while the loop runs.
+pub(crate) struct Acceptor {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) current: Arc<ArcSwap<Bound>>,
+    pub(crate) local: SocketAddr,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The listener that owns a socket now, and its open connections.
+pub(crate) struct Bound {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) caps: Arc<ConnectionCaps>,
+}
+
+/// Accepts until it is told to stop; connections it accepted live on in tasks of their own.
+pub(crate) async fn accept_loop(socket: TcpListener, acceptor: Acceptor) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = acceptor.stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, peer)) => acceptor.admit(tcp, peer),
+            Err(error) => wait_out(&error).await,
+        }
+    }
+}
+
+/// A connection that died in the queue costs nothing; a lack of descriptors needs a pause, or the loop would spin.
+async fn wait_out(error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    log::warn!("accept failed: {error}");
+    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+}
+
+impl Acceptor {
+    fn admit(&self, tcp: TcpStream, peer: SocketAddr) {
+        let bound = self.current.load_full();
+        let listener = bound.listener.clone();
+        listener.metrics.accepted();
+        // A socket that refuses the option is about to fail anyway.
+        drop(tcp.set_nodelay(true));
+        let permit = bound.permit(peer);
+        let local = tcp.local_addr().unwrap_or(self.local);
+        let addresses = serve::Addresses { peer, local };
+        match permit {
+            Ok(permit) => {
+                let gateway = self.gateway.clone();
+                let serving = serve::serve(tcp, addresses, listener, gateway, permit);
+                self.gateway.core.tasks.spawn(serving);
+            }
+            Err(reason) => reject::connection(&self.gateway.core, &listener, addresses, reason.into()),
+        }
+    }
+
+}
+
+impl Bound {
+    /// Behind a PROXY protocol the client is not known yet: its network is asked for once it is.
+    fn permit(&self, peer: SocketAddr) -> Result<ConnectionPermit, Reason> {
+        let listener = &self.listener;
+        let mut permit = self.caps.enter(listener.limits.connections)?;
+        let bound = listener.metrics.connections();
+        bound.set_limit(listener.limits.connections as u64);
+        bound.set_used(self.caps.open() as u64);
+        let direct = !listener.proxy_protocol.as_ref().is_some_and(|proxy| proxy.covers(peer.ip()));
+        if direct {
+            permit.enter_network(peer.ip(), listener.limits.connections_per_network)?;
+        }
+        Ok(permit)
+    }
+}

@@ -1,0 +1,99 @@
+//! What the requests of one connection share.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, SystemTime};
+
+use portcullis_snapshot::{Listener, ListenerLimits};
+use portcullis_types::{Downstream, ProxyError};
+use portcullis_wire::h2::H2Event;
+
+use super::caps::ConnectionPermit;
+use crate::core::Core;
+
+tokio::task_local! {
+    /// The connection of the request that the current task serves.
+    pub(crate) static CONN: Arc<Conn>;
+}
+
+/// A downstream connection.
+pub(crate) struct Conn {
+    /// Facts of the connection.
+    pub(crate) downstream: Arc<Downstream>,
+    /// The listener as it was when the connection came; its limits hold to the connection's end.
+    pub(crate) listener: Arc<Listener>,
+    /// The gateway.
+    pub(crate) gateway: Arc<Core>,
+    fault: Mutex<Option<ProxyError>>,
+    head_started: Mutex<Option<(Instant, SystemTime)>>,
+    requests: AtomicU32,
+    _permit: Mutex<ConnectionPermit>,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        downstream: Arc<Downstream>,
+        listener: Arc<Listener>,
+        gateway: Arc<Core>,
+        permit: ConnectionPermit,
+    ) -> Self {
+        Self {
+            downstream,
+            listener,
+            gateway,
+            fault: Mutex::default(),
+            head_started: Mutex::default(),
+            requests: AtomicU32::new(0),
+            _permit: Mutex::new(permit),
+        }
+    }
+
+    /// The bounds of this connection.
+    pub(crate) fn limits(&self) -> &ListenerLimits {
+        &self.listener.limits
+    }
+
+    /// Notes what went wrong on the wire, before the error goes through Pingora and loses its cause.
+    pub(crate) fn set_fault(&self, error: ProxyError) {
+        self.fault.lock().get_or_insert(error);
+    }
+
+    /// Takes what went wrong on the wire.
+    pub(crate) fn take_fault(&self) -> Option<ProxyError> {
+        self.fault.lock().take()
+    }
+
+    /// Notes when the head of the request that is about to be served began to arrive.
+    pub(crate) fn head_arrived(&self, at: (Instant, SystemTime)) {
+        *self.head_started.lock() = Some(at);
+    }
+
+    /// When the request began to arrive, now if nobody noted it (HTTP/2 streams).
+    pub(crate) fn take_arrival(&self) -> (Instant, SystemTime) {
+        let noted = self.head_started.lock().take();
+        noted.unwrap_or_else(|| (Instant::now(), SystemTime::now()))
+    }
+
+    /// Counts a request that reached the proxy's phases.
+    pub(crate) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests reached the proxy's phases.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts what the HTTP/2 layer rejected by itself because the client broke a rule.
+    pub(crate) fn observe_http2(&self, event: H2Event) {
+        let (what, code) = match event {
+            H2Event::Reset { code, .. } => ("reset", code),
+            H2Event::GoAway { code, .. } => ("goaway", code),
+            H2Event::Data { .. } => return,
+        };
+        if code.is_fault_of_the_other_side() {
+            self.gateway.http2_rejected(self, what, code.name());
+        }
+    }
+}

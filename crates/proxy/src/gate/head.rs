@@ -1,0 +1,150 @@
+//! Reads one request head off a connection, under its deadlines, and judges it.
+
+use bytes::{Buf, BytesMut};
+use std::io;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+
+use portcullis_types::{ProxyError, Reason};
+use portcullis_wire::body::FramingValidator;
+use portcullis_wire::head::{HeadError, HeadFacts, HeadLimits, HeadScanner, Scan, check_head};
+
+use super::conn::Conn;
+use super::io::DownstreamIo;
+
+/// What a buffer for a head begins with: most heads fit.
+const HEAD_BUFFER: usize = 4096;
+
+/// What came in place of the next request.
+pub(super) enum Next {
+    /// A good head, with the part of its body that came with it.
+    Request(Box<Head>),
+    /// The HTTP/2 preface, in these bytes.
+    Http2(BytesMut),
+    /// Nothing: the client closed, was idle too long, or we drain.
+    Closed,
+    /// Something that is answered with an error and a close.
+    Refused(Box<Refusal>),
+}
+
+/// A good head.
+pub(super) struct Head {
+    /// The head and the bytes of its body that came with it.
+    pub(super) bytes: BytesMut,
+    /// What came behind the request.
+    pub(super) surplus: BytesMut,
+    /// What the head says.
+    pub(super) facts: HeadFacts,
+    /// Follows the rest of the body.
+    pub(super) framing: FramingValidator,
+    /// Bytes of the body that came with the head.
+    pub(super) body: u64,
+    /// When its first byte came.
+    pub(super) arrived: (Instant, SystemTime),
+}
+
+/// A head that is refused.
+pub(super) struct Refusal {
+    /// Why.
+    pub(super) error: ProxyError,
+    /// What was read of it, for the record.
+    pub(super) bytes: BytesMut,
+    /// When its first byte came.
+    pub(super) arrived: (Instant, SystemTime),
+}
+
+/// Waits for the next request.
+pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, drain: &mut watch::Receiver<bool>) -> Next {
+    io.expect_head();
+    if !first_byte(io, conn, drain).await {
+        return Next::Closed;
+    }
+    let arrived = (Instant::now(), SystemTime::now());
+    let mut bytes = io.take_surplus();
+    bytes.reserve(HEAD_BUFFER.saturating_sub(bytes.len()));
+    let limits = head_limits(conn);
+    let reading = read(io, &mut bytes, &limits);
+    let end = tokio::time::timeout(conn.limits().header_timeout, reading).await;
+    let refused = |error: ProxyError, bytes| Next::Refused(Box::new(Refusal { error, bytes, arrived }));
+    match end {
+        Err(_) => refused(Reason::HeadTimeout.into(), bytes),
+        Ok(Err(_)) if bytes.is_empty() => Next::Closed,
+        Ok(Err(_)) => refused(ProxyError::with_detail(Reason::ClientClosed, "in the middle of a head"), bytes),
+        Ok(Ok(Scan::Http2Preface)) => Next::Http2(bytes),
+        Ok(Ok(Scan::Refused(error))) => refused(reason_of(error), bytes),
+        Ok(Ok(Scan::NeedMore)) => Next::Closed,
+        Ok(Ok(Scan::Complete { skip, len })) => {
+            bytes.advance(skip);
+            match judge(bytes, len, &limits, arrived) {
+                Ok(head) => Next::Request(head),
+                Err(refusal) => Next::Refused(refusal),
+            }
+        }
+    }
+}
+
+/// Waits for a first byte; `false` when the connection should be closed instead.
+async fn first_byte(io: &mut DownstreamIo, conn: &Conn, drain: &mut watch::Receiver<bool>) -> bool {
+    let draining = *drain.borrow_and_update();
+    let patience = if draining { conn.gateway.drain_idle() } else { conn.limits().idle_timeout };
+    tokio::select! {
+        biased;
+        ready = io.readable() => ready.is_ok(),
+        _ = drain.changed(), if !draining => {
+            let late = tokio::time::timeout(conn.gateway.drain_idle(), io.readable()).await;
+            matches!(late, Ok(Ok(())))
+        }
+        () = tokio::time::sleep(patience) => false,
+    }
+}
+
+/// Reads until the head is whole or cannot become good.
+async fn read(io: &mut DownstreamIo, bytes: &mut BytesMut, limits: &HeadLimits) -> io::Result<Scan> {
+    let mut scanner = HeadScanner::new(*limits);
+    loop {
+        if !bytes.is_empty() {
+            let scan = scanner.scan(bytes);
+            if scan != Scan::NeedMore {
+                return Ok(scan);
+            }
+        }
+        if io.read_buf(bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Judges a whole head and what of its body came with it, before anybody else sees a byte.
+fn judge(
+    mut bytes: BytesMut,
+    len: usize,
+    limits: &HeadLimits,
+    arrived: (Instant, SystemTime),
+) -> Result<Box<Head>, Box<Refusal>> {
+    let (head, rest) = bytes.split_at(len);
+    let judged = check_head(head, limits).map_err(reason_of).and_then(|facts| {
+        let mut framing = FramingValidator::new(facts.framing);
+        let fed = framing.feed(rest).map_err(|error| ProxyError::with_detail(Reason::MalformedFraming, error.name()))?;
+        Ok((facts, framing, fed.consumed))
+    });
+    let (facts, framing, consumed) = match judged {
+        Ok(judged) => judged,
+        Err(error) => return Err(Box::new(Refusal { error, bytes, arrived })),
+    };
+    let surplus = bytes.split_off(len + consumed);
+    Ok(Box::new(Head { bytes, surplus, facts, framing, body: consumed as u64, arrived }))
+}
+
+fn head_limits(conn: &Conn) -> HeadLimits {
+    let limits = conn.limits();
+    HeadLimits { bytes: limits.header_bytes, fields: limits.header_fields, target: limits.target_bytes }
+}
+
+/// The reason a broken rule of a head is answered with.
+fn reason_of(error: HeadError) -> ProxyError {
+    ProxyError::with_detail(crate::reasons::of_head(error), error.name())
+}
+
+/// How long a refused connection may take to be told.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

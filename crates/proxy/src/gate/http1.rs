@@ -1,0 +1,110 @@
+//! The HTTP/1 loop of a connection: a head, Pingora's phases, and the next.
+//!
+//! Requests are served one after the other; what a client pipelines is held back until its turn. The task lets go of
+//! all buffers between requests.
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_telemetry::record::RequestLine;
+use portcullis_types::{ProxyError, Reason};
+use portcullis_wire::head::TargetForm;
+
+use super::conn::Conn;
+use super::head::{Head, Next, Refusal, next};
+use super::io::DownstreamIo;
+use super::{answer, connect, http2};
+use crate::gateway::Gateway;
+
+/// How long the rest of a request's body may take once its answer is sent, for the connection to be used again.
+const BODY_DRAIN: Duration = Duration::from_secs(2);
+
+/// Serves requests until the connection ends.
+pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: &Arc<Gateway>, h2c: bool) {
+    let mut drain = gateway.core.drain.subscribe();
+    let mut served = 0u32;
+    loop {
+        let head = match next(&mut io, conn, &mut drain).await {
+            Next::Request(head) => head,
+            Next::Http2(read) if h2c && served == 0 => return http2::serve(io, conn, gateway, read).await,
+            Next::Http2(bytes) => {
+                let error = ProxyError::with_detail(Reason::VersionUnsupported, "http2_preface");
+                let arrived = (std::time::Instant::now(), std::time::SystemTime::now());
+                return refuse(io, conn, Refusal { error, bytes, arrived }).await;
+            }
+            Next::Refused(refusal) => return refuse(io, conn, *refusal).await,
+            Next::Closed => return,
+        };
+        if head.facts.form == TargetForm::Authority {
+            return connect::serve(io, conn, *head).await;
+        }
+        served = served.saturating_add(1);
+        let last = conn.limits().requests != 0 && served >= conn.limits().requests;
+        match request(io, *head, conn, gateway, last).await {
+            Some(reused) => io = reused,
+            None => return,
+        }
+    }
+}
+
+/// Hands one request to Pingora's phases; the stream comes back when the connection can go on.
+async fn request(
+    mut io: Box<DownstreamIo>,
+    head: Head,
+    conn: &Arc<Conn>,
+    gateway: &Arc<Gateway>,
+    last: bool,
+) -> Option<Box<DownstreamIo>> {
+    let upgrade = head.facts.asks_upgrade();
+    if upgrade && !(head.surplus.is_empty() && head.framing.is_done()) {
+        let error = ProxyError::with_detail(Reason::MalformedFraming, "bytes_behind_an_upgrade");
+        refuse(io, conn, Refusal { error, bytes: head.bytes, arrived: head.arrived }).await;
+        return None;
+    }
+    if upgrade {
+        io.expect_upgrade();
+    } else {
+        io.expect_body(head.framing, head.body, head.surplus);
+    }
+    conn.head_arrived(head.arrived);
+    let mut session = ServerSession::new_http1(io as Stream);
+    let limits = conn.limits();
+    session.set_pipelined_prefix(head.bytes);
+    session.set_read_timeout(Some(limits.body_timeout));
+    session.set_total_drain_timeout(Some(BODY_DRAIN));
+    session.set_abort_on_close(!conn.listener.half_close);
+    if last {
+        session.set_keepalive_reuses_remaining(Some(0));
+    }
+    let before = conn.requests();
+    let reused = gateway.proxy.process_new_http(session, &gateway.core.drain.subscribe()).await;
+    if conn.requests() == before {
+        // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
+        conn.gateway.unparsed_request(conn, head.arrived);
+    }
+    let (stream, _) = reused?.consume();
+    stream.into_any().downcast::<DownstreamIo>().ok()
+}
+
+/// Answers a head that is refused, records it, and ends the connection.
+pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Refusal) {
+    let Refusal { error, bytes, arrived } = refusal;
+    let core = &conn.gateway;
+    let mut record = core.new_record(conn, arrived.1);
+    // What was refused may be anything; the record takes the first line as it is, and the log escapes it.
+    let line = bytes.as_ref().split(|&byte: &u8| byte == b'\r' || byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = line.split(|&byte| byte == b' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    record.set_head(&RequestLine { method, path, ..RequestLine::default() }, &core.record_options());
+    record.fail(&error);
+    if error.reason != Reason::ClientClosed {
+        let server = core.server_name();
+        let sent = answer::refuse(io, &error, record.id, &server).await;
+        record.status = if sent { error.reason.status() } else { 0 };
+    }
+    record.timers.total = arrived.0.elapsed();
+    core.finish(record, None, None);
+}

@@ -1,0 +1,341 @@
+//! The downstream's byte stream: judged on its way in, bounded in time on its way out.
+//!
+//! Pingora reads a request's body through this type, so whatever it did not judge itself is judged here: the framing of
+//! each HTTP/1 request, the frames of an HTTP/2 connection. Bytes behind the end of a request are held back for the
+//! next one and never shown to the request in flight. Invariants: at most [`MAX_SURPLUS`] bytes are held back; a fault
+//! is noted in the connection before the error is returned; a connection closed before its request was read whole
+//! lingers, so that the answer is not lost to a reset.
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use portcullis_types::{ProxyError, Reason};
+use portcullis_wire::body::FramingValidator;
+use portcullis_wire::h2::{H2Outbound, H2Watch};
+
+use super::conn::Conn;
+use super::linger;
+use super::transport::Transport;
+
+/// Bytes of later requests that are held back while one is in flight.
+const MAX_SURPLUS: usize = 64 * 1024;
+
+/// The writer's buffer: an MSS, so that head and small body leave in one packet.
+const WRITE_BUFFER: usize = 1460;
+
+/// What the bytes that arrive belong to.
+enum Mode {
+    /// The gate itself reads: a head is expected.
+    Head,
+    /// The body of a request in flight.
+    Body { framing: Box<FramingValidator>, started: Instant, received: u64 },
+    /// The request in flight is whole; what arrives now is for later.
+    Whole,
+    /// An upgrade was asked for, or granted: bytes pass as they are.
+    Through,
+    /// HTTP/2 frames.
+    Http2 { inbound: Box<H2Watch>, outbound: Box<H2Outbound> },
+}
+
+/// A downstream connection as Pingora sees it.
+pub(crate) struct DownstreamIo {
+    transport: Option<BufWriter<Transport>>,
+    mode: Mode,
+    surplus: BytesMut,
+    conn: Arc<Conn>,
+    digest: Arc<SocketDigest>,
+    write_deadline: Option<Pin<Box<Sleep>>>,
+    fd: i32,
+}
+
+impl std::fmt::Debug for DownstreamIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DownstreamIo").field("peer", &self.conn.downstream.peer).finish_non_exhaustive()
+    }
+}
+
+impl DownstreamIo {
+    /// Wraps a transport, ready for a first head.
+    pub(crate) fn new(transport: Transport, conn: Arc<Conn>) -> Self {
+        let fd = transport.fd();
+        let digest = SocketDigest::from_raw_fd(fd);
+        // The address is known, and with PROXY protocol the socket's own would be wrong.
+        drop(digest.peer_addr.set(Some(conn.downstream.peer.into())));
+        drop(digest.local_addr.set(Some(conn.downstream.local.into())));
+        Self {
+            transport: Some(BufWriter::with_capacity(WRITE_BUFFER, transport)),
+            mode: Mode::Head,
+            surplus: BytesMut::new(),
+            conn,
+            digest: Arc::new(digest),
+            write_deadline: None,
+            fd,
+        }
+    }
+
+    /// Resolves when there is something to read, holding no buffer while it waits.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        if !self.surplus.is_empty() {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| match &self.transport {
+            Some(transport) => transport.get_ref().poll_readable(cx),
+            None => Poll::Ready(Ok(())),
+        })
+        .await
+    }
+
+    /// The bytes held back from the request before.
+    pub(crate) fn take_surplus(&mut self) -> BytesMut {
+        std::mem::take(&mut self.surplus)
+    }
+
+    /// The gate reads the next head.
+    pub(crate) fn expect_head(&mut self) {
+        self.mode = Mode::Head;
+    }
+
+    /// A request is about to be handed on: `surplus` came behind it already.
+    pub(crate) fn expect_body(&mut self, framing: FramingValidator, received: u64, surplus: BytesMut) {
+        self.surplus = surplus;
+        self.mode = if framing.is_done() {
+            Mode::Whole
+        } else {
+            Mode::Body { framing: Box::new(framing), started: Instant::now(), received }
+        };
+    }
+
+    /// An upgrade request is about to be handed on.
+    pub(crate) fn expect_upgrade(&mut self) {
+        self.mode = Mode::Through;
+    }
+
+    /// The connection speaks HTTP/2; `read` came already and will be read again.
+    pub(crate) fn expect_http2(&mut self, watch: H2Watch, read: BytesMut) {
+        self.surplus = read;
+        self.mode = Mode::Http2 { inbound: Box::new(watch), outbound: Box::default() };
+    }
+
+    /// Gives the stream away, bytes read ahead first: for a tunnel or an L4 handler.
+    pub(crate) fn into_raw(mut self) -> Option<(BufWriter<Transport>, BytesMut)> {
+        let surplus = self.take_surplus();
+        self.transport.take().map(|transport| (transport, surplus))
+    }
+
+    fn fault(&self, reason: Reason, detail: &'static str) -> io::Error {
+        self.conn.set_fault(ProxyError::with_detail(reason, detail));
+        io::Error::new(io::ErrorKind::InvalidData, detail)
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Some(transport) => Pin::new(transport.get_mut()).poll_read(cx, buf),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The request is whole: take in what belongs to the next, and report only the end of the connection.
+    fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.surplus.len() >= MAX_SURPLUS {
+                // Back-pressure: the rest waits in the kernel. The writer will notice a connection that is gone.
+                return Poll::Pending;
+            }
+            let mut bytes = [0u8; 2048];
+            let mut chunk = ReadBuf::new(&mut bytes);
+            ready!(self.poll_inner(cx, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.surplus.extend_from_slice(chunk.filled());
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.poll_inner(cx, buf))?;
+        let arrived = buf.filled().get(before..).unwrap_or_default();
+        let Mode::Body { framing, started, received } = &mut self.mode else { return Poll::Ready(Ok(())) };
+        if arrived.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let fed = match framing.feed(arrived) {
+            Ok(fed) => fed,
+            Err(error) => return Poll::Ready(Err(self.fault(Reason::MalformedFraming, error.name()))),
+        };
+        *received += fed.consumed as u64;
+        let limits = self.conn.limits();
+        let too_slow = !fed.done && is_too_slow(*received, started.elapsed(), limits.body_rate, limits.body_timeout);
+        self.surplus.extend_from_slice(arrived.get(fed.consumed..).unwrap_or_default());
+        buf.set_filled(before + fed.consumed);
+        if too_slow {
+            return Poll::Ready(Err(self.fault(Reason::BodyTooSlow, "below the minimum rate")));
+        }
+        if fed.done {
+            self.mode = Mode::Whole;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if self.surplus.is_empty() {
+            ready!(self.poll_inner(cx, buf))?;
+        } else {
+            let some = self.surplus.split_to(self.surplus.len().min(buf.remaining()));
+            buf.put_slice(&some);
+        }
+        let arrived = buf.filled().get(before..).unwrap_or_default();
+        let Mode::Http2 { inbound, .. } = &mut self.mode else { return Poll::Ready(Ok(())) };
+        match inbound.feed(std::time::Instant::now(), arrived) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(abuse) => Poll::Ready(Err(self.fault(Reason::Http2Abuse, abuse.name()))),
+        }
+    }
+
+    /// Bounds how long a write may wait for the client.
+    fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let timeout = self.conn.limits().write_timeout;
+        let sleep = self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(sleep.as_mut().poll(cx));
+        self.conn.set_fault(ProxyError::new(Reason::ClientTooSlow));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    fn poll_out<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut BufWriter<Transport>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Some(transport) = &mut self.transport else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        match write(Pin::new(transport), cx) {
+            Poll::Ready(done) => {
+                self.write_deadline = None;
+                Poll::Ready(done)
+            }
+            Poll::Pending => self.poll_write_deadline(cx).map(Err),
+        }
+    }
+
+    /// Sees what the HTTP/2 layer says to the client: data earns window updates, and what the layer rejects by itself
+    /// is counted with its cause.
+    fn watch_outbound(&mut self, written: &[u8]) -> io::Result<()> {
+        let Mode::Http2 { inbound, outbound } = &mut self.mode else { return Ok(()) };
+        let (now, conn) = (std::time::Instant::now(), &self.conn);
+        let mut abuse = None;
+        outbound.feed(written, |event| {
+            abuse = abuse.or(inbound.observe(now, event).err());
+            conn.observe_http2(event);
+        });
+        abuse.map_or(Ok(()), |abuse| Err(self.fault(Reason::Http2Abuse, abuse.name())))
+    }
+}
+
+/// Whether a body lags behind its minimum rate, once its grace is over.
+fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Duration) -> bool {
+    elapsed > grace && u128::from(received) * 1_000 < u128::from(rate) * elapsed.as_millis()
+}
+
+impl AsyncRead for DownstreamIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.mode {
+            Mode::Body { .. } => self.poll_body(cx, buf),
+            Mode::Whole => self.poll_whole(cx),
+            Mode::Head | Mode::Through => self.poll_inner(cx, buf),
+            Mode::Http2 { .. } => self.poll_http2(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for DownstreamIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, buf)))?;
+        self.watch_outbound(buf.get(..written).unwrap_or_default())?;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_out(cx, |transport, cx| transport.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_out(cx, |transport, cx| transport.poll_shutdown(cx))
+    }
+}
+
+impl Drop for DownstreamIo {
+    fn drop(&mut self) {
+        let unread = matches!(self.mode, Mode::Body { .. }) || !self.surplus.is_empty();
+        if let (true, Some(transport)) = (unread, self.transport.take()) {
+            linger::spawn(transport, &self.conn);
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for DownstreamIo {
+    async fn shutdown(&mut self) {
+        // The client may be gone already; there is nobody left to tell.
+        drop(tokio::io::AsyncWriteExt::shutdown(self).await);
+    }
+}
+
+impl UniqueID for DownstreamIo {
+    fn id(&self) -> UniqueIDType {
+        self.fd
+    }
+}
+
+impl Ssl for DownstreamIo {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        matches!(self.mode, Mode::Http2 { .. }).then_some(ALPN::H2)
+    }
+}
+
+impl GetTimingDigest for DownstreamIo {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for DownstreamIo {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for DownstreamIo {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl Peek for DownstreamIo {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_too_slow_only_below_the_rate_and_after_the_grace() {
+        let grace = Duration::from_secs(30);
+        assert!(!is_too_slow(0, grace, 240, grace));
+        assert!(is_too_slow(100, Duration::from_secs(31), 240, grace));
+        assert!(!is_too_slow(240 * 31, Duration::from_secs(31), 240, grace));
+        assert!(!is_too_slow(0, Duration::from_secs(31), 0, grace));
+    }
+}

@@ -1,0 +1,127 @@
+//! The gateway as a whole: starts on a snapshot, takes the next one, drains.
+
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_snapshot::{Generations, Snapshot};
+
+use crate::core::{Core, Observers};
+use crate::listeners::{BindError, Listeners};
+use crate::probe::Probes;
+use crate::service::Service;
+
+/// Attempts of one request that Pingora may make; how many a route makes is decided per attempt.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Idle upstream connections kept, over all clusters.
+const UPSTREAM_POOL: usize = 1024;
+
+/// A running gateway.
+pub struct Gateway {
+    pub(crate) core: Arc<Core>,
+    pub(crate) proxy: Arc<HttpProxy<Service>>,
+    listeners: Listeners,
+    probes: Probes,
+}
+
+/// Why a snapshot could not be put in place. The one before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A listener could not bind.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The gateway is draining.
+    #[error("the gateway is draining")]
+    Draining,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Whether every connection ended by itself.
+    pub complete: bool,
+    /// How long it took.
+    pub took: Duration,
+    /// Connections that were cut off.
+    pub left: usize,
+}
+
+impl Gateway {
+    /// Binds the listeners of the first generation and begins to accept. Runs on the current Tokio runtime.
+    ///
+    /// # Errors
+    /// When a listener cannot bind; then nothing is left bound.
+    pub fn start(first: Arc<Snapshot>, observers: Observers) -> Result<Arc<Self>, BindError> {
+        let conf = ServerConf {
+            threads: first.settings.threads,
+            max_retries: MAX_ATTEMPTS,
+            upstream_keepalive_pool_size: UPSTREAM_POOL,
+            ..ServerConf::default()
+        };
+        let core = Arc::new(Core::new(Arc::new(Generations::new(first.clone())), observers));
+        let proxy = Arc::new(http_proxy(&Arc::new(conf), Service::new(core.clone())));
+        let gateway = Arc::new(Self { core, proxy, listeners: Listeners::default(), probes: Probes::default() });
+        let change = gateway.listeners.prepare(&first.listeners)?;
+        gateway.listeners.commit(change, &gateway);
+        gateway.probes.follow(&first);
+        gateway.core.follow(&first.settings);
+        gateway.count_generations();
+        Ok(gateway)
+    }
+
+    /// Puts a new generation in place: all of it, or nothing.
+    ///
+    /// # Errors
+    /// When a new listener cannot bind, or the gateway drains. The generation before stays as it is.
+    pub fn apply(self: &Arc<Self>, next: Arc<Snapshot>) -> Result<Arc<Snapshot>, ApplyError> {
+        if *self.core.drain.borrow() {
+            return Err(ApplyError::Draining);
+        }
+        let change = self.listeners.prepare(&next.listeners)?;
+        let before = self.core.generations.replace(next.clone());
+        self.listeners.commit(change, self);
+        self.probes.follow(&next);
+        self.core.follow(&next.settings);
+        self.count_generations();
+        Ok(before)
+    }
+
+    /// Tells the metrics how many generations live.
+    pub fn count_generations(&self) {
+        let live = 1 + self.core.generations.older().len() as u64;
+        self.core.observers.metrics.gateway().set_generations(self.core.generations.peek().id, live);
+    }
+
+    /// The generations that live.
+    #[must_use]
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.core.generations
+    }
+
+    /// The addresses each listener accepts at, by name: what port 0 became.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, Vec<std::net::SocketAddr>)> {
+        self.listeners.addresses()
+    }
+
+    /// Whether the gateway takes new work.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !*self.core.drain.borrow()
+    }
+
+    /// Drains: stops accepting, lets requests in flight end, closes idle connections politely. Ends as soon as the last
+    /// connection does, at the latest after the generation's `drain_timeout`.
+    pub async fn drain(&self) -> DrainReport {
+        let started = Instant::now();
+        let timeout = self.core.generations.peek().settings.drain_timeout;
+        self.core.drain.send_replace(true);
+        self.listeners.stop();
+        self.probes.stop();
+        self.core.tasks.close();
+        let complete = tokio::time::timeout(timeout, self.core.tasks.wait()).await.is_ok();
+        DrainReport { complete, took: started.elapsed(), left: self.core.tasks.len() }
+    }
+}

@@ -1,0 +1,16 @@
+//! The only user of pingora-core and pingora-proxy: the gate, listeners, the proxy's phases, probes, drain.
+//!
+//! [`Gateway`] is the whole: it starts on a snapshot, takes the next one with [`Gateway::apply`], and drains. A request
+//! enters by [`gate`], runs through [`service`] (Pingora's `ProxyHttp`), and leaves as one record.
+
+mod core;
+mod gate;
+mod gateway;
+mod listeners;
+mod probe;
+mod reasons;
+mod service;
+
+pub use core::Observers;
+pub use gateway::{ApplyError, DrainReport, Gateway};
+pub use listeners::BindError;

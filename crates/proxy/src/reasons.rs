@@ -1,0 +1,129 @@
+//! Every failure that somebody else names, by our name for it: one exhaustive function per source.
+
+use pingora_core::{Error, ErrorSource, ErrorType};
+use std::io;
+
+use portcullis_types::Reason;
+use portcullis_wire::head::HeadError;
+
+/// The reason a broken rule of an HTTP/1 head is answered with.
+pub(crate) const fn of_head(error: HeadError) -> Reason {
+    use HeadError as E;
+    match error {
+        E::HeadTooLarge | E::TooManyFields => Reason::HeadTooLarge,
+        E::TargetTooLong => Reason::TargetTooLong,
+        E::VersionUnsupported | E::Http09 => Reason::VersionUnsupported,
+        E::ExpectationUnsupported => Reason::ExpectationFailed,
+        E::HostMissing | E::HostRepeated | E::HostInvalid | E::HostUserinfo | E::HostDisagrees => Reason::HostInvalid,
+        E::ContentLengthInvalid
+        | E::ContentLengthRepeated
+        | E::ContentLengthDiffers
+        | E::ContentLengthWithTransferEncoding
+        | E::TransferEncodingNotChunked
+        | E::TransferEncodingRepeated
+        | E::TransferEncodingOnHttp10
+        | E::FramingLookalike
+        | E::ContentNotAllowed => Reason::MalformedFraming,
+        E::Incomplete
+        | E::BytesAfterHead
+        | E::BareLf
+        | E::BareCr
+        | E::ControlByte
+        | E::LeadingWhitespace
+        | E::RepeatedEmptyLines
+        | E::TlsOnPlainPort
+        | E::BadPreface
+        | E::RequestLineSpacing
+        | E::MethodInvalid
+        | E::MethodTooLong
+        | E::TargetInvalid
+        | E::TargetFragment
+        | E::TargetForm
+        | E::TargetAuthority
+        | E::TargetUserinfo
+        | E::SchemeUnsupported
+        | E::VersionInvalid
+        | E::ObsFold
+        | E::SpaceBeforeColon
+        | E::FieldNameInvalid
+        | E::FieldNameEmpty
+        | E::FieldWithoutColon
+        | E::ConnectionInvalid
+        | E::ConnectionNominatesFraming => Reason::MalformedRequest,
+    }
+}
+
+/// How far an exchange with an upstream had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No connection yet.
+    Connecting,
+    /// Connected; no head of an answer yet.
+    Waiting,
+    /// The answer's head is here.
+    Answering,
+}
+
+/// The reason of an error that came out of Pingora.
+pub(crate) fn of_pingora(error: &Error, progress: Progress) -> Reason {
+    match error.esource() {
+        ErrorSource::Upstream => of_upstream(error, progress),
+        ErrorSource::Downstream => of_downstream(error),
+        ErrorSource::Internal | ErrorSource::Unset => match error.etype() {
+            ErrorType::InvalidHTTPHeader => Reason::MalformedRequest,
+            _ => Reason::Internal,
+        },
+    }
+}
+
+fn of_downstream(error: &Error) -> Reason {
+    match error.etype() {
+        ErrorType::ReadTimedout => Reason::BodyTimeout,
+        ErrorType::WriteTimedout => Reason::ClientTooSlow,
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Reason::MalformedRequest,
+        _ => Reason::ClientClosed,
+    }
+}
+
+fn of_upstream(error: &Error, progress: Progress) -> Reason {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Reason::UpstreamConnectTimeout,
+        ErrorType::ConnectRefused => Reason::UpstreamConnectRefused,
+        ErrorType::ConnectNoRoute | ErrorType::BindError | ErrorType::SocketError | ErrorType::ConnectError => {
+            Reason::UpstreamConnectFailed
+        }
+        ErrorType::InvalidCert => Reason::UpstreamCertificateInvalid,
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => of_handshake(error),
+        ErrorType::ReadTimedout if progress == Progress::Answering => Reason::UpstreamIdleTimeout,
+        ErrorType::ReadTimedout => Reason::UpstreamFirstByteTimeout,
+        ErrorType::WriteTimedout => Reason::UpstreamWriteTimeout,
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade => {
+            Reason::UpstreamMalformed
+        }
+        ErrorType::H2Error => of_h2(error, progress),
+        _ if progress == Progress::Answering => Reason::UpstreamIncomplete,
+        _ => Reason::UpstreamReset,
+    }
+}
+
+/// A certificate that does not verify is told from a handshake that fails otherwise by rustls' own error.
+fn of_handshake(error: &Error) -> Reason {
+    let root = error.root_cause();
+    let io = root.downcast_ref::<io::Error>();
+    let source = io.and_then(|io| io.get_ref()).map(|inner| inner as &(dyn std::error::Error + 'static));
+    let certificate = |error: &(dyn std::error::Error + 'static)| {
+        matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    let invalid = source.is_some_and(certificate) || root.source().is_some_and(certificate);
+    if invalid { Reason::UpstreamCertificateInvalid } else { Reason::UpstreamTlsFailed }
+}
+
+fn of_h2(error: &Error, progress: Progress) -> Reason {
+    let h2 = error.root_cause().downcast_ref::<h2::Error>();
+    match h2.and_then(h2::Error::reason) {
+        Some(h2::Reason::REFUSED_STREAM) => Reason::UpstreamRefusedStream,
+        Some(h2::Reason::PROTOCOL_ERROR) if h2.is_some_and(|error| !error.is_remote()) => Reason::UpstreamMalformed,
+        _ if progress == Progress::Answering => Reason::UpstreamIncomplete,
+        _ => Reason::UpstreamReset,
+    }
+}

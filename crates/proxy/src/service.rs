@@ -1,0 +1,187 @@
+//! Pingora's phases: each is a few lines here, and a file of [`service`](self) holds what it does.
+//!
+//! A request's whole state is its [`Ctx`]; the record in it is completed in `logging`, or when the context is dropped
+//! because the request's future was.
+
+mod admit;
+mod cache;
+mod context;
+mod failure;
+mod forwarding;
+mod mirror;
+mod peek;
+mod record;
+mod respond;
+mod response;
+mod route;
+mod target;
+mod upstream;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use context::Ctx;
+pub(crate) use mirror::Mirrors;
+
+use crate::core::Core;
+use crate::gate::conn::CONN;
+
+/// The proxy's phases.
+pub(crate) struct Service {
+    core: Arc<Core>,
+}
+
+impl Service {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Service {
+    type CTX = Box<Ctx>;
+
+    fn new_ctx(&self) -> Box<Ctx> {
+        Box::new(Ctx::new(&self.core, CONN.try_with(Arc::clone).ok()))
+    }
+
+    // None of Pingora's modules: compression and the like are filters here.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
+        match route::request(session, ctx).await {
+            Ok(route::Next::Forward) => Ok(false),
+            Ok(route::Next::Answer(answer)) => respond::send(session, ctx, *answer).await.map(|()| true),
+            Err(error) => Err(ctx.fail(error)),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
+        upstream::request_body(session, body, end, ctx).await.map_err(|error| ctx.fail(error))
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
+        target::peer(session, ctx).map_err(|error| ctx.fail(error))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
+        ctx.connected(reused);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
+        upstream::request_head(session, request, ctx).await.map_err(|error| ctx.fail(error))
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
+        response::from_upstream(response, ctx).map_err(|error| ctx.fail(error))
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<()> {
+        response::head(session.req_header(), response, ctx).await.map_err(|error| ctx.fail(error))
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Duration>> {
+        let filtered = response::body(session.req_header(), body, end, ctx);
+        filtered.map(|()| None).map_err(|error| ctx.fail(error))
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Bytes>> {
+        let filtered = response::trailers(session.req_header(), trailers, ctx);
+        filtered.map(|()| None).map_err(|error| ctx.fail(error))
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Box<Ctx>,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        failure::of_connecting(session, ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Box<Ctx>,
+        reused: bool,
+    ) -> Box<Error> {
+        failure::of_exchange(session, ctx, error, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Box<Ctx>) -> FailToProxy {
+        failure::answer(session, ctx, error).await
+    }
+
+    // Every failure has a record; Pingora's own error lines would say it twice.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Ctx>, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Box<Ctx>,
+        _error: &Error,
+        _context: pingora_proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Box<Ctx>) {
+        ctx.note_bytes(session);
+        ctx.complete();
+    }
+}

@@ -1,0 +1,226 @@
+//! The state of one request.
+
+use pingora_core::{Error, ErrorType};
+use pingora_proxy::Session;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use portcullis_balance::{Choice, EndpointIdx};
+use portcullis_filter::{ChainState, Facts, Notes};
+use portcullis_policy::Params;
+use portcullis_snapshot::{Cluster, ClusterIdx, HostData, RouteData, Snapshot, Timeouts};
+use portcullis_telemetry::record::{Attempt, Record};
+use portcullis_types::{Downstream, ProxyError, Reason, RequestId};
+
+use super::cache::Fill;
+use super::mirror::Copy;
+use crate::core::Core;
+use crate::gate::conn::Conn;
+use crate::reasons::Progress;
+
+/// The error that stands for one of ours while it goes through Pingora: the real one is in the context.
+const OURS: ErrorType = ErrorType::Custom("portcullis");
+
+/// One request.
+pub(crate) struct Ctx {
+    pub(crate) core: Arc<Core>,
+    /// The generation it runs on; let go of when it turns into a long-lived stream.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    pub(crate) host: Option<Arc<HostData>>,
+    pub(crate) route: Option<Arc<RouteData>>,
+    pub(crate) facts: Facts,
+    /// What the route's path template captured, as ranges into the path.
+    pub(crate) params: Params,
+    pub(crate) notes: Notes,
+    pub(crate) host_state: ChainState,
+    pub(crate) route_state: ChainState,
+    pub(crate) record: Record,
+    pub(crate) arrived: Instant,
+    /// Where it goes.
+    pub(crate) upstream: Upstream,
+    pub(crate) body: Body,
+    pub(crate) fill: Fill,
+    pub(crate) failure: Option<ProxyError>,
+    /// Whether the request counts on its route.
+    in_flight: bool,
+    completed: bool,
+}
+
+/// The upstream side of a request.
+#[derive(Default)]
+pub(crate) struct Upstream {
+    pub(crate) cluster: Option<(ClusterIdx, Arc<Cluster>)>,
+    pub(crate) timeouts: Timeouts,
+    /// The endpoint of the current attempt; counts as in flight until it is dropped.
+    pub(crate) choice: Option<Choice>,
+    pub(crate) tried: Vec<EndpointIdx>,
+    pub(crate) attempts: u32,
+    pub(crate) attempt_started: Option<Instant>,
+    pub(crate) connected: bool,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) key: Option<u64>,
+}
+
+/// The request's body on its way.
+#[derive(Default)]
+pub(crate) struct Body {
+    pub(crate) received: u64,
+    pub(crate) limit: Option<u64>,
+    pub(crate) copy: Option<Copy>,
+    pub(crate) sent: u64,
+}
+
+impl Ctx {
+    /// A request that has just arrived, on the current generation.
+    pub(crate) fn new(core: &Arc<Core>, conn: Option<Arc<Conn>>) -> Self {
+        let snapshot = core.generations.current();
+        let (arrived, at) = match &conn {
+            Some(conn) => {
+                conn.count_request();
+                conn.take_arrival()
+            }
+            None => (Instant::now(), std::time::SystemTime::now()),
+        };
+        let downstream = conn.as_ref().map_or_else(nowhere, |conn| conn.downstream.clone());
+        let record = Record::request(core.new_id(), snapshot.id, at, downstream.clone());
+        Self {
+            core: core.clone(),
+            host: None,
+            route: None,
+            facts: facts(record.id, downstream),
+            params: Params::default(),
+            notes: Notes::default(),
+            host_state: ChainState::default(),
+            route_state: ChainState::default(),
+            record,
+            arrived,
+            upstream: Upstream::default(),
+            body: Body::default(),
+            fill: Fill::default(),
+            failure: None,
+            in_flight: false,
+            completed: false,
+            snapshot: Some(snapshot),
+        }
+    }
+
+    /// Keeps one of our failures and gives the error that stands for it.
+    pub(crate) fn fail(&mut self, error: ProxyError) -> Box<Error> {
+        self.failure.get_or_insert(error);
+        Error::new(OURS)
+    }
+
+    /// Whether an error out of Pingora is one of ours.
+    pub(crate) fn is_ours(error: &Error) -> bool {
+        *error.etype() == OURS
+    }
+
+    /// The generation; it is only gone once the request is a stream.
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, ProxyError> {
+        self.snapshot.clone().ok_or_else(|| ProxyError::with_detail(Reason::Internal, "no generation"))
+    }
+
+    /// Takes a route: the request counts on it until it is over.
+    pub(crate) fn set_route(&mut self, route: Arc<RouteData>) {
+        route.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.in_flight = true;
+        self.record.route = Some(route.name.clone());
+        self.facts.route = Some(route.name.clone());
+        self.body.limit = route.body_limit;
+        self.route = Some(route);
+    }
+
+    /// Notes that the current attempt has a connection.
+    pub(crate) fn connected(&mut self, reused: bool) {
+        let took = self.upstream.attempt_started.map(|started| started.elapsed());
+        self.upstream.connected = true;
+        self.upstream.progress = Some(Progress::Waiting);
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.reused = reused;
+            attempt.connect = took.filter(|_| !reused);
+        }
+        if let (false, Some(took)) = (reused, took) {
+            self.record.timers.connect.get_or_insert(took);
+        }
+    }
+
+    /// The attempt's record, to complete it.
+    pub(crate) fn attempt(&mut self) -> Option<&mut Attempt> {
+        self.record.attempts.last_mut()
+    }
+
+    /// Time since the request arrived.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+
+    /// Lets go of all that only a request needs: what goes on is a stream, and must not hold its generation.
+    pub(crate) fn become_stream(&mut self) {
+        self.leave_route();
+        self.snapshot = None;
+    }
+
+    /// Takes Pingora's counts of body bytes.
+    pub(crate) fn note_bytes(&mut self, session: &Session) {
+        self.record.bytes_in = session.body_bytes_read() as u64;
+        self.record.bytes_out = session.body_bytes_sent() as u64;
+        if self.record.status == 0 {
+            self.record.status = session.response_written().map_or(0, |written| written.status.as_u16());
+        }
+    }
+
+    fn leave_route(&mut self) {
+        if let (true, Some(route)) = (std::mem::take(&mut self.in_flight), &self.route) {
+            route.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Completes the record and hands it on; only the first call does.
+    pub(crate) fn complete(&mut self) {
+        if std::mem::replace(&mut self.completed, true) {
+            return;
+        }
+        self.upstream.choice = None;
+        super::record::complete(self);
+        self.leave_route();
+    }
+}
+
+impl Drop for Ctx {
+    /// The future was dropped in the middle (a reset stream, a cut-off connection): the record is completed all the
+    /// same.
+    fn drop(&mut self) {
+        if !self.completed {
+            self.record.fail(&Reason::ClientClosed.into());
+            self.complete();
+        }
+    }
+}
+
+fn facts(id: RequestId, downstream: Arc<Downstream>) -> Facts {
+    Facts {
+        id,
+        client: downstream.peer.ip().to_canonical(),
+        downstream,
+        trusted: false,
+        host: Box::default(),
+        port: None,
+        route: None,
+        params: Vec::new(),
+        site: None,
+    }
+}
+
+/// A request without a connection: one of Pingora's subrequests.
+fn nowhere() -> Arc<Downstream> {
+    let unspecified = (IpAddr::from([0, 0, 0, 0]), 0).into();
+    Arc::new(Downstream {
+        listener: "internal".into(),
+        peer: unspecified,
+        socket_peer: unspecified,
+        local: unspecified,
+        tls: None,
+    })
+}

@@ -1,0 +1,157 @@
+//! Failures: which may be tried again, and how the last one is answered.
+
+use http::header::{HeaderName, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use pingora_core::{Error, ErrorSource};
+use pingora_proxy::{FailToProxy, Session};
+use std::time::Instant;
+
+use portcullis_filter::{ErrorCx, Phase, Response};
+use portcullis_telemetry::record::Flag;
+use portcullis_types::{Dialect, ProxyError, Reason, Retry};
+
+use super::context::Ctx;
+use super::respond;
+use crate::reasons::{Progress, of_pingora};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// An attempt that never connected.
+pub(super) fn of_connecting(_session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    let reason = of_pingora(&error, Progress::Connecting);
+    attempt_failed(ctx, reason);
+    error.set_retry(may_retry(ctx, reason, true));
+    error
+}
+
+/// An attempt that failed after it connected.
+pub(super) fn of_exchange(session: &Session, ctx: &mut Ctx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if Ctx::is_ours(&error) || *error.esource() != ErrorSource::Upstream {
+        error.set_retry(false);
+        return error;
+    }
+    let progress = ctx.upstream.progress.unwrap_or(Progress::Waiting);
+    let reason = of_pingora(&error, progress);
+    attempt_failed(ctx, reason);
+    let replayable = !session.as_ref().retry_buffer_truncated();
+    let idempotent = session.req_header().method.is_idempotent();
+    let again = progress == Progress::Waiting && replayable && may_retry(ctx, reason, idempotent);
+    // A connection that the upstream had closed while it was idle is no failure of the endpoint.
+    if again && reused {
+        ctx.upstream.tried.pop();
+    }
+    error.set_retry(again);
+    error
+}
+
+fn attempt_failed(ctx: &mut Ctx, reason: Reason) {
+    if let Some(attempt) = ctx.attempt() {
+        attempt.outcome = Err(reason);
+    }
+    if let Some(mut choice) = ctx.upstream.choice.take() {
+        choice.failure(Instant::now(), reason);
+    }
+}
+
+fn may_retry(ctx: &Ctx, reason: Reason, idempotent: bool) -> bool {
+    let allowed = ctx.upstream.cluster.as_ref().is_some_and(|(_, cluster)| ctx.upstream.attempts < cluster.attempts);
+    let safe = match reason.retry() {
+        Retry::Unsent => true,
+        Retry::Idempotent => idempotent,
+        Retry::Never | Retry::Later => false,
+    };
+    allowed && safe
+}
+
+/// Answers the failure that ends a request: one reason, in the route's dialect or a filter's words.
+pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) -> FailToProxy {
+    let failure = identify(ctx, error);
+    ctx.record.fail(&failure);
+    if session.response_written().is_some_and(|written| !written.status.is_informational()) {
+        ctx.record.flags.set(Flag::Aborted);
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    if failure.reason == Reason::ClientClosed {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    let response = written(session, ctx, &failure);
+    let status = response.header.status.as_u16();
+    let whole = session.as_mut().is_body_done();
+    if !whole {
+        session.set_keepalive(None);
+    }
+    let sent = respond::send(session, ctx, response).await.is_ok();
+    FailToProxy { error_code: if sent { status } else { 0 }, can_reuse_downstream: sent && whole }
+}
+
+/// The failure behind an error: ours, what our wrapper saw on the wire, or what Pingora says.
+fn identify(ctx: &mut Ctx, error: &Error) -> ProxyError {
+    let ours = ctx.failure.take();
+    if Ctx::is_ours(error)
+        && let Some(failure) = ours
+    {
+        return failure;
+    }
+    let fault = crate::gate::conn::CONN.try_with(|conn| conn.take_fault()).ok().flatten();
+    if let Some(fault) = fault.filter(|_| *error.esource() != ErrorSource::Upstream) {
+        return fault;
+    }
+    let progress = ctx.upstream.progress.unwrap_or(Progress::Connecting);
+    let reason = of_pingora(error, progress);
+    let total = ctx.upstream.timeouts.total;
+    if reason == Reason::UpstreamFirstByteTimeout && total.is_some_and(|total| ctx.elapsed() >= total) {
+        return Reason::UpstreamTotalTimeout.into();
+    }
+    ProxyError::new(reason)
+}
+
+/// A failure as an answer.
+fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
+    let mapped = by_filter(session, ctx, failure);
+    let mut response = mapped.unwrap_or_else(|| in_dialect(session, ctx, failure));
+    let name = ctx.core.server_name();
+    if let Ok(value) = HeaderValue::from_str(&failure.proxy_status(&name)) {
+        drop(response.header.insert_header(PROXY_STATUS, value));
+    }
+    if let Some(after) = failure.retry_after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        drop(response.header.insert_header(RETRY_AFTER, HeaderValue::from(seconds)));
+    }
+    response
+}
+
+fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Response> {
+    let request = session.req_header();
+    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::FailToProxy)) {
+        let mut cx = ErrorCx { error, request, facts: &ctx.facts, notes: &mut ctx.notes };
+        if let Some(response) = route.chain.fail_to_proxy(&mut cx, &mut ctx.route_state) {
+            return Some(response);
+        }
+    }
+    let host = ctx.host.as_ref().filter(|host| host.chain.has(Phase::FailToProxy))?;
+    let mut cx = ErrorCx { error, request, facts: &ctx.facts, notes: &mut ctx.notes };
+    host.chain.fail_to_proxy(&mut cx, &mut ctx.host_state)
+}
+
+fn in_dialect(session: &Session, ctx: &Ctx, failure: &ProxyError) -> Response {
+    let answer = dialect(session, ctx).write(failure, ctx.facts.id);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(status);
+    for (name, value) in &answer.fields {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response = response.with_field(HeaderName::from_static(name), value);
+        }
+    }
+    response.body = answer.body.into();
+    response
+}
+
+/// A filter's word, the route's, the host's; a gRPC request is answered in gRPC whatever they say.
+fn dialect(session: &Session, ctx: &Ctx) -> Dialect {
+    let content_type = session.req_header().headers.get(http::header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return Dialect::Grpc;
+    }
+    let route = ctx.route.as_ref().map(|route| route.dialect);
+    ctx.notes.dialect.or(route).or(ctx.host.as_ref().map(|host| host.dialect)).unwrap_or_default()
+}

@@ -1,0 +1,145 @@
+//! The answer on its way to the client.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderMap, HeaderName, UPGRADE};
+use http::{HeaderValue, StatusCode};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use portcullis_filter::{BodyCx, Phase, ResponseCx, Source};
+use portcullis_telemetry::record::Flag;
+use portcullis_types::{ProxyError, Reason};
+use portcullis_wire::response::check_response_framing;
+
+use super::context::Ctx;
+use super::{cache, forwarding};
+use crate::reasons::Progress;
+
+/// Fields that end at this hop (RFC 9110 section 7.6.1); framing and Connection are Pingora's to write.
+const HOP_BY_HOP: [HeaderName; 3] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    http::header::PROXY_AUTHENTICATE,
+];
+
+/// The head of an upstream's answer, informational ones included.
+pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<(), ProxyError> {
+    let status = response.status;
+    let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    check_response_framing(status.as_u16(), fields)
+        .map_err(|error| ProxyError::with_detail(Reason::UpstreamMalformed, error.name()))?;
+    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    note_first_byte(status, ctx);
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        strip(response);
+        return Ok(());
+    }
+    if !ctx.route.as_ref().is_some_and(|route| route.upgrade) {
+        return Err(ProxyError::with_detail(Reason::UpstreamMalformed, "an upgrade that was not asked for"));
+    }
+    ctx.record.flags.set(Flag::Upgraded);
+    Ok(())
+}
+
+fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {
+    let now = std::time::Instant::now();
+    let took = ctx.upstream.attempt_started.map(|started| now - started);
+    ctx.upstream.progress = Some(Progress::Answering);
+    ctx.record.upstream_status = Some(status.as_u16());
+    ctx.record.timers.first_byte = Some(ctx.arrived.elapsed());
+    if let Some(attempt) = ctx.attempt() {
+        attempt.first_byte = took;
+        attempt.outcome = Ok(status.as_u16());
+    }
+    if let (Some(choice), Some(took)) = (&mut ctx.upstream.choice, took) {
+        choice.success(now, took);
+    }
+}
+
+/// Takes out what concerns the upstream's own connection.
+fn strip(response: &mut ResponseHeader) {
+    if let Some(nominated) = response.remove_header(&CONNECTION) {
+        for name in nominated.to_str().unwrap_or_default().split(',').map(str::trim) {
+            if !name.eq_ignore_ascii_case("transfer-encoding") && !name.eq_ignore_ascii_case("content-length") {
+                drop(response.remove_header(name));
+            }
+        }
+        drop(response.remove_header(&UPGRADE));
+    }
+    for name in &HOP_BY_HOP {
+        drop(response.remove_header(name));
+    }
+}
+
+/// The head that the client gets from an upstream.
+pub(super) async fn head(
+    request: &RequestHeader,
+    response: &mut ResponseHeader,
+    ctx: &mut Ctx,
+) -> Result<(), ProxyError> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    filters(request, response, ctx, Source::Upstream).await?;
+    cache::admit(request, response, ctx);
+    ctx.record.status = response.status.as_u16();
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        ctx.become_stream();
+    }
+    Ok(())
+}
+
+/// Runs the response filters, the route's and then the host's, and stamps the id.
+pub(super) async fn filters(
+    request: &RequestHeader,
+    response: &mut ResponseHeader,
+    ctx: &mut Ctx,
+    source: Source,
+) -> Result<(), ProxyError> {
+    let (route, host) = (ctx.route.clone(), ctx.host.clone());
+    if let Some(route) = route.filter(|route| route.chain.has(Phase::ResponseFilter)) {
+        let mut cx = ResponseCx { response, request, facts: &ctx.facts, notes: &mut ctx.notes, source };
+        route.chain.response_filter(&mut cx, &mut ctx.route_state).await?;
+    }
+    if let Some(host) = host.filter(|host| host.chain.has(Phase::ResponseFilter)) {
+        let mut cx = ResponseCx { response, request, facts: &ctx.facts, notes: &mut ctx.notes, source };
+        host.chain.response_filter(&mut cx, &mut ctx.host_state).await?;
+    }
+    let id = forwarding::id_value(ctx.facts.id).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    drop(response.insert_header(forwarding::X_REQUEST_ID, id));
+    Ok(())
+}
+
+/// A chunk of an answer's body.
+pub(super) fn body(
+    request: &RequestHeader,
+    chunk: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<(), ProxyError> {
+    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
+        let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        route.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.route_state)?;
+    }
+    if let Some(host) = ctx.host.as_ref().filter(|host| host.chain.has(Phase::ResponseBodyFilter)) {
+        let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        host.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.host_state)?;
+    }
+    ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    ctx.fill.chunk(chunk.as_ref(), end);
+    Ok(())
+}
+
+/// An answer's trailers.
+pub(super) fn trailers(request: &RequestHeader, trailers: &mut HeaderMap, ctx: &mut Ctx) -> Result<(), ProxyError> {
+    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseTrailerFilter)) {
+        let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        route.chain.response_trailer_filter(&mut cx, trailers, &mut ctx.route_state)?;
+    }
+    if let Some(host) = ctx.host.as_ref().filter(|host| host.chain.has(Phase::ResponseTrailerFilter)) {
+        let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        host.chain.response_trailer_filter(&mut cx, trailers, &mut ctx.host_state)?;
+    }
+    Ok(())
+}

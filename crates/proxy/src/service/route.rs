@@ -1,0 +1,161 @@
+//! From a head to what is done with it: host, host filters, body peek, route, route filters, cache, action.
+
+use pingora_proxy::Session;
+use std::sync::Arc;
+
+use portcullis_filter::chain::Stopped;
+use portcullis_filter::{Phase, RequestCx, Response};
+use portcullis_policy::Match;
+use portcullis_snapshot::{Action, HostData, RouteData, Snapshot};
+use portcullis_telemetry::record::Decision;
+use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
+
+use super::context::Ctx;
+use super::{admit, cache, mirror, peek, target};
+
+type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+
+/// What comes next.
+pub(super) enum Next {
+    /// Go on to an upstream.
+    Forward,
+    /// Answer with this.
+    Answer(Box<Response>),
+}
+
+/// Decides what is done with a request.
+pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next, ProxyError> {
+    let snapshot = ctx.snapshot()?;
+    let admitted = admit::head(session.req_header_mut(), ctx);
+    if let Err(error) = admitted {
+        admit::note(session.req_header(), ctx);
+        return Err(error);
+    }
+    let host = virtual_host(&snapshot, ctx).await;
+    let data = host.as_ref().ok().map(|host| host.data().clone());
+    let path = admit::path(session.req_header_mut(), data.as_deref());
+    admit::note(session.req_header(), ctx);
+    ctx.host = data;
+    ctx.record.virtual_host = ctx.host.as_ref().map(|host| host.name.clone());
+    let host = host?;
+    path?;
+    if let Some(answer) = host_filters(session, ctx).await? {
+        return Ok(answer);
+    }
+    choose(session, ctx, host, &snapshot).await?;
+    if let Some(answer) = route_filters(session, ctx).await? {
+        return Ok(answer);
+    }
+    if let Some(answer) = cache::lookup(session.req_header(), ctx).await {
+        return Ok(Next::Answer(Box::new(answer)));
+    }
+    act(session, ctx, &snapshot)
+}
+
+/// The virtual host by the name that was asked for; names the config does not have may be a host source's.
+async fn virtual_host<'a>(snapshot: &'a Snapshot, ctx: &mut Ctx) -> Result<&'a VirtualHost, ProxyError> {
+    let no_host = || ProxyError::new(Reason::NoHost);
+    let router = &snapshot.router;
+    let Some(source) = &snapshot.seams.hosts else {
+        return router.host(&ctx.facts.host).ok_or_else(no_host);
+    };
+    if let Some(named) = router.named_host(&ctx.facts.host) {
+        return Ok(named);
+    }
+    let Some(site) = source.host(&ctx.facts.host).await? else {
+        return router.host(&ctx.facts.host).ok_or_else(no_host);
+    };
+    let like = router.host(&site.like);
+    ctx.facts.site = Some(site);
+    like.ok_or_else(|| ProxyError::with_detail(Reason::NoHost, "the site is like a host that the config lacks"))
+}
+
+async fn host_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+    let Some(host) = ctx.host.clone().filter(|host| host.chain.has(Phase::RequestFilter)) else { return Ok(None) };
+    let mut cx =
+        RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+    let ran = host.chain.request_filter(&mut cx, &mut ctx.host_state, &mut |_| {}).await;
+    stopped(ran, ctx)
+}
+
+async fn route_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+    let Some(route) = ctx.route.clone().filter(|route| route.chain.has(Phase::RequestFilter)) else {
+        return Ok(None);
+    };
+    let mut cx =
+        RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+    let ran = route.chain.request_filter(&mut cx, &mut ctx.route_state, &mut |_| {}).await;
+    stopped(ran, ctx)
+}
+
+fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+    let Err(Stopped { filter, outcome }) = ran else { return Ok(None) };
+    ctx.record.answered_by = Some(filter);
+    ctx.record.decision = Decision::Filter;
+    outcome.map(|answer| Some(Next::Answer(answer)))
+}
+
+/// Finds the route; the body is read first where that decides it.
+async fn choose(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    host: &VirtualHost,
+    snapshot: &Snapshot,
+) -> Result<(), ProxyError> {
+    let needs_body = host.needs_body(&ctx.facts.view(session.req_header()));
+    let body = match &snapshot.seams.body {
+        Some(reader) if needs_body => peek::read(session, &**reader).await?,
+        _ => None,
+    };
+    let view = RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..ctx.facts.view(session.req_header()) };
+    let found = host.find(&view).ok_or(Reason::NoRoute)?;
+    let params = captured(&found, view.path);
+    let route = found.route.data().clone();
+    ctx.facts.params = params;
+    ctx.params = found.params;
+    ctx.set_route(route);
+    Ok(())
+}
+
+fn captured(found: &Match<'_, Arc<RouteData>>, path: &str) -> Vec<(Arc<str>, Box<str>)> {
+    let names = found.route.path().param_names().iter().enumerate();
+    names.filter_map(|(at, name)| Some((Arc::from(&**name), found.params.get(at, path)?.into()))).collect()
+}
+
+/// Does what the route says.
+fn act(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Next, ProxyError> {
+    let Some(route) = ctx.route.clone() else { return Err(Reason::NoRoute.into()) };
+    if let Some(cluster) = ctx.notes.cluster.clone() {
+        let index = snapshot.cluster_names.get(&cluster).copied();
+        let index = index.ok_or_else(|| {
+            ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {cluster}"))
+        })?;
+        return forward(session, ctx, snapshot, index);
+    }
+    match &route.action {
+        Action::Respond(response) => {
+            ctx.record.decision = Decision::Respond;
+            Ok(Next::Answer(Box::new(response.clone())))
+        }
+        Action::Redirect(redirect) => {
+            ctx.record.decision = Decision::Redirect;
+            let view = ctx.facts.view(session.req_header());
+            target::redirect(redirect, &ctx.params, &route, &view).map(|answer| Next::Answer(Box::new(answer)))
+        }
+        Action::Forward(to) => {
+            let index = target::cluster(&to.target, &ctx.facts.view(session.req_header()), ctx.facts.id);
+            forward(session, ctx, snapshot, index)
+        }
+    }
+}
+
+fn forward(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    snapshot: &Snapshot,
+    index: portcullis_snapshot::ClusterIdx,
+) -> Result<Next, ProxyError> {
+    target::set(session.req_header(), ctx, snapshot, index)?;
+    mirror::prepare(session.req_header(), ctx, snapshot);
+    Ok(Next::Forward)
+}

@@ -1,0 +1,242 @@
+//! Where a request goes: cluster, endpoint, and how the connection to it must be.
+
+use http::header::{CONTENT_LENGTH, LOCATION};
+use http::{HeaderValue, StatusCode};
+use pingora_core::protocols::ALPN;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use rand::RngExt as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_balance::{Ask, Choice, Endpoint, EndpointIdx, Health};
+use portcullis_filter::{Candidate, Phase, Response, SelectCx};
+use portcullis_policy::{Params, Redirect};
+use portcullis_snapshot::{Action, Cluster, ClusterIdx, RouteData, Snapshot, Target, UpstreamProtocol};
+use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
+use portcullis_types::{ProxyError, Reason, RequestId, RequestView};
+
+use super::context::Ctx;
+use crate::reasons::Progress;
+
+/// How long an idle upstream connection is kept.
+const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+/// Bytes an HTTP/2 upstream may send ahead on one stream, and on one connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams on one HTTP/2 upstream connection.
+const UPSTREAM_STREAMS: usize = 100;
+/// When a client may come back if no endpoint could take its request.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The cluster of a target.
+pub(super) fn cluster(target: &Target, view: &RequestView<'_>, id: RequestId) -> ClusterIdx {
+    match target {
+        Target::Cluster(index) => *index,
+        Target::Split { split, sticky } => {
+            // Without a key the id decides: uniform, and the same again in `explain`.
+            let drawn = || portcullis_policy::stable_hash(0, &id.0.to_le_bytes());
+            *split.pick(sticky.as_ref().map_or_else(drawn, |key| key.hash_or_client(view)))
+        }
+    }
+}
+
+/// A route's redirect as an answer.
+pub(super) fn redirect(
+    redirect: &Redirect,
+    params: &Params,
+    route: &RouteData,
+    view: &RequestView<'_>,
+) -> Result<Response, ProxyError> {
+    let internal = || ProxyError::with_detail(Reason::Internal, format!("the redirect of {} has no location", route.label));
+    let location = HeaderValue::from_str(&redirect.location(view, params)).map_err(|_| internal())?;
+    let status = StatusCode::from_u16(redirect.status.code()).map_err(|_| internal())?;
+    Ok(Response::new(status).with_field(LOCATION, location))
+}
+
+/// Sends a request to a cluster.
+pub(super) fn set(
+    request: &RequestHeader,
+    ctx: &mut Ctx,
+    snapshot: &Snapshot,
+    index: ClusterIdx,
+) -> Result<(), ProxyError> {
+    let cluster = snapshot.cluster(index).cloned().ok_or(Reason::Internal)?;
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let (Some(length), Some(limit)) = (length, ctx.body.limit)
+        && length > limit
+    {
+        return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("{length} bytes, {limit} allowed")));
+    }
+    ctx.record.decision = Decision::Cluster(cluster.name.clone());
+    ctx.upstream.key = cluster.hash_key.as_ref().and_then(|key| key.hash(&ctx.facts.view(request)));
+    ctx.upstream.timeouts = match ctx.route.as_deref().map(|route| &route.action) {
+        Some(Action::Forward(forward)) => cluster.timeouts.narrowed(&forward.timeouts),
+        _ => cluster.timeouts,
+    };
+    ctx.upstream.cluster = Some((index, cluster));
+    Ok(())
+}
+
+/// Chooses an endpoint for the next attempt.
+pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
+    let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
+    let now = Instant::now();
+    let started = ctx.elapsed();
+    if ctx.upstream.timeouts.total.is_some_and(|total| started >= total) {
+        return Err(Reason::UpstreamTotalTimeout.into());
+    }
+    let choice = choose(session.req_header(), ctx, &cluster, now)?;
+    let endpoint = choice.endpoint().spec().name.clone();
+    note_considered(ctx, &cluster, choice.index());
+    let attempt = Attempt {
+        endpoint,
+        cluster: None,
+        started,
+        connect: None,
+        first_byte: None,
+        outcome: Err(Reason::ClientClosed),
+        reused: false,
+    };
+    ctx.record.attempts.push(attempt);
+    if ctx.upstream.attempts > 0 {
+        ctx.record.flags.set(Flag::Retried);
+    }
+    let peer = http_peer(&cluster, &choice, ctx);
+    let upstream = &mut ctx.upstream;
+    upstream.attempts += 1;
+    upstream.tried.push(choice.index());
+    upstream.choice = Some(choice);
+    upstream.attempt_started = Some(now);
+    upstream.connected = false;
+    upstream.progress = Some(Progress::Connecting);
+    Ok(peer)
+}
+
+/// A filter's choice first, the cluster's balancer else.
+fn choose(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>, now: Instant) -> Result<Choice, ProxyError> {
+    let filters = [ctx.route.as_ref().map(|r| r.chain.has(Phase::UpstreamPeer)), ctx.host.as_ref().map(|h| h.chain.has(Phase::UpstreamPeer))];
+    if filters.contains(&Some(true))
+        && let Some(choice) = by_filter(request, ctx, cluster)?
+    {
+        return Ok(choice);
+    }
+    let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
+    cluster.endpoints.choose(&ask).map_err(|none| {
+        ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(RETRY_AFTER)
+    })
+}
+
+fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> Result<Option<Choice>, ProxyError> {
+    let candidates = candidates(cluster, &ctx.upstream.tried);
+    let (route, host) = (ctx.route.clone(), ctx.host.clone());
+    let chains = [
+        route.as_ref().map(|route| (&route.chain, &mut ctx.route_state)),
+        host.as_ref().map(|host| (&host.chain, &mut ctx.host_state)),
+    ];
+    for (chain, state) in chains.into_iter().flatten() {
+        let mut cx = SelectCx {
+            request,
+            facts: &ctx.facts,
+            notes: &mut ctx.notes,
+            cluster: &cluster.name,
+            candidates: &candidates,
+            attempt: ctx.upstream.attempts,
+        };
+        if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
+            let choice = cluster.endpoints.index_at(at).and_then(|index| cluster.endpoints.claim(index));
+            let unknown = || ProxyError::with_detail(Reason::FilterFailed, format!("{filter} chose no endpoint there is"));
+            return choice.ok_or_else(unknown).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn candidates(cluster: &Cluster, tried: &[EndpointIdx]) -> Vec<Candidate> {
+    let candidate = |(at, endpoint): (usize, &Arc<Endpoint>)| {
+        let (spec, state) = (endpoint.spec(), endpoint.state());
+        Candidate {
+            name: spec.name.clone(),
+            address: spec.address,
+            weight: spec.weight,
+            priority: spec.priority,
+            zone: spec.zone.clone(),
+            healthy: state.health() != Health::Unhealthy,
+            in_flight: state.in_flight(),
+            tried: tried.iter().any(|index| index.get() == at),
+        }
+    };
+    cluster.endpoints.endpoints().iter().enumerate().map(candidate).collect()
+}
+
+/// Notes the endpoint that was chosen, and why others could not be. Those that merely were not drawn are counted.
+fn note_considered(ctx: &mut Ctx, cluster: &Cluster, chosen: EndpointIdx) {
+    let endpoints = cluster.endpoints.endpoints();
+    let all_available = cluster.endpoints.available() == endpoints.len() && ctx.upstream.tried.is_empty();
+    let considered = &mut ctx.record.considered;
+    if all_available {
+        if let Some(endpoint) = cluster.endpoints.endpoint(chosen) {
+            considered.push(Considered { endpoint: endpoint.spec().name.clone(), verdict: Verdict::Chosen });
+        }
+        considered.count_more(u32::try_from(endpoints.len().saturating_sub(1)).unwrap_or(u32::MAX));
+        return;
+    }
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        let verdict = if at == chosen.get() {
+            Verdict::Chosen
+        } else if ctx.upstream.tried.iter().any(|index| index.get() == at) {
+            Verdict::PassedOver("tried")
+        } else if endpoint.state().health() == Health::Unhealthy {
+            Verdict::PassedOver("unhealthy")
+        } else if endpoint.spec().weight == 0 {
+            Verdict::PassedOver("drained")
+        } else {
+            Verdict::PassedOver("not_drawn")
+        };
+        if !considered.has_room() {
+            considered.count_more(1);
+            continue;
+        }
+        considered.push(Considered { endpoint: endpoint.spec().name.clone(), verdict });
+    }
+}
+
+/// The connection of an attempt, inside the request's timeouts.
+fn http_peer(cluster: &Cluster, choice: &Choice, ctx: &Ctx) -> Box<HttpPeer> {
+    let timeouts = &ctx.upstream.timeouts;
+    let mut peer = connection(cluster, choice.address(), timeouts.connect);
+    let left = timeouts.total.map(|total| total.saturating_sub(ctx.elapsed()));
+    peer.options.read_timeout = Some(left.map_or(timeouts.first_byte, |left| left.min(timeouts.first_byte)));
+    peer.options.write_timeout = Some(timeouts.idle);
+    Box::new(peer)
+}
+
+/// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.
+pub(super) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
+    let tls = cluster.tls.as_ref();
+    let name = tls.map(|tls| tls.server_name.clone()).unwrap_or_default();
+    let mut peer = HttpPeer::new(address, tls.is_some(), name);
+    peer.group_key = cluster.connection_group;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(connect);
+    options.total_connection_timeout = Some(connect);
+    options.idle_timeout = Some(UPSTREAM_IDLE);
+    match cluster.protocol {
+        UpstreamProtocol::Http1 => options.alpn = ALPN::H1,
+        UpstreamProtocol::Http2 => options.alpn = ALPN::H2,
+    }
+    options.max_h2_streams = UPSTREAM_STREAMS;
+    options.h2_stream_window_size = Some(STREAM_WINDOW);
+    options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+    if let Some(tls) = tls {
+        options.verify_cert = tls.verify;
+        options.verify_hostname = tls.verify;
+        options.ca = tls.ca.as_ref().map(|ca| ca.iter().map(|der| WrappedX509::new(der.clone(), parse_x509)).collect());
+        let client = tls.client.as_ref();
+        peer.client_cert_key = client.map(|pair| Arc::new(CertKey::new(pair.0.clone(), pair.1.clone())));
+    }
+    peer
+}

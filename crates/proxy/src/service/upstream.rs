@@ -1,0 +1,89 @@
+//! The request on its way upstream: its head, once per attempt, and its body.
+
+use bytes::Bytes;
+use http::Uri;
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use portcullis_filter::{BodyCx, Phase, RequestCx};
+use portcullis_policy::Params;
+use portcullis_snapshot::{Action, Forward};
+use portcullis_types::{ProxyError, Reason};
+
+use super::context::Ctx;
+use super::{forwarding, mirror};
+
+/// Completes the head of an attempt. Pingora has taken the hop-by-hop fields out.
+pub(super) async fn request_head(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    ctx: &mut Ctx,
+) -> Result<(), ProxyError> {
+    ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts));
+    let (route, host) = (ctx.route.clone(), ctx.host.clone());
+    if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
+        rewrite(request, session.req_header(), forward, &ctx.params)?;
+    }
+    if let Some(host) = host.filter(|host| host.chain.has(Phase::UpstreamRequestFilter)) {
+        let mut cx = RequestCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        host.chain.upstream_request_filter(&mut cx, &mut ctx.host_state).await?;
+    }
+    if let Some(route) = route.filter(|route| route.chain.has(Phase::UpstreamRequestFilter)) {
+        let mut cx = RequestCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
+        route.chain.upstream_request_filter(&mut cx, &mut ctx.route_state).await?;
+    }
+    mirror::take_head(request, ctx);
+    Ok(())
+}
+
+/// Writes another path and host, as the route says.
+fn rewrite(
+    request: &mut RequestHeader,
+    original: &RequestHeader,
+    forward: &Forward,
+    params: &Params,
+) -> Result<(), ProxyError> {
+    if let Some(rewrite) = &forward.rewrite {
+        let path = original.uri.path();
+        let path = rewrite.apply(path, params);
+        let target = match original.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.into_owned(),
+        };
+        let target: PathAndQuery =
+            target.parse().map_err(|_| ProxyError::with_detail(Reason::Internal, "the rewritten path is none"))?;
+        request.set_uri(Uri::from(target));
+    }
+    if let Some(host) = &forward.host {
+        request
+            .insert_header(HOST, host.clone())
+            .map_err(|_| ProxyError::with_detail(Reason::Internal, "the rewritten host is none"))?;
+    }
+    Ok(())
+}
+
+/// A chunk of the request body: bounded, filtered, copied for a mirror.
+pub(super) async fn request_body(
+    session: &mut Session,
+    chunk: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<(), ProxyError> {
+    ctx.body.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    if let Some(limit) = ctx.body.limit.filter(|limit| ctx.body.received > *limit) {
+        return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("over {limit} bytes")));
+    }
+    let (route, host) = (ctx.route.clone(), ctx.host.clone());
+    if let Some(host) = host.filter(|host| host.chain.has(Phase::RequestBodyFilter)) {
+        let mut cx = BodyCx { request: session.req_header(), facts: &ctx.facts, notes: &mut ctx.notes };
+        host.chain.request_body_filter(&mut cx, chunk, end, &mut ctx.host_state).await?;
+    }
+    if let Some(route) = route.filter(|route| route.chain.has(Phase::RequestBodyFilter)) {
+        let mut cx = BodyCx { request: session.req_header(), facts: &ctx.facts, notes: &mut ctx.notes };
+        route.chain.request_body_filter(&mut cx, chunk, end, &mut ctx.route_state).await?;
+    }
+    mirror::take_body(chunk.as_ref(), end, ctx);
+    Ok(())
+}
