@@ -3,6 +3,7 @@
 use arc_swap::{ArcSwap, Guard};
 use rand::RngExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -12,7 +13,7 @@ use portcullis_telemetry::metrics::{Handles, Metrics};
 use portcullis_telemetry::record::{Record, RecordOptions};
 use portcullis_telemetry::ring::Ring;
 use portcullis_telemetry::sink::{RecordSink as _, Sinks};
-use portcullis_types::{ProxyError, Reason, RequestId};
+use portcullis_types::{GenerationId, ProxyError, Reason, RequestId};
 
 use crate::gate::conn::Conn;
 use crate::service::Mirrors;
@@ -38,6 +39,9 @@ pub(crate) struct Core {
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) mirrors: Mirrors,
     options: ArcSwap<RecordOptions>,
+    observe: AtomicBool,
+    /// Requests of generations below this one end at their next byte.
+    cut_below: AtomicU64,
 }
 
 impl Core {
@@ -49,6 +53,8 @@ impl Core {
             drain: watch::Sender::new(false),
             mirrors: Mirrors::default(),
             options: ArcSwap::default(),
+            observe: AtomicBool::new(true),
+            cut_below: AtomicU64::new(0),
         }
     }
 
@@ -74,6 +80,7 @@ impl Core {
 
     /// Takes what a new generation says about records.
     pub(crate) fn follow(&self, settings: &Settings) {
+        self.observe.store(settings.observe, Ordering::Relaxed);
         let query = settings.access_log.as_ref().is_some_and(|log| log.query);
         self.options.store(Arc::new(RecordOptions { query, ..RecordOptions::default() }));
     }
@@ -83,8 +90,31 @@ impl Core {
         Record::request(self.new_id(), self.generations.peek().id, at, conn.downstream.clone())
     }
 
+    /// Bounds how many generations live: those below `oldest` get `grace`, then their requests end at their next byte.
+    /// One that waits for an upstream ends at that upstream's timeout.
+    pub(crate) fn drain_generations(self: &Arc<Self>, oldest: GenerationId, grace: Duration) {
+        let core = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            core.cut_below.fetch_max(oldest.0, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether the requests of a generation may go on.
+    pub(crate) fn allows(&self, generation: GenerationId) -> bool {
+        generation.0 >= self.cut_below.load(Ordering::Relaxed)
+    }
+
+    /// Whether records and metrics are made.
+    pub(crate) fn observes(&self) -> bool {
+        self.observe.load(Ordering::Relaxed)
+    }
+
     /// Hands a complete record on: metrics, recent requests, log.
     pub(crate) fn finish(&self, record: Record, route: Option<&RouteData>, cluster: Option<&Cluster>) {
+        if !self.observes() {
+            return;
+        }
         let handles =
             Handles { route: route.map(|route| &*route.metrics), cluster: cluster.map(|cluster| &*cluster.metrics) };
         self.observers.metrics.observe(&record, &handles);

@@ -84,8 +84,20 @@ impl Gateway {
         self.listeners.commit(change, self);
         self.probes.follow(&next);
         self.core.follow(&next.settings);
+        self.bound_generations(&next);
         self.count_generations();
         Ok(before)
+    }
+
+    /// Begins to drain the oldest generations when more live than may.
+    fn bound_generations(&self, now: &Snapshot) {
+        let older = self.core.generations.older();
+        let keep = now.settings.generations.max(1) - 1;
+        let excess = older.len().saturating_sub(keep);
+        let oldest_kept = older.get(excess).map_or(now.id, |generation| generation.id);
+        if excess > 0 {
+            self.core.drain_generations(oldest_kept, now.settings.drain_timeout);
+        }
     }
 
     /// Tells the metrics how many generations live.

@@ -92,7 +92,7 @@ pub fn format_duration(duration: Duration) -> String {
         (1, "ns"),
     ];
     let nanos = duration.as_nanos();
-    let unit = UNITS.iter().find(|(size, _)| nanos > 0 && nanos % size == 0);
+    let unit = UNITS.iter().find(|(size, _)| nanos > 0 && nanos.is_multiple_of(*size));
     unit.map_or_else(|| "0".to_owned(), |(size, name)| format!("{}{name}", nanos / size))
 }
 
@@ -145,7 +145,7 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        let unit = UNITS.iter().find(|(size, _)| self.0 >= *size && self.0 % size == 0);
+        let unit = UNITS.iter().find(|(size, _)| self.0 >= *size && self.0.is_multiple_of(*size));
         match unit {
             Some((size, name)) => write!(f, "{}{name}", self.0 / size),
             None => write!(f, "{}B", self.0),

@@ -120,6 +120,9 @@ pub(super) fn path(request: &mut RequestHeader, host: Option<&HostData>) -> Resu
 
 /// Writes the request's line into the record, as it is routed on.
 pub(super) fn note(request: &RequestHeader, ctx: &mut Ctx) {
+    if !ctx.core.observes() {
+        return;
+    }
     let user_agent = request.headers.get(http::header::USER_AGENT);
     let line = RequestLine {
         method: request.method.as_str().as_bytes(),

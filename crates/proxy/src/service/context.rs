@@ -11,6 +11,7 @@ use portcullis_balance::{Choice, EndpointIdx};
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, RouteData, Snapshot, Timeouts};
+use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason, RequestId};
 
@@ -55,6 +56,8 @@ pub(crate) struct Upstream {
     pub(crate) timeouts: Timeouts,
     /// The endpoint of the current attempt; counts as in flight until it is dropped.
     pub(crate) choice: Option<Choice>,
+    /// The endpoint's counters, and its place among the requests in flight.
+    pub(crate) counted: Option<(Arc<EndpointMetrics>, InFlight)>,
     pub(crate) tried: Vec<EndpointIdx>,
     pub(crate) attempts: u32,
     pub(crate) attempt_started: Option<Instant>,
@@ -151,6 +154,23 @@ impl Ctx {
         self.record.attempts.last_mut()
     }
 
+    /// Whether the request may go on: its generation may have been drained. A stream holds no generation.
+    pub(crate) fn may_go_on(&self) -> Result<(), ProxyError> {
+        if self.snapshot.is_none() || self.core.allows(self.record.generation) {
+            return Ok(());
+        }
+        let detail = format!("generation {} is drained", self.record.generation);
+        Err(ProxyError::with_detail(Reason::Draining, detail))
+    }
+
+    /// The current attempt is over, well or not.
+    pub(crate) fn end_attempt(&mut self) {
+        self.upstream.choice = None;
+        if let (Some((metrics, _in_flight)), Some(attempt)) = (self.upstream.counted.take(), self.record.attempts.last_mut()) {
+            metrics.observe(attempt);
+        }
+    }
+
     /// Time since the request arrived.
     pub(crate) fn elapsed(&self) -> Duration {
         self.arrived.elapsed()
@@ -182,7 +202,7 @@ impl Ctx {
         if std::mem::replace(&mut self.completed, true) {
             return;
         }
-        self.upstream.choice = None;
+        self.end_attempt();
         super::record::complete(self);
         self.leave_route();
     }

@@ -51,6 +51,7 @@ fn attempt_failed(ctx: &mut Ctx, reason: Reason) {
     if let Some(mut choice) = ctx.upstream.choice.take() {
         choice.failure(Instant::now(), reason);
     }
+    ctx.end_attempt();
 }
 
 fn may_retry(ctx: &Ctx, reason: Reason, idempotent: bool) -> bool {

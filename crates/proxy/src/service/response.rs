@@ -31,6 +31,10 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Res
         return Ok(());
     }
     note_first_byte(status, ctx);
+    if status == StatusCode::NO_CONTENT {
+        // A 204 has no content, whatever it says (RFC 9110 section 8.6).
+        drop(response.remove_header(&http::header::CONTENT_LENGTH));
+    }
     if status != StatusCode::SWITCHING_PROTOCOLS {
         strip(response);
         return Ok(());
@@ -118,6 +122,7 @@ pub(super) fn body(
     end: bool,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
+    ctx.may_go_on()?;
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.route_state)?;

@@ -16,6 +16,7 @@ use portcullis_balance::{Ask, Choice, Endpoint, EndpointIdx, Health};
 use portcullis_filter::{Candidate, Phase, Response, SelectCx};
 use portcullis_policy::{Params, Redirect};
 use portcullis_snapshot::{Action, Cluster, ClusterIdx, RouteData, Snapshot, Target, UpstreamProtocol};
+use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
 use portcullis_types::{ProxyError, Reason, RequestId, RequestView};
 
@@ -106,7 +107,9 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
         ctx.record.flags.set(Flag::Retried);
     }
     let peer = http_peer(&cluster, &choice, ctx);
+    let counted = cluster.endpoint_metrics.get(choice.index().get()).filter(|_| ctx.core.observes());
     let upstream = &mut ctx.upstream;
+    upstream.counted = counted.map(|metrics| (metrics.clone(), EndpointMetrics::begin(metrics)));
     upstream.attempts += 1;
     upstream.tried.push(choice.index());
     upstream.choice = Some(choice);
