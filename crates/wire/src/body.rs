@@ -9,9 +9,9 @@
 //! A trailer may not carry what belongs in a head: framing, routing, authentication, or how the content is read
 //! (RFC 9110 section 6.5.1).
 
-mod trailer;
 #[cfg(test)]
 mod tests;
+mod trailer;
 
 use self::trailer::Trailers;
 use crate::Framing;

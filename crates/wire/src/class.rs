@@ -10,8 +10,8 @@ pub(crate) const TARGET: u8 = 1 << 1;
 pub(crate) const HOST: u8 = 1 << 2;
 /// A hexadecimal digit of either case.
 pub(crate) const HEX: u8 = 1 << 3;
-/// A byte of a path that needs no second look: `TARGET` without `%`, `\`, `/`, `.` and `?`.
-pub(crate) const PLAIN_PATH: u8 = 1 << 4;
+/// A byte of a path that needs no second look where it stands: `TARGET` without `%`, `\` and `?`.
+pub(crate) const SIMPLE_PATH: u8 = 1 << 4;
 /// `unreserved` of RFC 3986 section 2.3. Equal to [`HOST`] today, for other reasons.
 pub(crate) const UNRESERVED: u8 = 1 << 5;
 
@@ -34,8 +34,8 @@ const fn class_of(byte: u8) -> u8 {
     if target {
         class |= TARGET;
     }
-    if target && !matches!(byte, b'%' | b'\\' | b'/' | b'.' | b'?') {
-        class |= PLAIN_PATH;
+    if target && !matches!(byte, b'%' | b'\\' | b'?') {
+        class |= SIMPLE_PATH;
     }
     if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
         class |= HOST | UNRESERVED;

@@ -151,9 +151,12 @@ pub fn policies() -> impl Iterator<Item = PathPolicy> {
             let encoded = [EncodedSlash::Refuse, EncodedSlash::Keep, EncodedSlash::Decode];
             encoded.into_iter().flat_map(move |encoded_slash| {
                 let backslashes = [Backslash::Refuse, Backslash::Keep, Backslash::Slash];
-                backslashes
-                    .into_iter()
-                    .map(move |backslash| PathPolicy { dot_segments, double_slash, encoded_slash, backslash })
+                backslashes.into_iter().map(move |backslash| PathPolicy {
+                    dot_segments,
+                    double_slash,
+                    encoded_slash,
+                    backslash,
+                })
             })
         })
     })
@@ -173,10 +176,9 @@ pub fn host(data: &[u8]) -> bool {
 #[must_use]
 pub fn forwarding(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);
-    let hops_bounded =
-        forwarded::parse_forwarded(&text).map_or(true, |elements| elements.len() <= forwarded::MAX_HOPS);
-    let hop_stable = forwarded::parse_hop(&text)
-        .map_or(true, |address| forwarded::parse_hop(&address.to_string()) == Ok(address));
+    let hops_bounded = forwarded::parse_forwarded(&text).map_or(true, |elements| elements.len() <= forwarded::MAX_HOPS);
+    let hop_stable =
+        forwarded::parse_hop(&text).map_or(true, |address| forwarded::parse_hop(&address.to_string()) == Ok(address));
     let trace_stable = TraceParent::parse(data).map_or(true, |trace| TraceParent::parse(&trace.write()) == Ok(trace));
     hops_bounded && hop_stable && trace_stable && survives_quoting(&text)
 }

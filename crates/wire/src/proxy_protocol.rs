@@ -10,9 +10,9 @@
 
 mod crc;
 mod encode;
-mod tlv;
 #[cfg(test)]
 mod tests;
+mod tlv;
 mod v1;
 mod v2;
 

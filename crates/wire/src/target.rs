@@ -16,7 +16,7 @@
 
 use std::borrow::Cow;
 
-use crate::class::{self, HEX, PLAIN_PATH, TARGET, UNRESERVED};
+use crate::class::{self, HEX, SIMPLE_PATH, TARGET, UNRESERVED};
 
 #[cfg(test)]
 mod tests;
@@ -123,31 +123,30 @@ pub fn normalize<'a>(path: &'a str, policy: &PathPolicy) -> Result<Cow<'a, str>,
     Ok(if normal == path { Cow::Borrowed(path) } else { Cow::Owned(normal) })
 }
 
-/// Where in a path one pass over it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Begin,
-    Slash,
-    LeadingDot,
-    Inside,
-}
-
-/// One pass that knows the plain paths: no percent sign, no backslash, no empty segment, none that could be a dot
-/// segment. Such a path is normal under every policy. All others take the long way.
+/// Whether a path is normal under every policy. All paths this does not know take the long way.
 #[inline]
 fn is_normal(path: &[u8]) -> bool {
-    let mut place = Place::Begin;
-    for byte in path {
-        place = match (place, byte) {
-            (Place::Inside | Place::Begin, b'/') => Place::Slash,
-            (Place::Slash, b'.') => Place::LeadingDot,
-            (Place::Inside, b'.') => Place::Inside,
-            (Place::LeadingDot, b';') | (Place::Begin, _) => return false,
-            (Place::Slash | Place::Inside | Place::LeadingDot, byte) if class::is(*byte, PLAIN_PATH) => Place::Inside,
-            (Place::Slash | Place::Inside | Place::LeadingDot, _) => return false,
-        };
+    if path.first() != Some(&b'/') {
+        return false;
     }
-    matches!(place, Place::Slash | Place::Inside)
+    // One pass without branches: every byte is simple, and no slash is followed by a slash or a dot.
+    let mut simple = true;
+    let mut dotted = false;
+    let mut doubled = false;
+    let mut after_slash = false;
+    for byte in path {
+        simple &= class::is(*byte, SIMPLE_PATH);
+        doubled |= after_slash & (*byte == b'/');
+        dotted |= after_slash & (*byte == b'.');
+        after_slash = *byte == b'/';
+    }
+    simple && !doubled && (!dotted || !has_dot_segment(path))
+}
+
+/// Whether a segment is, or begins as, what some parser takes for a dot segment. `/.well-known` is none.
+fn has_dot_segment(path: &[u8]) -> bool {
+    let dots = |segment: &[u8]| matches!(segment, [b'.'] | [b'.', b'.' | b';', ..]);
+    path.split(|byte| *byte == b'/').any(dots)
 }
 
 /// Decodes what is to be decoded, once, and brings the rest of the encodings to one form.

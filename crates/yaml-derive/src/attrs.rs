@@ -66,9 +66,9 @@ impl ContainerAttrs {
             } else if is(meta, "example") {
                 out.example = string(meta)?;
             } else {
-                return Err(meta.error(
-                    "expected `deny_empty`, `validate`, `try_from`, `from_str`, `expected` or `example`",
-                ));
+                return Err(
+                    meta.error("expected `deny_empty`, `validate`, `try_from`, `from_str`, `expected` or `example`")
+                );
             }
             Ok(())
         })?;
@@ -104,10 +104,8 @@ fn default(meta: &ParseNestedMeta<'_>) -> syn::Result<TokenStream> {
         return Ok(quote!(::core::default::Default::default()));
     }
     let expr: Expr = meta.value()?.parse()?;
-    Ok(match &expr {
-        Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) => quote!(::core::convert::Into::into(#expr)),
-        _ => quote!(#expr),
-    })
+    let is_text = matches!(&expr, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }));
+    Ok(if is_text { quote!(::core::convert::Into::into(#expr)) } else { quote!(#expr) })
 }
 
 impl VariantAttrs {

@@ -167,11 +167,8 @@ impl<'a> Form<'a> {
                 (quote!({ #(#idents: #bound),* }), quote!((|| #value)()))
             }
         };
-        let encoded = if self.bare.is_some() {
-            value
-        } else {
-            quote!(::portcullis_yaml::support::encode_keyed(#name, #value))
-        };
+        let encoded =
+            if self.bare.is_some() { value } else { quote!(::portcullis_yaml::support::encode_keyed(#name, #value)) };
         quote!(Self::#ident #pattern => #encoded,)
     }
 }

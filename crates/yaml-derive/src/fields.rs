@@ -55,14 +55,12 @@ impl<'a> Field<'a> {
                 quote!(::portcullis_yaml::support::present(#slot)),
                 quote! {{ let __default: #ty = #default; ::core::option::Option::Some(__default) }},
             ),
-            (None, Some(_)) => (
-                quote!(#slot),
-                quote!(::portcullis_yaml::support::missing_key(__node, __cx, #name, #example)),
-            ),
-            (None, None) => (
-                quote!(#slot),
-                quote!(::portcullis_yaml::support::missing::<#ty>(__node, __cx, #name, #example)),
-            ),
+            (None, Some(_)) => {
+                (quote!(#slot), quote!(::portcullis_yaml::support::missing_key(__node, __cx, #name, #example)))
+            }
+            (None, None) => {
+                (quote!(#slot), quote!(::portcullis_yaml::support::missing::<#ty>(__node, __cx, #name, #example)))
+            }
         };
         quote! {
             match #slot {
@@ -130,14 +128,16 @@ pub(crate) fn accepts(fields: &[Field<'_>]) -> TokenStream {
     }
 }
 
-/// The body of `keys`.
+/// The body of `keys`: in the order of the fields, so that messages list them as the docs do.
 pub(crate) fn keys(fields: &[Field<'_>]) -> TokenStream {
-    let names = fields.iter().filter(|field| !field.attrs.flatten).map(|field| &field.name);
-    let flattened = fields.iter().filter(|field| field.attrs.flatten).map(|field| field.ty);
-    quote! {
-        __out.extend([#(#names),*]);
-        #(<#flattened as ::portcullis_yaml::DecodeFields>::keys(__out);)*
-    }
+    let add = fields.iter().map(|Field { name, ty, attrs, .. }| {
+        if attrs.flatten {
+            quote!(<#ty as ::portcullis_yaml::DecodeFields>::keys(__out);)
+        } else {
+            quote!(__out.push(#name);)
+        }
+    });
+    quote!(#(#add)*)
 }
 
 /// The body of `decode_fields`, for `Self { … }`.
@@ -146,9 +146,7 @@ pub(crate) fn decode(fields: &[Field<'_>], validate: &TokenStream) -> TokenStrea
     let values: Vec<Ident> = (0..fields.len()).map(|at| format_ident!("__field{at}")).collect();
     let own = || fields.iter().zip(&slots).filter(|(field, _)| !field.attrs.flatten);
     let own_slots = own().map(|(_, slot)| slot);
-    let arms = own().map(|(Field { name, .. }, slot)| {
-        quote!(#name => #slot = ::core::option::Option::Some(__entry),)
-    });
+    let arms = own().map(|(Field { name, .. }, slot)| quote!(#name => #slot = ::core::option::Option::Some(__entry),));
     let decoded = fields.iter().zip(&slots).map(|(field, slot)| field.decode(slot));
     let idents = fields.iter().map(|field| field.ident);
     quote! {

@@ -45,8 +45,6 @@ fn doc_line(attr: &Attribute) -> Option<String> {
     if !meta.path.is_ident("doc") {
         return None;
     }
-    match &meta.value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
-        _ => None,
-    }
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value else { return None };
+    Some(text.value())
 }

@@ -96,7 +96,10 @@ pub struct Diagnostics {
 
 impl fmt::Debug for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Diagnostics").field("items", &self.items).field("dropped", &self.dropped).finish_non_exhaustive()
+        f.debug_struct("Diagnostics")
+            .field("items", &self.items)
+            .field("dropped", &self.dropped)
+            .finish_non_exhaustive()
     }
 }
 

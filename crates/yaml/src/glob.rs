@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn matches_stars_and_question_marks() {
-        let check = |pattern: &str, name: &str, expected| assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        let check =
+            |pattern: &str, name: &str, expected| assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         check("*.yaml", "a.yaml", true);
         check("*.yaml", ".yaml", false);
         check(".*.yaml", ".a.yaml", true);
@@ -107,7 +108,8 @@ mod tests {
     #[test]
     fn lists_only_files_that_match_in_order() {
         let list = |folder: &Path| {
-            let names: &[&str] = if folder == Path::new("c") { &["z.yaml", "a.yaml", "sub.yaml", "x.txt"] } else { &[] };
+            let names: &[&str] =
+                if folder == Path::new("c") { &["z.yaml", "a.yaml", "sub.yaml", "x.txt"] } else { &[] };
             Ok(names.iter().map(|name| (*name).to_owned()).collect())
         };
         let is_file = |path: &Path| !path.ends_with("sub.yaml");

@@ -37,6 +37,8 @@ extern crate self as portcullis_yaml;
 pub mod code;
 mod cx;
 mod decode;
+#[cfg(test)]
+mod derived_tests;
 mod diag;
 mod expand;
 mod glob;
@@ -46,6 +48,8 @@ mod loader;
 mod markdown;
 mod node;
 mod parse;
+#[cfg(test)]
+mod property_tests;
 mod render;
 mod schema;
 mod secret;
@@ -67,7 +71,9 @@ pub use node::{Entry, Key, Node, Scalar, Style, Value};
 pub use parse::parse;
 pub use portcullis_yaml_derive::Decode;
 pub use render::{render_diagnostic, render_json, render_text};
-pub use schema::{ObjectSchema, Property, SchemaGen, VARIABLE, VariantSchema, enum_schema, schema_for, schema_for_document};
+pub use schema::{
+    ObjectSchema, Property, SchemaGen, VARIABLE, VariantSchema, enum_schema, schema_for, schema_for_document,
+};
 pub use secret::Secret;
 pub use serde_json::Value as Json;
 pub use source::{Position, Source, SourceId, SourceMap, Span};

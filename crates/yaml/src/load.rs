@@ -292,8 +292,12 @@ impl Merged {
             (into @ Value::Null, added) => *into = added,
             (_, added) => {
                 let added = Node { span: entry.value.span, value: added };
-                let message = format!("`{}` is {} here, and {} in another file",
-                    entry.key.text, added.describe(), existing.value.describe());
+                let message = format!(
+                    "`{}` is {} here, and {} in another file",
+                    entry.key.text,
+                    added.describe(),
+                    existing.value.describe()
+                );
                 let diagnostic = Diagnostic::error(code::MERGE_CONFLICT, entry.key.span, message)
                     .help("only maps and lists are merged; write it in one file")
                     .related(existing.key.span, "the other is here");
@@ -303,7 +307,12 @@ impl Merged {
     }
 }
 
-fn add_entries(into: &mut Vec<Entry>, added: Vec<Entry>, known: &mut HashMap<Box<str>, usize>, diags: &mut Diagnostics) {
+fn add_entries(
+    into: &mut Vec<Entry>,
+    added: Vec<Entry>,
+    known: &mut HashMap<Box<str>, usize>,
+    diags: &mut Diagnostics,
+) {
     for entry in added {
         match known.get(&entry.key.text).and_then(|at| into.get(*at)) {
             Some(first) => diags.push(duplicate_key(&entry.key, &first.key)),
@@ -325,7 +334,9 @@ fn check_top(node: &Node, diags: &mut Diagnostics) -> bool {
         Value::Invalid => false,
         Value::Scalar(_) | Value::Seq(_) => {
             let message = format!("expected a map at the top of the file, found {}", node.describe());
-            diags.push(Diagnostic::error(code::WRONG_TYPE, node.span, message).help("a config begins with `version: 1`"));
+            diags.push(
+                Diagnostic::error(code::WRONG_TYPE, node.span, message).help("a config begins with `version: 1`"),
+            );
             false
         }
     }

@@ -153,6 +153,3 @@ fn text<'s>(schema: &'s Json, key: &str) -> Option<&'s str> {
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace("\n\n", "<br>").replace('\n', " ")
 }
-
-#[cfg(test)]
-mod tests;

@@ -314,7 +314,12 @@ impl<'a> Builder<'a, '_> {
     fn extent(&self, start: Span, end: RawSpan, last: Option<Span>) -> Span {
         let end = match last {
             Some(last) if end.is_empty() => last.end,
-            Some(_) | None => self.position(end.end),
+            Some(_) | None if end.is_empty() => start.end,
+            // The scanner counts the spaces after a bracket to it.
+            Some(_) | None => {
+                let bracket = self.position(end.start);
+                Position { column: bracket.column.saturating_add(1), ..bracket }
+            }
         };
         Span { end: end.max(start.end), ..start }
     }
@@ -329,7 +334,10 @@ fn syntax_help(info: &str, line: &str) -> Option<&'static str> {
         ("mapping values are not allowed", "a value that holds `: ` must be quoted; otherwise check the indentation"),
         ("tab", "indent with spaces"),
         ("simple key", "check that the line has a `:` after its key, and the indentation"),
-        ("unknown anchor", "an alias (`*name`) needs an anchor (`&name`) before it; quote a value that begins with `*`"),
+        (
+            "unknown anchor",
+            "an alias (`*name`) needs an anchor (`&name`) before it; quote a value that begins with `*`",
+        ),
         ("recursion limit", "lists and maps are nested too deep"),
         ("did not find expected", "check the indentation, and that brackets and quotes are closed"),
         ("invalid indentation", "check the indentation"),
@@ -387,7 +395,10 @@ fn measure(node: &Node) -> Size {
     };
     match &node.value {
         Value::Null | Value::Invalid => Size { nodes: 1, bytes: 0, height: 0 },
-        Value::Scalar(scalar) => Size { nodes: 1, bytes: scalar.text().len() + scalar.shown().len(), height: 0 },
+        Value::Scalar(scalar) => {
+            let written = if scalar.is_expanded() { scalar.shown().len() } else { 0 };
+            Size { nodes: 1, bytes: scalar.text().len() + written, height: 0 }
+        }
         Value::Seq(items) => children(&mut items.iter().map(measure)),
         Value::Map(entries) => children(&mut entries.iter().map(|entry| {
             let size = measure(&entry.value);

@@ -98,13 +98,24 @@ fn clean(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if c == '\t' { ' ' } else if steers(c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c == '\t' {
+                ' '
+            } else if steers(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn json_one(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
     let span = diagnostic.span;
     let line = sources.get(span.source).and_then(|source| source.line(span.start.line));
-    let related: Vec<Value> = diagnostic.related.iter().map(|(span, note)| json_related(*span, note, sources)).collect();
+    let related: Vec<Value> =
+        diagnostic.related.iter().map(|(span, note)| json_related(*span, note, sources)).collect();
     json!({
         "severity": diagnostic.severity.as_str(),
         "code": diagnostic.code,

@@ -43,9 +43,8 @@ fn distance(left: &[char], right: &[char]) -> usize {
         let mut right_previous = None;
         for (column, &r) in right.iter().enumerate() {
             let at = |cells: &[usize], index: usize| cells.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&last, column) + usize::from(l != r))
-                .min(at(&last, column + 1) + 1)
-                .min(at(&current, column) + 1);
+            let mut best =
+                (at(&last, column) + usize::from(l != r)).min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
             if previous == Some(r) && right_previous == Some(l) && column > 0 {
                 best = best.min(at(&before, column - 1) + 1);
             }

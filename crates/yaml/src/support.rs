@@ -126,9 +126,7 @@ pub fn decode_unit<T>(node: &Node, cx: &mut Cx<'_>, value: T) -> Option<T> {
             }
             Some(value)
         }
-        Value::Scalar(_) | Value::Seq(_) | Value::Invalid => {
-            cx.wrong_type(node, &Form::new("an empty map", &["{}"]))
-        }
+        Value::Scalar(_) | Value::Seq(_) | Value::Invalid => cx.wrong_type(node, &Form::new("an empty map", &["{}"])),
     }
 }
 
@@ -164,7 +162,8 @@ fn listed(keys: &[&str]) -> String {
     }
     let shown: Vec<String> = keys.iter().take(LISTED).map(|key| format!("`{key}`")).collect();
     let more = if keys.len() > LISTED { ", …" } else { "" };
-    format!("the keys are {}{more}", shown.join(", "))
+    let verb = if keys.len() == 1 { "key is" } else { "keys are" };
+    format!("the {verb} {}{more}", shown.join(", "))
 }
 
 /// A form of an enum.

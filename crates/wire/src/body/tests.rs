@@ -74,7 +74,9 @@ fn refuses_chunk_sizes_by_rule() {
 
 #[test]
 fn refuses_extensions_by_rule() {
-    for extension in ["", " a", "a ", "a=", "a= b", "a =b", "=b", "a=\"b\"c", "a=b\"", "a\0", "a=\"\0\"", "a=\"\x7f\"", ";", "a,b"] {
+    for extension in
+        ["", " a", "a ", "a=", "a= b", "a =b", "=b", "a=\"b\"c", "a=b\"", "a\0", "a=\"\0\"", "a=\"\x7f\"", ";", "a,b"]
+    {
         check(format!("1;{extension}\r\na\r\n0\r\n\r\n").as_bytes(), Err(E::ChunkExtensionInvalid));
     }
     check(b"1;a=\"b\r\n", Err(E::ChunkExtensionInvalid));
@@ -128,6 +130,7 @@ fn refuses_trailers_by_rule() {
     for (trailer, expected) in cases {
         check(format!("0\r\n{trailer}\r\n\r\n").as_bytes(), Err(expected));
     }
+    check(b"0\r\na: b\r\nHost: c\r\n\r\n", Err(E::TrailerForbidden));
     check(b"0\r\n\n", Err(E::BareLf));
     check(b"0\r\n\rx", Err(E::BareCr));
     check(b"0\r\na: b\r\n c\r\n\r\n", Err(E::TrailerNameInvalid));
@@ -186,7 +189,9 @@ fn oracle(input: &[u8]) -> Option<(usize, u64)> {
         if line.is_empty() {
             return Some((at, content));
         }
-        if line != b"T: v" {
+        // No piece has a colon but these; what stands before one may have run into it.
+        let name = line.strip_suffix(b": v")?;
+        if name.is_empty() || !name.iter().all(u8::is_ascii_alphanumeric) {
             return None;
         }
     }
@@ -200,8 +205,22 @@ fn line<'a>(input: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
 }
 
 const PIECES: &[&[u8]] = &[
-    b"0\r\n", b"\r\n", b"1\r\nx\r\n", b"5\r\nhello\r\n", b"05\r\n\r\n\r\n\r\r\n", b"2\r\nx\r\n", b"3;a\r\nabc\r\n", b"1;a=b;a\r\nx\r\n",
-    b"1;=\r\nx\r\n", b"T: v\r\n", b"T : v\r\n", b"a\r\n0\r\n\r\n01234\r\n", b"1\nx\r\n", b"1\r\nx\n", b"g\r\n", b"GET",
+    b"0\r\n",
+    b"\r\n",
+    b"1\r\nx\r\n",
+    b"5\r\nhello\r\n",
+    b"05\r\n\r\n\r\n\r\r\n",
+    b"2\r\nx\r\n",
+    b"3;a\r\nabc\r\n",
+    b"1;a=b;a\r\nx\r\n",
+    b"1;=\r\nx\r\n",
+    b"T: v\r\n",
+    b"T : v\r\n",
+    b"a\r\n0\r\n\r\n01234\r\n",
+    b"1\nx\r\n",
+    b"1\r\nx\n",
+    b"g\r\n",
+    b"GET",
 ];
 
 proptest! {

@@ -87,7 +87,15 @@ fn refuses_what_is_not_a_hello() {
     check(b"\x16\x03\x01\x40\x01", Err(E::RecordLength));
     check(b"\x16\x03\x01\0\x04\x02", Err(E::NotClientHello));
     check(b"\x16\x03\x01\0\x04\x01\0\x40\x01", Err(E::TooLarge));
-    check(&records(&hello(None, &[])[..20], 20).into_iter().chain(*b"\x17\x03\x03\0\x01x").collect::<Vec<_>>(), Err(E::NotTls));
+    check(
+        &records(&hello(None, &[])[..20], 20).into_iter().chain(*b"\x17\x03\x03\0\x01x").collect::<Vec<_>>(),
+        Err(E::NotTls),
+    );
+    let mut partial = b"\x16\x03\x01\x40\0\x01\0\x40\0".to_vec();
+    partial.resize(MAX_HELLO - 1, 0);
+    assert_eq!(peek(&partial), Ok(Peek::NeedMore));
+    partial.push(0);
+    check(&partial, Err(E::TooLarge));
     let long = hello_with(&extension(21, &[0; 16000]));
     check(&records(&long, 100), Err(E::TooLarge));
 }

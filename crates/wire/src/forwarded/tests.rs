@@ -16,7 +16,9 @@ fn reads_hops_of_every_shape() {
     ] {
         assert_eq!(parse_hop(hop), Ok(ip(expected)), "{hop}");
     }
-    for hop in ["", "unknown", "a.example", "1.2.3", "01.2.3.4", "1.2.3.4:x", "[1.2.3.4]", "[::1", "::1]", "1.2.3.4, 5.6.7.8"] {
+    for hop in
+        ["", "unknown", "a.example", "1.2.3", "01.2.3.4", "1.2.3.4:x", "[1.2.3.4]", "[::1", "::1]", "1.2.3.4, 5.6.7.8"]
+    {
         assert_eq!(parse_hop(hop), Err(E::Address), "{hop}");
     }
 }
@@ -59,10 +61,7 @@ fn writes_forwarded_elements() {
     };
     push_forwarded(&mut value, &hop);
     push_forwarded(&mut value, &Hop::default());
-    assert_eq!(
-        value,
-        "for=192.0.2.1;proto=https, for=\"[2001:db8::1]\";by=\"10.0.0.1:443\";host=\"a.example:8443\""
-    );
+    assert_eq!(value, "for=192.0.2.1;proto=https, for=\"[2001:db8::1]\";by=\"10.0.0.1:443\";host=\"a.example:8443\"");
     let elements = parse_forwarded(&value).unwrap();
     assert_eq!(elements.len(), 2);
     let client = elements[1].client.as_ref().unwrap();

@@ -141,7 +141,7 @@ fn reports_what_our_side_sends() {
     let mut bytes = frame(kind::SETTINGS, 0, 0, &[0; 6]);
     bytes.extend(frame(kind::DATA, END_STREAM, 3, b"hello"));
     bytes.extend(frame(kind::RST_STREAM, 0, 5, &[0, 0, 0, 1]));
-    bytes.extend(frame(kind::GOAWAY, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0xb, b'w', b'h', b'y']));
+    bytes.extend(frame(kind::GOAWAY, 0, 0, &[0x80, 0, 0, 5, 0, 0, 0, 0xb, b'w', b'h', b'y']));
     bytes.extend(frame(kind::RST_STREAM, 0, 7, &[1]));
     bytes.extend(frame(kind::DATA, 0, 7, b""));
     let mut events = Vec::new();

@@ -165,9 +165,9 @@ pub(crate) fn parse_length(digits: &[u8]) -> Option<u64> {
 /// `name` is `field`, or would be if its `_` were `-`.
 #[inline]
 fn is_lookalike(name: &[u8], field: &[u8]) -> bool {
-    name.iter().zip(field).all(|(found, wanted)| {
-        found.eq_ignore_ascii_case(wanted) || (*wanted == b'-' && *found == b'_')
-    })
+    name.iter()
+        .zip(field)
+        .all(|(found, wanted)| found.eq_ignore_ascii_case(wanted) || (*wanted == b'-' && *found == b'_'))
 }
 
 #[inline]

@@ -45,11 +45,8 @@ fn addresses(words: &[u8]) -> Result<ProxyAddresses<'static>, Error> {
 }
 
 fn address(text: &str, version_6: bool) -> Result<IpAddr, Error> {
-    let parsed = if version_6 {
-        text.parse::<Ipv6Addr>().map(IpAddr::V6)
-    } else {
-        text.parse::<Ipv4Addr>().map(IpAddr::V4)
-    };
+    let parsed =
+        if version_6 { text.parse::<Ipv6Addr>().map(IpAddr::V6) } else { text.parse::<Ipv4Addr>().map(IpAddr::V4) };
     parsed.map_err(|_| Error::V1Address)
 }
 

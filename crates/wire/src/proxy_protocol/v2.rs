@@ -15,7 +15,8 @@ pub(super) fn parse(buf: &[u8]) -> Result<Parsed<'_>, Error> {
     if !starts(buf, V2_SIGNATURE)? {
         return Ok(Parsed::NeedMore);
     }
-    let Some(([_, _, _, _, _, _, _, _, _, _, _, _, command, family, high, low], rest)) = buf.split_first_chunk::<PREFIX>()
+    let Some(([_, _, _, _, _, _, _, _, _, _, _, _, command, family, high, low], rest)) =
+        buf.split_first_chunk::<PREFIX>()
     else {
         return Ok(Parsed::NeedMore);
     };

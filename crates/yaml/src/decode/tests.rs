@@ -11,9 +11,8 @@ use portcullis_types::{ByteSize, Percent, Rate, Reason};
 use regex::Regex;
 use serde_json::json;
 
-use super::*;
 use crate::testing::{loader, places, read, read_with, value};
-use crate::{MemoryLoader, Secret};
+use crate::{Decode, MemoryLoader, Named, OneOrMany, Secret};
 
 /// Holds any type under one key, since a file is a map at its top.
 #[derive(Debug, PartialEq, Decode)]
@@ -150,7 +149,8 @@ fn reads_json_by_the_core_schema() {
 
 #[test]
 fn resolves_paths_against_the_file_they_are_written_in() {
-    let loader = MemoryLoader::new().file("etc/a.yaml", "include: hosts/b.yaml").file("etc/hosts/b.yaml", "v: certs/x.pem");
+    let loader =
+        MemoryLoader::new().file("etc/a.yaml", "include: hosts/b.yaml").file("etc/hosts/b.yaml", "v: certs/x.pem");
     let mut loaded = crate::load("etc/a.yaml".as_ref(), &loader);
     let read_value: Option<At<PathBuf>> = loaded.decode(&loader, None);
     assert_eq!(read_value.unwrap().v, PathBuf::from("etc/hosts/certs/x.pem"));
@@ -162,9 +162,11 @@ fn resolves_paths_against_the_file_they_are_written_in() {
 fn reads_secrets_and_never_shows_them() {
     let files = |text: &str| loader(text).file("t", "from-a-file\r\n");
     let secret = |text: &str| read_with::<At<Secret>>(&files(text));
-    for (text, expected, path) in
-        [("v: literal", "literal", None), ("v: ${TOKEN}", "very-secret-token", None), ("v: file:t", "from-a-file", Some("t"))]
-    {
+    for (text, expected, path) in [
+        ("v: literal", "literal", None),
+        ("v: ${TOKEN}", "very-secret-token", None),
+        ("v: file:t", "from-a-file", Some("t")),
+    ] {
         let (read_value, report) = secret(text);
         let read_value = read_value.unwrap().v;
         assert_eq!((read_value.expose(), read_value.path()), (expected, path.map(std::path::Path::new)));

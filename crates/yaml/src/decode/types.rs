@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use portcullis_types::quantity::{format_duration, parse_duration};
-use portcullis_types::{ByteSize, ClusterName, EndpointName, ListenerName, Percent, QuantityError, Rate, Reason, RouteName};
+use portcullis_types::{
+    ByteSize, ClusterName, EndpointName, ListenerName, Percent, QuantityError, Rate, Reason, RouteName,
+};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Value as Json, json};
 
@@ -110,9 +112,9 @@ impl Decode for Reason {
 impl Decode for Regex {
     fn decode(node: &Node, cx: &mut Cx<'_>) -> Option<Self> {
         decode_with(node, cx, &REGEX, |text| {
-            RegexBuilder::new(text).size_limit(REGEX_BYTES).build().map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => "it is too large when compiled".to_owned(),
-                other => last_line(&other.to_string()),
+            RegexBuilder::new(text).size_limit(REGEX_BYTES).build().map_err(|error| {
+                let too_big = matches!(error, regex::Error::CompiledTooBig(_));
+                if too_big { "it is too large when compiled".to_owned() } else { last_line(&error.to_string()) }
             })
         })
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::scalars::{json_integer, parse_float};
 use super::Decode;
+use super::scalars::{json_integer, parse_float};
 use crate::cx::Cx;
 use crate::node::{Node, Value};
 use crate::schema::SchemaGen;
@@ -193,7 +193,9 @@ fn to_json(node: &Node) -> Option<Json> {
         Value::Scalar(scalar) => Some(match scalar.plain() {
             Some("true" | "True" | "TRUE") => Json::Bool(true),
             Some("false" | "False" | "FALSE") => Json::Bool(false),
-            Some(text) => json_integer(text).or_else(|| parse_float(text).map(|n| json!(n))).unwrap_or_else(|| json!(text)),
+            Some(text) => {
+                json_integer(text).or_else(|| parse_float(text).map(|n| json!(n))).unwrap_or_else(|| json!(text))
+            }
             None => json!(scalar.text()),
         }),
     }

@@ -66,7 +66,10 @@ fn names_both_places_of_a_name_in_two_files() {
 #[test]
 fn refuses_to_override() {
     check_places(&[("a.yaml", "include: b.yaml\nversion: 1\n"), ("b.yaml", "version: 2\n")], &["1:1 merge_conflict"]);
-    check_places(&[("a.yaml", "include: b.yaml\nhosts: [x]\n"), ("b.yaml", "hosts: { x: 1 }\n")], &["1:1 merge_conflict"]);
+    check_places(
+        &[("a.yaml", "include: b.yaml\nhosts: [x]\n"), ("b.yaml", "hosts: { x: 1 }\n")],
+        &["1:1 merge_conflict"],
+    );
     check_places(&[("a.yaml", "include: b.yaml\nhosts:\n"), ("b.yaml", "hosts: [x]\n")], &[]);
     check_places(&[("a.yaml", "include: b.yaml\n"), ("b.yaml", "- x\n")], &["1:1 wrong_type"]);
 }
@@ -90,18 +93,16 @@ fn bounds_depth_and_count() {
     assert!(report.contains("more than 8 deep"), "{report}");
 
     let limits = Limits { include_files: 2, ..Limits::default() };
-    let loader = MemoryLoader::new()
-        .file("a.yaml", "include: \"x/*\"\n")
-        .file("x/1", "")
-        .file("x/2", "")
-        .file("x/3", "");
+    let loader =
+        MemoryLoader::new().file("a.yaml", "include: \"x/*\"\n").file("x/1", "").file("x/2", "").file("x/3", "");
     let loaded = load_with("a.yaml".as_ref(), &loader, &limits);
     assert_eq!(places(&render_text(&loaded.diagnostics, &loaded.sources)), ["1:10 too_large"]);
 }
 
 #[test]
 fn reports_files_that_cannot_be_read_and_goes_on() {
-    let (loaded, report) = load_all(&[("a.yaml", "include: [none.yaml, b.yaml, \"c/*\", [x]]\n"), ("b.yaml", "x: 1\n")]);
+    let (loaded, report) =
+        load_all(&[("a.yaml", "include: [none.yaml, b.yaml, \"c/*\", [x]]\n"), ("b.yaml", "x: 1\n")]);
     assert_eq!(places(&report), ["1:11 file_unreadable", "1:30 include_empty", "1:37 wrong_type"], "{report}");
     assert!(loaded.root.unwrap().get("x").is_some());
     check_places(&[("other", "")], &["1:1 file_unreadable"]);
@@ -111,7 +112,8 @@ fn reports_files_that_cannot_be_read_and_goes_on() {
 fn reads_real_files_and_folders() {
     let folder = std::env::temp_dir().join(format!("portcullis-yaml-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("hosts")).unwrap();
-    for (name, text) in [("a.yaml", "include: hosts/?.yaml\n"), ("hosts/1.yaml", "l: [x]"), ("hosts/2.yaml", "l: [y]")] {
+    for (name, text) in [("a.yaml", "include: hosts/?.yaml\n"), ("hosts/1.yaml", "l: [x]"), ("hosts/2.yaml", "l: [y]")]
+    {
         std::fs::write(folder.join(name), text).unwrap();
     }
     std::fs::write(folder.join("bad.yaml"), b"a: \xff").unwrap();

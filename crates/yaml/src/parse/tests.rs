@@ -39,17 +39,20 @@ fn gives_every_value_its_place() {
     let check = |text, expected| assert_eq!(shown(&tree(text)), expected, "{text}");
     check("", "null@1:1-1:1");
     check("a: b # c\n", "{a: b@1:4-1:5}@1:1-1:5");
-    check("a:\n  - x\n  - 'y'\nb: ~\n", "{a: [x@2:5-2:6, \"y\"@3:5-3:8]@2:5-3:8, b: null@4:4-4:5}@1:1-4:5");
+    check("a:\n  - x\n  - 'y'\nb: ~\n", "{a: [x@2:5-2:6, \"y\"@3:5-3:8]@2:3-3:8, b: null@4:4-4:5}@1:1-4:5");
     check("a: { b: [1, 2] }\n\n# end\n", "{a: {b: [1@1:10-1:11, 2@1:13-1:14]@1:9-1:15}@1:4-1:17}@1:1-1:17");
     check("é: ü", "{é: ü@1:4-1:5}@1:1-1:5");
-    check("a:", "{a: null@1:3-1:3}@1:1-1:3");
+    check("a:", "{a: null@1:2-1:2}@1:1-1:2");
     check("a: |\n  x\n  y\n", "{a: \"x\\ny\\n\"@2:3-4:1}@1:1-4:1");
     check("\u{feff}a: b\r\nc: d\r\n", "{a: b@1:4-1:5, c: d@2:4-2:5}@1:1-2:5");
 }
 
 #[test]
 fn repeats_anchored_values_at_the_place_of_the_alias() {
-    check_tree("a: &x [1, 2]\nb: *x\n", "{a: [1@1:8-1:9, 2@1:11-1:12]@1:4-1:13, b: [1@1:8-1:9, 2@1:11-1:12]@2:4-2:6}@1:1-2:6");
+    check_tree(
+        "a: &x [1, 2]\nb: *x\n",
+        "{a: [1@1:8-1:9, 2@1:11-1:12]@1:4-1:13, b: [1@1:8-1:9, 2@1:11-1:12]@2:4-2:6}@1:1-2:6",
+    );
 }
 
 fn check_tree(text: &str, expected: &str) {
@@ -99,7 +102,8 @@ fn helps_with_variables_in_braces() {
 
 #[test]
 fn refuses_what_is_beyond_the_bounds() {
-    let limits = Limits { depth: 4, nodes: 50, alias_nodes: 20, expanded_bytes: 100, file_bytes: 400, ..Limits::default() };
+    let limits =
+        Limits { depth: 4, nodes: 50, alias_nodes: 20, expanded_bytes: 100, file_bytes: 400, ..Limits::default() };
     let check = |text: &str, expected: &[&str]| {
         let (_, report) = parse_with(text, &limits);
         assert_eq!(places(&report), expected, "{text}\n{report}");
@@ -110,10 +114,10 @@ fn refuses_what_is_beyond_the_bounds() {
     check(&"- 1\n".repeat(49), &[]);
     check(&"- 1\n".repeat(50), &["50:3 too_large"]);
     check(&"# comment\n".repeat(50), &["1:1 too_large"]);
-    check(&format!("[&a {}, *a, *a]", "x".repeat(40)), &["1:53 too_large"]);
-    check("a: &a [1, 1, 1, 1]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b]\n", &["2:15 too_large"]);
-    check("a: &a [[1]]\nb: &b [*a]\nc: [*b]\n", &[]);
-    check("a: &a [[1]]\nb: &b [*a]\nc: [*b, [*b]]\n", &["3:10 too_large"]);
+    check(&format!("[&a {}, *a, *a]", "x".repeat(40)), &["1:51 too_large"]);
+    check("a: &a [1, 1, 1, 1]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b]\n", &["2:20 too_large"]);
+    check("a: &a [[1]]\nb: [*a]\n", &[]);
+    check("a: &a [[1]]\nb: [*a, [*a]]\n", &["2:10 too_large"]);
 }
 
 #[test]

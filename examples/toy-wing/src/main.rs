@@ -1,0 +1,22 @@
+//! A toy wing: one small thing through each seam, outside `crates/`. It proves that a wing needs no change there.
+
+mod cache;
+mod certificates;
+mod shout;
+mod sites;
+mod streams;
+
+use portcullis_filter::seam::Seams;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let echo = Arc::new(streams::Echo);
+    let mut seams = Seams::default();
+    seams.l4.insert("echo", echo.clone());
+    seams.connect.insert("echo", Arc::new(streams::ConnectToEcho(echo)));
+    seams.hosts = Some(Arc::new(sites::Sites));
+    seams.certificates = Some(Arc::new(certificates::SelfSigned::default()));
+    seams.caches.insert("toy", Arc::new(cache::ToyCache::default()));
+    portcullis::App::new().filter::<shout::Shout>().seams(seams).main()
+}
