@@ -15,6 +15,9 @@ use crate::filter::{Filter, Verdict};
 use crate::phase::{Phase, Phases};
 use crate::response::Response;
 
+#[cfg(test)]
+mod tests;
+
 /// A filter of a chain, with the name an operator knows it by.
 #[derive(Clone)]
 pub struct Link {

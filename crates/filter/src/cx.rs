@@ -15,6 +15,9 @@ use portcullis_types::{
     ClusterName, Dialect, Downstream, EndpointName, ProxyError, Reason, RequestId, RequestView, RouteName,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A site that a host source knows: which virtual host of the config serves it, and its own variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {

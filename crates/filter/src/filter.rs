@@ -120,7 +120,8 @@ pub trait ConfiguredFilter: Filter + Sized {
     /// Its word in a `filters:` list.
     const NAME: &'static str;
 
-    /// Its settings. Unknown keys are refused by the derive; `()` for none.
+    /// Its settings. Unknown keys are refused by the derive; a filter without settings takes a unit struct that
+    /// derives it.
     type Config: Decode;
 
     /// Makes the filter; the settings are valid already.

@@ -10,6 +10,9 @@ use crate::chain::Link;
 use crate::filter::ConfiguredFilter;
 use crate::state::StateStore;
 
+#[cfg(test)]
+mod tests;
+
 /// What a filter may use while it is built.
 pub struct BuildCx<'a> {
     /// Where the filter stands: `hosts/rpc.example.com/filters` or `hosts/rpc.example.com/routes/archive/filters`.
@@ -29,11 +32,12 @@ impl BuildCx<'_> {
 }
 
 type MakeSchema = fn(&mut SchemaGen) -> serde_json::Value;
+type Build = dyn FnOnce(&BuildCx<'_>) -> Result<Link, String> + Send;
 
 /// A filter whose settings are read and valid, not yet built: `check` stops here, a reload goes on.
 pub struct FilterSpec {
     name: &'static str,
-    build: Box<dyn FnOnce(&BuildCx<'_>) -> Result<Link, String> + Send>,
+    build: Box<Build>,
 }
 
 impl FilterSpec {

@@ -67,6 +67,8 @@ struct Upstream {
 pub struct Seen {
     /// The status the client gets.
     pub status: u16,
+    /// The phrase of an HTTP/1.1 status line: the upstream's own, else the one of the status.
+    pub phrase: Option<String>,
     /// The fields the client gets.
     pub headers: HeaderMap,
     /// The body the client gets.

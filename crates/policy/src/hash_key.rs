@@ -79,3 +79,34 @@ impl fmt::Display for HashKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_kit::Request;
+
+    #[test]
+    fn keys_are_read_and_written() {
+        for text in ["client_ip", "header:x-user", "cookie:sid", "query:user"] {
+            assert_eq!(text.parse::<HashKey>().unwrap().to_string(), text);
+        }
+        for text in ["", "ip", "header", "header:", "header:a b", "cookie:", "body:x"] {
+            assert_eq!(text.parse::<HashKey>(), Err(HashKeyError), "{text}");
+        }
+    }
+
+    #[test]
+    fn equal_values_hash_equally_wherever_they_stand() {
+        let request = Request::new("GET /?user=a%6C").header("x-user", "al").header("cookie", "sid=al");
+        let hash = |key: &str| key.parse::<HashKey>().unwrap().hash(&request.view());
+        let expected = Some(stable_hash(0, b"al"));
+        for key in ["header:x-user", "cookie:sid", "query:user"] {
+            assert_eq!(hash(key), expected, "{key}");
+        }
+        for key in ["header:x-other", "cookie:other", "query:other"] {
+            assert_eq!(hash(key), None, "{key}");
+            let client = request.view().client;
+            assert_eq!(key.parse::<HashKey>().unwrap().hash_or_client(&request.view()), stable_hash_of_ip(0, client));
+        }
+    }
+}

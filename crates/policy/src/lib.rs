@@ -26,9 +26,7 @@ pub mod stable_hash;
 mod test_kit;
 pub mod virtual_host;
 
-pub use action::{
-    HostRewrite, PathRewrite, Redirect, RedirectStatus, RewriteError, SplitError, WeightedSplit,
-};
+pub use action::{HostRewrite, PathRewrite, Redirect, RedirectStatus, RewriteError, SplitError, WeightedSplit};
 pub use hash_key::{HashKey, HashKeyError};
 pub use host_pattern::{HostName, HostPattern, HostPatternError};
 pub use matcher::{Conditions, Matcher, Mismatch, Params, PathError, PathKind, PathMatcher};

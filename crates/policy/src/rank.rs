@@ -20,9 +20,9 @@
 //! The rank of a route depends on its matcher alone, never on the request. So routes are sorted once, at build
 //! time, and the winner is the first in that order that matches. `Rank` is all rows but the last: greater wins.
 
+use crate::matcher::Conditions;
 use crate::matcher::path::{Form, PathKind, PathMatcher};
 use crate::matcher::template::Segment;
-use crate::matcher::Conditions;
 
 /// The rank of a route. Its order is the table above: field by field, greater is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -118,7 +118,8 @@ impl<H, R> Router<H, R> {
     pub fn names(&self) -> impl Iterator<Item = (String, &VirtualHost<H, R>)> {
         let text = |record: &Record<'_>| String::from_utf8_lossy(record.name).into_owned();
         let exact = self.table.exact_names().map(move |record| (text(&record), record.number));
-        let wildcards = self.table.wildcard_suffixes().map(move |record| (format!("*.{}", text(&record)), record.number));
+        let wildcards =
+            self.table.wildcard_suffixes().map(move |record| (format!("*.{}", text(&record)), record.number));
         let default = self.table.default_host().map(|number| ("*".to_owned(), number));
         exact.chain(wildcards).chain(default).filter_map(|(name, number)| Some((name, self.at(number)?)))
     }

@@ -2,7 +2,7 @@
 //!
 //! A client chooses hosts and paths, so a table keyed by them must not have predictable collisions. Each builder
 //! takes a random seed unless a test gives one. Hashes made with a seed never leave the process and are never
-//! compared across processes; for those see [`crate::stable_hash`].
+//! compared across processes; for those see [`mod@crate::stable_hash`].
 
 use std::hash::{BuildHasher, Hasher};
 

@@ -46,7 +46,8 @@ mod tests {
     }
 
     /// Changing one of these moves every sticky user of every installation.
-    const GOLDEN: &[(u64, &str, u64)] = &[(0, "", 0xc70b_7d31_7e33_bf45), (0, "alice", 0x86e0_a508_51ec_513d), (1, "alice", 0xeea0_50a7_53c5_bfa3)];
+    const GOLDEN: &[(u64, &str, u64)] =
+        &[(0, "", 0xc70b_7d31_7e33_bf45), (0, "alice", 0x86e0_a508_51ec_513d), (1, "alice", 0xeea0_50a7_53c5_bfa3)];
 
     #[test]
     fn is_even_over_its_buckets() {

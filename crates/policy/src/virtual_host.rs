@@ -2,7 +2,7 @@
 //!
 //! Invariants: `routes` is sorted by rank, best first, then by place in the file; so a route's index is its
 //! position, and the winner is the lowest position that matches. `find`, `needs_body` and `explain` all judge by
-//! `Route::judge`. Small hosts are searched one by one, large ones through a [`RouteIndex`].
+//! `Route::judge`. Small hosts are searched one by one, large ones through a `RouteIndex`.
 
 use std::cmp::Reverse;
 

@@ -151,10 +151,10 @@ impl Run<'_> {
 
     fn finish(mut self) -> Seen {
         let body: Bytes = self.sent.chunks.concat().into();
-        let (status, headers) = self.sent.head.map_or_else(
-            || (0, HeaderMap::new()),
-            |head| (head.status.as_u16(), head.headers.clone()),
-        );
+        let head = self.sent.head.as_ref();
+        let status = head.map_or(0, |head| head.status.as_u16());
+        let phrase = head.and_then(ResponseHeader::get_reason_phrase).map(str::to_owned);
+        let headers = head.map(|head| head.headers.clone()).unwrap_or_default();
         let completed = Completed {
             facts: &self.facts,
             notes: &self.notes,
@@ -167,6 +167,7 @@ impl Run<'_> {
         self.chain.logging(&completed, &mut self.state);
         Seen {
             status,
+            phrase,
             headers,
             body,
             chunks: self.sent.chunks,

@@ -1,7 +1,8 @@
-//! Names to numbers, frozen: a million names in about 35 bytes each, found in about two cache misses.
+//! Names to numbers, frozen: a million names in about 35 bytes each.
 //!
-//! Records (`number`, `tag`, `length`, name) lie sorted by bucket, about two to a bucket, and `starts` says where
-//! each bucket begins. `starts` is small enough to stay in the cache; a bucket is a cache line or two.
+//! Records (`number`, `tag`, `length`, name) lie sorted by bucket, about two to a bucket. A directory of one word a
+//! bucket says where it begins and, in 24 bits, which marks its names have. The directory mostly stays in the cache;
+//! a name that is there costs one access to its record, and one that is not mostly none.
 //!
 //! Invariants: a name stands once; its bytes are compared before it counts as found; hashes are seeded, so that a
 //! client cannot choose names that collide.
@@ -13,6 +14,10 @@ use crate::seed::Seed;
 const HEADER: usize = 6;
 /// How many names share a bucket, on average.
 const PER_BUCKET: usize = 2;
+/// A directory word: the offset of the bucket's first record below, the marks of its names above.
+const OFFSET_BITS: u32 = 40;
+const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
+const MARKS: u64 = 64 - OFFSET_BITS as u64;
 
 /// A name and its number.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +30,8 @@ pub(crate) struct Record<'a> {
 /// The frozen map.
 #[derive(Debug)]
 pub(crate) struct NameMap {
-    /// Where each bucket begins, and at last the end. One entry more than a power of two.
-    starts: Box<[u64]>,
+    /// A word for each bucket, and at last one for the end. One entry more than a power of two.
+    directory: Box<[u64]>,
     records: Box<[u8]>,
 }
 
@@ -34,9 +39,13 @@ impl NameMap {
     /// The number of `name`, whose hash is `hash`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, name: &[u8]) -> Option<u32> {
-        let bucket = bucket(hash, self.starts.len());
-        let start = usize::try_from(*self.starts.get(bucket)?).ok()?;
-        let end = usize::try_from(*self.starts.get(bucket + 1)?).ok()?;
+        let bucket = bucket(hash, self.directory.len());
+        let word = *self.directory.get(bucket)?;
+        if word & mark(hash) == 0 {
+            return None;
+        }
+        let start = usize::try_from(word & OFFSET).ok()?;
+        let end = usize::try_from(*self.directory.get(bucket + 1)? & OFFSET).ok()?;
         let mut rest = self.records.get(start..end)?;
         while let Some((record, after)) = split_record(rest) {
             if record.tag == tag(hash) && record.name == name {
@@ -55,13 +64,20 @@ impl NameMap {
 
 /// The bucket of a hash, by its high bits.
 #[inline]
-fn bucket(hash: u64, starts: usize) -> usize {
-    let bits = starts.saturating_sub(1).checked_ilog2().unwrap_or(0);
+fn bucket(hash: u64, words: usize) -> usize {
+    let bits = words.saturating_sub(1).checked_ilog2().unwrap_or(0);
     // The largest shift would be by 64, when there is one bucket.
     hash.checked_shr(64 - bits).and_then(|high| usize::try_from(high).ok()).unwrap_or(0)
 }
 
-/// The byte of a hash that is kept beside the name. Not from the bits that choose the bucket.
+/// One of the 24 marks, by bits 8 to 24.
+#[inline]
+fn mark(hash: u64) -> u64 {
+    let place = (((hash >> 8) & 0xffff) * MARKS) >> 16;
+    1 << OFFSET_BITS << place
+}
+
+/// The byte of a hash that is kept beside the name: the lowest.
 #[inline]
 fn tag(hash: u64) -> u8 {
     let [low, ..] = hash.to_le_bytes();
@@ -117,46 +133,51 @@ impl NameMapBuilder {
     }
 
     /// Sorts the records by bucket.
-    pub(crate) fn build(self) -> NameMap {
+    pub(crate) fn build(mut self) -> NameMap {
         let buckets = (self.table.len() / PER_BUCKET).next_power_of_two();
-        drop(self.table);
-        let mut starts = vec![0u64; buckets + 1];
+        // Freed first: the peak is what counts here.
+        self.table = HashTable::new();
+        let mut directory = vec![0u64; buckets + 1];
         for record in records(&self.records) {
             // Counted one bucket too far, so that the sums below are starts.
-            let after = bucket(self.seed.hash(record.name), starts.len()) + 1;
-            if let Some(count) = starts.get_mut(after) {
+            let after = bucket(self.seed.hash(record.name), directory.len()) + 1;
+            if let Some(count) = directory.get_mut(after) {
                 *count += size(record);
             }
         }
         let mut sum = 0;
-        for start in &mut starts {
+        for start in &mut directory {
             sum += *start;
             *start = sum;
         }
-        let records = sorted(&self.records, &self.seed, &starts);
-        NameMap { starts: starts.into_boxed_slice(), records }
+        let records = self.sort_into(&mut directory);
+        NameMap { directory: directory.into_boxed_slice(), records }
+    }
+
+    /// Copies the records to their buckets, whose starts `directory` has, and adds the marks.
+    fn sort_into(&self, directory: &mut [u64]) -> Box<[u8]> {
+        let mut next = directory.to_vec();
+        let mut out = vec![0u8; self.records.len()];
+        let mut rest = self.records.as_slice();
+        while let Some((record, after)) = split_record(rest) {
+            let hash = self.seed.hash(record.name);
+            let at = bucket(hash, directory.len());
+            let (Some(word), Some(place)) = (directory.get_mut(at), next.get_mut(at)) else { break };
+            *word |= mark(hash);
+            let start = usize::try_from(*place).unwrap_or(usize::MAX);
+            *place += size(record);
+            let (bytes, _) = rest.split_at(rest.len() - after.len());
+            if let Some(target) = out.get_mut(start..).and_then(|out| out.get_mut(..bytes.len())) {
+                target.copy_from_slice(bytes);
+            }
+            rest = after;
+        }
+        out.into_boxed_slice()
     }
 }
 
 fn size(record: Record<'_>) -> u64 {
     u64::try_from(HEADER + record.name.len()).unwrap_or(u64::MAX)
-}
-
-fn sorted(unsorted: &[u8], seed: &Seed, starts: &[u64]) -> Box<[u8]> {
-    let mut next = starts.to_vec();
-    let mut out = vec![0u8; unsorted.len()];
-    let mut rest = unsorted;
-    while let Some((record, after)) = split_record(rest) {
-        let Some(place) = next.get_mut(bucket(seed.hash(record.name), starts.len())) else { break };
-        let start = usize::try_from(*place).unwrap_or(usize::MAX);
-        *place += size(record);
-        let (bytes, _) = rest.split_at(rest.len() - after.len());
-        if let Some(target) = out.get_mut(start..).and_then(|out| out.get_mut(..bytes.len())) {
-            target.copy_from_slice(bytes);
-        }
-        rest = after;
-    }
-    out.into_boxed_slice()
 }
 
 #[cfg(test)]
@@ -187,7 +208,10 @@ mod tests {
     #[test]
     fn a_name_is_held_once() {
         let mut builder = NameMapBuilder::new(Seed::fixed(1));
-        assert_eq!([("a", 1), ("b", 2), ("a", 3)].map(|(name, n)| builder.add(name.as_bytes(), n)), [Ok(()), Ok(()), Err(1)]);
+        assert_eq!(
+            [("a", 1), ("b", 2), ("a", 3)].map(|(name, n)| builder.add(name.as_bytes(), n)),
+            [Ok(()), Ok(()), Err(1)]
+        );
         assert_eq!(builder.build().records().count(), 2);
     }
 

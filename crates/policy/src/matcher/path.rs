@@ -226,7 +226,11 @@ pub(crate) fn normal_literal(text: &str) -> Result<String, PathError> {
         match (byte, after) {
             (b'%', [high, low, tail @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
                 let value = hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0);
-                if is_unreserved(value) { out.push(char::from(value)) } else { push_escaped(&mut out, value) }
+                if is_unreserved(value) {
+                    out.push(char::from(value))
+                } else {
+                    push_escaped(&mut out, value)
+                }
                 rest = tail;
             }
             (b'?', _) => return Err(PathError::NotPath('?', "%3F")),
@@ -257,7 +261,10 @@ const fn is_unreserved(byte: u8) -> bool {
 /// `pchar` of RFC 3986 section 3.3 without escapes, and the slash.
 pub(crate) const fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte)
-        || matches!(byte, b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+        || matches!(
+            byte,
+            b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
 }
 
 #[cfg(test)]

@@ -90,9 +90,9 @@ pub(crate) fn compile(text: &str) -> Result<Regex, PatternError> {
     if text.len() > MAX_TEXT + 16 {
         return Err(PatternError::TooLong);
     }
-    RegexBuilder::new(text).size_limit(MAX_PROGRAM).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
-        other => PatternError::Syntax(last_line(&other.to_string())),
+    RegexBuilder::new(text).size_limit(MAX_PROGRAM).build().map_err(|error| {
+        let too_large = matches!(error, regex::Error::CompiledTooBig(_));
+        if too_large { PatternError::TooLarge } else { PatternError::Syntax(last_line(&error.to_string())) }
     })
 }
 

@@ -39,6 +39,10 @@ fn an_explanation_names_what_was_tried_until_the_winner() {
 fn without_a_default_an_unknown_host_has_none() {
     let router = router(&[&["a.com"]]);
     assert!(router.host("b.com").is_none() && router.host("").is_none());
+    let with_default = self::router(&[&["a.com", "*.a.com"], &["*"]]);
+    for (host, named) in [("a.com", true), ("x.a.com", true), ("b.com", false), ("", false)] {
+        assert_eq!(with_default.named_host(host).is_some(), named, "{host}");
+    }
     assert_eq!(router.explain_host("b.com").to_string(), "b.com: not configured, *: not configured");
 }
 
@@ -57,7 +61,8 @@ fn a_conflict_names_both_hosts_and_later_ones_are_found_too() {
     let mut builder = Router::builder_with_seed(Seed::fixed(3));
     builder.add(spec(&["a.com", "*"])).unwrap();
     let conflict = builder.add(spec(&["b.com", "a.com", "b.com", "*"])).unwrap_err();
-    let expected = "`a.com` is already a name of host number 1, `b.com` stands twice, `*` is already a name of host number 1";
+    let expected =
+        "`a.com` is already a name of host number 1, `b.com` stands twice, `*` is already a name of host number 1";
     assert_eq!(conflict.to_string(), expected);
     assert_eq!(builder.add(spec(&["b.com"])).unwrap_err().taken, [("b.com".parse().unwrap(), 1)]);
     assert_eq!(builder.build().host("b.com").unwrap().data(), "b.com");

@@ -112,10 +112,22 @@ fn a_match_knows_what_the_template_captured() {
 }
 
 #[test]
+fn prefixes_deeper_than_the_index_go_by_length() {
+    let deep = |segments: usize| format!("prefix {}", "/a".repeat(segments));
+    let texts = [deep(20), deep(31), deep(32), deep(33), deep(40), deep(50)];
+    for host in both(|| routes(&texts.each_ref().map(String::as_str))) {
+        for (segments, expected) in [(19, ""), (20, &*texts[0]), (32, &texts[2]), (39, &texts[3]), (90, &texts[5])] {
+            assert_eq!(winner(&host, &Request::new(&format!("GET {}", "/a".repeat(segments)))), expected);
+        }
+    }
+}
+
+#[test]
 fn a_body_is_needed_only_when_the_decision_hangs_on_it() {
     let texts = ["prefix /rpc; POST; ; ; getBlock", "prefix /rpc; POST", "prefix /; ; ; ; getSlot", "exact /rpc/x"];
     for host in both(|| routes(&texts)) {
-        for (line, expected) in [("POST /rpc", true), ("GET /rpc", true), ("POST /rpc/x", false), ("POST /other", true)] {
+        for (line, expected) in [("POST /rpc", true), ("GET /rpc", true), ("POST /rpc/x", false), ("POST /other", true)]
+        {
             assert_eq!(host.needs_body(&Request::new(line).view()), expected, "{line}");
         }
         let request = Request::new("POST /rpc").calls(Some(&["getBlock"]));

@@ -240,7 +240,8 @@ impl PlainRoute {
 
 impl PlainRequest {
     fn build(&self) -> Request {
-        let line = format!("{} {}{}", self.method, self.path, self.query.map(|q| format!("?q={q}")).unwrap_or_default());
+        let line =
+            format!("{} {}{}", self.method, self.path, self.query.map(|q| format!("?q={q}")).unwrap_or_default());
         let mut request = Request::new(&line).client(&std::net::Ipv4Addr::from(self.client).to_string());
         if let Some(value) = self.header {
             request = request.header("x", value);

@@ -1,0 +1,54 @@
+//! The built-in filters, a folder each.
+//!
+//! Every filter is the same three things: settings that decode from the config or say what is wrong with them
+//! (`config`), the filter (`filter`), and tests that run it in a chain without sockets (`tests`). Settings are compiled
+//! when they are read: templates are parsed, names and values typed, sets sorted. On the hot path nothing is parsed
+//! or looked up by name that the config could have said before.
+//!
+//! | filter | what it does |
+//! |---|---|
+//! | [`access`] | allows or denies by client network, method and path |
+//! | [`compress`] | compresses answers |
+//! | [`cors`] | cross-origin resource sharing |
+//! | [`errors`] | answers errors in the operator's words |
+//! | [`fault`] | delays and aborts on purpose |
+//! | [`headers`] | edits fields |
+//! | [`limits`] | bounds the size of requests |
+//! | [`redirect`] | redirects |
+//! | [`respond`] | answers without an upstream |
+
+pub mod access;
+pub mod answer;
+pub mod compress;
+pub mod cors;
+pub mod errors;
+pub mod fault;
+pub mod fields;
+pub mod headers;
+pub mod limits;
+pub mod networks;
+pub mod redirect;
+pub mod respond;
+pub mod template;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use portcullis_filter::Registry;
+
+/// All built-in filters. A team's binary adds its own with [`Registry::with`].
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::default()
+        .with::<access::Access>()
+        .with::<compress::Compress>()
+        .with::<cors::Cors>()
+        .with::<errors::Errors>()
+        .with::<fault::Fault>()
+        .with::<headers::Headers>()
+        .with::<limits::Limits>()
+        .with::<redirect::Redirect>()
+        .with::<respond::Respond>()
+}
