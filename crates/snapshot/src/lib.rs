@@ -5,8 +5,10 @@
 //! generation shares. Nothing here reads YAML and nothing here does I/O.
 
 pub mod cluster;
+pub mod explain;
 pub mod generations;
 pub mod listener;
+pub mod request;
 pub mod route;
 pub mod settings;
 pub mod tls;

@@ -270,8 +270,8 @@ where
         let mut upstream_can_reuse = true;
         let mut send_error = None;
         let mut upgraded = false;
-        // See ProxyHttp::upstream_idle_timeout(). Some until the final response header was read; it
-        // bounds the wait for that header, however many reads it takes.
+        // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). Some
+        // until the final response header was read: bounds the wait for it, whatever the reads.
         let mut header_timeout = idle_timeout.and_then(|_| client_session.read_timeout.take());
         let header_wait = time::sleep(header_timeout.unwrap_or_default());
         tokio::pin!(header_wait);

@@ -268,8 +268,8 @@ where
             }
         }
 
-        // Changed by Portcullis, see vendor/README.md: h2 drops the upstream's 1xx responses, so no
-        // one else would tell an HTTP/1.1 client to go on with the body it holds back.
+        // Changed by Portcullis, see vendor/README.md: the upstream's 1xx responses are not read, so
+        // no one else would tell an HTTP/1.1 client to go on with the body it holds back.
         let client = session.req_header();
         if client.version == Version::HTTP_11
             && client
@@ -1146,8 +1146,8 @@ pub(crate) async fn pipe_up_to_down_response(
     idle_timeout: Option<Duration>,
     request_progress: &Notify,
 ) -> Result<()> {
-    // See ProxyHttp::upstream_idle_timeout(). Reading can be dropped and resumed; its timeout then
-    // starts again.
+    // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). A read can
+    // be dropped and resumed; its timeout then starts again.
     loop {
         tokio::select! {
             biased;

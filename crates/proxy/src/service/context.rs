@@ -154,9 +154,9 @@ impl Ctx {
         self.record.attempts.last_mut()
     }
 
-    /// Whether the request may go on: its generation may have been drained. A stream holds no generation.
+    /// Whether the request may go on: its generation may have been drained.
     pub(crate) fn may_go_on(&self) -> Result<(), ProxyError> {
-        if self.snapshot.is_none() || self.core.allows(self.record.generation) {
+        if self.core.allows(self.record.generation) {
             return Ok(());
         }
         let detail = format!("generation {} is drained", self.record.generation);
@@ -174,6 +174,11 @@ impl Ctx {
     /// Time since the request arrived.
     pub(crate) fn elapsed(&self) -> Duration {
         self.arrived.elapsed()
+    }
+
+    /// Whether the request has become a stream: its bytes are not a body any more.
+    pub(crate) const fn is_stream(&self) -> bool {
+        self.snapshot.is_none()
     }
 
     /// Lets go of all that only a request needs: what goes on is a stream, and must not hold its generation.

@@ -14,6 +14,8 @@ use super::response;
 /// Sends an answer; filters see its head and its body.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, answer: Response) -> Result<()> {
     let Response { mut header, body } = answer;
+    // Filters see the length of what they would change, as they do on an upstream's answer.
+    header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     let filtered = response::filters(session.req_header(), &mut header, ctx, Source::Gateway).await;
     filtered.map_err(|error| ctx.fail(error))?;
     let mut chunk = Some(body);

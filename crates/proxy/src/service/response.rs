@@ -1,8 +1,8 @@
 //! The answer on its way to the client.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderMap, HeaderName, UPGRADE};
-use http::{HeaderValue, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use portcullis_filter::{BodyCx, Phase, ResponseCx, Source};
@@ -86,12 +86,27 @@ pub(super) async fn head(
         return Ok(());
     }
     filters(request, response, ctx, Source::Upstream).await?;
+    frame(request, response)?;
     cache::admit(request, response, ctx);
     ctx.record.status = response.status.as_u16();
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.become_stream();
     }
     Ok(())
+}
+
+/// Gives an answer its framing again when a filter took its length: HTTP/1.1 has chunks, HTTP/1.0 the connection's end.
+fn frame(request: &RequestHeader, response: &mut ResponseHeader) -> Result<(), ProxyError> {
+    let bodiless = request.method == Method::HEAD
+        || response.status.is_informational()
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let framed = response.headers.contains_key(CONTENT_LENGTH) || response.headers.contains_key(TRANSFER_ENCODING);
+    if request.version != Version::HTTP_11 || bodiless || framed {
+        return Ok(());
+    }
+    response
+        .insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+        .map_err(|_| ProxyError::with_detail(Reason::Internal, "the answer has too many fields"))
 }
 
 /// Runs the response filters, the route's and then the host's, and stamps the id.
@@ -122,6 +137,10 @@ pub(super) fn body(
     end: bool,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
+    if ctx.is_stream() {
+        ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        return Ok(());
+    }
     ctx.may_go_on()?;
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };

@@ -71,8 +71,11 @@ pub(super) async fn request_body(
     end: bool,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
-    ctx.may_go_on()?;
     ctx.body.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    if ctx.is_stream() {
+        return Ok(());
+    }
+    ctx.may_go_on()?;
     if let Some(limit) = ctx.body.limit.filter(|limit| ctx.body.received > *limit) {
         return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("over {limit} bytes")));
     }

@@ -1,0 +1,92 @@
+//! From a candidate to a generation, sharing all that did not change.
+//!
+//! Names are resolved and filters are built here, so this can fail; then nothing has changed but state that nobody
+//! holds. Listeners and clusters that say what they said before are the very same objects, which is how the proxy
+//! knows that it may leave them alone.
+
+mod clusters;
+mod endpoints;
+mod hosts;
+mod listeners;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use portcullis_filter::StateStore;
+use portcullis_filter::seam::Seams;
+use portcullis_snapshot::tls::DynamicCertificates;
+use portcullis_snapshot::{ClusterIdx, Origin, Snapshot};
+use portcullis_telemetry::Metrics;
+use portcullis_types::GenerationId;
+use portcullis_yaml::Diagnostics;
+
+use crate::load::Candidate;
+use crate::resolver::Resolver;
+
+/// What lives longer than a generation.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// What the binary plugged in; the same that the candidate was checked against.
+    pub seams: &'a Seams,
+    /// State that filters and listeners keep across generations.
+    pub state: &'a StateStore,
+    /// Counters by name.
+    pub metrics: &'a Metrics,
+    /// Where host names of endpoints get their addresses.
+    pub resolver: &'a dyn Resolver,
+    /// Certificates that a source answered.
+    pub certificates: &'a Arc<DynamicCertificates>,
+}
+
+/// What a generation is told about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// Which generation.
+    pub id: GenerationId,
+    /// `start`, `signal`, `watch` or `api`.
+    pub trigger: &'static str,
+    /// The wall clock.
+    pub created: SystemTime,
+    /// The monotonic clock.
+    pub now: Instant,
+    /// Where round robin starts; random, so that gateways started together do not walk in step.
+    pub seed: u64,
+}
+
+/// Makes a generation.
+///
+/// # Errors
+/// A name that does not resolve, or a filter that cannot be made of its settings; all of them at once. The sources
+/// of [`crate::Loaded`] show their places.
+pub fn activate(
+    candidate: Candidate,
+    previous: Option<&Snapshot>,
+    environment: &Environment<'_>,
+    stamp: Stamp,
+) -> Result<Snapshot, Diagnostics> {
+    let Candidate { checked, chains } = candidate;
+    let mut diagnostics = Diagnostics::new();
+    let specs = endpoints::resolve(&checked.clusters, environment.resolver, &mut diagnostics);
+    let build = clusters::Build { previous, environment, stamp };
+    let clusters = build.clusters(&checked.clusters, specs, &mut diagnostics);
+    let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let router = hosts::router(&checked, chains, hosts::Build { environment, clusters: &names }, &mut diagnostics);
+    let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    let cluster_names: HashMap<_, _> =
+        clusters.iter().map(|cluster| cluster.name.clone()).zip((0_u32..).map(ClusterIdx)).collect();
+    Ok(Snapshot {
+        id: stamp.id,
+        created: stamp.created,
+        router,
+        clusters,
+        cluster_names,
+        listeners,
+        settings: checked.settings.clone(),
+        seams: environment.seams.clone(),
+        origin: Origin { trigger: stamp.trigger, hash: checked.hash.clone(), text: checked.text.clone() },
+    })
+}

@@ -1,0 +1,112 @@
+//! Virtual hosts and routes of a generation.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use portcullis_filter::{BuildCx, Chain};
+use portcullis_policy::{Router, RouteSpec, VirtualHostSpec};
+use portcullis_snapshot::{Action, Forward, HostData, Mirror, RouteData, Target};
+use portcullis_yaml::{Diagnostic, Diagnostics};
+
+use super::Environment;
+use crate::code;
+use crate::compile::{ChainSpec, HostChains};
+use crate::plan::{ActionPlan, Checked, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
+
+/// What making hosts needs.
+#[derive(Clone, Copy)]
+pub(super) struct Build<'a> {
+    pub(super) environment: &'a Environment<'a>,
+    pub(super) clusters: &'a [&'a str],
+}
+
+/// The router. Filters that cannot be built are left out after their errors were pushed.
+pub(super) fn router(
+    checked: &Checked,
+    chains: Vec<HostChains>,
+    build: Build<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Router<Arc<HostData>, Arc<RouteData>> {
+    let mut router = Router::builder();
+    for (host, chains) in checked.hosts.iter().zip(chains) {
+        let data = HostData {
+            name: host.name.clone(),
+            chain: build.chain(chains.own, diagnostics),
+            path_policy: host.path_policy,
+            dialect: host.dialect,
+            place: host.place.clone(),
+        };
+        let routes = host.routes.iter().zip(chains.routes);
+        let routes = routes.map(|(route, chain)| build.route(host, route, chain, diagnostics)).collect();
+        // Names were checked to be unique, so there is no conflict to tell of.
+        drop(router.add(VirtualHostSpec { names: host.names.clone(), data: Arc::new(data), routes }));
+    }
+    router.build()
+}
+
+impl Build<'_> {
+    fn chain(self, specs: ChainSpec, diagnostics: &mut Diagnostics) -> Chain {
+        if specs.is_empty() {
+            return Chain::default();
+        }
+        let mut links = Vec::with_capacity(specs.len());
+        for placed in specs {
+            let name = placed.spec.name();
+            let cx = BuildCx { place: &placed.place, state: self.environment.state, clusters: self.clusters };
+            match placed.spec.build(&cx) {
+                Ok(link) => links.push(link),
+                Err(why) => {
+                    let message = format!("the filter `{name}` cannot be made: {why}");
+                    diagnostics.push(Diagnostic::error(code::FILTER_FAILED, placed.span, message));
+                }
+            }
+        }
+        // The length was checked, so the chain is never too long.
+        Chain::new(links).unwrap_or_default()
+    }
+
+    fn route(
+        self,
+        host: &HostPlan,
+        plan: &RoutePlan,
+        chain: ChainSpec,
+        diagnostics: &mut Diagnostics,
+    ) -> RouteSpec<Arc<RouteData>> {
+        let cache = plan.cache.as_deref().and_then(|name| self.environment.seams.caches.get(name).cloned());
+        let data = RouteData {
+            label: plan.label.clone(),
+            name: plan.name.clone(),
+            action: action(&plan.action),
+            chain: self.chain(chain, diagnostics),
+            body_limit: plan.body_limit,
+            dialect: plan.dialect,
+            cache,
+            upgrade: plan.upgrade,
+            place: plan.place.clone(),
+            in_flight: AtomicU32::new(0),
+            metrics: self.environment.metrics.route(&host.name, &plan.name),
+        };
+        RouteSpec { name: plan.name.clone(), matcher: plan.matcher.clone(), data: Arc::new(data) }
+    }
+}
+
+fn action(plan: &ActionPlan) -> Action {
+    match plan {
+        ActionPlan::Forward(plan) => Action::Forward(forward(plan)),
+        ActionPlan::Redirect(plan) => Action::Redirect(plan.redirect.clone()),
+        ActionPlan::Respond(response) => Action::Respond(response.clone()),
+    }
+}
+
+fn forward(plan: &ForwardPlan) -> Forward {
+    Forward {
+        target: match &plan.target {
+            TargetPlan::Cluster(index) => Target::Cluster(*index),
+            TargetPlan::Split { split, sticky } => Target::Split { split: split.clone(), sticky: sticky.clone() },
+        },
+        rewrite: plan.rewrite.as_ref().map(|plan| plan.rewrite.clone()),
+        host: plan.host.clone(),
+        mirror: plan.mirror.map(|(cluster, share)| Mirror { cluster, share }),
+        timeouts: plan.timeouts,
+    }
+}

@@ -1,0 +1,109 @@
+//! From the config as written to plans: what a config means, checked.
+//!
+//! One file per section. Every check pushes what it finds and goes on with the next thing, so that an operator sees
+//! all errors at once; what could not be compiled is left out of the plan, and a plan with errors is never used.
+
+mod actions;
+mod addresses;
+mod certificates;
+mod clusters;
+mod filters;
+mod health;
+mod hosts;
+mod listeners;
+mod matchers;
+mod names;
+mod patterns;
+mod ranges;
+mod rewrites;
+mod routes;
+mod settings;
+mod upstream;
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use portcullis_filter::seam::Seams;
+use portcullis_snapshot::ClusterIdx;
+use portcullis_yaml::{Cx, Diagnostic, SourceMap, Spanned};
+
+use crate::code;
+use crate::plan::Checked;
+use crate::raw::top::Top;
+
+pub(crate) use filters::{ChainSpec, HostChains};
+use names::ClusterNames;
+
+/// What compiling needs beside the config, and what it has learnt so far.
+pub(crate) struct Compiler<'a, 'c> {
+    cx: &'a mut Cx<'c>,
+    seams: &'a Seams,
+    now: SystemTime,
+    clusters: ClusterNames<'a>,
+    used: HashSet<ClusterIdx>,
+}
+
+/// The world around a config.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    /// What the binary plugged in.
+    pub(crate) seams: &'a Seams,
+    /// The time, to tell which certificates are over.
+    pub(crate) now: SystemTime,
+}
+
+/// What came of compiling: the plan, and the filters that belong to it.
+pub(crate) struct Compiled {
+    pub(crate) checked: Checked,
+    pub(crate) chains: Vec<HostChains>,
+}
+
+/// Compiles a config. Errors are in the context; the result is only good when there are none.
+pub(crate) fn compile(mut top: Top, cx: &mut Cx<'_>, world: World<'_>) -> Compiled {
+    let hosts = std::mem::take(&mut top.hosts);
+    let (hash, text) = origin(cx.sources());
+    let clusters = ClusterNames::new(&top.clusters);
+    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used: HashSet::new() };
+    compiler.version(&top.version);
+    let settings = compiler.settings(&top);
+    compiler.check_addresses(&top);
+    let listeners = top.listeners.iter().filter_map(|entry| compiler.listener(entry)).collect();
+    let clusters = top.clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
+    let (hosts, chains) = compiler.hosts(hosts);
+    compiler.warn_unused(&top);
+    Compiled { checked: Checked { listeners, clusters, hosts, settings, hash, text }, chains }
+}
+
+/// The hash of all texts, and the main file's text.
+fn origin(sources: &SourceMap) -> (String, Arc<str>) {
+    let mut hasher = DefaultHasher::new();
+    for source in sources.iter() {
+        hasher.write(source.text().as_bytes());
+        hasher.write_u8(0xff);
+    }
+    let text = sources.iter().next().map_or_else(|| Arc::from(""), |source| Arc::from(source.text()));
+    (format!("{:016x}", hasher.finish()), text)
+}
+
+impl Compiler<'_, '_> {
+    fn version(&mut self, version: &Spanned<u64>) {
+        if version.value != 1 {
+            let message = format!("version {} of the format is not known", version.value);
+            let diagnostic = Diagnostic::error(code::UNSUPPORTED_VERSION, version.span, message);
+            self.cx.push(diagnostic.help("write `version: 1`"));
+        }
+    }
+
+    /// Filters may name any cluster at run time, so an unused one is only worth a warning.
+    fn warn_unused(&mut self, top: &Top) {
+        for (index, entry) in (0_u32..).zip(&top.clusters) {
+            if !self.used.contains(&ClusterIdx(index)) {
+                let message = format!("no route sends requests to the cluster `{}`", entry.name);
+                let warning = Diagnostic::warning(code::UNUSED_CLUSTER, entry.span, message);
+                self.cx.push(warning.help("remove it, or name it in the `to` of a route"));
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Facts of everything that is not a listener, a cluster or a host.
+
+use portcullis_snapshot::Settings;
+use portcullis_snapshot::settings::AccessLogFormat;
+
+use super::Facts;
+
+/// The facts of the settings as a whole.
+pub(crate) fn settings(settings: &Settings) -> Facts {
+    let mut facts = Facts::default();
+    facts.say("server_name", &settings.server_name);
+    facts.say_list("trusted_networks", &settings.trusted_networks);
+    facts.say_duration("drain.timeout", settings.drain_timeout);
+    facts.say_duration("drain.idle", settings.drain_idle);
+    facts.say("generations", settings.generations);
+    facts.say("threads", settings.threads);
+    facts.say("recent_requests", settings.recent_requests);
+    facts.say("observe", settings.observe);
+    if let Some(admin) = &settings.admin {
+        facts.say("admin.bind", admin.bind);
+        if let Some(token) = &admin.token {
+            facts.hide("admin.token", token);
+        }
+    }
+    if let Some(log) = &settings.access_log {
+        match &log.path {
+            Some(path) => facts.say("access_log.path", path.display()),
+            None => facts.say("access_log.stdout", true),
+        }
+        facts.say("access_log.format", match log.format {
+            AccessLogFormat::Json => "json",
+            AccessLogFormat::Text => "text",
+        });
+        facts.say_bytes("access_log.buffer", log.buffer as u64);
+        facts.say("access_log.query", log.query);
+    }
+    facts
+}

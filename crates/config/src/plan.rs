@@ -1,0 +1,181 @@
+//! What a config says, checked and typed, before anything of it runs.
+//!
+//! A plan holds no state and no handle: two plans can be compared, and one can be made into a generation.
+
+use http::HeaderValue;
+use rustls::pki_types::CertificateDer;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_balance::Algorithm;
+use portcullis_filter::Response;
+use portcullis_policy::{HashKey, HostPattern, Matcher, PathRewrite, Redirect, WeightedSplit};
+use portcullis_snapshot::route::{Place, RouteTimeouts};
+use portcullis_snapshot::{ClusterIdx, HealthCheck, ListenerLimits, Settings, Timeouts, UpstreamProtocol, UpstreamTls};
+use portcullis_types::{ClusterName, Dialect, ListenerName, Percent, RouteName};
+use portcullis_wire::target::PathPolicy;
+use portcullis_yaml::{Node, Span};
+
+use crate::tls::Identity;
+
+/// A listener.
+#[derive(Debug)]
+pub(crate) struct ListenerPlan {
+    pub(crate) name: ListenerName,
+    pub(crate) span: Span,
+    pub(crate) bind: Vec<SocketAddr>,
+    pub(crate) kind: KindPlan,
+    pub(crate) tls: Option<TlsPlan>,
+    pub(crate) limits: ListenerLimits,
+    pub(crate) proxy_protocol: Option<Vec<ipnet::IpNet>>,
+    pub(crate) connect: Option<String>,
+    pub(crate) half_close: bool,
+}
+
+/// What a listener carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KindPlan {
+    Http { http1: bool, http2: bool },
+    Handler(String),
+}
+
+/// TLS of a listener.
+#[derive(Debug)]
+pub(crate) struct TlsPlan {
+    /// Each with the path of its certificate, as written.
+    pub(crate) identities: Vec<(String, Identity)>,
+    pub(crate) client: Option<ClientAuthPlan>,
+    pub(crate) only_tls13: bool,
+}
+
+/// Client certificates of a listener.
+#[derive(Debug)]
+pub(crate) struct ClientAuthPlan {
+    /// The path of the CAs, as written.
+    pub(crate) path: String,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) required: bool,
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterPlan {
+    pub(crate) name: ClusterName,
+    pub(crate) span: Span,
+    pub(crate) endpoints: Vec<EndpointPlan>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) hash_key: Option<HashKey>,
+    pub(crate) protocol: UpstreamProtocol,
+    pub(crate) tls: Option<UpstreamTls>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) attempts: u32,
+    pub(crate) keepalive: usize,
+    pub(crate) health: Option<HealthCheck>,
+}
+
+/// An endpoint, its name not yet resolved.
+#[derive(Debug)]
+pub(crate) struct EndpointPlan {
+    /// The address as written.
+    pub(crate) text: String,
+    pub(crate) address: AddressPlan,
+    pub(crate) zone: Option<Arc<str>>,
+    pub(crate) weight: u32,
+    pub(crate) priority: u8,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) span: Span,
+}
+
+/// An address, or a name that has one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum AddressPlan {
+    Socket(SocketAddr),
+    Name { host: Arc<str>, port: u16 },
+}
+
+/// A virtual host.
+#[derive(Debug)]
+pub(crate) struct HostPlan {
+    pub(crate) names: Vec<HostPattern>,
+    pub(crate) name: Arc<str>,
+    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) path_policy: PathPolicy,
+    pub(crate) dialect: Dialect,
+    pub(crate) place: Place,
+    pub(crate) routes: Vec<RoutePlan>,
+}
+
+/// A filter, as it was written.
+#[derive(Debug)]
+pub(crate) struct FilterPlan {
+    pub(crate) name: String,
+    pub(crate) settings: Node,
+}
+
+/// A route.
+#[derive(Debug)]
+pub(crate) struct RoutePlan {
+    pub(crate) name: RouteName,
+    pub(crate) label: Arc<str>,
+    pub(crate) matcher: Matcher,
+    pub(crate) action: ActionPlan,
+    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) body_limit: Option<u64>,
+    pub(crate) dialect: Dialect,
+    pub(crate) cache: Option<String>,
+    pub(crate) upgrade: bool,
+    pub(crate) place: Place,
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub(crate) enum ActionPlan {
+    Forward(ForwardPlan),
+    Redirect(RedirectPlan),
+    Respond(Response),
+}
+
+/// Forwarding.
+#[derive(Debug)]
+pub(crate) struct ForwardPlan {
+    pub(crate) target: TargetPlan,
+    pub(crate) rewrite: Option<RewritePlan>,
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) mirror: Option<(ClusterIdx, Percent)>,
+    pub(crate) timeouts: RouteTimeouts,
+}
+
+/// Another path, with the words of the config for it.
+#[derive(Debug)]
+pub(crate) struct RewritePlan {
+    pub(crate) rewrite: PathRewrite,
+    pub(crate) text: String,
+}
+
+/// A redirect, with the words of the config for its path.
+#[derive(Debug)]
+pub(crate) struct RedirectPlan {
+    pub(crate) redirect: Redirect,
+    pub(crate) path_text: Option<String>,
+}
+
+/// Which cluster.
+#[derive(Debug)]
+pub(crate) enum TargetPlan {
+    Cluster(ClusterIdx),
+    Split { split: WeightedSplit<ClusterIdx>, sticky: Option<HashKey> },
+}
+
+/// A config that was read and found valid. Nothing of it runs.
+#[derive(Debug)]
+pub struct Checked {
+    pub(crate) listeners: Vec<ListenerPlan>,
+    pub(crate) clusters: Vec<ClusterPlan>,
+    pub(crate) hosts: Vec<HostPlan>,
+    pub(crate) settings: Settings,
+    /// A hash of all texts, 16 hex digits.
+    pub(crate) hash: String,
+    /// The text of the main file.
+    pub(crate) text: Arc<str>,
+}

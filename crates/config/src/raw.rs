@@ -1,0 +1,16 @@
+//! The config as it is written: one type per section, read by `portcullis-yaml`.
+//!
+//! The doc comments here are the reference documentation and the descriptions of the JSON Schema. Nothing leaves the
+//! crate in these types: `compile` turns them into plans that cannot be wrong.
+
+pub(crate) mod actions;
+pub(crate) mod admin;
+pub(crate) mod clusters;
+pub(crate) mod filters;
+pub(crate) mod hosts;
+pub(crate) mod listeners;
+pub(crate) mod log;
+pub(crate) mod matchers;
+pub(crate) mod routes;
+pub(crate) mod top;
+pub(crate) mod words;

@@ -1,0 +1,56 @@
+//! The top of a file.
+
+use ipnet::IpNet;
+use portcullis_yaml::{Decode, Named, Spanned};
+use std::time::Duration;
+
+use super::admin::RawAdmin;
+use super::clusters::RawCluster;
+use super::hosts::RawHost;
+use super::listeners::RawListener;
+use super::log::RawAccessLog;
+
+/// The configuration of a gateway.
+#[derive(Debug, Decode)]
+pub(crate) struct Top {
+    /// The version of this format: 1.
+    pub(crate) version: Spanned<u64>,
+    /// Where the gateway accepts connections, by name.
+    #[config(default)]
+    pub(crate) listeners: Named<Spanned<RawListener>>,
+    /// The admin listener. Left out, there is none.
+    pub(crate) admin: Option<RawAdmin>,
+    /// Groups of endpoints that requests are sent to, by name.
+    #[config(default)]
+    pub(crate) clusters: Named<Spanned<RawCluster>>,
+    /// The virtual hosts with their routes.
+    #[config(default)]
+    pub(crate) hosts: Vec<Spanned<RawHost>>,
+    /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
+    /// Default: none.
+    #[config(default)]
+    pub(crate) trusted_networks: Vec<IpNet>,
+    /// The access log. Left out, there is none.
+    pub(crate) access_log: Option<RawAccessLog>,
+    /// How the gateway shuts down.
+    pub(crate) drain: Option<RawDrain>,
+    /// Generations of the configuration that may live at once, 2 to 64; beyond it the oldest is drained. Default: 8.
+    pub(crate) generations: Option<Spanned<u64>>,
+    /// How the gateway names itself in Proxy-Status. A token of RFC 9110. Default: `portcullis`.
+    pub(crate) server_name: Option<Spanned<String>>,
+    /// Worker threads, 1 to 1024; read at start only. Default: one per core.
+    pub(crate) threads: Option<Spanned<u64>>,
+    /// Records of requests kept for the admin API, 0 to 100000. Default: 1000.
+    pub(crate) recent_requests: Option<Spanned<u64>>,
+    /// Whether records and metrics are made at all; off only to measure what they cost. Default: true.
+    pub(crate) observe: Option<bool>,
+}
+
+/// How the gateway shuts down.
+#[derive(Debug, Decode)]
+pub(crate) struct RawDrain {
+    /// The longest a drain may take. Default: 30s.
+    pub(crate) timeout: Option<Duration>,
+    /// How long an idle connection is kept, so that a request on its way is still answered. Default: 1s.
+    pub(crate) idle: Option<Duration>,
+}

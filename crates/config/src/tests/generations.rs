@@ -1,0 +1,1 @@
+//! Generations share what did not change.

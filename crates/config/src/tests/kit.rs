@@ -1,0 +1,110 @@
+//! What the tests share: a loader rooted in a folder, a resolver that knows nothing, and a world to activate in.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use portcullis_filter::seam::Seams;
+use portcullis_filter::{Registry, StateStore};
+use portcullis_snapshot::Snapshot;
+use portcullis_snapshot::tls::DynamicCertificates;
+use portcullis_telemetry::{Metrics, MetricsOptions};
+use portcullis_types::GenerationId;
+use portcullis_yaml::{Loader, MemoryLoader, OsLoader, render_text};
+
+use crate::{Candidate, Environment, LoadInput, Loaded, Resolved, Resolver, Stamp, Target, activate, check};
+
+/// The folder of the examples.
+pub(crate) fn conf() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf")
+}
+
+/// Reads files below a folder by paths relative to it; no variable is set.
+pub(crate) struct Rooted(pub(crate) PathBuf);
+
+impl Loader for Rooted {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        OsLoader.read(&self.0.join(path))
+    }
+
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        let found = OsLoader.glob(&self.0.join(base), pattern)?;
+        Ok(found.iter().filter_map(|path| path.strip_prefix(&self.0).ok()).map(Path::to_path_buf).collect())
+    }
+}
+
+/// Resolves no name, but `twice.test`, which has two addresses.
+pub(crate) struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(&self, targets: &[Target]) -> Vec<Resolved> {
+        let one = |target: &Target| match &*target.host {
+            "twice.test" => Ok([[127, 0, 0, 1], [127, 0, 0, 2]].map(|ip| (ip, target.port).into()).to_vec()),
+            _ => Err("no such name".to_owned()),
+        };
+        targets.iter().map(one).collect()
+    }
+}
+
+/// What lives longer than a generation.
+pub(crate) struct World {
+    pub(crate) registry: Registry,
+    pub(crate) seams: Seams,
+    pub(crate) state: StateStore,
+    pub(crate) metrics: Metrics,
+    pub(crate) certificates: Arc<DynamicCertificates>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            registry: portcullis_filters::registry(),
+            seams: Seams::default(),
+            state: StateStore::default(),
+            metrics: Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap(),
+            certificates: Arc::default(),
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn check(&self, path: &str, loader: &dyn Loader) -> Loaded {
+        let path = Path::new(path);
+        check(&LoadInput { path, loader, registry: &self.registry, seams: &self.seams, now: SystemTime::now() })
+    }
+
+    pub(crate) fn activate(
+        &self,
+        candidate: Candidate,
+        previous: Option<&Snapshot>,
+    ) -> Result<Snapshot, portcullis_yaml::Diagnostics> {
+        let environment = Environment {
+            seams: &self.seams,
+            state: &self.state,
+            metrics: &self.metrics,
+            resolver: &NoResolver,
+            certificates: &self.certificates,
+        };
+        let id = GenerationId(previous.map_or(1, |previous| previous.id.0 + 1));
+        let stamp = Stamp { id, trigger: "start", created: SystemTime::now(), now: Instant::now(), seed: 0 };
+        activate(candidate, previous, &environment, stamp)
+    }
+
+    /// A candidate from a text; what is wrong with it is a failure of the test.
+    pub(crate) fn candidate(&self, text: &str) -> Candidate {
+        let loader = MemoryLoader::new().file("gate.yaml", text);
+        let loaded = self.check("gate.yaml", &loader);
+        let report = render_text(&loaded.diagnostics, &loaded.sources);
+        loaded.candidate.unwrap_or_else(|| panic!("{report}"))
+    }
+
+    /// A generation from a text.
+    pub(crate) fn generation(&self, text: &str, previous: Option<&Snapshot>) -> Snapshot {
+        self.activate(self.candidate(text), previous).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
+    }
+}

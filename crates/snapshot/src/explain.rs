@@ -1,0 +1,88 @@
+//! Why a request goes where it goes: the proxy's steps retraced on a [`Snapshot`], each with what decided it.
+//!
+//! The policy, the filter chains and the rewriting of heads are the very code that the proxy runs; only the socket is
+//! missing. Invariants: nothing goes over a network; no endpoint is claimed and no request is counted; values of
+//! fields that carry credentials are shown as `***`; every list is bounded.
+//!
+//! A filter runs with its real state, so a `fault` filter draws and delays as it would. Whoever asks bounds the time.
+
+mod cluster;
+mod filters;
+mod finding;
+mod json;
+mod listener;
+mod question;
+#[cfg(test)]
+mod tests;
+mod text;
+mod upstream;
+mod walk;
+
+use std::time::Instant;
+
+pub use finding::{
+    Answer, ClusterFinding, Decision, EndpointFinding, FilterStep, HostFinding, ListenerTrial, NameTrial, PathFinding,
+    RouteFinding, RouteTrial, Step, UpstreamFinding,
+};
+pub use question::{Question, QuestionError};
+
+use crate::Snapshot;
+use finding::Asked;
+
+/// Whose state an explanation is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Now, by the monotonic clock.
+    pub now: Instant,
+    /// Whether the snapshot serves: then the endpoints' health is real.
+    pub live: bool,
+}
+
+/// Everything there is to say of one request. See the module's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Whether live state was looked at.
+    pub live: bool,
+    /// The generation.
+    pub generation: u64,
+    /// The hash of its texts.
+    pub hash: String,
+    /// The request, as it was understood.
+    pub asked: Asked,
+    /// Every listener, and whether it would take the connection.
+    pub listeners: Vec<ListenerTrial>,
+    /// The virtual host, and how it was found.
+    pub host: Option<HostFinding>,
+    /// The path, before and after normalisation.
+    pub path: Option<PathFinding>,
+    /// The host's filters, in order.
+    pub host_filters: Vec<FilterStep>,
+    /// What the host's filters changed in the head.
+    pub host_changes: Vec<String>,
+    /// The routes in ranking order, to a few behind the winner.
+    pub routes: Vec<RouteTrial>,
+    /// How many candidates were left out of `routes`.
+    pub routes_left_out: usize,
+    /// The route that won.
+    pub route: Option<RouteFinding>,
+    /// The route's filters, in order.
+    pub route_filters: Vec<FilterStep>,
+    /// What the route's filters changed in the head.
+    pub route_changes: Vec<String>,
+    /// What is done.
+    pub decision: Decision,
+    /// Where it would go.
+    pub cluster: Option<ClusterFinding>,
+    /// What would be sent there.
+    pub upstream: Option<UpstreamFinding>,
+    /// What the filters noted, by name.
+    pub notes: Vec<(String, String)>,
+}
+
+/// How many routes, endpoints and so on an explanation lists at most.
+pub const MOST: usize = 200;
+
+/// Explains a request.
+pub async fn explain(snapshot: &Snapshot, question: &Question, moment: Moment) -> Explanation {
+    walk::Walk::new(snapshot, question, moment).finish().await
+}

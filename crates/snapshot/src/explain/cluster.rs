@@ -1,0 +1,81 @@
+//! A cluster's endpoints: where each stands, and whether a request would pass it over.
+
+use std::time::Duration;
+
+use portcullis_balance::{Algorithm, EndpointStanding};
+use portcullis_types::quantity::format_duration;
+
+use super::finding::{ClusterFinding, EndpointFinding};
+use super::{MOST, Moment};
+use crate::cluster::{Cluster, UpstreamProtocol};
+use crate::route::Timeouts;
+
+/// Tells of a cluster.
+pub(super) fn describe(cluster: &Cluster, because: String, timeouts: &Timeouts, moment: Moment) -> ClusterFinding {
+    let standings = cluster.endpoints.explain(moment.now);
+    let endpoints: Vec<_> = standings.iter().take(MOST).map(|standing| endpoint(standing, moment.live)).collect();
+    ClusterFinding {
+        name: cluster.name.to_string(),
+        because,
+        balance: balance(cluster),
+        protocol: protocol(cluster),
+        timeouts: words(timeouts),
+        chosen: None,
+        mirror: None,
+        endpoints_left_out: standings.len().saturating_sub(endpoints.len()),
+        endpoints,
+    }
+}
+
+fn balance(cluster: &Cluster) -> String {
+    let algorithm = &cluster.endpoints.options().algorithm;
+    match (algorithm, &cluster.hash_key) {
+        (Algorithm::Hash(_), Some(key)) => format!("hash by {key}"),
+        _ => algorithm.as_str().to_owned(),
+    }
+}
+
+fn protocol(cluster: &Cluster) -> String {
+    let spoken = match (cluster.protocol, cluster.tls.is_some()) {
+        (UpstreamProtocol::Http1, _) => "HTTP/1.1",
+        (UpstreamProtocol::Http2, true) => "HTTP/2",
+        (UpstreamProtocol::Http2, false) => "HTTP/2 (h2c)",
+    };
+    match &cluster.tls {
+        Some(tls) if tls.verify => format!("{spoken} over TLS, verified as {}", tls.server_name),
+        Some(tls) => format!("{spoken} over TLS to {}, not verified", tls.server_name),
+        None => spoken.to_owned(),
+    }
+}
+
+fn words(timeouts: &Timeouts) -> String {
+    let Timeouts { connect, first_byte, idle, total } = timeouts;
+    let total = total.map_or_else(|| "no limit".to_owned(), format_duration);
+    format!(
+        "connect {}, first byte {}, idle {}, total {total}",
+        format_duration(*connect),
+        format_duration(*first_byte),
+        format_duration(*idle)
+    )
+}
+
+fn endpoint(standing: &EndpointStanding, live: bool) -> EndpointFinding {
+    let EndpointStanding { name, address, place, .. } = standing;
+    let why = if live {
+        let lasted = format_duration(Duration::from_secs(standing.lasted.as_secs()));
+        format!("{place}, for {lasted}. {}", standing.would_change)
+    } else {
+        format!("{place}")
+    };
+    EndpointFinding {
+        name: name.to_string(),
+        address: address.to_string(),
+        weight: standing.weight,
+        priority: standing.priority,
+        zone: standing.zone.as_ref().map(ToString::to_string),
+        takes: place.takes_requests(),
+        standing: place.as_str(),
+        why,
+        in_flight: standing.in_flight,
+    }
+}

@@ -1,0 +1,269 @@
+//! The end of the walk: the cluster with its endpoints and the head that would be sent, or the gateway's own answer.
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use pingora_http::RequestHeader;
+use std::sync::Arc;
+
+use portcullis_balance::{Endpoint, Health};
+use portcullis_filter::{Candidate, ErrorCx, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
+use portcullis_types::{ProxyError, Reason, RequestView};
+
+use super::finding::{Answer, UpstreamFinding};
+use super::walk::{Stop, Walk, asks_websocket};
+use super::{cluster, filters};
+use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
+use crate::request::{action, forwarding};
+use crate::route::{Action, Forward, Target};
+use crate::Snapshot;
+
+/// How much of an answer's body is told.
+const BODY: usize = 2048;
+
+/// Fields that end at this hop (RFC 9110 section 7.6.1), as the proxy takes them out.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Why a target leads to its cluster.
+pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'_>) -> String {
+    let Target::Split { split, sticky } = target else { return "the route names it".to_owned() };
+    let share = |(index, weight): (&ClusterIdx, u32)| {
+        let name = snapshot.cluster(*index).map_or("?", |cluster| cluster.name.as_str());
+        format!("{name} {weight}")
+    };
+    let shares: Vec<String> = split.items().map(share).collect();
+    let by = match sticky {
+        None => "the request's id".to_owned(),
+        Some(key) if key.hash(view).is_none() => format!("the client's address, since the request has no {key}"),
+        Some(key) => key.to_string(),
+    };
+    format!("split {}, by {by}", shares.join(", "))
+}
+
+/// Tells what forwarding to a cluster comes to.
+pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: String) -> Result<(), Stop> {
+    let cluster = walk.snapshot.cluster(index).cloned().ok_or(Reason::Internal)?;
+    body_limit(walk)?;
+    let route = walk.route.clone();
+    let forward = route.as_deref().and_then(|route| match &route.action {
+        Action::Forward(forward) => Some(forward),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    });
+    let timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
+    let mut told = cluster::describe(&cluster, because, &timeouts, walk.moment);
+    told.mirror = forward.and_then(|forward| mirror(forward, walk.snapshot));
+    let available = cluster.endpoints.available();
+    walk.told.cluster = Some(told);
+    let chosen = chosen(walk, &cluster)?;
+    if let Some(told) = &mut walk.told.cluster {
+        told.chosen.clone_from(&chosen);
+    }
+    if available == 0 && chosen.is_none() {
+        let detail = "none of the cluster's endpoints is available";
+        return Err(ProxyError::with_detail(Reason::NoHealthyUpstream, detail).into());
+    }
+    let request = upstream_head(walk, &cluster, forward).await?;
+    walk.told.decision.action = "forward";
+    walk.told.decision.because = format!("to the cluster {}", cluster.name);
+    walk.told.upstream = Some(written(&request, &cluster, walk.question.body.len()));
+    Ok(())
+}
+
+fn body_limit(walk: &Walk<'_>) -> Result<(), Stop> {
+    let Some(limit) = walk.route.as_ref().and_then(|route| route.body_limit) else { return Ok(()) };
+    let length = walk.request.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length.filter(|length| *length > limit) {
+        Some(length) => {
+            let detail = format!("{length} bytes, {limit} allowed");
+            Err(ProxyError::with_detail(Reason::BodyTooLarge, detail).into())
+        }
+        None => Ok(()),
+    }
+}
+
+fn mirror(forward: &Forward, snapshot: &Snapshot) -> Option<String> {
+    let mirror = forward.mirror.as_ref()?;
+    let name = &snapshot.cluster(mirror.cluster)?.name;
+    Some(format!("{} of the requests are copied to {name}", mirror.share))
+}
+
+/// The endpoint that a filter chooses, with the filter's name.
+fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<String>, Stop> {
+    let (route, host) = walk.chains(Phase::UpstreamPeer);
+    let candidates: Vec<Candidate> = cluster.endpoints.endpoints().iter().map(candidate).collect();
+    let chains = [
+        route.as_ref().map(|route| (&route.chain, &mut walk.route_state)),
+        host.as_ref().map(|host| (&host.chain, &mut walk.host_state)),
+    ];
+    for (chain, state) in chains.into_iter().flatten() {
+        let mut cx = SelectCx {
+            request: &walk.request,
+            facts: &walk.facts,
+            notes: &mut walk.notes,
+            cluster: &cluster.name,
+            candidates: &candidates,
+            attempt: 0,
+        };
+        if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
+            let unknown = || format!("{filter} chose no endpoint there is");
+            let candidate = candidates.get(at);
+            let candidate =
+                candidate.ok_or_else(|| ProxyError::with_detail(Reason::FilterFailed, unknown()))?;
+            return Ok(Some(format!("the filter {filter} chooses {}", candidate.name)));
+        }
+    }
+    Ok(None)
+}
+
+fn candidate(endpoint: &Arc<Endpoint>) -> Candidate {
+    let (spec, state) = (endpoint.spec(), endpoint.state());
+    Candidate {
+        name: spec.name.clone(),
+        address: spec.address,
+        weight: spec.weight,
+        priority: spec.priority,
+        zone: spec.zone.clone(),
+        healthy: state.health() != Health::Unhealthy,
+        in_flight: state.in_flight(),
+        tried: false,
+    }
+}
+
+/// The head of the first attempt.
+async fn upstream_head(
+    walk: &mut Walk<'_>,
+    cluster: &Cluster,
+    forward: Option<&Forward>,
+) -> Result<RequestHeader, Stop> {
+    let mut request = walk.request.clone();
+    strip(&mut request, cluster.protocol);
+    // The id's low half stands for the random span, so that an explanation is the same each time.
+    let span = u64::try_from(walk.facts.id.0 & u128::from(u64::MAX)).unwrap_or_default();
+    forwarding::apply(&mut request, &walk.facts, span);
+    if let Some(forward) = forward {
+        action::rewrite(&mut request, &walk.request, forward, &walk.params)?;
+    }
+    let (route, host) = walk.chains(Phase::UpstreamRequestFilter);
+    if let Some(host) = host {
+        let mut cx = RequestCx { request: &mut request, facts: &walk.facts, notes: &mut walk.notes };
+        host.chain.upstream_request_filter(&mut cx, &mut walk.host_state).await?;
+    }
+    if let Some(route) = route {
+        let mut cx = RequestCx { request: &mut request, facts: &walk.facts, notes: &mut walk.notes };
+        route.chain.upstream_request_filter(&mut cx, &mut walk.route_state).await?;
+    }
+    let framed =
+        request.headers.contains_key(header::CONTENT_LENGTH) || request.headers.contains_key(header::TRANSFER_ENCODING);
+    if cluster.protocol == UpstreamProtocol::Http1 && !walk.question.body.is_empty() && !framed {
+        drop(request.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
+    }
+    Ok(request)
+}
+
+/// Takes out what concerns the client's own connection, nominated fields included; a WebSocket's two fields stay.
+fn strip(request: &mut RequestHeader, protocol: UpstreamProtocol) {
+    let websocket = protocol == UpstreamProtocol::Http1 && asks_websocket(&request.headers);
+    for name in nominated(&request.headers) {
+        drop(request.remove_header(&name));
+    }
+    for name in &HOP_BY_HOP {
+        drop(request.remove_header(name));
+    }
+    if websocket {
+        drop(request.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade")));
+        drop(request.insert_header(header::UPGRADE, HeaderValue::from_static("websocket")));
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|token| token.trim().parse().ok()).collect()
+}
+
+fn written(request: &RequestHeader, cluster: &Cluster, body: usize) -> UpstreamFinding {
+    let target = String::from_utf8_lossy(request.raw_path()).into_owned();
+    let (version, host) = match cluster.protocol {
+        UpstreamProtocol::Http1 => ("HTTP/1.1", "host"),
+        UpstreamProtocol::Http2 => ("HTTP/2", ":authority"),
+    };
+    let first = request.headers.get(header::HOST).map(|value| filters::field(host, value.as_bytes()));
+    let others = request.headers.iter().filter(|(name, _)| **name != header::HOST);
+    let others = others.map(|(name, value)| filters::field(name.as_str(), value.as_bytes()));
+    let fields = first.into_iter().chain(others).collect();
+    UpstreamFinding { line: format!("{} {target} {version}", request.method), fields, body }
+}
+
+impl Walk<'_> {
+    /// Notes how the walk ended before an upstream, with the answer that the client gets.
+    pub(super) async fn stop(&mut self, stop: Stop) {
+        let (action, because, mut response, error) = match stop {
+            Stop::Nowhere(because) => {
+                (self.told.decision.action, self.told.decision.because) = ("refuse", because);
+                return;
+            }
+            Stop::Answer { action, because, response } => (action, because, *response, None),
+            Stop::Refuse { because, error } => {
+                let response = self.failure(&error);
+                ("refuse", because, response, Some(error))
+            }
+        };
+        self.response_filters(&mut response).await;
+        let header = &response.header;
+        let fields = header.headers.iter().map(|(name, value)| filters::field(name.as_str(), value.as_bytes()));
+        let shown = response.body.get(..BODY).unwrap_or(&response.body);
+        let answer = Answer {
+            status: header.status.as_u16(),
+            reason: error.as_ref().map(|error| error.reason),
+            detail: error.and_then(|error| error.detail).map(|detail| detail.into_owned()),
+            fields: fields.collect(),
+            body: String::from_utf8_lossy(shown).into_owned(),
+        };
+        self.told.decision = super::Decision { action, because, answer: Some(answer) };
+    }
+
+    /// A failure in a filter's words, or in the dialect that holds.
+    fn failure(&mut self, error: &ProxyError) -> Response {
+        let (route, host) = self.chains(Phase::FailToProxy);
+        let mut cx = ErrorCx { error, request: &self.request, facts: &self.facts, notes: &mut self.notes };
+        let by_route = route.and_then(|route| route.chain.fail_to_proxy(&mut cx, &mut self.route_state));
+        let by_host = || host.and_then(|host| host.chain.fail_to_proxy(&mut cx, &mut self.host_state));
+        let mapped = by_route.or_else(by_host);
+        let dialect =
+            action::dialect(&self.request.headers, &self.notes, self.route.as_deref(), self.host.as_deref());
+        let mut response = mapped.unwrap_or_else(|| action::error_response(error, dialect, &self.facts));
+        let status = error.proxy_status(&self.snapshot.settings.server_name);
+        if let Ok(value) = HeaderValue::from_str(&status) {
+            drop(response.header.insert_header(HeaderName::from_static("proxy-status"), value));
+        }
+        response
+    }
+
+    async fn response_filters(&mut self, response: &mut Response) {
+        let (route, host) = self.chains(Phase::ResponseFilter);
+        let (request, facts, source) = (&self.request, &self.facts, Source::Gateway);
+        let header = &mut response.header;
+        let mut failed = None;
+        if let Some(route) = route {
+            let mut cx = ResponseCx { response: header, request, facts, notes: &mut self.notes, source };
+            failed = route.chain.response_filter(&mut cx, &mut self.route_state).await.err();
+        }
+        if let (Some(host), None) = (host, &failed) {
+            let mut cx = ResponseCx { response: header, request, facts, notes: &mut self.notes, source };
+            failed = host.chain.response_filter(&mut cx, &mut self.host_state).await.err();
+        }
+        if let Some(error) = failed {
+            self.told.notes.push(("response_filter".to_owned(), error.to_string()));
+        }
+    }
+}

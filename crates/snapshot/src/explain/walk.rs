@@ -1,0 +1,387 @@
+//! The walk itself: the proxy's order of steps, each noted as it is taken.
+
+use http::HeaderMap;
+use pingora_http::RequestHeader;
+use std::sync::Arc;
+
+use portcullis_filter::chain::Stopped;
+use portcullis_filter::seam::PEEK_LIMIT;
+use portcullis_filter::{ChainState, Facts, Notes, Phase, Response};
+use portcullis_policy::{Outcome, Params};
+use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
+use portcullis_wire::head::{HeadLimits, check_head};
+use portcullis_wire::normalize_host;
+
+use super::finding::{Asked, Decision, HostFinding, NameTrial, PathFinding, RouteFinding, RouteTrial};
+use super::{Explanation, MOST, Moment, Question, filters, listener, upstream};
+use crate::listener::{Listener, ListenerLimits};
+use crate::request::{action, admit, reasons};
+use crate::route::{Action, HostData, RouteData};
+use crate::{ClusterIdx, Snapshot};
+
+type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+
+/// Why the walk ends before an upstream.
+pub(super) enum Stop {
+    /// Nothing answers: there is no listener.
+    Nowhere(String),
+    /// The gateway answers.
+    Answer { action: &'static str, because: String, response: Box<Response> },
+    /// The gateway refuses, or would fail.
+    Refuse { because: String, error: ProxyError },
+}
+
+impl From<ProxyError> for Stop {
+    fn from(error: ProxyError) -> Self {
+        Self::Refuse { because: error.reason.title().to_owned(), error }
+    }
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        ProxyError::new(reason).into()
+    }
+}
+
+/// A request on its way.
+pub(super) struct Walk<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) question: &'a Question,
+    pub(super) moment: Moment,
+    pub(super) facts: Facts,
+    pub(super) notes: Notes,
+    pub(super) request: RequestHeader,
+    pub(super) host: Option<Arc<HostData>>,
+    pub(super) route: Option<Arc<RouteData>>,
+    pub(super) params: Params,
+    pub(super) host_state: ChainState,
+    pub(super) route_state: ChainState,
+    pub(super) told: Explanation,
+    listener: Option<&'a Arc<Listener>>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, question: &'a Question, moment: Moment) -> Self {
+        let (trials, listener) = listener::find(&snapshot.listeners, question);
+        let host = normalize_host(&question.authority).map(|host| host.host.into_owned()).unwrap_or_default();
+        let downstream = Arc::new(listener::downstream(listener, question, &host));
+        let facts = Facts {
+            id: question.id,
+            client: downstream.peer.ip().to_canonical(),
+            downstream,
+            trusted: false,
+            host: Box::default(),
+            port: None,
+            route: None,
+            params: Vec::new(),
+            site: None,
+        };
+        let mut told = empty(snapshot, question, moment.live);
+        told.listeners = trials;
+        Self {
+            snapshot,
+            question,
+            moment,
+            facts,
+            notes: Notes::default(),
+            request: http::Request::new(()).into_parts().0.into(),
+            host: None,
+            route: None,
+            params: Params::default(),
+            host_state: ChainState::default(),
+            route_state: ChainState::default(),
+            told,
+            listener,
+        }
+    }
+
+    /// Walks to the end.
+    pub(super) async fn finish(mut self) -> Explanation {
+        if let Err(stop) = self.walk().await {
+            self.stop(stop).await;
+        }
+        self.told.asked.id = self.facts.id.to_string();
+        self.told.asked.client = self.facts.client.to_string();
+        self.told.asked.trusted = self.facts.trusted;
+        if let Some(consumer) = &self.notes.consumer {
+            self.told.notes.push(("consumer".to_owned(), consumer.to_string()));
+        }
+        let notes = self.notes.annotations().iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        self.told.notes.extend(notes);
+        self.told
+    }
+
+    async fn walk(&mut self) -> Result<(), Stop> {
+        let Some(listener) = self.listener else { return Err(Stop::Nowhere(nowhere(self.question))) };
+        self.request = head(self.question, &listener.limits)?;
+        admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
+        let host = self.virtual_host().await;
+        let path = self.path();
+        let host = host?;
+        path?;
+        self.host_filters().await?;
+        self.choose(host)?;
+        self.route_filters().await?;
+        self.cache().await?;
+        self.act().await
+    }
+
+    async fn virtual_host(&mut self) -> Result<&'a VirtualHost, Stop> {
+        let router = &self.snapshot.router;
+        let looked_up = router.explain_host(&self.facts.host);
+        let tried = looked_up.tried.into_iter().map(|trial| NameTrial { name: trial.name, found: trial.found });
+        let mut finding = HostFinding {
+            asked: self.facts.host.to_string(),
+            tried: tried.collect(),
+            source: None,
+            name: None,
+            place: None,
+        };
+        let mut found = looked_up.host;
+        if let Some(source) = &self.snapshot.seams.hosts
+            && router.named_host(&self.facts.host).is_none()
+        {
+            let site = source.host(&self.facts.host).await;
+            finding.source = Some(match &site {
+                Ok(Some(site)) => format!("knows it: a site like {}", site.like),
+                Ok(None) => "does not know it".to_owned(),
+                Err(error) => format!("fails: {error}"),
+            });
+            match site {
+                Ok(Some(site)) => {
+                    found = router.host(&site.like);
+                    self.facts.site = Some(site);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.told.host = Some(finding);
+                    return Err(error.into());
+                }
+            }
+        }
+        self.host = found.map(|host| host.data().clone());
+        finding.name = self.host.as_ref().map(|host| host.name.to_string());
+        finding.place = self.host.as_ref().map(|host| host.place.clone());
+        self.told.host = Some(finding);
+        found.ok_or_else(|| Reason::NoHost.into())
+    }
+
+    fn path(&mut self) -> Result<(), Stop> {
+        let policy = self.host.as_ref().map(|host| host.path_policy).unwrap_or_default();
+        let received = self.request.uri.path().to_owned();
+        let outcome = admit::path(&mut self.request, &policy);
+        let routed = outcome.is_ok().then(|| self.request.uri.path().to_owned());
+        self.told.path = Some(PathFinding { received, routed });
+        outcome.map_err(Into::into)
+    }
+
+    async fn host_filters(&mut self) -> Result<(), Stop> {
+        let Some(host) = self.host.clone().filter(|host| !host.chain.is_empty()) else { return Ok(()) };
+        let (facts, notes) = (&self.facts, &mut self.notes);
+        let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.host_state };
+        let ran = filters::run(&host.chain, work).await;
+        (self.told.host_filters, self.told.host_changes) = (ran.steps, ran.changes);
+        stopped(ran.stopped, "host")
+    }
+
+    async fn route_filters(&mut self) -> Result<(), Stop> {
+        let Some(route) = self.route.clone().filter(|route| !route.chain.is_empty()) else { return Ok(()) };
+        let (facts, notes) = (&self.facts, &mut self.notes);
+        let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.route_state };
+        let ran = filters::run(&route.chain, work).await;
+        (self.told.route_filters, self.told.route_changes) = (ran.steps, ran.changes);
+        stopped(ran.stopped, "route")
+    }
+
+    /// Finds the route; the body is looked into where that decides.
+    fn choose(&mut self, host: &VirtualHost) -> Result<(), Stop> {
+        let body = self.peek(host)?;
+        let view = RequestView {
+            body: body.as_deref().map(|body| body as &dyn BodyView),
+            ..self.facts.view(&self.request)
+        };
+        let candidates = host.explain(&view);
+        let wins = candidates.iter().position(|candidate| candidate.outcome == Outcome::Wins);
+        // Of many, those nearest to the winner are told.
+        let skip = wins.map_or(0, |at| (at + 1).saturating_sub(MOST));
+        let trials: Vec<_> = candidates.iter().skip(skip).take(MOST).map(trial).collect();
+        let found = host.find(&view);
+        let chosen = found.map(|found| (found.route.data().clone(), action::captured(&found, view.path), found.params));
+        self.told.routes_left_out = candidates.len().saturating_sub(trials.len());
+        self.told.routes = trials;
+        let (route, params, ranges) = chosen.ok_or(Reason::NoRoute)?;
+        self.told.route = Some(RouteFinding {
+            name: route.name.to_string(),
+            label: route.label.to_string(),
+            params: params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            place: route.place.clone(),
+        });
+        self.facts.params = params;
+        self.facts.route = Some(route.name.clone());
+        self.params = ranges;
+        self.route = Some(route);
+        Ok(())
+    }
+
+    fn peek(&self, host: &VirtualHost) -> Result<Option<Box<dyn BodyView>>, Stop> {
+        let Some(reader) = &self.snapshot.seams.body else { return Ok(None) };
+        if !host.needs_body(&self.facts.view(&self.request)) {
+            return Ok(None);
+        }
+        let body = &self.question.body;
+        if body.len() > PEEK_LIMIT {
+            let detail = format!("over {PEEK_LIMIT} bytes on a route that looks into the body");
+            return Err(ProxyError::with_detail(Reason::BodyTooLarge, detail).into());
+        }
+        Ok(reader.peek(&self.request.headers, body))
+    }
+
+    async fn cache(&mut self) -> Result<(), Stop> {
+        let Some(cache) = self.route.as_ref().and_then(|route| route.cache.clone()) else { return Ok(()) };
+        match cache.lookup(&self.facts.view(&self.request)).await {
+            Ok(Some(stored)) => {
+                let response = Box::new(Response { header: stored.header, body: stored.body });
+                let because = "the route's cache has the answer".to_owned();
+                Err(Stop::Answer { action: "cache", because, response })
+            }
+            Ok(None) => {
+                self.told.notes.push(("cache".to_owned(), "miss".to_owned()));
+                Ok(())
+            }
+            Err(error) => {
+                self.told.notes.push(("cache".to_owned(), error.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn act(&mut self) -> Result<(), Stop> {
+        let Some(route) = self.route.clone() else { return Err(Reason::NoRoute.into()) };
+        if let Some(name) = self.notes.cluster.clone() {
+            let unknown = || {
+                ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {name}"))
+            };
+            let index = self.snapshot.cluster_names.get(&name).copied().ok_or_else(unknown)?;
+            return upstream::forward(self, index, "a filter chose it".to_owned()).await;
+        }
+        match &route.action {
+            Action::Respond(response) => Err(Stop::Answer {
+                action: "respond",
+                because: "the route answers by itself".to_owned(),
+                response: Box::new(response.clone()),
+            }),
+            Action::Redirect(redirect) => {
+                let view = self.facts.view(&self.request);
+                let response = Box::new(action::redirect(redirect, &self.params, &route, &view)?);
+                Err(Stop::Answer { action: "redirect", because: "the route redirects".to_owned(), response })
+            }
+            Action::Forward(forward) => {
+                let view = self.facts.view(&self.request);
+                let index: ClusterIdx = action::cluster(&forward.target, &view, self.facts.id);
+                let because = upstream::because(&forward.target, self.snapshot, &view);
+                upstream::forward(self, index, because).await
+            }
+        }
+    }
+
+    /// Whether the route's chain takes part in a phase, then the host's.
+    pub(super) fn chains(&self, phase: Phase) -> (Option<Arc<RouteData>>, Option<Arc<HostData>>) {
+        let route = self.route.clone().filter(|route| route.chain.has(phase));
+        (route, self.host.clone().filter(|host| host.chain.has(phase)))
+    }
+}
+
+fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
+    Explanation {
+        live,
+        generation: snapshot.id.0,
+        hash: snapshot.origin.hash.clone(),
+        asked: Asked {
+            method: question.method.clone(),
+            url: question.url(),
+            id: question.id.to_string(),
+            client: question.client.to_string(),
+            trusted: false,
+        },
+        listeners: Vec::new(),
+        host: None,
+        path: None,
+        host_filters: Vec::new(),
+        host_changes: Vec::new(),
+        routes: Vec::new(),
+        routes_left_out: 0,
+        route: None,
+        route_filters: Vec::new(),
+        route_changes: Vec::new(),
+        decision: Decision::default(),
+        cluster: None,
+        upstream: None,
+        notes: Vec::new(),
+    }
+}
+
+fn nowhere(question: &Question) -> String {
+    match &question.listener {
+        Some(name) => format!("there is no listener `{name}`"),
+        None => format!("no listener speaks {} over HTTP", question.scheme.as_str()),
+    }
+}
+
+fn stopped(stopped: Option<Stopped>, of: &str) -> Result<(), Stop> {
+    let Some(Stopped { filter, outcome }) = stopped else { return Ok(()) };
+    Err(match outcome {
+        Ok(response) => {
+            Stop::Answer { action: "filter", because: format!("the {of}'s filter {filter} answers"), response }
+        }
+        Err(error) => Stop::Refuse { because: format!("the {of}'s filter {filter} refuses"), error },
+    })
+}
+
+fn trial(candidate: &portcullis_policy::Candidate<'_, Arc<RouteData>>) -> RouteTrial {
+    let place = &candidate.route.data().place;
+    let failed = match &candidate.outcome {
+        Outcome::Fails(mismatch) => Some(mismatch.kind()),
+        Outcome::Wins | Outcome::Outranked => None,
+    };
+    RouteTrial {
+        name: candidate.route.name().to_string(),
+        matcher: candidate.route.describe(),
+        wins: candidate.outcome == Outcome::Wins,
+        why: candidate.outcome.to_string(),
+        failed,
+        at: format!("{}:{}", place.file, place.line),
+    }
+}
+
+/// The head as the proxy would get it: through the strict check first, byte by byte as it was written.
+fn head(question: &Question, limits: &ListenerLimits) -> Result<RequestHeader, Stop> {
+    let mut lines = vec![format!("{} {} HTTP/1.1", question.method, question.target)];
+    let host = (!question.has("host")).then(|| ("Host".to_owned(), question.authority.clone()));
+    let length = !question.body.is_empty() && !question.has("content-length") && !question.has("transfer-encoding");
+    let length = length.then(|| ("Content-Length".to_owned(), question.body.len().to_string()));
+    let fields: Vec<_> = host.iter().chain(&question.headers).chain(&length).collect();
+    lines.extend(fields.iter().map(|(name, value)| format!("{name}: {value}")));
+    let bytes = format!("{}\r\n\r\n", lines.join("\r\n"));
+    let limits =
+        HeadLimits { bytes: limits.header_bytes, fields: limits.header_fields, target: limits.target_bytes };
+    check_head(bytes.as_bytes(), &limits).map_err(|error| Stop::Refuse {
+        because: format!("the gate refuses the head: {error}"),
+        error: ProxyError::with_detail(reasons::of_head(error), error.name()),
+    })?;
+    let unreadable = |_| ProxyError::with_detail(Reason::MalformedRequest, "refused_by_parser");
+    let mut request = RequestHeader::build(question.method.as_str(), question.target.as_bytes(), Some(fields.len()))
+        .map_err(unreadable)?;
+    for (name, value) in fields {
+        request.append_header(name.clone(), value.as_str()).map_err(unreadable)?;
+    }
+    Ok(request)
+}
+
+/// Whether a head asks for a WebSocket.
+pub(super) fn asks_websocket(headers: &HeaderMap) -> bool {
+    let has = |name: http::HeaderName, word: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    has(http::header::CONNECTION, "upgrade") && has(http::header::UPGRADE, "websocket")
+}

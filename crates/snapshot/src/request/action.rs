@@ -1,0 +1,103 @@
+//! What a route's action makes of a request: a cluster, a redirect, another path and host, an error in a dialect.
+
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use pingora_http::RequestHeader;
+
+use portcullis_filter::{Facts, Notes, Response};
+use portcullis_policy::{Match, Params, Redirect, stable_hash};
+use portcullis_types::{Dialect, ProxyError, Reason, RequestId, RequestView};
+
+use crate::cluster::ClusterIdx;
+use crate::route::{Forward, HostData, RouteData, Target};
+
+/// The cluster of a target.
+#[must_use]
+pub fn cluster(target: &Target, view: &RequestView<'_>, id: RequestId) -> ClusterIdx {
+    match target {
+        Target::Cluster(index) => *index,
+        Target::Split { split, sticky } => {
+            // Without a key the id decides: uniform, and the same again in `explain`.
+            let drawn = || stable_hash(0, &id.0.to_le_bytes());
+            *split.pick(sticky.as_ref().map_or_else(drawn, |key| key.hash_or_client(view)))
+        }
+    }
+}
+
+/// What the template of a route's path captured, by name.
+#[must_use]
+pub fn captured<R>(found: &Match<'_, R>, path: &str) -> Vec<(std::sync::Arc<str>, Box<str>)> {
+    let names = found.route.path().param_names().iter().enumerate();
+    names.filter_map(|(at, name)| Some(((&**name).into(), found.params.get(at, path)?.into()))).collect()
+}
+
+/// A route's redirect as an answer.
+///
+/// # Errors
+/// None that an input could cause; a location that is no field value would be a fault of the policy.
+pub fn redirect(
+    redirect: &Redirect,
+    params: &Params,
+    route: &RouteData,
+    view: &RequestView<'_>,
+) -> Result<Response, ProxyError> {
+    let internal =
+        || ProxyError::with_detail(Reason::Internal, format!("the redirect of {} has no location", route.label));
+    let location = HeaderValue::from_str(&redirect.location(view, params)).map_err(|_| internal())?;
+    let status = StatusCode::from_u16(redirect.status.code()).map_err(|_| internal())?;
+    Ok(Response::new(status).with_field(LOCATION, location))
+}
+
+/// Writes another path and host into the head that goes upstream, as the route says. `original` is the head as it was
+/// routed on.
+///
+/// # Errors
+/// None that an input could cause; a rewritten path that is none would be a fault of the policy.
+pub fn rewrite(
+    request: &mut RequestHeader,
+    original: &RequestHeader,
+    forward: &Forward,
+    params: &Params,
+) -> Result<(), ProxyError> {
+    let internal = |what: &'static str| ProxyError::with_detail(Reason::Internal, what);
+    if let Some(rewrite) = &forward.rewrite {
+        let path = rewrite.apply(original.uri.path(), params);
+        let target = match original.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.into_owned(),
+        };
+        let target: PathAndQuery = target.parse().map_err(|_| internal("the rewritten path is none"))?;
+        request.set_uri(Uri::from(target));
+    }
+    if let Some(host) = &forward.host {
+        request.insert_header(HOST, host.clone()).map_err(|_| internal("the rewritten host is none"))?;
+    }
+    Ok(())
+}
+
+/// The dialect of an error: a filter's word, the route's, the host's; a gRPC request is answered in gRPC whatever they
+/// say.
+#[must_use]
+pub fn dialect(headers: &HeaderMap, notes: &Notes, route: Option<&RouteData>, host: Option<&HostData>) -> Dialect {
+    if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return Dialect::Grpc;
+    }
+    let configured = route.map(|route| route.dialect).or(host.map(|host| host.dialect));
+    notes.dialect.or(configured).unwrap_or_default()
+}
+
+/// A failure as an answer in a dialect, before any filter or Proxy-Status.
+#[must_use]
+pub fn error_response(error: &ProxyError, dialect: Dialect, facts: &Facts) -> Response {
+    let answer = dialect.write(error, facts.id);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(status);
+    for (name, value) in &answer.fields {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response = response.with_field(HeaderName::from_static(name), value);
+        }
+    }
+    response.body = answer.body.into();
+    response
+}

@@ -1,0 +1,32 @@
+//! The integration tests: one binary, a module per subject. Each test is a sentence about the gateway's behaviour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod admin_api;
+mod cli;
+mod drain;
+mod failures;
+mod filters;
+mod forwarding;
+mod generations;
+mod grpc;
+mod http2;
+mod limits;
+mod log_trouble;
+mod pipelining;
+mod proxy_protocol;
+mod reload_load;
+mod routing;
+mod semantics;
+mod slow;
+mod streams;
+mod strict;
+mod strict_bodies;
+mod tls;
+mod upstream_tls;
+mod websocket;

@@ -1,0 +1,138 @@
+//! Upgrades: bytes both ways, none lost, whatever the order of the upstream's answer.
+
+use portcullis_integration_tests::{After, Client, Gateway, Origin, Setup};
+use std::io::{Read, Write};
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// An origin that says 101 the moment a head is there, and then returns what it gets.
+fn echo() -> Origin {
+    Origin::at_head(|_, wire| {
+        wire.send(SWITCHING);
+        let surplus = wire.take_surplus();
+        wire.send(surplus);
+        let stream = wire.stream();
+        let mut bytes = [0u8; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut bytes) {
+            if stream.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        After::Close
+    })
+}
+
+fn upgraded(gateway: &Gateway) -> Client {
+    let mut client = gateway.client();
+    client.send(UPGRADE);
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    client
+}
+
+fn returns(client: &mut Client, text: &str) {
+    client.send(text);
+    assert_eq!(client.exactly(text.len()).unwrap(), text.as_bytes());
+}
+
+#[test]
+fn passes_an_upgrade_and_its_bytes() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    let mut client = gateway.client();
+    client.send(UPGRADE);
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let lower = head.to_ascii_lowercase();
+    assert!(lower.contains("upgrade: websocket") && lower.contains("sec-websocket-accept: s3ppl"), "{head}");
+    for text in ["ping", "and again", "x"] {
+        returns(&mut client, text);
+    }
+    let seen = origin.last();
+    assert_eq!((seen.field("upgrade"), seen.field("sec-websocket-version")), (Some("websocket"), Some("13")));
+    client.finish();
+    client.expect_end();
+    let record = gateway.record("the upgrade", |record| record["status"] == 101);
+    assert_eq!(record["flags"], serde_json::json!(["upgraded"]));
+}
+
+#[test]
+fn upgrades_a_thousand_of_a_thousand_against_an_instant_upstream() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    for round in 0..1000 {
+        let mut client = upgraded(&gateway);
+        returns(&mut client, &format!("message {round}"));
+    }
+    assert_eq!(origin.connections(), 1000, "an upgrade takes a connection of its own");
+}
+
+#[test]
+fn refuses_an_upgrade_where_the_route_does_not_allow_it() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).route("upgrade: false").start();
+    let answer = gateway.client().ask(UPGRADE);
+    assert_ne!(answer.status, 101);
+    let received = origin.received();
+    assert!(received.iter().all(|request| request.field("upgrade").is_none()), "{received:?}");
+}
+
+#[test]
+fn passes_an_upstreams_refusal_to_upgrade() {
+    let origin = Origin::says("no chat here");
+    let gateway = Setup::to(&origin).start();
+    let mut client = gateway.client();
+    let answer = client.ask(UPGRADE);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "no chat here"));
+}
+
+#[test]
+fn refuses_an_upgrade_with_content() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    let request = UPGRADE.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nhello");
+    let answer = gateway.client().ask(request);
+    // The content came whole with the head, so nobody can mistake it for the first bytes of the stream, or it is refused.
+    assert!(answer.status == 101 || answer.reason() == "malformed_framing", "{}", answer.head);
+}
+
+#[test]
+fn refuses_bytes_of_the_stream_before_the_upgrade_was_granted() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    let answer = gateway.client().ask(UPGRADE.to_owned() + "too early");
+    assert_eq!((answer.status, answer.reason().as_str()), (400, "malformed_framing"));
+    assert_eq!(gateway.record_of(&answer)["detail"], "bytes_behind_an_upgrade");
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn ends_the_stream_for_both_when_the_upstream_ends_it() {
+    let origin = Origin::at_head(|_, wire| {
+        wire.send(SWITCHING);
+        let mut bytes = [0u8; 4];
+        wire.stream().read_exact(&mut bytes).unwrap();
+        wire.send(b"bye");
+        After::Close
+    });
+    let gateway = Setup::to(&origin).start();
+    let mut client = upgraded(&gateway);
+    client.send("quit");
+    assert_eq!(client.rest(), b"bye");
+}
+
+#[test]
+fn carries_a_large_stream_both_ways_at_once() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    let mut client = upgraded(&gateway);
+    let piece = vec![7u8; 64 * 1024];
+    for _ in 0..64 {
+        client.send(&piece);
+        assert_eq!(client.exactly(piece.len()).unwrap(), piece);
+    }
+}
