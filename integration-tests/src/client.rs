@@ -65,6 +65,12 @@ impl Client {
         Self { io: Box::new(io), tcp: self.tcp, buffer: Vec::new() }
     }
 
+    /// A second handle on a connection in plain text, to send while this one reads.
+    #[must_use]
+    pub fn writer(&self) -> Self {
+        Self::over(self.tcp.try_clone().unwrap())
+    }
+
     /// Gives up on reads after this time in place of [`PATIENCE`].
     pub fn set_patience(&self, patience: Duration) {
         self.tcp.set_read_timeout(Some(patience)).unwrap();

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use crate::client::Client;
 use crate::place::PATIENCE;
 
 /// A whole answer.
@@ -153,4 +154,49 @@ pub fn get_block() -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x84, 0x01, 8];
     block.extend(b"app.test");
     block
+}
+
+/// A frame that was read: type, flags, stream and payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The type.
+    pub kind: u8,
+    /// The flags.
+    pub flags: u8,
+    /// The stream.
+    pub stream: u32,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+/// The type of RST_STREAM.
+pub const RST_STREAM: u8 = 3;
+/// The type of SETTINGS.
+pub const SETTINGS: u8 = 4;
+/// The type of GOAWAY.
+pub const GOAWAY: u8 = 7;
+
+impl Frame {
+    /// The error code of RST_STREAM or GOAWAY.
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        let at = if self.kind == GOAWAY { 4 } else { 0 };
+        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+    }
+}
+
+/// Reads the next frame; `None` at the end of the connection.
+#[must_use]
+pub fn read_frame(client: &mut Client) -> Option<Frame> {
+    let header = client.exactly(9).ok()?;
+    let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+    let stream = u32::from_be_bytes([header[5] & 0x7f, header[6], header[7], header[8]]);
+    let payload = client.exactly(usize::try_from(length).ok()?).ok()?;
+    Some(Frame { kind: header[3], flags: header[4], stream, payload })
+}
+
+/// Reads on to the next frame of a type.
+#[must_use]
+pub fn next_of(client: &mut Client, kind: u8) -> Option<Frame> {
+    std::iter::from_fn(|| read_frame(client)).find(|frame| frame.kind == kind)
 }

@@ -156,7 +156,7 @@ fn takes_a_fin_before_the_answer_for_a_client_that_left() {
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
     let origin = Origin::http1(move |_, wire| {
-        drop(released.lock().unwrap().recv_timeout(PATIENCE));
+        let _ = released.lock().unwrap().recv_timeout(PATIENCE);
         wire.ok("late")
     });
     let gateway = Setup::to(&origin).start();

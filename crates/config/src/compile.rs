@@ -27,10 +27,11 @@ use std::time::SystemTime;
 
 use portcullis_filter::seam::Seams;
 use portcullis_snapshot::ClusterIdx;
-use portcullis_yaml::{Cx, Diagnostic, SourceMap, Spanned};
+use portcullis_yaml::{Cx, Diagnostic, Named, SourceMap, Span, Spanned, code as yaml_code};
 
 use crate::code;
 use crate::plan::Checked;
+use crate::raw::clusters::RawCluster;
 use crate::raw::top::Top;
 
 pub(crate) use filters::{ChainSpec, HostChains};
@@ -61,19 +62,29 @@ pub(crate) struct Compiled {
 }
 
 /// Compiles a config. Errors are in the context; the result is only good when there are none.
-pub(crate) fn compile(mut top: Top, cx: &mut Cx<'_>, world: World<'_>) -> Compiled {
-    let hosts = std::mem::take(&mut top.hosts);
+pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> Compiled {
+    let Spanned { span, value: mut top } = top;
+    let hosts = top.hosts.take();
     let (hash, text) = origin(cx.sources());
-    let clusters = ClusterNames::new(&top.clusters);
+    let none = Named::default();
+    let raw_clusters = top.clusters.as_ref().unwrap_or(&none);
+    let clusters = ClusterNames::new(raw_clusters);
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used: HashSet::new() };
-    compiler.version(&top.version);
+    compiler.version(&top, span);
     let settings = compiler.settings(&top);
-    compiler.check_addresses(&top);
-    let listeners = top.listeners.iter().filter_map(|entry| compiler.listener(entry)).collect();
-    let clusters = top.clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
-    let (hosts, chains) = compiler.hosts(hosts);
-    compiler.warn_unused(&top);
+    compiler.check_addresses(&top, span);
+    let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
+    let clusters = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
+    let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
+    if !top.hosts.is_broken() {
+        compiler.warn_unused(raw_clusters);
+    }
     Compiled { checked: Checked { listeners, clusters, hosts, settings, hash, text }, chains }
+}
+
+/// The first character of a stretch.
+const fn start(span: Span) -> Span {
+    Span { source: span.source, start: span.start, end: span.start }
 }
 
 /// The hash of all texts, and the main file's text.
@@ -88,17 +99,22 @@ fn origin(sources: &SourceMap) -> (String, Arc<str>) {
 }
 
 impl Compiler<'_, '_> {
-    fn version(&mut self, version: &Spanned<u64>) {
-        if version.value != 1 {
-            let message = format!("version {} of the format is not known", version.value);
-            let diagnostic = Diagnostic::error(code::UNSUPPORTED_VERSION, version.span, message);
-            self.cx.push(diagnostic.help("write `version: 1`"));
-        }
+    fn version(&mut self, top: &Top, file: Span) {
+        let diagnostic = match *top.version {
+            Some(version) if version.value == 1 => return,
+            Some(version) => {
+                let message = format!("version {} of the format is not known", version.value);
+                Diagnostic::error(code::UNSUPPORTED_VERSION, version.span, message)
+            }
+            None if top.version.is_broken() => return,
+            None => Diagnostic::error(yaml_code::MISSING_KEY, start(file), "the key `version` is missing"),
+        };
+        self.cx.push(diagnostic.help("write `version: 1`"));
     }
 
     /// Filters may name any cluster at run time, so an unused one is only worth a warning.
-    fn warn_unused(&mut self, top: &Top) {
-        for (index, entry) in (0_u32..).zip(&top.clusters) {
+    fn warn_unused(&mut self, clusters: &Named<Spanned<RawCluster>>) {
+        for (index, entry) in (0_u32..).zip(clusters) {
             if !self.used.contains(&ClusterIdx(index)) {
                 let message = format!("no route sends requests to the cluster `{}`", entry.name);
                 let warning = Diagnostic::warning(code::UNUSED_CLUSTER, entry.span, message);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
-use portcullis_yaml::{Cx, Diagnostics, Loader, SourceMap};
+use portcullis_yaml::{Cx, Diagnostics, Loader, SourceMap, Spanned};
 
 use crate::compile::{Compiled, HostChains, World, compile};
 use crate::plan::Checked;
@@ -60,7 +60,7 @@ impl Candidate {
 #[must_use]
 pub fn check(input: &LoadInput<'_>) -> Loaded {
     let mut read = portcullis_yaml::load(input.path, input.loader);
-    let top: Option<Top> = read.decode(input.loader, Some(input.registry));
+    let top: Option<Spanned<Top>> = read.decode(input.loader, Some(input.registry));
     let mut cx = Cx::new(&mut read.diagnostics, &read.sources, input.loader, &mut read.watch);
     let world = World { seams: input.seams, now: input.now };
     let compiled = top.map(|top| compile(top, &mut cx, world));

@@ -119,6 +119,8 @@ pub(crate) struct RoutePlan {
     pub(crate) name: RouteName,
     pub(crate) label: Arc<str>,
     pub(crate) matcher: Matcher,
+    /// Whether the matcher is what the config says; where an error was found, it takes more.
+    pub(crate) judged: bool,
     pub(crate) action: ActionPlan,
     pub(crate) filters: Vec<FilterPlan>,
     pub(crate) body_limit: Option<u64>,
@@ -178,4 +180,18 @@ pub struct Checked {
     pub(crate) hash: String,
     /// The text of the main file.
     pub(crate) text: Arc<str>,
+}
+
+impl Checked {
+    /// What the config says about the gateway as a whole.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A hash of all texts, 16 hex digits: equal texts, equal hash.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod admin;
 pub(crate) mod clusters;
 pub(crate) mod filters;
 pub(crate) mod hosts;
+pub(crate) mod lax;
 pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod matchers;

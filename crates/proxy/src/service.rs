@@ -7,7 +7,6 @@ mod admit;
 mod cache;
 mod context;
 mod failure;
-mod forwarding;
 mod mirror;
 mod peek;
 mod record;
@@ -58,6 +57,7 @@ impl ProxyHttp for Service {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
+        respond::expect(session);
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
             Ok(route::Next::Answer(answer)) => respond::send(session, ctx, *answer).await.map(|()| true),
@@ -101,6 +101,10 @@ impl ProxyHttp for Service {
         upstream::request_head(session, request, ctx).await.map_err(|error| ctx.fail(error))
     }
 
+    fn upstream_idle_timeout(&self, session: &Session, ctx: &Box<Ctx>) -> Option<Duration> {
+        Some(target::idle_timeout(session, ctx))
+    }
+
     async fn upstream_response_filter(
         &self,
         _session: &mut Session,
@@ -116,6 +120,7 @@ impl ProxyHttp for Service {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
+        respond::settle_expectation(session, response);
         response::head(session.req_header(), response, ctx).await.map_err(|error| ctx.fail(error))
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use portcullis_yaml::{Diagnostic, Span};
 
-use super::Compiler;
+use super::{Compiler, start};
 use crate::code;
 use crate::raw::top::Top;
 
@@ -17,9 +17,9 @@ struct Bound<'a> {
 
 impl Compiler<'_, '_> {
     /// Refuses an address that two listeners have, the admin listener included, and a config without listeners.
-    pub(super) fn check_addresses(&mut self, top: &Top) {
+    pub(super) fn check_addresses(&mut self, top: &Top, file: Span) {
         let admin = top.admin.as_ref().map(|admin| ("admin", &admin.bind));
-        let listeners = top.listeners.iter().flat_map(|entry| {
+        let listeners = top.listeners.iter().flatten().flat_map(|entry| {
             let name = entry.name.as_str();
             entry.value.bind.iter().map(move |bind| (name, bind))
         });
@@ -31,10 +31,11 @@ impl Compiler<'_, '_> {
                 None => seen.push(bound),
             }
         }
-        if top.listeners.is_empty() && !self.cx.diagnostics().has_errors() {
+        let none = top.listeners.as_ref().is_none_or(|listeners| listeners.is_empty());
+        if none && !top.listeners.is_broken() && !self.has_errors_inside(file) {
             let message = "there is no listener, so nothing can reach the gateway";
             let help = "for example `listeners: { edge: { bind: \"0.0.0.0:8080\" } }`";
-            self.cx.push(Diagnostic::error(code::NO_LISTENER, top.version.span, message).help(help));
+            self.cx.push(Diagnostic::error(code::NO_LISTENER, start(file), message).help(help));
         }
     }
 }

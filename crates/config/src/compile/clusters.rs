@@ -37,14 +37,14 @@ impl Compiler<'_, '_> {
             endpoints,
             algorithm,
             hash_key,
-            protocol: match raw.protocol {
+            protocol: match *raw.protocol {
                 None | Some(RawUpstreamProtocol::Http1) => UpstreamProtocol::Http1,
                 Some(RawUpstreamProtocol::Http2) => UpstreamProtocol::Http2,
             },
             tls: tls.map_or(Some(None), |tls| tls)?,
             timeouts,
             attempts: self.number(attempts, ATTEMPTS, 1..=10),
-            keepalive: self.number(raw.keepalive, KEEPALIVE, 0..=100_000),
+            keepalive: self.number(*raw.keepalive, KEEPALIVE, 0..=100_000),
             health: raw.health_check.as_ref().and_then(|check| self.health(check, &entry.name)),
         })
     }
@@ -66,7 +66,7 @@ impl Compiler<'_, '_> {
                 }
             }
         }
-        if raw.endpoints.value.is_empty() {
+        if raw.endpoints.value.is_empty() && !self.has_errors_inside(raw.endpoints.span) {
             let help = "for example `endpoints: [\"127.0.0.1:9000\"]`";
             let diagnostic = Diagnostic::error(code::NO_ENDPOINT, raw.endpoints.span, "the cluster has no endpoint");
             self.cx.push(diagnostic.help(help));

@@ -32,23 +32,24 @@ impl Compiler<'_, '_> {
     }
 
     fn host(&mut self, raw: Spanned<RawHost>, seen: &mut SeenHosts) -> (HostPlan, HostChains) {
-        let Spanned { span, value: raw } = raw;
+        let Spanned { span, value: mut raw } = raw;
         let names = self.host_names(&raw.names, seen);
         let name: Arc<str> = names.first().map_or_else(|| Arc::from("*"), |name| name.to_string().into());
         let owner = format!("hosts/{name}");
-        let (filters, own) = self.filters(raw.filters, &owner);
+        let (filters, own) = self.filters(raw.filters.take().unwrap_or_default(), &owner);
         let dialect = raw.errors.map_or(Dialect::Problem, dialect);
-        if raw.routes.is_empty() && !self.has_errors_inside(span) {
+        let routes = raw.routes.take().unwrap_or_default();
+        if routes.is_empty() && !self.has_errors_inside(span) {
             let message = format!("the host `{name}` has no routes");
             let diagnostic = Diagnostic::error(code::NO_ROUTE, raw.names.span, message);
             self.cx.push(diagnostic.help("for example `routes: [{ name: all, to: web }]`"));
         }
-        let (routes, chains) = self.routes(raw.routes, Host { name: &name, dialect });
+        let (routes, chains) = self.routes(routes, Host { name: &name, dialect });
         let plan = HostPlan {
             names,
             name,
             filters,
-            path_policy: raw.paths.map(|paths| path_policy(&paths)).unwrap_or_default(),
+            path_policy: raw.paths.as_ref().map(path_policy).unwrap_or_default(),
             dialect,
             place: place(self.cx.sources(), span, HOST_LINES),
             routes,
@@ -110,13 +111,14 @@ impl Compiler<'_, '_> {
 
     /// Names routes that can never be taken.
     fn warn_shadowed(&mut self, routes: &[RoutePlan], spans: &[Span]) {
-        let specs = routes.iter().map(|route| RouteSpec {
+        let judged: Vec<_> = routes.iter().zip(spans).filter(|(route, _)| route.judged).collect();
+        let specs = judged.iter().map(|(route, _)| RouteSpec {
             name: route.name.clone(),
             matcher: route.matcher.clone(),
             data: (),
         });
         let host = VirtualHost::new((), specs.collect(), Seed::random());
-        let span = |order: u32| spans.get(usize::try_from(order).ok()?).copied();
+        let span = |order: u32| judged.get(usize::try_from(order).ok()?).map(|(_, span)| **span);
         for shadowed in host.shadowed() {
             let (Some(at), Some(by)) = (span(shadowed.order), span(shadowed.by_order)) else { continue };
             let message =
@@ -127,7 +129,7 @@ impl Compiler<'_, '_> {
     }
 
     /// Whether an error was found inside of a stretch, so that what is missing there may be its consequence.
-    fn has_errors_inside(&mut self, span: Span) -> bool {
+    pub(super) fn has_errors_inside(&mut self, span: Span) -> bool {
         let inside = |at: Span| at.source == span.source && at.start >= span.start && at.end <= span.end;
         let found = self.cx.diagnostics().sorted();
         found.iter().any(|diagnostic| diagnostic.severity == Severity::Error && inside(diagnostic.span))

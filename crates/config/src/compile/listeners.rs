@@ -18,7 +18,7 @@ const WINDOW: std::ops::RangeInclusive<u64> = 16_384..=0x7fff_ffff;
 impl Compiler<'_, '_> {
     pub(super) fn listener(&mut self, entry: &NamedEntry<Spanned<RawListener>>) -> Option<ListenerPlan> {
         let raw = &entry.value.value;
-        if raw.bind.is_empty() {
+        if raw.bind.is_empty() && !self.has_errors_inside(entry.value.span) {
             let message = format!("the listener `{}` binds no address", entry.name);
             self.cx.error(code::ADDRESS_INVALID, entry.span, message);
         }
@@ -49,7 +49,7 @@ impl Compiler<'_, '_> {
     }
 
     fn kind(&mut self, raw: &RawListener) -> Option<KindPlan> {
-        let Some(handler) = &raw.handler else { return self.protocols(raw) };
+        let Some(handler) = &*raw.handler else { return self.protocols(raw) };
         let beside = [
             ("protocols", raw.protocols.as_ref().map(|protocols| protocols.span)),
             ("connect", raw.connect.as_ref().map(|connect| connect.span)),
@@ -78,7 +78,10 @@ impl Compiler<'_, '_> {
     }
 
     fn protocols(&mut self, raw: &RawListener) -> Option<KindPlan> {
-        let Some(protocols) = &raw.protocols else { return Some(KindPlan::Http { http1: true, http2: true }) };
+        let Some(protocols) = &*raw.protocols else { return Some(KindPlan::Http { http1: true, http2: true }) };
+        if protocols.value.is_empty() && self.has_errors_inside(protocols.span) {
+            return None;
+        }
         if protocols.value.is_empty() {
             self.conflict(protocols.span, "a listener speaks at least one protocol", "for example `protocols: [http1]`");
             return None;
@@ -103,7 +106,7 @@ impl Compiler<'_, '_> {
 
     fn listener_tls(&mut self, tls: &Spanned<RawListenerTls>) -> Option<TlsPlan> {
         let certificates = &tls.certificates;
-        if certificates.value.is_empty() && self.seams.certificates.is_none() {
+        if certificates.value.is_empty() && self.seams.certificates.is_none() && !self.has_errors_inside(certificates.span) {
             let message = "no certificate is named, so every handshake would fail";
             self.cx.error(code::CERTIFICATE_INVALID, certificates.span, message);
         }

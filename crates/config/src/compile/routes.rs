@@ -25,17 +25,20 @@ pub(super) struct Host<'a> {
 
 impl Compiler<'_, '_> {
     pub(super) fn route(&mut self, raw: Spanned<RawRoute>, host: Host<'_>) -> Option<(RoutePlan, ChainSpec)> {
-        let Spanned { span, value: raw } = raw;
+        let Spanned { span, value: mut raw } = raw;
         self.check_name(&raw.name.value, raw.name.span, "route");
+        let before = self.cx.diagnostics().error_count();
         let matcher = self.matcher(raw.matches.as_ref());
+        let judged = !raw.matches.is_broken() && self.cx.diagnostics().error_count() == before;
         let action = self.action(&raw, &matcher.path);
         let cache = raw.cache.as_ref().map(|name| self.cache(name));
         let owner = format!("hosts/{}/routes/{}", host.name, raw.name.value);
-        let (filters, chain) = self.filters(raw.filters, &owner);
+        let (filters, chain) = self.filters(raw.filters.take().unwrap_or_default(), &owner);
         let plan = RoutePlan {
             label: format!("{}/{}", host.name, raw.name.value).into(),
             name: raw.name.value.into(),
             matcher,
+            judged,
             action: action?,
             filters,
             body_limit: Some(raw.body_limit.unwrap_or(BODY_LIMIT).0).filter(|limit| *limit > 0),

@@ -23,13 +23,13 @@ impl Compiler<'_, '_> {
         let drain = top.drain.as_ref();
         Settings {
             server_name: self.server_name(top.server_name.as_ref()),
-            trusted_networks: top.trusted_networks.clone(),
+            trusted_networks: top.trusted_networks.as_ref().cloned().unwrap_or_default(),
             drain_timeout: drain.and_then(|drain| drain.timeout).unwrap_or(Duration::from_secs(30)),
             drain_idle: drain.and_then(|drain| drain.idle).unwrap_or(Duration::from_secs(1)),
-            generations: self.number(top.generations, 8, 2..=64),
-            threads: self.number(top.threads, cores, 1..=1024),
+            generations: self.number(*top.generations, 8, 2..=64),
+            threads: self.number(*top.threads, cores, 1..=1024),
             access_log: top.access_log.as_ref().map(|log| self.access_log(log)),
-            recent_requests: self.number(top.recent_requests, 1000, 0..=100_000),
+            recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().map(|admin| self.admin(admin)),
         }

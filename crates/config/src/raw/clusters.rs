@@ -4,6 +4,7 @@ use portcullis_yaml::{Decode, Named, Spanned};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
+use super::lax::Lax;
 use super::words::{AuthorityWord, KeyWord};
 
 
@@ -14,19 +15,19 @@ pub(crate) struct RawCluster {
     /// configuration is loaded.
     pub(crate) endpoints: Spanned<Vec<Spanned<RawEndpoint>>>,
     /// How an endpoint is chosen. Default: least_loaded.
-    pub(crate) balance: Option<Spanned<RawBalance>>,
+    pub(crate) balance: Lax<Spanned<RawBalance>>,
     /// What is spoken. Default: http1.
-    pub(crate) protocol: Option<RawUpstreamProtocol>,
+    pub(crate) protocol: Lax<RawUpstreamProtocol>,
     /// TLS to the endpoints: `true`, or a map. Default: plain text.
-    pub(crate) tls: Option<Spanned<RawUpstreamTls>>,
+    pub(crate) tls: Lax<Spanned<RawUpstreamTls>>,
     /// Active health checks. Left out, every endpoint is taken to be healthy.
-    pub(crate) health_check: Option<Spanned<RawHealthCheck>>,
+    pub(crate) health_check: Lax<Spanned<RawHealthCheck>>,
     /// Timeouts towards the endpoints, which a route may change.
-    pub(crate) timeouts: Option<RawTimeouts>,
+    pub(crate) timeouts: Lax<RawTimeouts>,
     /// When a request is tried again.
-    pub(crate) retry: Option<RawRetry>,
+    pub(crate) retry: Lax<RawRetry>,
     /// Idle connections kept open, 0 to 100000. Default: 128.
-    pub(crate) keepalive: Option<Spanned<u64>>,
+    pub(crate) keepalive: Lax<Spanned<u64>>,
 }
 
 /// An endpoint: an address, or a map.

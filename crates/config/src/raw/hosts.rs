@@ -2,6 +2,7 @@
 
 use portcullis_yaml::{Decode, Spanned};
 
+use super::lax::Lax;
 use super::filters::RawFilter;
 use super::routes::RawRoute;
 use super::words::HostWord;
@@ -13,15 +14,13 @@ pub(crate) struct RawHost {
     /// nothing else names.
     pub(crate) names: Spanned<Vec<Spanned<HostWord>>>,
     /// Filters of all its requests, before a route is chosen.
-    #[config(default)]
-    pub(crate) filters: Vec<RawFilter>,
+    pub(crate) filters: Lax<Vec<RawFilter>>,
     /// The routes. The most specific one that matches is taken; of equals, the first.
-    #[config(default)]
-    pub(crate) routes: Vec<Spanned<RawRoute>>,
+    pub(crate) routes: Lax<Vec<Spanned<RawRoute>>>,
     /// How paths are normalised before they are routed.
-    pub(crate) paths: Option<RawPaths>,
+    pub(crate) paths: Lax<RawPaths>,
     /// How errors are written. Default: problem.
-    pub(crate) errors: Option<RawDialect>,
+    pub(crate) errors: Lax<RawDialect>,
 }
 
 /// How errors are written.

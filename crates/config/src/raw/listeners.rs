@@ -6,25 +6,27 @@ use portcullis_yaml::{Decode, OneOrMany, Spanned};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::lax::Lax;
+
 /// A listener: where connections are accepted, what they speak, and what bounds them.
 #[derive(Debug, Decode)]
 pub(crate) struct RawListener {
     /// The address, or a list of addresses, such as `0.0.0.0:8080` or `[::]:8080`.
     pub(crate) bind: OneOrMany<Spanned<SocketAddr>>,
     /// What is spoken. Default: `[http1, h2c]`, on TLS `[http1, http2]`.
-    pub(crate) protocols: Option<Spanned<Vec<Spanned<RawProtocol>>>>,
+    pub(crate) protocols: Lax<Spanned<Vec<Spanned<RawProtocol>>>>,
     /// TLS. Left out, the listener is plain text.
-    pub(crate) tls: Option<Spanned<RawListenerTls>>,
+    pub(crate) tls: Lax<Spanned<RawListenerTls>>,
     /// Bounds on connections and requests.
-    pub(crate) limits: Option<RawListenerLimits>,
+    pub(crate) limits: Lax<RawListenerLimits>,
     /// Take client addresses from PROXY protocol headers, v1 or v2.
-    pub(crate) proxy_protocol: Option<RawProxyProtocol>,
+    pub(crate) proxy_protocol: Lax<RawProxyProtocol>,
     /// A handler of the binary that takes the connections raw, in place of HTTP.
-    pub(crate) handler: Option<Spanned<String>>,
+    pub(crate) handler: Lax<Spanned<String>>,
     /// A handler of the binary that decides on CONNECT. Left out, CONNECT is refused.
-    pub(crate) connect: Option<Spanned<String>>,
+    pub(crate) connect: Lax<Spanned<String>>,
     /// Whether a client that shuts down its sending side still gets its answer. Default: false.
-    pub(crate) half_close: Option<bool>,
+    pub(crate) half_close: Lax<bool>,
 }
 
 /// A protocol of a listener.

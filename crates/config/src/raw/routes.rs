@@ -4,6 +4,7 @@ use portcullis_types::{ByteSize, Percent};
 use portcullis_yaml::{Decode, Spanned};
 use std::time::Duration;
 
+use super::lax::Lax;
 use super::actions::{RawAction, RawRewrite};
 use super::filters::RawFilter;
 use super::hosts::RawDialect;
@@ -16,27 +17,26 @@ pub(crate) struct RawRoute {
     pub(crate) name: Spanned<String>,
     /// What it matches. Left out, every request.
     #[config(rename = "match")]
-    pub(crate) matches: Option<RawMatch>,
+    pub(crate) matches: Lax<RawMatch>,
     /// What it does.
     #[config(flatten)]
     pub(crate) action: RawAction,
     /// Change the path or the Host of what is sent upstream.
-    pub(crate) rewrite: Option<Spanned<RawRewrite>>,
+    pub(crate) rewrite: Lax<Spanned<RawRewrite>>,
     /// Send a copy to a second cluster, whose answers are thrown away.
-    pub(crate) mirror: Option<Spanned<RawMirror>>,
+    pub(crate) mirror: Lax<Spanned<RawMirror>>,
     /// Timeouts in place of the cluster's.
-    pub(crate) timeouts: Option<Spanned<RawRouteTimeouts>>,
+    pub(crate) timeouts: Lax<Spanned<RawRouteTimeouts>>,
     /// The largest request body; 0 for no bound. Default: 10MiB.
-    pub(crate) body_limit: Option<ByteSize>,
+    pub(crate) body_limit: Lax<ByteSize>,
     /// Filters of its requests, after those of the host.
-    #[config(default)]
-    pub(crate) filters: Vec<RawFilter>,
+    pub(crate) filters: Lax<Vec<RawFilter>>,
     /// How errors are written. Default: the host's.
-    pub(crate) errors: Option<RawDialect>,
+    pub(crate) errors: Lax<RawDialect>,
     /// A cache of the binary that stands in front of the route.
-    pub(crate) cache: Option<Spanned<String>>,
+    pub(crate) cache: Lax<Spanned<String>>,
     /// Whether a request may be upgraded, as WebSocket does. Default: true.
-    pub(crate) upgrade: Option<Spanned<bool>>,
+    pub(crate) upgrade: Lax<Spanned<bool>>,
 }
 
 /// A copy of requests to a second cluster.

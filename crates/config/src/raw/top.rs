@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use portcullis_yaml::{Decode, Named, Spanned};
 use std::time::Duration;
 
+use super::lax::Lax;
 use super::admin::RawAdmin;
 use super::clusters::RawCluster;
 use super::hosts::RawHost;
@@ -14,36 +15,32 @@ use super::log::RawAccessLog;
 #[derive(Debug, Decode)]
 pub(crate) struct Top {
     /// The version of this format: 1.
-    pub(crate) version: Spanned<u64>,
+    pub(crate) version: Lax<Spanned<u64>>,
     /// Where the gateway accepts connections, by name.
-    #[config(default)]
-    pub(crate) listeners: Named<Spanned<RawListener>>,
+    pub(crate) listeners: Lax<Named<Spanned<RawListener>>>,
     /// The admin listener. Left out, there is none.
-    pub(crate) admin: Option<RawAdmin>,
+    pub(crate) admin: Lax<RawAdmin>,
     /// Groups of endpoints that requests are sent to, by name.
-    #[config(default)]
-    pub(crate) clusters: Named<Spanned<RawCluster>>,
+    pub(crate) clusters: Lax<Named<Spanned<RawCluster>>>,
     /// The virtual hosts with their routes.
-    #[config(default)]
-    pub(crate) hosts: Vec<Spanned<RawHost>>,
+    pub(crate) hosts: Lax<Vec<Spanned<RawHost>>>,
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
     /// Default: none.
-    #[config(default)]
-    pub(crate) trusted_networks: Vec<IpNet>,
+    pub(crate) trusted_networks: Lax<Vec<IpNet>>,
     /// The access log. Left out, there is none.
-    pub(crate) access_log: Option<RawAccessLog>,
+    pub(crate) access_log: Lax<RawAccessLog>,
     /// How the gateway shuts down.
-    pub(crate) drain: Option<RawDrain>,
+    pub(crate) drain: Lax<RawDrain>,
     /// Generations of the configuration that may live at once, 2 to 64; beyond it the oldest is drained. Default: 8.
-    pub(crate) generations: Option<Spanned<u64>>,
+    pub(crate) generations: Lax<Spanned<u64>>,
     /// How the gateway names itself in Proxy-Status. A token of RFC 9110. Default: `portcullis`.
-    pub(crate) server_name: Option<Spanned<String>>,
+    pub(crate) server_name: Lax<Spanned<String>>,
     /// Worker threads, 1 to 1024; read at start only. Default: one per core.
-    pub(crate) threads: Option<Spanned<u64>>,
+    pub(crate) threads: Lax<Spanned<u64>>,
     /// Records of requests kept for the admin API, 0 to 100000. Default: 1000.
-    pub(crate) recent_requests: Option<Spanned<u64>>,
+    pub(crate) recent_requests: Lax<Spanned<u64>>,
     /// Whether records and metrics are made at all; off only to measure what they cost. Default: true.
-    pub(crate) observe: Option<bool>,
+    pub(crate) observe: Lax<bool>,
 }
 
 /// How the gateway shuts down.

@@ -143,7 +143,7 @@ fn head_limits(conn: &Conn) -> HeadLimits {
 
 /// The reason a broken rule of a head is answered with.
 fn reason_of(error: HeadError) -> ProxyError {
-    ProxyError::with_detail(crate::reasons::of_head(error), error.name())
+    ProxyError::with_detail(portcullis_snapshot::request::reasons::of_head(error), error.name())
 }
 
 /// How long a refused connection may take to be told.

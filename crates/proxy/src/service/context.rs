@@ -163,6 +163,12 @@ impl Ctx {
         Err(ProxyError::with_detail(Reason::Draining, detail))
     }
 
+    /// Whether the request is still inside its total timeout.
+    pub(crate) fn in_time(&self) -> Result<(), ProxyError> {
+        let late = self.upstream.timeouts.total.is_some_and(|total| self.elapsed() >= total);
+        if late { Err(Reason::UpstreamTotalTimeout.into()) } else { Ok(()) }
+    }
+
     /// The current attempt is over, well or not.
     pub(crate) fn end_attempt(&mut self) {
         self.upstream.choice = None;

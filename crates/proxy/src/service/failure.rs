@@ -1,14 +1,15 @@
 //! Failures: which may be tried again, and how the last one is answered.
 
 use http::header::{HeaderName, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
 
 use portcullis_filter::{ErrorCx, Phase, Response};
+use portcullis_snapshot::request::action;
 use portcullis_telemetry::record::Flag;
-use portcullis_types::{Dialect, ProxyError, Reason, Retry};
+use portcullis_types::{ProxyError, Reason, Retry};
 
 use super::context::Ctx;
 use super::respond;
@@ -109,7 +110,11 @@ fn identify(ctx: &mut Ctx, error: &Error) -> ProxyError {
 /// A failure as an answer.
 fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
     let mapped = by_filter(session, ctx, failure);
-    let mut response = mapped.unwrap_or_else(|| in_dialect(session, ctx, failure));
+    let mut response = mapped.unwrap_or_else(|| {
+        let headers = &session.req_header().headers;
+        let dialect = action::dialect(headers, &ctx.notes, ctx.route.as_deref(), ctx.host.as_deref());
+        action::error_response(failure, dialect, &ctx.facts)
+    });
     let name = ctx.core.server_name();
     if let Ok(value) = HeaderValue::from_str(&failure.proxy_status(&name)) {
         drop(response.header.insert_header(PROXY_STATUS, value));
@@ -134,25 +139,3 @@ fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Res
     host.chain.fail_to_proxy(&mut cx, &mut ctx.host_state)
 }
 
-fn in_dialect(session: &Session, ctx: &Ctx, failure: &ProxyError) -> Response {
-    let answer = dialect(session, ctx).write(failure, ctx.facts.id);
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = Response::new(status);
-    for (name, value) in &answer.fields {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response = response.with_field(HeaderName::from_static(name), value);
-        }
-    }
-    response.body = answer.body.into();
-    response
-}
-
-/// A filter's word, the route's, the host's; a gRPC request is answered in gRPC whatever they say.
-fn dialect(session: &Session, ctx: &Ctx) -> Dialect {
-    let content_type = session.req_header().headers.get(http::header::CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
-        return Dialect::Grpc;
-    }
-    let route = ctx.route.as_ref().map(|route| route.dialect);
-    ctx.notes.dialect.or(route).or(ctx.host.as_ref().map(|host| host.dialect)).unwrap_or_default()
-}

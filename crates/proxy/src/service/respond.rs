@@ -1,15 +1,31 @@
 //! The gateway's own answers, through the same response filters as an upstream's.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, DATE, SERVER};
+use http::header::{CONTENT_LENGTH, DATE, EXPECT, SERVER};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use portcullis_filter::{Response, Source};
 
 use super::context::Ctx;
 use super::response;
+
+/// A 100 that passes must not end keep-alive, and an answer before the body must: Pingora decides by this flag at each
+/// head it writes, so it is off only while a 1xx may come.
+pub(super) fn expect(session: &mut Session) {
+    if session.req_header().headers.contains_key(EXPECT) {
+        session.set_close_on_response_before_downstream_finish(false);
+    }
+}
+
+/// The final head is about to be written: see [`expect`].
+pub(super) fn settle_expectation(session: &mut Session, response: &ResponseHeader) {
+    if !response.status.is_informational() && session.req_header().headers.contains_key(EXPECT) {
+        session.set_close_on_response_before_downstream_finish(true);
+    }
+}
 
 /// Sends an answer; filters see its head and its body.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, answer: Response) -> Result<()> {
@@ -32,6 +48,7 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, answer: Response)
         header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
     }
     ctx.record.status = header.status.as_u16();
+    settle_expectation(session, &header);
     let silent = bodiless || body.is_empty() || session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), silent).await?;
     write_body(session, body, silent).await

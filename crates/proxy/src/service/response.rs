@@ -6,12 +6,13 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use portcullis_filter::{BodyCx, Phase, ResponseCx, Source};
+use portcullis_snapshot::request::forwarding;
 use portcullis_telemetry::record::Flag;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::response::check_response_framing;
 
 use super::context::Ctx;
-use super::{cache, forwarding};
+use super::cache;
 use crate::reasons::Progress;
 
 /// Fields that end at this hop (RFC 9110 section 7.6.1); framing and Connection are Pingora's to write.
@@ -27,14 +28,12 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Res
     let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     check_response_framing(status.as_u16(), fields)
         .map_err(|error| ProxyError::with_detail(Reason::UpstreamMalformed, error.name()))?;
+    unframe(response);
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    ctx.in_time()?;
     note_first_byte(status, ctx);
-    if status == StatusCode::NO_CONTENT {
-        // A 204 has no content, whatever it says (RFC 9110 section 8.6).
-        drop(response.remove_header(&http::header::CONTENT_LENGTH));
-    }
     if status != StatusCode::SWITCHING_PROTOCOLS {
         strip(response);
         return Ok(());
@@ -44,6 +43,18 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Res
     }
     ctx.record.flags.set(Flag::Upgraded);
     Ok(())
+}
+
+/// Takes framing out of answers that have no content, whatever they say (RFC 9110 section 8.6, RFC 9112 section 6.1).
+fn unframe(response: &mut ResponseHeader) {
+    let status = response.status;
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if bodiless {
+        drop(response.remove_header(&CONTENT_LENGTH));
+    }
+    if bodiless || status == StatusCode::NOT_MODIFIED {
+        drop(response.remove_header(&TRANSFER_ENCODING));
+    }
 }
 
 fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use portcullis_filter::chain::Stopped;
 use portcullis_filter::{Phase, RequestCx, Response};
-use portcullis_policy::Match;
+use portcullis_snapshot::request::{action, admit as normal};
 use portcullis_snapshot::{Action, HostData, RouteData, Snapshot};
 use portcullis_telemetry::record::Decision;
 use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
+use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
 use super::{admit, cache, mirror, peek, target};
@@ -33,7 +34,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     }
     let host = virtual_host(&snapshot, ctx).await;
     let data = host.as_ref().ok().map(|host| host.data().clone());
-    let path = admit::path(session.req_header_mut(), data.as_deref());
+    let path = normal::path(session.req_header_mut(), &data.as_deref().map_or_else(PathPolicy::default, |host| host.path_policy));
     admit::note(session.req_header(), ctx);
     ctx.host = data;
     ctx.record.virtual_host = ctx.host.as_ref().map(|host| host.name.clone());
@@ -109,17 +110,12 @@ async fn choose(
     };
     let view = RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..ctx.facts.view(session.req_header()) };
     let found = host.find(&view).ok_or(Reason::NoRoute)?;
-    let params = captured(&found, view.path);
+    let params = action::captured(&found, view.path);
     let route = found.route.data().clone();
     ctx.facts.params = params;
     ctx.params = found.params;
     ctx.set_route(route);
     Ok(())
-}
-
-fn captured(found: &Match<'_, Arc<RouteData>>, path: &str) -> Vec<(Arc<str>, Box<str>)> {
-    let names = found.route.path().param_names().iter().enumerate();
-    names.filter_map(|(at, name)| Some((Arc::from(&**name), found.params.get(at, path)?.into()))).collect()
 }
 
 /// Does what the route says.
@@ -140,10 +136,10 @@ fn act(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Next
         Action::Redirect(redirect) => {
             ctx.record.decision = Decision::Redirect;
             let view = ctx.facts.view(session.req_header());
-            target::redirect(redirect, &ctx.params, &route, &view).map(|answer| Next::Answer(Box::new(answer)))
+            action::redirect(redirect, &ctx.params, &route, &view).map(|answer| Next::Answer(Box::new(answer)))
         }
         Action::Forward(to) => {
-            let index = target::cluster(&to.target, &ctx.facts.view(session.req_header()), ctx.facts.id);
+            let index = action::cluster(&to.target, &ctx.facts.view(session.req_header()), ctx.facts.id);
             forward(session, ctx, snapshot, index)
         }
     }

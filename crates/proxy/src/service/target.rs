@@ -1,7 +1,6 @@
 //! Where a request goes: cluster, endpoint, and how the connection to it must be.
 
-use http::header::{CONTENT_LENGTH, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::header::CONTENT_LENGTH;
 use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
@@ -13,12 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_balance::{Ask, Choice, Endpoint, EndpointIdx, Health};
-use portcullis_filter::{Candidate, Phase, Response, SelectCx};
-use portcullis_policy::{Params, Redirect};
-use portcullis_snapshot::{Action, Cluster, ClusterIdx, RouteData, Snapshot, Target, UpstreamProtocol};
+use portcullis_filter::{Candidate, Phase, SelectCx};
+use portcullis_snapshot::{Action, Cluster, ClusterIdx, Snapshot, UpstreamProtocol};
 use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
-use portcullis_types::{ProxyError, Reason, RequestId, RequestView};
+use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
 use crate::reasons::Progress;
@@ -30,33 +28,10 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Streams on one HTTP/2 upstream connection.
 const UPSTREAM_STREAMS: usize = 100;
+/// How long a tunnel may be silent in both directions.
+const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 /// When a client may come back if no endpoint could take its request.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The cluster of a target.
-pub(super) fn cluster(target: &Target, view: &RequestView<'_>, id: RequestId) -> ClusterIdx {
-    match target {
-        Target::Cluster(index) => *index,
-        Target::Split { split, sticky } => {
-            // Without a key the id decides: uniform, and the same again in `explain`.
-            let drawn = || portcullis_policy::stable_hash(0, &id.0.to_le_bytes());
-            *split.pick(sticky.as_ref().map_or_else(drawn, |key| key.hash_or_client(view)))
-        }
-    }
-}
-
-/// A route's redirect as an answer.
-pub(super) fn redirect(
-    redirect: &Redirect,
-    params: &Params,
-    route: &RouteData,
-    view: &RequestView<'_>,
-) -> Result<Response, ProxyError> {
-    let internal = || ProxyError::with_detail(Reason::Internal, format!("the redirect of {} has no location", route.label));
-    let location = HeaderValue::from_str(&redirect.location(view, params)).map_err(|_| internal())?;
-    let status = StatusCode::from_u16(redirect.status.code()).map_err(|_| internal())?;
-    Ok(Response::new(status).with_field(LOCATION, location))
-}
 
 /// Sends a request to a cluster.
 pub(super) fn set(
@@ -87,9 +62,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
     let now = Instant::now();
     let started = ctx.elapsed();
-    if ctx.upstream.timeouts.total.is_some_and(|total| started >= total) {
-        return Err(Reason::UpstreamTotalTimeout.into());
-    }
+    ctx.in_time()?;
     let choice = choose(session.req_header(), ctx, &cluster, now)?;
     let endpoint = choice.endpoint().spec().name.clone();
     note_considered(ctx, &cluster, choice.index());
@@ -215,6 +188,12 @@ fn http_peer(cluster: &Cluster, choice: &Choice, ctx: &Ctx) -> Box<HttpPeer> {
     peer.options.read_timeout = Some(left.map_or(timeouts.first_byte, |left| left.min(timeouts.first_byte)));
     peer.options.write_timeout = Some(timeouts.idle);
     Box::new(peer)
+}
+
+/// How long an upstream may pause once its answer has begun. A tunnel has its own, longer patience.
+pub(super) fn idle_timeout(session: &Session, ctx: &Ctx) -> Duration {
+    let idle = ctx.upstream.timeouts.idle;
+    if session.is_upgrade_req() { idle.max(TUNNEL_IDLE) } else { idle }
 }
 
 /// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.

@@ -1,19 +1,17 @@
 //! The request on its way upstream: its head, once per attempt, and its body.
 
 use bytes::Bytes;
-use http::Uri;
-use http::header::HOST;
-use http::uri::PathAndQuery;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use rand::RngExt as _;
 
 use portcullis_filter::{BodyCx, Phase, RequestCx};
-use portcullis_policy::Params;
-use portcullis_snapshot::{Action, Forward};
+use portcullis_snapshot::Action;
+use portcullis_snapshot::request::{action, forwarding};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use super::{forwarding, mirror};
+use super::mirror;
 
 /// Completes the head of an attempt. Pingora has taken the hop-by-hop fields out.
 pub(super) async fn request_head(
@@ -21,10 +19,10 @@ pub(super) async fn request_head(
     request: &mut RequestHeader,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
-    ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts));
+    ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts, rand::rng().random()));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
-        rewrite(request, session.req_header(), forward, &ctx.params)?;
+        action::rewrite(request, session.req_header(), forward, &ctx.params)?;
     }
     if let Some(host) = host.filter(|host| host.chain.has(Phase::UpstreamRequestFilter)) {
         let mut cx = RequestCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
@@ -35,32 +33,6 @@ pub(super) async fn request_head(
         route.chain.upstream_request_filter(&mut cx, &mut ctx.route_state).await?;
     }
     mirror::take_head(request, ctx);
-    Ok(())
-}
-
-/// Writes another path and host, as the route says.
-fn rewrite(
-    request: &mut RequestHeader,
-    original: &RequestHeader,
-    forward: &Forward,
-    params: &Params,
-) -> Result<(), ProxyError> {
-    if let Some(rewrite) = &forward.rewrite {
-        let path = original.uri.path();
-        let path = rewrite.apply(path, params);
-        let target = match original.uri.query() {
-            Some(query) => format!("{path}?{query}"),
-            None => path.into_owned(),
-        };
-        let target: PathAndQuery =
-            target.parse().map_err(|_| ProxyError::with_detail(Reason::Internal, "the rewritten path is none"))?;
-        request.set_uri(Uri::from(target));
-    }
-    if let Some(host) = &forward.host {
-        request
-            .insert_header(HOST, host.clone())
-            .map_err(|_| ProxyError::with_detail(Reason::Internal, "the rewritten host is none"))?;
-    }
     Ok(())
 }
 
@@ -76,6 +48,7 @@ pub(super) async fn request_body(
         return Ok(());
     }
     ctx.may_go_on()?;
+    ctx.in_time()?;
     if let Some(limit) = ctx.body.limit.filter(|limit| ctx.body.received > *limit) {
         return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("over {limit} bytes")));
     }

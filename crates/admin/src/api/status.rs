@@ -1,0 +1,125 @@
+//! `/api/status`: the gateway at a glance.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
+use portcullis_telemetry::SinkStat;
+
+use super::{json as answer, moment, seconds};
+use crate::control::{AdminState, ReloadEntry, SinkLine};
+
+/// Version, uptime, listeners, clusters, reloads, logs, generations.
+pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
+    let snapshot = state.generations.current();
+    let control = &state.control;
+    let history = control.history();
+    let reloads: Vec<Value> = history.iter().map(reload).collect();
+    let sinks: Vec<Value> = control.sinks().iter().map(sink).collect();
+    answer(&json!({
+        "version": state.version,
+        "state": control.readiness().as_str(),
+        "uptime_seconds": seconds(state.started.elapsed()),
+        "generation": snapshot.id.0,
+        "hash": snapshot.origin.hash,
+        "listeners": listeners(&snapshot, &control.addresses()),
+        "clusters": clusters(&snapshot),
+        "hosts": snapshot.router.hosts().count(),
+        "routes": snapshot.router.hosts().map(|host| host.routes().len()).sum::<usize>(),
+        "last_reload": history.first().map(reload),
+        "reloads": reloads,
+        "logs": sinks,
+        "generations": generations(&state),
+    }))
+}
+
+fn listeners(snapshot: &Snapshot, addresses: &[(String, Vec<SocketAddr>)]) -> Value {
+    let one = |listener: &Arc<Listener>| {
+        let bound = addresses.iter().find(|(name, _)| *name == listener.name.as_str());
+        let bound: Vec<String> = bound.into_iter().flat_map(|(_, list)| list).map(ToString::to_string).collect();
+        let connections = listener.metrics.connections();
+        json!({
+            "name": listener.name.as_str(),
+            "addresses": bound,
+            "speaks": speaks(listener),
+            "connections": connections.used(),
+            "connections_limit": listener.limits.connections,
+        })
+    };
+    snapshot.listeners.iter().map(one).collect()
+}
+
+fn speaks(listener: &Listener) -> Vec<&'static str> {
+    let tls = listener.tls.is_some();
+    match listener.kind {
+        ListenerKind::Http { http1, http2 } => {
+            let http2_name = if tls { "http2" } else { "h2c" };
+            let words = [(tls, "tls"), (http1, "http1"), (http2, http2_name)];
+            words.into_iter().filter(|(speaks, _)| *speaks).map(|(_, word)| word).collect()
+        }
+        ListenerKind::L4(_) => vec!["handler"],
+    }
+}
+
+fn clusters(snapshot: &Snapshot) -> Value {
+    let one = |cluster: &Arc<portcullis_snapshot::Cluster>| {
+        json!({
+            "name": cluster.name.as_str(),
+            "endpoints": cluster.endpoints.endpoints().len(),
+            "available": cluster.endpoints.available(),
+            "in_flight": cluster.endpoints.cluster_in_flight(),
+        })
+    };
+    snapshot.clusters.iter().map(one).collect()
+}
+
+fn reload(entry: &ReloadEntry) -> Value {
+    json!({
+        "at": moment(entry.at),
+        "trigger": entry.trigger,
+        "outcome": entry.outcome.as_str(),
+        "generation": entry.generation.0,
+        "took_seconds": seconds(entry.took),
+        "summary": entry.summary,
+    })
+}
+
+fn sink(line: &SinkLine) -> Value {
+    let mut written = None;
+    let mut dropped = serde_json::Map::new();
+    for stat in &line.stats {
+        match stat {
+            SinkStat::Written(count) => written = Some(*count),
+            SinkStat::Dropped { cause, count } => {
+                dropped.insert((*cause).to_owned(), json!(count));
+            }
+        }
+    }
+    json!({ "name": line.name, "written": written, "dropped": dropped })
+}
+
+/// The generations that live, newest first, and who holds each.
+pub(super) fn generations(state: &AdminState) -> Value {
+    let mut all = state.generations.older();
+    all.push(state.generations.current());
+    let holders = state.generations.holders();
+    let one = |snapshot: &Arc<Snapshot>| {
+        let held = holders.iter().find(|holders| holders.id == snapshot.id);
+        let requests: serde_json::Map<String, Value> = held
+            .into_iter()
+            .flat_map(|holders| &holders.requests)
+            .map(|(route, count)| (route.to_string(), json!(count)))
+            .collect();
+        json!({
+            "id": snapshot.id.0,
+            "created": moment(snapshot.created),
+            "trigger": snapshot.origin.trigger,
+            "hash": snapshot.origin.hash,
+            "requests": requests,
+        })
+    };
+    all.iter().rev().map(one).collect()
+}

@@ -1,0 +1,199 @@
+//! What the API works on: the state it reads, and the one trait through which it changes anything.
+
+use async_trait::async_trait;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_config::Diff;
+use portcullis_snapshot::Generations;
+use portcullis_telemetry::metrics::ReloadOutcome;
+use portcullis_telemetry::{Ring, SinkStat};
+use portcullis_types::GenerationId;
+
+/// Everything the API reads.
+pub struct AdminState {
+    /// The version of the binary.
+    pub version: String,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// The generations that live.
+    pub generations: Arc<Generations>,
+    /// The metrics.
+    pub registry: prometheus::Registry,
+    /// The last records.
+    pub recent: Arc<Ring>,
+    /// The running gateway.
+    pub control: Arc<dyn Control>,
+}
+
+/// Whether new requests are wanted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet: the listeners are not open.
+    Starting,
+    /// Yes.
+    Ready,
+    /// Not any more: the gateway drains.
+    Draining,
+}
+
+impl Readiness {
+    /// The word in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// A change that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Read the file again.
+    Reread,
+    /// Put this text in the place of the main file's.
+    Apply {
+        /// YAML.
+        text: String,
+        /// Which config it is meant to replace.
+        expected: Expected,
+    },
+    /// Say what this text would change.
+    DryRun {
+        /// YAML.
+        text: String,
+    },
+}
+
+/// The `If-Match` of a change (RFC 9110 section 13.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// `*`: whatever serves.
+    Any,
+    /// One of these hashes.
+    Hashes(Vec<String>),
+}
+
+impl Expected {
+    /// Reads the field's value; `None` when it is no list of entity tags. A weak tag never matches.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        if value.trim() == "*" {
+            return Some(Self::Any);
+        }
+        let tag = |item: &str| {
+            let item = item.trim();
+            let strong = item.strip_prefix("W/").is_none();
+            let hash = item.trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')?;
+            Some((strong, hash.to_owned()))
+        };
+        let tags: Option<Vec<_>> = value.split(',').map(tag).collect();
+        Some(Self::Hashes(tags?.into_iter().filter(|(strong, _)| *strong).map(|(_, hash)| hash).collect()))
+    }
+
+    /// Whether a config of this hash is meant.
+    #[must_use]
+    pub fn allows(&self, hash: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Hashes(hashes) => hashes.iter().any(|each| each == hash),
+        }
+    }
+}
+
+/// The change was meant for another config than the one that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The hash of the one that serves.
+    pub current: String,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// How it ended.
+    pub outcome: ReloadOutcome,
+    /// The generation that serves now.
+    pub generation: GenerationId,
+    /// The hash of its texts.
+    pub hash: String,
+    /// What the new config changes, or would; `None` when it has errors.
+    pub diff: Option<Diff>,
+    /// Errors and warnings, as `portcullis_yaml::render_json` gives them.
+    pub diagnostics: Value,
+    /// The same as text, or why it failed.
+    pub message: String,
+}
+
+/// A reload that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadEntry {
+    /// When.
+    pub at: SystemTime,
+    /// `start`, `signal`, `watch` or `api`.
+    pub trigger: &'static str,
+    /// How it ended.
+    pub outcome: ReloadOutcome,
+    /// The generation that served afterwards.
+    pub generation: GenerationId,
+    /// How long it took.
+    pub took: Duration,
+    /// One line: what changed, or what was wrong.
+    pub summary: String,
+}
+
+/// What a sink of records says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkLine {
+    /// Its name.
+    pub name: &'static str,
+    /// Its numbers.
+    pub stats: Vec<SinkStat>,
+}
+
+/// The running gateway, as far as the API may touch it.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// Whether new requests are wanted.
+    fn readiness(&self) -> Readiness;
+
+    /// Where each listener accepts, by name.
+    fn addresses(&self) -> Vec<(String, Vec<SocketAddr>)>;
+
+    /// The reloads that were tried, latest first.
+    fn history(&self) -> Vec<ReloadEntry>;
+
+    /// The sinks of records.
+    fn sinks(&self) -> Vec<SinkLine>;
+
+    /// Makes a change, after those that were asked for before.
+    ///
+    /// # Errors
+    /// When the change was meant for another config; then nothing was done.
+    async fn change(&self, change: Change) -> Result<Changed, Stale>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match_is_read_as_rfc_9110_says() {
+        let check = |value: &str, allows: Option<bool>| {
+            let got = Expected::parse(value).map(|expected| expected.allows("abc"));
+            assert_eq!(got, allows, "{value}");
+        };
+        check("*", Some(true));
+        check("\"abc\"", Some(true));
+        check("\"x\", \"abc\"", Some(true));
+        check("\"x\"", Some(false));
+        check("W/\"abc\"", Some(false));
+        check("abc", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,118 @@
+//! The API's own errors: a closed list, each with a status, answered as problem+json (RFC 9457).
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+macro_rules! problems {
+    ($($variant:ident, $name:literal, $status:ident, $title:literal;)*) => {
+        /// Why the API refuses.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Kind {
+            /// The stable name.
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+problems! {
+    BadRequest, "bad_request", BAD_REQUEST, "The request cannot be understood";
+    Unauthorized, "unauthorized", UNAUTHORIZED, "This needs the admin token";
+    HostNotLoopback, "host_not_loopback", FORBIDDEN, "Without a token, only requests to a loopback host are served";
+    CrossSite, "cross_site", FORBIDDEN, "A web page of another site may not use this API";
+    NotFound, "not_found", NOT_FOUND, "There is no such path";
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
+    ConfigFailed, "config_failed", CONFLICT, "The config is right but could not be put to work; the one before serves";
+    PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "Another config serves than the one this was meant for";
+    BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
+    ConfigRefused, "config_refused", UNPROCESSABLE_ENTITY, "The config has errors; nothing changed";
+    PreconditionRequired, "precondition_required", PRECONDITION_REQUIRED, "If-Match must name the config that is to be replaced";
+    Internal, "internal", INTERNAL_SERVER_ERROR, "The admin API failed";
+    NotReady, "not_ready", SERVICE_UNAVAILABLE, "New requests are not wanted here";
+    Timeout, "timeout", GATEWAY_TIMEOUT, "The answer took too long";
+}
+
+/// An error, with what is known of this case.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: Option<String>,
+    more: Map<String, Value>,
+    fields: Vec<(axum::http::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, detail: None, more: Map::new(), fields: Vec::new() }
+    }
+
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a member to the body.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+        self.more.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Says which config serves.
+    pub(crate) fn etag(mut self, hash: &str) -> Self {
+        self.fields.extend(HeaderValue::from_str(&format!("\"{hash}\"")).ok().map(|value| (ETAG, value)));
+        self
+    }
+
+    /// Says which methods a path takes.
+    pub(crate) fn allow(mut self, methods: &'static str) -> Self {
+        self.fields.push((ALLOW, HeaderValue::from_static(methods)));
+        self
+    }
+}
+
+impl From<Kind> for Problem {
+    fn from(kind: Kind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (name, status) = (self.kind.name(), self.kind.status());
+        let mut body = json!({
+            "type": format!("urn:portcullis:admin:{name}"),
+            "title": self.kind.title(),
+            "status": status.as_u16(),
+            "reason": name,
+        });
+        if let Some(object) = body.as_object_mut() {
+            object.extend(self.detail.map(|detail| ("detail".to_owned(), Value::String(detail))));
+            object.extend(self.more);
+        }
+        let mut response = Response::new(Body::from(format!("{body:#}\n")));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.kind == Kind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis admin\""));
+        }
+        headers.extend(self.fields);
+        response
+    }
+}

@@ -1,0 +1,51 @@
+//! The paths, and what holds for all of them: who may ask, how large a body may be, how long an answer may take.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::{clusters, config, explain, health, metrics, requests, status};
+use crate::auth;
+use crate::control::AdminState;
+use crate::problem::{Kind, Problem};
+
+/// The largest config that can be applied, and the largest body of any request.
+pub const CONFIG_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long an answer may take. A reload resolves names, which has a bound of its own below this.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The API.
+pub fn router(state: Arc<AdminState>) -> Router {
+    Router::new()
+        .route("/healthz", only(get(health::healthz), "GET"))
+        .route("/readyz", only(get(health::readyz), "GET"))
+        .route("/metrics", only(get(metrics::metrics), "GET"))
+        .route("/api/status", only(get(status::status), "GET"))
+        .route("/api/config", only(get(config::show).post(config::apply), "GET, POST"))
+        .route("/api/reload", only(post(config::reload), "POST"))
+        .route("/api/explain", only(get(explain::by_query).post(explain::by_body), "GET, POST"))
+        .route("/api/clusters", only(get(clusters::clusters), "GET"))
+        .route("/api/requests", only(get(requests::requests), "GET"))
+        .fallback(|| async { Problem::new(Kind::NotFound) })
+        .layer(middleware::from_fn_with_state(state.clone(), auth::check))
+        .layer(middleware::from_fn(in_time))
+        .layer(DefaultBodyLimit::max(CONFIG_BYTES))
+        .with_state(state)
+}
+
+/// A path that takes these methods and says so to others.
+fn only(methods: MethodRouter<Arc<AdminState>>, allow: &'static str) -> MethodRouter<Arc<AdminState>> {
+    methods.fallback(move || async move { Problem::new(Kind::MethodNotAllowed).allow(allow) })
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Kind::Timeout).into_response(),
+    }
+}

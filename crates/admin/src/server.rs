@@ -1,0 +1,131 @@
+//! The admin listener: HTTP/1.1 on one address, with bounds on connections and heads.
+//!
+//! Bound first, served later, so that a port in use is known before anything changes.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once; those beyond wait in the operating system's queue.
+const CONNECTIONS: usize = 64;
+/// For a whole request head, and between two requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request head.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How long accepting pauses when the process has no descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// The admin listener cannot bind.
+#[derive(Debug, thiserror::Error)]
+#[error("admin: cannot bind {address}: {error}")]
+pub struct AdminBindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    #[source]
+    pub error: io::Error,
+}
+
+/// An address that is bound and not served yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+/// An admin listener that serves. Dropping it stops accepting; connections end with their requests.
+#[derive(Debug)]
+pub struct AdminServer {
+    local: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Bound {
+    /// Binds an address. Must be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the address is in use or not this machine's.
+    pub fn bind(address: SocketAddr) -> Result<Self, AdminBindError> {
+        let failed = |error| AdminBindError { address, error };
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        Ok(Self { listener, local })
+    }
+
+    /// Serves the API on it.
+    #[must_use]
+    pub fn serve(self, router: Router) -> AdminServer {
+        let stop = CancellationToken::new();
+        tokio::spawn(accept(self.listener, router, stop.clone()));
+        AdminServer { local: self.local, stop }
+    }
+}
+
+impl AdminServer {
+    /// Where it accepts: what port 0 became.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Drop for AdminServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                tokio::spawn(async move {
+                    serve(tcp, router, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                log::warn!("admin: accept failed: {error}");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, to its end or to the end of the request that is served when the listener stops.
+async fn serve(tcp: TcpStream, router: Router, stop: CancellationToken) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router));
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        log::debug!("admin: a connection ended: {error}");
+    }
+}

@@ -1,0 +1,1 @@
+//! The API without sockets: one request in, one answer out.
