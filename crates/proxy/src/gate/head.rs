@@ -2,9 +2,11 @@
 
 use bytes::{Buf, BytesMut};
 use std::io;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::body::FramingValidator;
@@ -54,10 +56,24 @@ pub(super) struct Refusal {
     pub(super) arrived: (Instant, SystemTime),
 }
 
+/// What a connection waits with between requests. The timer is set once and only looked at when it fires, so that a
+/// request costs no timer of its own.
+pub(super) struct Waiting {
+    pub(super) drain: watch::Receiver<bool>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Waiting {
+    pub(super) fn new(conn: &Conn) -> Self {
+        let timer = Box::pin(tokio::time::sleep(conn.limits().idle_timeout));
+        Self { drain: conn.gateway.drain.subscribe(), timer }
+    }
+}
+
 /// Waits for the next request.
-pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, drain: &mut watch::Receiver<bool>) -> Next {
+pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> Next {
     io.expect_head();
-    if !first_byte(io, conn, drain).await {
+    if !first_byte(io, conn, waiting).await {
         return Next::Closed;
     }
     let arrived = (Instant::now(), SystemTime::now());
@@ -85,17 +101,25 @@ pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, drain: &mut watch::
 }
 
 /// Waits for a first byte; `false` when the connection should be closed instead.
-async fn first_byte(io: &mut DownstreamIo, conn: &Conn, drain: &mut watch::Receiver<bool>) -> bool {
-    let draining = *drain.borrow_and_update();
+async fn first_byte(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> bool {
+    let draining = *waiting.drain.borrow_and_update();
     let patience = if draining { conn.gateway.drain_idle() } else { conn.limits().idle_timeout };
-    tokio::select! {
-        biased;
-        ready = io.readable() => ready.is_ok(),
-        _ = drain.changed(), if !draining => {
-            let late = tokio::time::timeout(conn.gateway.drain_idle(), io.readable()).await;
-            matches!(late, Ok(Ok(())))
+    let deadline = Instant::now() + patience;
+    loop {
+        tokio::select! {
+            biased;
+            ready = io.readable() => return ready.is_ok(),
+            _ = waiting.drain.changed(), if !draining => {
+                let late = tokio::time::timeout(conn.gateway.drain_idle(), io.readable()).await;
+                return matches!(late, Ok(Ok(())));
+            }
+            () = waiting.timer.as_mut() => {
+                if Instant::now() >= deadline {
+                    return false;
+                }
+                waiting.timer.as_mut().reset(deadline.into());
+            }
         }
-        () = tokio::time::sleep(patience) => false,
     }
 }
 

@@ -8,13 +8,14 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::head::TargetForm;
 
 use super::conn::Conn;
-use super::head::{Head, Next, Refusal, next};
+use super::head::{Head, Next, Refusal, Waiting, next};
 use super::io::DownstreamIo;
 use super::{answer, connect, http2};
 use crate::gateway::Gateway;
@@ -24,10 +25,10 @@ const BODY_DRAIN: Duration = Duration::from_secs(2);
 
 /// Serves requests until the connection ends.
 pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: &Arc<Gateway>, h2c: bool) {
-    let mut drain = gateway.core.drain.subscribe();
+    let mut waiting = Waiting::new(conn);
     let mut served = 0u32;
     loop {
-        let head = match next(&mut io, conn, &mut drain).await {
+        let head = match next(&mut io, conn, &mut waiting).await {
             Next::Request(head) => head,
             Next::Http2(read) if h2c && served == 0 => return http2::serve(io, conn, gateway, read).await,
             Next::Http2(bytes) => {
@@ -43,21 +44,29 @@ pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: 
         }
         served = served.saturating_add(1);
         let last = conn.limits().requests != 0 && served >= conn.limits().requests;
-        match request(io, *head, conn, gateway, last).await {
+        match request(io, *head, Served { conn, gateway, drain: &waiting.drain, last }).await {
             Some(reused) => io = reused,
             None => return,
         }
     }
 }
 
+/// What a request is served with.
+struct Served<'a> {
+    conn: &'a Arc<Conn>,
+    gateway: &'a Arc<Gateway>,
+    drain: &'a watch::Receiver<bool>,
+    /// Whether the connection ends with it.
+    last: bool,
+}
+
 /// Hands one request to Pingora's phases; the stream comes back when the connection can go on.
 async fn request(
     mut io: Box<DownstreamIo>,
     head: Head,
-    conn: &Arc<Conn>,
-    gateway: &Arc<Gateway>,
-    last: bool,
+    served: Served<'_>,
 ) -> Option<Box<DownstreamIo>> {
+    let Served { conn, gateway, drain, last } = served;
     let upgrade = head.facts.asks_upgrade();
     if upgrade && !(head.surplus.is_empty() && head.framing.is_done()) {
         let error = ProxyError::with_detail(Reason::MalformedFraming, "bytes_behind_an_upgrade");
@@ -80,7 +89,7 @@ async fn request(
         session.set_keepalive_reuses_remaining(Some(0));
     }
     let before = conn.requests();
-    let reused = gateway.proxy.process_new_http(session, &gateway.core.drain.subscribe()).await;
+    let reused = gateway.proxy.process_new_http(session, drain).await;
     if conn.requests() == before {
         // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
         conn.gateway.unparsed_request(conn, head.arrived);
