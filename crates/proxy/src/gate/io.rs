@@ -246,7 +246,7 @@ impl DownstreamIo {
 }
 
 /// Whether a body lags behind its minimum rate, once its grace is over.
-fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Duration) -> bool {
+pub(crate) fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Duration) -> bool {
     elapsed > grace && u128::from(received) * 1_000 < u128::from(rate) * elapsed.as_millis()
 }
 

@@ -6,9 +6,11 @@ use pingora_http::RequestHeader;
 
 use portcullis_snapshot::request::admit;
 use portcullis_telemetry::record::RequestLine;
-use portcullis_types::{Protocol, ProxyError};
+use portcullis_types::{Protocol, ProxyError, Reason};
+use portcullis_wire::head::HeadError;
 
 use super::context::Ctx;
+use crate::gate::conn::CONN;
 
 /// Takes what the head says about who asks and which host is asked for.
 pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), ProxyError> {
@@ -17,11 +19,29 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
         Version::HTTP_10 => Protocol::Http10,
         _ => Protocol::Http11,
     });
+    bounds(request)?;
     let snapshot = ctx.snapshot()?;
     let admitted = admit::head(request, &mut ctx.facts, &snapshot.settings);
     ctx.record.client = ctx.facts.client;
     ctx.record.id = ctx.facts.id;
     admitted
+}
+
+/// The listener's bounds on a head that the gate did not read itself: HTTP/2's.
+fn bounds(request: &RequestHeader) -> Result<(), ProxyError> {
+    if request.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let Ok((fields, target)) = CONN.try_with(|conn| (conn.limits().header_fields, conn.limits().target_bytes)) else {
+        return Ok(());
+    };
+    if request.headers.len() > fields {
+        return Err(ProxyError::with_detail(Reason::HeadTooLarge, HeadError::TooManyFields.name()));
+    }
+    if request.raw_path().len() > target {
+        return Err(ProxyError::with_detail(Reason::TargetTooLong, HeadError::TargetTooLong.name()));
+    }
+    Ok(())
 }
 
 /// Writes the request's line into the record, as it is routed on.

@@ -70,6 +70,8 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 pub(crate) struct Body {
     pub(crate) received: u64,
+    /// When its first part came.
+    pub(crate) started: Option<Instant>,
     pub(crate) limit: Option<u64>,
     pub(crate) copy: Option<Copy>,
     pub(crate) sent: u64,

@@ -3,18 +3,25 @@
 
 use bytes::BytesMut;
 use pingora_proxy::Session;
+use std::time::Duration;
 
 use portcullis_filter::seam::{BodyPeek, PEEK_LIMIT};
 use portcullis_types::{BodyView, ProxyError, Reason};
+
+use crate::gate::conn::CONN;
+
+/// How long a part of a body may take where no listener says.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the body says; `None` when the reader does not know its form.
 pub(super) async fn read(session: &mut Session, reader: &dyn BodyPeek) -> Result<Option<Box<dyn BodyView>>, ProxyError> {
     session.enable_retry_buffering();
     let mut body = BytesMut::new();
     loop {
-        let chunk = session.read_request_body().await;
-        let chunk = chunk.map_err(|_| {
-            let fault = crate::gate::conn::CONN.try_with(|conn| conn.take_fault()).ok().flatten();
+        let patience = CONN.try_with(|conn| conn.limits().body_timeout).unwrap_or(DEFAULT_PATIENCE);
+        let chunk = tokio::time::timeout(patience, session.read_request_body()).await;
+        let chunk = chunk.map_err(|_| ProxyError::new(Reason::BodyTimeout))?.map_err(|_| {
+            let fault = CONN.try_with(|conn| conn.take_fault()).ok().flatten();
             fault.unwrap_or_else(|| ProxyError::with_detail(Reason::ClientClosed, "in the middle of a body"))
         })?;
         let Some(chunk) = chunk else { break };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use rand::RngExt as _;
+use std::time::Instant;
 
 use portcullis_filter::{BodyCx, Phase, RequestCx};
 use portcullis_snapshot::Action;
@@ -12,6 +13,8 @@ use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
 use super::mirror;
+use crate::gate::conn::CONN;
+use crate::gate::io::is_too_slow;
 
 /// Completes the head of an attempt. Pingora has taken the hop-by-hop fields out.
 pub(super) async fn request_head(
@@ -36,6 +39,22 @@ pub(super) async fn request_head(
     Ok(())
 }
 
+/// The minimum rate of an HTTP/2 body; of an HTTP/1 body the gate's wrapper sees to it.
+fn in_pace(session: &Session, end: bool, ctx: &mut Ctx) -> Result<(), ProxyError> {
+    if end || !session.is_http2() {
+        return Ok(());
+    }
+    let started = *ctx.body.started.get_or_insert_with(Instant::now);
+    let slow = CONN.try_with(|conn| {
+        let limits = conn.limits();
+        is_too_slow(ctx.body.received, started.elapsed(), limits.body_rate, limits.body_timeout)
+    });
+    match slow {
+        Ok(true) => Err(ProxyError::with_detail(Reason::BodyTooSlow, "below the minimum rate")),
+        Ok(false) | Err(_) => Ok(()),
+    }
+}
+
 /// A chunk of the request body: bounded, filtered, copied for a mirror.
 pub(super) async fn request_body(
     session: &mut Session,
@@ -49,6 +68,7 @@ pub(super) async fn request_body(
     }
     ctx.may_go_on()?;
     ctx.in_time()?;
+    in_pace(session, end, ctx)?;
     if let Some(limit) = ctx.body.limit.filter(|limit| ctx.body.received > *limit) {
         return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("over {limit} bytes")));
     }
