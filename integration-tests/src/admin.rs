@@ -25,7 +25,7 @@ impl Admin {
     pub fn try_get(&self, path: &str) -> Option<Response> {
         let tcp = TcpStream::connect_timeout(&self.address, PATIENCE).ok()?;
         let mut client = Client::over(tcp);
-        client.try_send(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")).ok()?;
+        client.try_send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).ok()?;
         client.try_response().ok()
     }
 
@@ -47,7 +47,7 @@ impl Admin {
     /// A POST.
     #[must_use]
     pub fn post(&self, path: &str, fields: &str, body: &str) -> Response {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{fields}");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}");
         let mut client = Client::connect(self.address);
         client.ask(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
     }

@@ -94,9 +94,10 @@ impl H2Client {
     ///
     /// # Errors
     /// When the connection or the stream breaks.
-    pub async fn begin(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
-        self.sender.ready().await?;
-        let answer = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
+    pub async fn begin(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        let mut sender = self.sender.clone();
+        sender.ready().await?;
+        let answer = tokio::time::timeout(PATIENCE, sender.send_request(request));
         answer.await.expect("no answer in time")
     }
 
@@ -104,13 +105,13 @@ impl H2Client {
     ///
     /// # Panics
     /// When the connection or the stream breaks.
-    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let answer = self.begin(request).await.unwrap();
         whole(answer).await
     }
 
     /// A GET of a URL.
-    pub async fn get(&mut self, url: &str) -> Answer {
+    pub async fn get(&self, url: &str) -> Answer {
         self.send(Request::get(url).body(Full::default()).unwrap()).await
     }
 }

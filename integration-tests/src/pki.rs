@@ -90,11 +90,34 @@ impl Pki {
         Arc::new(config)
     }
 
-    fn verifying(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    /// A client that speaks nothing newer than TLS 1.2.
+    #[must_use]
+    pub fn client_tls12(&self) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
+        Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
+    }
+
+    /// A server that shows `own`, and takes only clients with a certificate of this authority.
+    #[must_use]
+    pub fn demanding(&self, own: &Certificate) -> Arc<ServerConfig> {
+        let provider = Arc::new(default_provider());
+        let roots = Arc::new(self.roots());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_client_cert_verifier(verifier.build().unwrap());
+        Arc::new(builder.with_single_cert(own.chain.clone(), own.private_key()).unwrap())
+    }
+
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
+        roots
+    }
+
+    fn verifying(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots)
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(self.roots())
     }
 }
 

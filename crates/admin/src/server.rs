@@ -14,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::control::AdminState;
+use crate::router::router;
+
 /// Connections at once; those beyond wait in the operating system's queue.
 const CONNECTIONS: usize = 64;
 /// For a whole request head, and between two requests of a connection.
@@ -64,9 +67,9 @@ impl Bound {
 
     /// Serves the API on it.
     #[must_use]
-    pub fn serve(self, router: Router) -> AdminServer {
+    pub fn serve(self, state: Arc<AdminState>) -> AdminServer {
         let stop = CancellationToken::new();
-        tokio::spawn(accept(self.listener, router, stop.clone()));
+        tokio::spawn(accept(self.listener, router(state), stop.clone()));
         AdminServer { local: self.local, stop }
     }
 }

@@ -76,9 +76,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let clusters = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
-    if !top.hosts.is_broken() {
-        compiler.warn_unused(raw_clusters);
-    }
+    compiler.warn_unused(raw_clusters);
     Compiled { checked: Checked { listeners, clusters, hosts, settings, hash, text }, chains }
 }
 
@@ -112,8 +110,12 @@ impl Compiler<'_, '_> {
         self.cx.push(diagnostic.help("write `version: 1`"));
     }
 
-    /// Filters may name any cluster at run time, so an unused one is only worth a warning.
+    /// Filters may name any cluster at run time, so an unused one is only worth a warning. Beside errors it may be
+    /// the consequence of one.
     fn warn_unused(&mut self, clusters: &Named<Spanned<RawCluster>>) {
+        if self.cx.diagnostics().has_errors() {
+            return;
+        }
         for (index, entry) in (0_u32..).zip(clusters) {
             if !self.used.contains(&ClusterIdx(index)) {
                 let message = format!("no route sends requests to the cluster `{}`", entry.name);

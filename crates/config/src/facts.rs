@@ -56,7 +56,11 @@ impl Facts {
     }
 
     /// A list, in its order.
-    pub(crate) fn say_list(&mut self, key: impl Into<Cow<'static, str>>, values: impl IntoIterator<Item = impl Display>) {
+    pub(crate) fn say_list(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        values: impl IntoIterator<Item = impl Display>,
+    ) {
         let mut text = String::new();
         for value in values {
             let comma = if text.is_empty() { "" } else { ", " };

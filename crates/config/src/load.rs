@@ -65,10 +65,8 @@ pub fn check(input: &LoadInput<'_>) -> Loaded {
     let world = World { seams: input.seams, now: input.now };
     let compiled = top.map(|top| compile(top, &mut cx, world));
     let clean = !read.diagnostics.has_errors();
-    let candidate = compiled.filter(|_| clean).map(|Compiled { checked, chains }| Candidate {
-        checked: Arc::new(checked),
-        chains,
-    });
+    let candidate =
+        compiled.filter(|_| clean).map(|Compiled { checked, chains }| Candidate { checked: Arc::new(checked), chains });
     Loaded { candidate, diagnostics: read.diagnostics, sources: read.sources, watch: read.watch }
 }
 

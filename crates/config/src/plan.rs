@@ -183,15 +183,22 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What the config says about the gateway as a whole.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// A hash of all texts, 16 hex digits: equal texts, equal hash.
+    /// A hash of the texts of all files, 16 hex digits. Certificates and secrets do not count: to tell whether
+    /// anything changed, compare with [`crate::diff()`].
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The text of the main file, as an operator wrote it.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Settings of the gateway as a whole, for what is needed before there is a generation.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 }

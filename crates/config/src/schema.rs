@@ -18,6 +18,3 @@ pub fn schema(registry: Arc<Registry>) -> Json {
     }
     schema
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,5 +3,6 @@
 mod bad;
 mod examples;
 mod generations;
-mod kit;
+mod handshakes;
+pub(crate) mod kit;
 mod properties;

@@ -12,6 +12,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use x509_parser::extensions::GeneralName;
 
 /// A certificate chain with its key, checked to belong together.
 #[derive(Clone)]
@@ -63,9 +64,12 @@ pub(crate) fn identity(chain: &[u8], key: &[u8]) -> Result<Identity, IdentityErr
     let mut hasher = DefaultHasher::new();
     (&chain, key.secret_der()).hash(&mut hasher);
     let secret = key.secret_der().to_vec();
-    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => IdentityError::Mismatch,
-        other => IdentityError::Key(other.to_string()),
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            IdentityError::Mismatch
+        } else {
+            IdentityError::Key(error.to_string())
+        }
     })?;
     Ok(Identity { names, key: Arc::new(certified), not_after, secret, fingerprint: hasher.finish() })
 }
@@ -84,9 +88,9 @@ fn leaf_facts(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, SystemTime), Id
     let mut names: Vec<String> = alternative
         .iter()
         .flat_map(|extension| &extension.value.general_names)
-        .filter_map(|name| match name {
-            x509_parser::extensions::GeneralName::DNSName(dns) => Some(dns.to_ascii_lowercase()),
-            _ => None,
+        .filter_map(|name| {
+            let GeneralName::DNSName(dns) = name else { return None };
+            Some(dns.to_ascii_lowercase())
         })
         .collect();
     if alternative.is_none() {

@@ -12,8 +12,6 @@ mod finding;
 mod json;
 mod listener;
 mod question;
-#[cfg(test)]
-mod tests;
 mod text;
 mod upstream;
 mod walk;

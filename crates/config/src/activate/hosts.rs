@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use portcullis_filter::{BuildCx, Chain};
-use portcullis_policy::{Router, RouteSpec, VirtualHostSpec};
+use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
 use portcullis_snapshot::{Action, Forward, HostData, Mirror, RouteData, Target};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 

@@ -40,9 +40,7 @@ fn listener(plan: &ListenerPlan, environment: &Environment<'_>) -> Result<Listen
     let missing = |name: &str| format!("this binary has no handler `{name}`");
     let kind = match &plan.kind {
         KindPlan::Http { http1, http2 } => ListenerKind::Http { http1: *http1, http2: *http2 },
-        KindPlan::Handler(name) => {
-            ListenerKind::L4(seams.l4.get(name.as_str()).cloned().ok_or_else(|| missing(name))?)
-        }
+        KindPlan::Handler(name) => ListenerKind::L4(seams.l4.get(name.as_str()).cloned().ok_or_else(|| missing(name))?),
     };
     let connect = plan.connect.as_deref();
     let connect = connect.map(|name| seams.connect.get(name).cloned().ok_or_else(|| missing(name))).transpose()?;
@@ -60,11 +58,7 @@ fn listener(plan: &ListenerPlan, environment: &Environment<'_>) -> Result<Listen
 }
 
 /// TLS of a listener: the very same as before when nothing of it changed, certificates and keys included.
-fn tls_listener(
-    plan: &ListenerPlan,
-    tls: &TlsPlan,
-    environment: &Environment<'_>,
-) -> Result<Arc<TlsListener>, String> {
+fn tls_listener(plan: &ListenerPlan, tls: &TlsPlan, environment: &Environment<'_>) -> Result<Arc<TlsListener>, String> {
     let mut facts = Facts::default();
     tls.say(&mut facts);
     let key = format!("listeners/{}/tls/{:016x}", plan.name, hash_of(&(facts, alpn(plan))));

@@ -153,9 +153,7 @@ fn response_field(name: &str) -> Result<HeaderName, String> {
     ];
     match HeaderName::from_bytes(name.as_bytes()) {
         Err(_) => Err(format!("`{name}` is not the name of a header field")),
-        Ok(name) if FRAMING.contains(&name) || name == "keep-alive" => {
-            Err(format!("`{name}` is set by the gateway"))
-        }
+        Ok(name) if FRAMING.contains(&name) || name == "keep-alive" => Err(format!("`{name}` is set by the gateway")),
         Ok(name) => Ok(name),
     }
 }

@@ -31,8 +31,11 @@ impl Compiler<'_, '_> {
                 None => seen.push(bound),
             }
         }
-        let none = top.listeners.as_ref().is_none_or(|listeners| listeners.is_empty());
-        if none && !top.listeners.is_broken() && !self.has_errors_inside(file) {
+        let none = match &*top.listeners {
+            None => !top.listeners.is_broken(),
+            Some(listeners) => listeners.is_empty() && !self.has_errors_inside(file),
+        };
+        if none {
             let message = "there is no listener, so nothing can reach the gateway";
             let help = "for example `listeners: { edge: { bind: \"0.0.0.0:8080\" } }`";
             self.cx.push(Diagnostic::error(code::NO_LISTENER, start(file), message).help(help));

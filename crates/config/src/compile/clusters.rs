@@ -13,9 +13,7 @@ use portcullis_yaml::{Diagnostic, NamedEntry, Span, Spanned};
 use super::Compiler;
 use crate::code;
 use crate::plan::{AddressPlan, ClusterPlan, EndpointPlan};
-use crate::raw::clusters::{
-    RawBalance, RawCluster, RawEndpoint, RawEndpointMap, RawTimeouts, RawUpstreamProtocol,
-};
+use crate::raw::clusters::{RawBalance, RawCluster, RawEndpoint, RawEndpointMap, RawTimeouts, RawUpstreamProtocol};
 
 /// Idle connections kept by default.
 const KEEPALIVE: usize = 128;
@@ -92,7 +90,9 @@ impl Compiler<'_, '_> {
             Err(why) => {
                 let message = format!("`{}` is not an address: {why}", map.address.value);
                 let diagnostic = Diagnostic::error(code::ADDRESS_INVALID, map.address.span, message);
-                return self.cx.fail(diagnostic.help("for example `10.0.0.11:8899`, `[::1]:8899` or `api.internal:80`"));
+                return self
+                    .cx
+                    .fail(diagnostic.help("for example `10.0.0.11:8899`, `[::1]:8899` or `api.internal:80`"));
             }
         };
         Some(EndpointPlan {
@@ -101,7 +101,11 @@ impl Compiler<'_, '_> {
             zone: map.zone.as_deref().map(Arc::from),
             weight: map.weight.unwrap_or(1),
             priority: map.priority.unwrap_or(0),
-            labels: map.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect::<BTreeMap<_, _>>(),
+            labels: map
+                .labels
+                .iter()
+                .map(|label| (label.name.clone(), label.value.clone()))
+                .collect::<BTreeMap<_, _>>(),
             span: map.address.span,
         })
     }
@@ -144,7 +148,8 @@ fn parse_address(text: &str) -> Result<AddressPlan, &'static str> {
     }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    let port: u16 = port.parse().ok().filter(|port| digits && *port > 0).ok_or("the port is not one from 1 to 65535")?;
+    let port: u16 =
+        port.parse().ok().filter(|port| digits && *port > 0).ok_or("the port is not one from 1 to 65535")?;
     let name = host.parse::<portcullis_policy::HostName>().map_err(|_| "the host is neither an address nor a name")?;
     if name.as_str().parse::<std::net::IpAddr>().is_ok() || name.as_str().starts_with('[') {
         return Err("the host is neither an address nor a name");
@@ -163,7 +168,9 @@ mod tests {
         }
         let name = AddressPlan::Name { host: Arc::from("api.internal"), port: 80 };
         assert_eq!(parse_address("API.internal:80"), Ok(name));
-        for text in ["", "api", "api:", "api:0", "api:x", "api:+1", "api:70000", "1.2.3.4:0", "::1:80", "http://a:80", "a b:80"] {
+        for text in
+            ["", "api", "api:", "api:0", "api:x", "api:+1", "api:70000", "1.2.3.4:0", "::1:80", "http://a:80", "a b:80"]
+        {
             assert!(parse_address(text).is_err(), "{text}");
         }
     }

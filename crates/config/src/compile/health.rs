@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn refuses_targets_that_would_end_the_request_line() {
-        for (text, expected) in [("/", true), ("/a?b=c", true), ("", false), ("a", false), ("/a b", false), ("/a\r\n", false)] {
+        for (text, expected) in
+            [("/", true), ("/a?b=c", true), ("", false), ("a", false), ("/a b", false), ("/a\r\n", false)]
+        {
             assert_eq!(is_target(text), expected, "{text:?}");
         }
     }

@@ -14,9 +14,7 @@ use super::routes::Host;
 use crate::code;
 use crate::place::place;
 use crate::plan::{HostPlan, RoutePlan};
-use crate::raw::hosts::{
-    RawBackslash, RawDialect, RawDotSegments, RawDoubleSlash, RawEncodedSlash, RawHost, RawPaths,
-};
+use crate::raw::hosts::{RawBackslash, RawDialect, RawDotSegments, RawDoubleSlash, RawEncodedSlash, RawHost, RawPaths};
 use crate::raw::routes::RawRoute;
 
 /// Lines of a host that `explain` shows: its names and filters, not its routes.
@@ -121,8 +119,10 @@ impl Compiler<'_, '_> {
         let span = |order: u32| judged.get(usize::try_from(order).ok()?).map(|(_, span)| **span);
         for shadowed in host.shadowed() {
             let (Some(at), Some(by)) = (span(shadowed.order), span(shadowed.by_order)) else { continue };
-            let message =
-                format!("the route `{}` can never be taken: `{}` takes all of its requests", shadowed.route, shadowed.by);
+            let message = format!(
+                "the route `{}` can never be taken: `{}` takes all of its requests",
+                shadowed.route, shadowed.by
+            );
             let warning = Diagnostic::warning(code::SHADOWED_ROUTE, at, message);
             self.cx.push(warning.related(by, format!("`{}` is here", shadowed.by)));
         }
@@ -147,24 +147,36 @@ pub(super) fn dialect(raw: RawDialect) -> Dialect {
 
 fn path_policy(raw: &RawPaths) -> PathPolicy {
     PathPolicy {
-        dot_segments: raw.dot_segments.map(|raw| match raw {
-            RawDotSegments::Resolve => DotSegments::Resolve,
-            RawDotSegments::Refuse => DotSegments::Refuse,
-        }).unwrap_or_default(),
-        double_slash: raw.double_slash.map(|raw| match raw {
-            RawDoubleSlash::Merge => DoubleSlash::Merge,
-            RawDoubleSlash::Keep => DoubleSlash::Keep,
-            RawDoubleSlash::Refuse => DoubleSlash::Refuse,
-        }).unwrap_or_default(),
-        encoded_slash: raw.encoded_slash.map(|raw| match raw {
-            RawEncodedSlash::Refuse => EncodedSlash::Refuse,
-            RawEncodedSlash::Keep => EncodedSlash::Keep,
-            RawEncodedSlash::Decode => EncodedSlash::Decode,
-        }).unwrap_or_default(),
-        backslash: raw.backslash.map(|raw| match raw {
-            RawBackslash::Refuse => Backslash::Refuse,
-            RawBackslash::Keep => Backslash::Keep,
-            RawBackslash::Slash => Backslash::Slash,
-        }).unwrap_or_default(),
+        dot_segments: raw
+            .dot_segments
+            .map(|raw| match raw {
+                RawDotSegments::Resolve => DotSegments::Resolve,
+                RawDotSegments::Refuse => DotSegments::Refuse,
+            })
+            .unwrap_or_default(),
+        double_slash: raw
+            .double_slash
+            .map(|raw| match raw {
+                RawDoubleSlash::Merge => DoubleSlash::Merge,
+                RawDoubleSlash::Keep => DoubleSlash::Keep,
+                RawDoubleSlash::Refuse => DoubleSlash::Refuse,
+            })
+            .unwrap_or_default(),
+        encoded_slash: raw
+            .encoded_slash
+            .map(|raw| match raw {
+                RawEncodedSlash::Refuse => EncodedSlash::Refuse,
+                RawEncodedSlash::Keep => EncodedSlash::Keep,
+                RawEncodedSlash::Decode => EncodedSlash::Decode,
+            })
+            .unwrap_or_default(),
+        backslash: raw
+            .backslash
+            .map(|raw| match raw {
+                RawBackslash::Refuse => Backslash::Refuse,
+                RawBackslash::Keep => Backslash::Keep,
+                RawBackslash::Slash => Backslash::Slash,
+            })
+            .unwrap_or_default(),
     }
 }

@@ -11,7 +11,7 @@ use crate::raw::listeners::{
 };
 
 /// The most connections, streams or fields that a limit may allow.
-const MANY: u64 = 10_000_000;
+const MANY: u32 = 10_000_000;
 /// HTTP/2 windows have 31 bits, RFC 9113 section 6.9.1; less than the initial window would stall uploads.
 const WINDOW: std::ops::RangeInclusive<u64> = 16_384..=0x7fff_ffff;
 
@@ -73,7 +73,8 @@ impl Compiler<'_, '_> {
         let message = format!("this binary has no {what} `{}`", name.value);
         let diagnostic = Diagnostic::error(code::UNKNOWN_HANDLER, name.span, message);
         let near = suggest(&name.value, known.iter().copied());
-        let others = || if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        let others =
+            || if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         self.cx.fail(diagnostic.help_suggest(near, others))
     }
 
@@ -83,15 +84,19 @@ impl Compiler<'_, '_> {
             return None;
         }
         if protocols.value.is_empty() {
-            self.conflict(protocols.span, "a listener speaks at least one protocol", "for example `protocols: [http1]`");
+            self.conflict(
+                protocols.span,
+                "a listener speaks at least one protocol",
+                "for example `protocols: [http1]`",
+            );
             return None;
         }
         let has = |protocol| protocols.value.iter().find(|found| found.value == protocol);
-        match (has(RawProtocol::H2c), has(RawProtocol::Http2), &raw.tls) {
+        match (has(RawProtocol::H2c), has(RawProtocol::Http2), raw.tls.as_ref()) {
             (Some(h2c), _, Some(_)) => {
                 self.conflict(h2c.span, "h2c is HTTP/2 on plain text; this listener has TLS", "write `http2`");
             }
-            (_, Some(http2), None) => {
+            (_, Some(http2), None) if !raw.tls.is_broken() => {
                 self.conflict(http2.span, "http2 is chosen by ALPN; this listener has no TLS", "write `h2c`");
             }
             _ => {}
@@ -106,7 +111,10 @@ impl Compiler<'_, '_> {
 
     fn listener_tls(&mut self, tls: &Spanned<RawListenerTls>) -> Option<TlsPlan> {
         let certificates = &tls.certificates;
-        if certificates.value.is_empty() && self.seams.certificates.is_none() && !self.has_errors_inside(certificates.span) {
+        if certificates.value.is_empty()
+            && self.seams.certificates.is_none()
+            && !self.has_errors_inside(certificates.span)
+        {
             let message = "no certificate is named, so every handshake would fail";
             self.cx.error(code::CERTIFICATE_INVALID, certificates.span, message);
         }
@@ -127,11 +135,7 @@ impl Compiler<'_, '_> {
         })
     }
 
-    fn client_auth(
-        &mut self,
-        path: &Spanned<String>,
-        auth: Option<&Spanned<RawClientAuth>>,
-    ) -> Option<ClientAuthPlan> {
+    fn client_auth(&mut self, path: &Spanned<String>, auth: Option<&Spanned<RawClientAuth>>) -> Option<ClientAuthPlan> {
         let authorities = self.authorities(path)?;
         let required = auth.is_none_or(|auth| auth.value == RawClientAuth::Required);
         Some(ClientAuthPlan { path: path.value.clone(), authorities, required })
@@ -141,7 +145,11 @@ impl Compiler<'_, '_> {
         let default = ListenerLimits::default();
         ListenerLimits {
             connections: self.number(raw.connections, default.connections, 1..=MANY),
-            connections_per_network: self.number(raw.connections_per_network, default.connections_per_network, 1..=MANY),
+            connections_per_network: self.number(
+                raw.connections_per_network,
+                default.connections_per_network,
+                1..=MANY,
+            ),
             handshake_timeout: self.time(raw.handshake_timeout, default.handshake_timeout),
             header_timeout: self.time(raw.header_timeout, default.header_timeout),
             header_bytes: self.bytes(raw.header_bytes, default.header_bytes, 1024..=1 << 20),

@@ -24,7 +24,8 @@ impl Compiler<'_, '_> {
             Some(HeaderMatcher { name, value })
         });
         let query = self.conditions(&raw.query, |_, name, _, value| Some(QueryMatcher { name: name.into(), value }));
-        let cookies = self.conditions(&raw.cookies, |_, name, _, value| Some(CookieMatcher { name: name.into(), value }));
+        let cookies =
+            self.conditions(&raw.cookies, |_, name, _, value| Some(CookieMatcher { name: name.into(), value }));
         let conditions = Conditions {
             methods: self.some_of(raw.method.as_ref(), "method", MethodMatcher::new),
             headers,

@@ -19,9 +19,9 @@ impl Compiler<'_, '_> {
     }
 
     /// A number in a range, or the default; after an error, the default too.
-    pub(super) fn number<T>(&mut self, value: Option<Spanned<u64>>, default: T, range: RangeInclusive<u64>) -> T
+    pub(super) fn number<T>(&mut self, value: Option<Spanned<u32>>, default: T, range: RangeInclusive<u32>) -> T
     where
-        T: TryFrom<u64>,
+        T: TryFrom<u32>,
     {
         let Some(Spanned { span, value }) = value else { return default };
         if range.contains(&value)

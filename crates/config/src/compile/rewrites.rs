@@ -33,7 +33,8 @@ impl Compiler<'_, '_> {
                 (text, PathRewrite::prefix(matched.text(), &text.value))
             }
             RawPathRewrite::Prefix(text) => {
-                let message = "`prefix` takes the place of the prefix that the route's `path` matched; it has no `path`";
+                let message =
+                    "`prefix` takes the place of the prefix that the route's `path` matched; it has no `path`";
                 let help = "write `path`, `template` or `regex`, or match by `path`";
                 return self.cx.fail(Diagnostic::error(code::REWRITE_INVALID, text.span, message).help(help));
             }

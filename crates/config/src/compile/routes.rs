@@ -58,7 +58,8 @@ impl Compiler<'_, '_> {
         let message = format!("this binary has no cache `{}`", name.value);
         let diagnostic = Diagnostic::error(code::UNKNOWN_CACHE, name.span, message);
         let near = suggest(&name.value, known.iter().copied());
-        let others = || if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        let others =
+            || if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         self.cx.fail(diagnostic.help_suggest(near, others))
     }
 

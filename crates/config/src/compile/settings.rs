@@ -54,7 +54,8 @@ impl Compiler<'_, '_> {
             let diagnostic = Diagnostic::error(yaml_code::CONFLICTING_KEYS, stdout.span, message);
             self.cx.push(diagnostic.related(path.span, "the path is here"));
         }
-        let path = log.path.as_ref().map(|path| self.cx.resolve(path.span, Path::new(&path.value).to_string_lossy().as_ref()));
+        let path =
+            log.path.as_ref().map(|path| self.cx.resolve(path.span, Path::new(&path.value).to_string_lossy().as_ref()));
         AccessLog {
             path: path.filter(|_| !stdout),
             format: match log.format.unwrap_or(RawLogFormat::Json) {
@@ -69,7 +70,8 @@ impl Compiler<'_, '_> {
     fn admin(&mut self, admin: &RawAdmin) -> Admin {
         let bind = admin.bind;
         if admin.token.is_none() && !bind.ip().to_canonical().is_loopback() {
-            let message = format!("the admin listener on {} can be reached from elsewhere and needs a token", bind.value);
+            let message =
+                format!("the admin listener on {} can be reached from elsewhere and needs a token", bind.value);
             let help = "add `token: \"file:admin.token\"`, or bind a loopback address such as `127.0.0.1:9901`";
             self.cx.push(Diagnostic::error(code::ADMIN_OPEN, bind.span, message).help(help));
         }

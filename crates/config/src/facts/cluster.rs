@@ -12,10 +12,13 @@ impl ClusterPlan {
             Some(key) => facts.say("balance", format_args!("{} by {key}", self.algorithm.as_str())),
             None => facts.say("balance", self.algorithm.as_str()),
         }
-        facts.say("protocol", match self.protocol {
-            UpstreamProtocol::Http1 => "http1",
-            UpstreamProtocol::Http2 => "http2",
-        });
+        facts.say(
+            "protocol",
+            match self.protocol {
+                UpstreamProtocol::Http1 => "http1",
+                UpstreamProtocol::Http2 => "http2",
+            },
+        );
         match &self.tls {
             None => facts.say("tls", false),
             Some(tls) => say_tls(tls, &mut facts),

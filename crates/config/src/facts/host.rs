@@ -15,25 +15,37 @@ impl HostPlan {
         let mut facts = Facts::default();
         facts.say_list("names", &self.names);
         say_filters(&self.filters, &mut facts);
-        facts.say("paths.dot_segments", match self.path_policy.dot_segments {
-            DotSegments::Resolve => "resolve",
-            DotSegments::Refuse => "refuse",
-        });
-        facts.say("paths.double_slash", match self.path_policy.double_slash {
-            DoubleSlash::Merge => "merge",
-            DoubleSlash::Keep => "keep",
-            DoubleSlash::Refuse => "refuse",
-        });
-        facts.say("paths.encoded_slash", match self.path_policy.encoded_slash {
-            EncodedSlash::Refuse => "refuse",
-            EncodedSlash::Keep => "keep",
-            EncodedSlash::Decode => "decode",
-        });
-        facts.say("paths.backslash", match self.path_policy.backslash {
-            Backslash::Refuse => "refuse",
-            Backslash::Keep => "keep",
-            Backslash::Slash => "slash",
-        });
+        facts.say(
+            "paths.dot_segments",
+            match self.path_policy.dot_segments {
+                DotSegments::Resolve => "resolve",
+                DotSegments::Refuse => "refuse",
+            },
+        );
+        facts.say(
+            "paths.double_slash",
+            match self.path_policy.double_slash {
+                DoubleSlash::Merge => "merge",
+                DoubleSlash::Keep => "keep",
+                DoubleSlash::Refuse => "refuse",
+            },
+        );
+        facts.say(
+            "paths.encoded_slash",
+            match self.path_policy.encoded_slash {
+                EncodedSlash::Refuse => "refuse",
+                EncodedSlash::Keep => "keep",
+                EncodedSlash::Decode => "decode",
+            },
+        );
+        facts.say(
+            "paths.backslash",
+            match self.path_policy.backslash {
+                Backslash::Refuse => "refuse",
+                Backslash::Keep => "keep",
+                Backslash::Slash => "slash",
+            },
+        );
         facts.say("errors", dialect(self.dialect));
         facts
     }

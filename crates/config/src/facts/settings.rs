@@ -27,10 +27,13 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
             Some(path) => facts.say("access_log.path", path.display()),
             None => facts.say("access_log.stdout", true),
         }
-        facts.say("access_log.format", match log.format {
-            AccessLogFormat::Json => "json",
-            AccessLogFormat::Text => "text",
-        });
+        facts.say(
+            "access_log.format",
+            match log.format {
+                AccessLogFormat::Json => "json",
+                AccessLogFormat::Text => "text",
+            },
+        );
         facts.say_bytes("access_log.buffer", log.buffer as u64);
         facts.say("access_log.query", log.query);
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::lax::Lax;
 use super::words::{AuthorityWord, KeyWord};
 
-
 /// A cluster: a group of endpoints, how one is chosen, and how the gateway speaks to it.
 #[derive(Debug, Decode)]
 pub(crate) struct RawCluster {
@@ -27,7 +26,7 @@ pub(crate) struct RawCluster {
     /// When a request is tried again.
     pub(crate) retry: Lax<RawRetry>,
     /// Idle connections kept open, 0 to 100000. Default: 128.
-    pub(crate) keepalive: Lax<Spanned<u64>>,
+    pub(crate) keepalive: Lax<Spanned<u32>>,
 }
 
 /// An endpoint: an address, or a map.
@@ -179,5 +178,5 @@ pub(crate) struct RawTimeouts {
 pub(crate) struct RawRetry {
     /// How often a request may be tried, the first time included, 1 to 10. A request that may have been acted on is
     /// only tried again when its method is idempotent. Default: 2.
-    pub(crate) attempts: Option<Spanned<u64>>,
+    pub(crate) attempts: Option<Spanned<u32>>,
 }

@@ -3,7 +3,9 @@
 //! The settings are decoded at once, with the types of the [`Registry`] that the context brings along.
 
 use portcullis_filter::{FilterSpec, Registry};
-use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, Span, Value, VariantSchema, enum_schema, suggest};
+use portcullis_yaml::{
+    Cx, Decode, Diagnostic, Form, Node, SchemaGen, Span, Value, VariantSchema, enum_schema, suggest,
+};
 use serde_json::{Value as Json, json};
 
 use crate::code;
@@ -56,7 +58,11 @@ impl Decode for RawFilter {
         schemas.define::<Self>("Filter", |schemas| {
             let filters = registry.schemas(schemas);
             let form = |(name, settings)| VariantSchema { name, description: "", payload: Some(settings) };
-            enum_schema(schemas, "A filter: its name, or its name with settings.", filters.into_iter().map(form).collect())
+            enum_schema(
+                schemas,
+                "A filter: its name, or its name with settings.",
+                filters.into_iter().map(form).collect(),
+            )
         })
     }
 }

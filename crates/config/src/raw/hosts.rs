@@ -2,8 +2,8 @@
 
 use portcullis_yaml::{Decode, Spanned};
 
-use super::lax::Lax;
 use super::filters::RawFilter;
+use super::lax::Lax;
 use super::routes::RawRoute;
 use super::words::HostWord;
 

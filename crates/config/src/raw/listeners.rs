@@ -93,9 +93,9 @@ pub(crate) struct RawProxyProtocol {
 #[derive(Debug, Default, Decode)]
 pub(crate) struct RawListenerLimits {
     /// Connections at once. Default: 20000.
-    pub(crate) connections: Option<Spanned<u64>>,
+    pub(crate) connections: Option<Spanned<u32>>,
     /// Connections at once of one client network (IPv4 /32, IPv6 /64). Default: 1000.
-    pub(crate) connections_per_network: Option<Spanned<u64>>,
+    pub(crate) connections_per_network: Option<Spanned<u32>>,
     /// For the PROXY protocol header and for the TLS handshake, each. Default: 10s.
     pub(crate) handshake_timeout: Option<Spanned<Duration>>,
     /// For a whole request head, from its first byte. Default: 10s.
@@ -103,7 +103,7 @@ pub(crate) struct RawListenerLimits {
     /// Bytes of a request head. Default: 32KiB.
     pub(crate) header_bytes: Option<Spanned<ByteSize>>,
     /// Fields of a request head. Default: 100.
-    pub(crate) header_fields: Option<Spanned<u64>>,
+    pub(crate) header_fields: Option<Spanned<u32>>,
     /// Bytes of a request target. Default: 8KiB.
     pub(crate) target_bytes: Option<Spanned<ByteSize>>,
     /// Between two requests of a connection, and for an HTTP/2 connection without streams. Default: 75s.
@@ -118,13 +118,13 @@ pub(crate) struct RawListenerLimits {
     /// Requests on one connection before it is closed; 0 for no bound. Default: 0.
     pub(crate) requests: Option<u32>,
     /// HTTP/2: streams at once. Default: 100.
-    pub(crate) streams: Option<Spanned<u64>>,
+    pub(crate) streams: Option<Spanned<u32>>,
     /// HTTP/2: resets by the client within ten seconds. Default: 200.
-    pub(crate) resets: Option<Spanned<u64>>,
+    pub(crate) resets: Option<Spanned<u32>>,
     /// HTTP/2: CONTINUATION frames of one header block. Default: 16.
-    pub(crate) continuations: Option<Spanned<u64>>,
+    pub(crate) continuations: Option<Spanned<u32>>,
     /// HTTP/2: PING, SETTINGS, PRIORITY and empty DATA frames within ten seconds, together. Default: 1000.
-    pub(crate) control_frames: Option<Spanned<u64>>,
+    pub(crate) control_frames: Option<Spanned<u32>>,
     /// HTTP/2: the window of a stream. Default: 64KiB.
     pub(crate) stream_window: Option<Spanned<ByteSize>>,
     /// HTTP/2: the window of a connection. Default: 1MiB.

@@ -4,10 +4,10 @@ use portcullis_types::{ByteSize, Percent};
 use portcullis_yaml::{Decode, Spanned};
 use std::time::Duration;
 
-use super::lax::Lax;
 use super::actions::{RawAction, RawRewrite};
 use super::filters::RawFilter;
 use super::hosts::RawDialect;
+use super::lax::Lax;
 use super::matchers::RawMatch;
 
 /// A route: what it matches, and one of `to`, `redirect` and `respond`.

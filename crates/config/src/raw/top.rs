@@ -4,10 +4,10 @@ use ipnet::IpNet;
 use portcullis_yaml::{Decode, Named, Spanned};
 use std::time::Duration;
 
-use super::lax::Lax;
 use super::admin::RawAdmin;
 use super::clusters::RawCluster;
 use super::hosts::RawHost;
+use super::lax::Lax;
 use super::listeners::RawListener;
 use super::log::RawAccessLog;
 
@@ -15,7 +15,7 @@ use super::log::RawAccessLog;
 #[derive(Debug, Decode)]
 pub(crate) struct Top {
     /// The version of this format: 1.
-    pub(crate) version: Lax<Spanned<u64>>,
+    pub(crate) version: Lax<Spanned<u32>>,
     /// Where the gateway accepts connections, by name.
     pub(crate) listeners: Lax<Named<Spanned<RawListener>>>,
     /// The admin listener. Left out, there is none.
@@ -32,13 +32,13 @@ pub(crate) struct Top {
     /// How the gateway shuts down.
     pub(crate) drain: Lax<RawDrain>,
     /// Generations of the configuration that may live at once, 2 to 64; beyond it the oldest is drained. Default: 8.
-    pub(crate) generations: Lax<Spanned<u64>>,
+    pub(crate) generations: Lax<Spanned<u32>>,
     /// How the gateway names itself in Proxy-Status. A token of RFC 9110. Default: `portcullis`.
     pub(crate) server_name: Lax<Spanned<String>>,
     /// Worker threads, 1 to 1024; read at start only. Default: one per core.
-    pub(crate) threads: Lax<Spanned<u64>>,
+    pub(crate) threads: Lax<Spanned<u32>>,
     /// Records of requests kept for the admin API, 0 to 100000. Default: 1000.
-    pub(crate) recent_requests: Lax<Spanned<u64>>,
+    pub(crate) recent_requests: Lax<Spanned<u32>>,
     /// Whether records and metrics are made at all; off only to measure what they cost. Default: true.
     pub(crate) observe: Lax<bool>,
 }

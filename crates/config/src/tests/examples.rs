@@ -27,7 +27,8 @@ fn every_example_becomes_a_generation_without_a_word() {
         let world = World::default();
         let loaded = world.check(&name, &Rooted(conf()));
         assert_eq!(render_text(&loaded.diagnostics, &loaded.sources), "", "{name}");
-        let snapshot = world.activate(loaded.candidate.unwrap(), None).unwrap_or_else(|found| panic!("{name}: {found:?}"));
+        let snapshot =
+            world.activate(loaded.candidate.unwrap(), None).unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(!snapshot.listeners.is_empty(), "{name}");
     }
 }
@@ -40,7 +41,8 @@ fn every_example_fits_the_schema() {
         let path: PathBuf = conf().join(&name);
         let mut loaded = load(&path, &OsLoader);
         let value: Json = loaded.decode(&OsLoader, None).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> =
+            validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{name}: {errors:#?}");
     }
 }

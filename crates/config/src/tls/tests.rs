@@ -30,7 +30,8 @@ fn says_what_is_wrong() {
     let (certificate, key) = made(&["a"], "a");
     let (_, other) = made(&["b"], "b");
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let check = |certificate: &str, key: &str| identity(certificate.as_bytes(), key.as_bytes()).map(|_| ()).unwrap_err();
+    let check =
+        |certificate: &str, key: &str| identity(certificate.as_bytes(), key.as_bytes()).map(|_| ()).unwrap_err();
     assert_eq!(check(&certificate, &other), IdentityError::Mismatch);
     assert_eq!(check("", &key), IdentityError::NoCertificate);
     assert_eq!(check(&certificate, ""), IdentityError::NoKey);

@@ -137,7 +137,7 @@ pub(super) async fn filters(
         host.chain.response_filter(&mut cx, &mut ctx.host_state).await?;
     }
     let id = forwarding::id_value(ctx.facts.id).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    drop(response.insert_header(forwarding::X_REQUEST_ID, id));
+    drop(response.insert_header("x-request-id", id));
     Ok(())
 }
 

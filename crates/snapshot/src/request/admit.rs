@@ -13,6 +13,7 @@ use portcullis_wire::forwarded::client_address;
 use portcullis_wire::target::PathPolicy;
 use portcullis_wire::{normalize, normalize_host};
 
+use super::forwarding;
 use crate::settings::Settings;
 
 /// Takes what the head says about who asks and which host is asked for; the facts, Host and the URI then say the
@@ -26,6 +27,7 @@ pub fn head(request: &mut RequestHeader, facts: &mut Facts, settings: &Settings)
         return Err(Reason::ConnectRefused.into());
     }
     authority(request, facts)?;
+    forwarding::settle(request);
     misdirected(facts)
 }
 
@@ -76,7 +78,8 @@ fn authority(request: &mut RequestHeader, facts: &mut Facts) -> Result<(), Proxy
     if let Some(written) = written {
         request.insert_header(HOST, written).map_err(|_| invalid("host_invalid"))?;
     }
-    if request.uri.authority().is_some() {
+    // Absolute-form is written anew as origin-form, so that nobody behind reads another host out of it.
+    if !matches!(request.raw_path().first(), Some(b'/' | b'*')) || request.uri.authority().is_some() {
         let path = request.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         request.set_uri(Uri::from(path));
     }

@@ -1,7 +1,8 @@
 //! The forwarding fields of the head that goes upstream: set from what the gateway knows; what the client claims
 //! survives only from a trusted network.
 
-use http::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 use portcullis_filter::Facts;
@@ -17,6 +18,8 @@ const FORWARDED: HeaderName = http::header::FORWARDED;
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The trace and the span, as W3C Trace Context writes them.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// How many fields the gateway adds at most.
+const ADDED: usize = 8;
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Claims that a client could make and that nobody behind the gateway should believe.
@@ -28,33 +31,61 @@ const CLAIMS: [HeaderName; 3] = [
 
 /// Sets the fields, and gives the trace the request belongs to. `span` is 64 random bits, new for each attempt.
 pub fn apply(request: &mut RequestHeader, facts: &Facts, span: u64) -> u128 {
-    let kept = |request: &RequestHeader, name: &HeaderName| {
-        if !facts.trusted {
-            return String::new();
-        }
-        let values = request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.collect::<Vec<_>>().join(", ")
-    };
+    // On the parts a field is set by its static name; through the head's own methods each would be parsed again.
+    let mut parts = into_parts(request);
+    let fields = &mut parts.headers;
+    forwarded(fields, facts);
     let scheme = facts.downstream.scheme();
-    let peer = facts.downstream.peer.ip().to_canonical();
-    let mut forwarded_for = kept(request, &X_FORWARDED_FOR);
-    push_x_forwarded_for(&mut forwarded_for, peer);
-    let mut forwarded = kept(request, &FORWARDED);
-    let host = (!facts.host.is_empty()).then_some(&*facts.host);
-    push_forwarded(&mut forwarded, &Hop { client: Some(peer), by: None, host, proto: Some(scheme.as_str()) });
-    set(request, X_FORWARDED_FOR, HeaderValue::try_from(forwarded_for));
-    set(request, FORWARDED, HeaderValue::try_from(forwarded));
     let port = facts.port.unwrap_or_else(|| scheme.default_port());
-    claim(request, facts, X_FORWARDED_PROTO, Ok::<_, ()>(HeaderValue::from_static(scheme.as_str())));
-    claim(request, facts, X_FORWARDED_HOST, HeaderValue::from_str(&facts.host));
-    claim(request, facts, X_FORWARDED_PORT, Ok::<_, ()>(HeaderValue::from(port)));
+    claim(fields, facts, X_FORWARDED_PROTO, Ok::<_, ()>(HeaderValue::from_static(scheme.as_str())));
+    claim(fields, facts, X_FORWARDED_HOST, HeaderValue::from_str(&facts.host));
+    claim(fields, facts, X_FORWARDED_PORT, Ok::<_, ()>(HeaderValue::from(port)));
     if !facts.trusted {
         for claim in &CLAIMS {
-            drop(request.remove_header(claim));
+            fields.remove(claim);
         }
     }
-    set(request, X_REQUEST_ID, id_value(facts.id));
-    trace(request, facts, span)
+    set(fields, X_REQUEST_ID, id_value(facts.id));
+    let trace = trace(fields, facts, span);
+    *request = RequestHeader::from(parts);
+    trace
+}
+
+/// Takes a head apart, leaving an empty one. The case of field names is let go: they go upstream in lower case.
+fn into_parts(request: &mut RequestHeader) -> Parts {
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    std::mem::replace(request, empty).into()
+}
+
+/// Lets go of what the head remembers of its names' case, and makes room for the fields that the gateway adds: every
+/// copy and every edit from here on is cheaper. Names compare without case (RFC 9110 section 5.1).
+pub fn settle(request: &mut RequestHeader) {
+    let mut parts = into_parts(request);
+    parts.headers.reserve(ADDED);
+    *request = RequestHeader::from(parts);
+}
+
+/// `X-Forwarded-For` and `Forwarded`: the peer, behind what a trusted peer said.
+fn forwarded(fields: &mut HeaderMap, facts: &Facts) {
+    let peer = facts.downstream.peer.ip().to_canonical();
+    let kept = |fields: &HeaderMap, name: &HeaderName| {
+        let mut all = String::with_capacity(64);
+        for value in fields.get_all(name).iter().filter(|_| facts.trusted).filter_map(|value| value.to_str().ok()) {
+            if !all.is_empty() {
+                all.push_str(", ");
+            }
+            all.push_str(value);
+        }
+        all
+    };
+    let mut list = kept(fields, &X_FORWARDED_FOR);
+    push_x_forwarded_for(&mut list, peer);
+    set(fields, X_FORWARDED_FOR, HeaderValue::from_str(&list));
+    let mut list = kept(fields, &FORWARDED);
+    let host = (!facts.host.is_empty()).then_some(&*facts.host);
+    let hop = Hop { client: Some(peer), by: None, host, proto: Some(facts.downstream.scheme().as_str()) };
+    push_forwarded(&mut list, &hop);
+    set(fields, FORWARDED, HeaderValue::from_str(&list));
 }
 
 /// An id as a field's value.
@@ -66,32 +97,32 @@ pub fn id_value(id: RequestId) -> Result<HeaderValue, http::header::InvalidHeade
 }
 
 /// Sets a field unless a trusted peer has said it.
-fn claim<E>(request: &mut RequestHeader, facts: &Facts, name: HeaderName, value: Result<HeaderValue, E>) {
-    if !(facts.trusted && request.headers.contains_key(&name)) {
-        set(request, name, value);
+fn claim<E>(fields: &mut HeaderMap, facts: &Facts, name: HeaderName, value: Result<HeaderValue, E>) {
+    if !(facts.trusted && fields.contains_key(&name)) {
+        set(fields, name, value);
     }
 }
 
 /// Continues a trusted trace, or begins one at the request's id.
-fn trace(request: &mut RequestHeader, facts: &Facts, span: u64) -> u128 {
-    let inbound = request.headers.get(TRACEPARENT).filter(|_| facts.trusted);
+fn trace(fields: &mut HeaderMap, facts: &Facts, span: u64) -> u128 {
+    let inbound = fields.get(TRACEPARENT).filter(|_| facts.trusted);
     let inbound = inbound.and_then(|value| TraceParent::parse(value.as_bytes()).ok());
     let span = span.to_be_bytes();
     let next = match inbound {
         Some(trace) => trace.child(span),
         None => {
-            drop(request.remove_header(&TRACESTATE));
+            fields.remove(&TRACESTATE);
             TraceParent::root(facts.id.0.to_be_bytes(), span, false)
         }
     };
-    set(request, TRACEPARENT, HeaderValue::from_bytes(&next.write()));
+    set(fields, TRACEPARENT, HeaderValue::from_bytes(&next.write()));
     u128::from_be_bytes(next.trace_id())
 }
 
 /// Sets a field; a value that is none (no input can make one) removes it rather than letting a claim through.
-fn set<E>(request: &mut RequestHeader, name: HeaderName, value: Result<HeaderValue, E>) {
+fn set<E>(fields: &mut HeaderMap, name: HeaderName, value: Result<HeaderValue, E>) {
     match value {
-        Ok(value) => drop(request.insert_header(name, value)),
-        Err(_) => drop(request.remove_header(&name)),
+        Ok(value) => drop(fields.insert(name, value)),
+        Err(_) => drop(fields.remove(&name)),
     }
 }

@@ -1,0 +1,24 @@
+# What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
+
+.PHONY: run test lint bench fuzz docs
+
+run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
+	@scripts/run
+
+test: ## All tests.
+	@scripts/test
+
+lint: ## Format, clippy, rustdoc, and the checks of xtask.
+	@scripts/setup
+	@cargo xtask ci
+
+bench: ## Criterion for the pure crates, the rig for the process.
+	@scripts/bench
+
+fuzz: ## Every fuzz target for 30 seconds; SECONDS=600 for longer.
+	@scripts/setup
+	@scripts/fuzz $(or $(SECONDS),30)
+
+docs: ## API documentation of all crates, in target/doc.
+	@scripts/setup
+	@cargo doc --workspace --no-deps

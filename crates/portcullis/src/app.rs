@@ -1,0 +1,105 @@
+//! What a binary is made of: filters, seams, sinks, a name.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use portcullis_filter::Registry;
+use portcullis_filter::seam::Seams;
+use portcullis_telemetry::RecordSink;
+
+use crate::cli::Cli;
+use crate::{commands, output};
+
+/// A gateway binary to be.
+pub struct App {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) registry: Registry,
+    pub(crate) seams: Seams,
+    pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// The gateway as it comes: the built-in filters, no seams.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            name: "portcullis",
+            version: env!("CARGO_PKG_VERSION"),
+            registry: portcullis_filters::registry(),
+            seams: Seams::default(),
+            sinks: Vec::new(),
+        }
+    }
+
+    /// Names the binary: what `version` and the help say.
+    #[must_use]
+    pub fn named(mut self, name: &'static str, version: &'static str) -> Self {
+        (self.name, self.version) = (name, version);
+        self
+    }
+
+    /// Adds filters, or puts others in the place of built-in ones.
+    #[must_use]
+    pub fn registry(mut self, change: impl FnOnce(Registry) -> Registry) -> Self {
+        self.registry = change(self.registry);
+        self
+    }
+
+    /// Plugs in what is no filter: L4 and CONNECT handlers, host and certificate sources, body readers, caches.
+    #[must_use]
+    pub fn seams(mut self, change: impl FnOnce(&mut Seams)) -> Self {
+        change(&mut self.seams);
+        self
+    }
+
+    /// Adds a sink that gets every finished record.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn RecordSink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// Reads the process's command line and does what it says.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        self.run(std::env::args_os())
+    }
+
+    /// Reads a command line, the binary's own name first, and does what it says.
+    #[must_use]
+    pub fn run(self, args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+        let command = Cli::command().name(self.name).version(self.version);
+        let cli = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+        match cli {
+            Ok(cli) => commands::dispatch(self, cli.command),
+            Err(error) => {
+                let code = if error.use_stderr() { 2 } else { 0 };
+                // A terminal that is gone hears nothing.
+                drop(error.print());
+                ExitCode::from(code)
+            }
+        }
+    }
+}
+
+/// Turns a command's outcome into an exit code, its failure into a line.
+pub(crate) fn finish(outcome: Result<bool, String>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            output::say(&format!("error: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The start: from a checked config to a gateway that serves, its admin API beside it.
+
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_config::Checked;
+use portcullis_proxy::{Gateway, Observers};
+use portcullis_snapshot::settings::Admin;
+use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
+use portcullis_telemetry::metrics::ReloadOutcome;
+use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
+
+use crate::control::Running;
+use crate::logs::Logs;
+use crate::output::count;
+use crate::reload::{Current, Reloader};
+use crate::world::World;
+
+/// The first generation, and what the next one is compared with.
+pub(crate) struct First {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) checked: Arc<Checked>,
+    pub(crate) watched: Vec<PathBuf>,
+}
+
+/// What the binary brings beside the config.
+pub(crate) struct Brought {
+    pub(crate) version: &'static str,
+    pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
+    pub(crate) registry: prometheus::Registry,
+}
+
+/// The admin listener as it is now; a reload may move it.
+pub(crate) struct AdminSlot {
+    state: Arc<AdminState>,
+    open: Mutex<Option<(SocketAddr, AdminServer)>>,
+}
+
+/// An admin listener that is bound and not served yet, with the address of the config; `None` for none.
+pub(crate) struct PreparedAdmin(Option<(SocketAddr, Bound)>);
+
+impl AdminSlot {
+    fn new(state: Arc<AdminState>) -> Self {
+        Self { state, open: Mutex::default() }
+    }
+
+    /// Binds what a config says; `None` when that is open already.
+    pub(crate) fn prepare(&self, settings: Option<&Admin>) -> Result<Option<PreparedAdmin>, AdminBindError> {
+        let wanted = settings.map(|admin| admin.bind);
+        if self.open.lock().as_ref().map(|(address, _)| *address) == wanted {
+            return Ok(None);
+        }
+        bind(settings).map(Some)
+    }
+
+    /// Serves what was bound, and stops what served before.
+    pub(crate) fn commit(&self, PreparedAdmin(prepared): PreparedAdmin) {
+        let next = prepared.map(|(address, bound)| (address, bound.serve(self.state.clone())));
+        *self.open.lock() = next;
+    }
+
+    /// Looks at what serves.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(Option<&AdminServer>) -> T) -> T {
+        look(self.open.lock().as_ref().map(|(_, server)| server))
+    }
+}
+
+fn bind(settings: Option<&Admin>) -> Result<PreparedAdmin, AdminBindError> {
+    let bound = settings.map(|admin| Bound::bind(admin.bind).map(|bound| (admin.bind, bound)));
+    bound.transpose().map(PreparedAdmin)
+}
+
+/// Starts everything, in the order in which it may fail; a failure leaves nothing running. Must be called inside a
+/// Tokio runtime.
+///
+/// # Errors
+/// A sentence that names the listener and the port, or the file.
+pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<Reloader>, String> {
+    let started = Instant::now();
+    let settings = &first.snapshot.settings;
+    let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
+    let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
+    if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
+        logs.commit(log);
+    }
+    let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
+    world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
+    let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
+    let running =
+        Arc::new(Running { gateway: gateway.clone(), logs: logs.clone(), reloader: OnceLock::new() });
+    let slot = AdminSlot::new(Arc::new(AdminState {
+        version: brought.version.to_owned(),
+        started,
+        generations: gateway.generations().clone(),
+        registry: brought.registry,
+        recent,
+        control: running.clone(),
+    }));
+    slot.commit(admin);
+    let current = Current { checked: first.checked, id: first.snapshot.id };
+    let reloader = Arc::new(Reloader::new(world, (gateway, logs, slot), current, first.watched));
+    note(&reloader, &first.snapshot, started);
+    // Ready from here on.
+    drop(running.reloader.set(reloader.clone()));
+    Ok(reloader)
+}
+
+/// The start is the first entry of the history.
+fn note(reloader: &Reloader, snapshot: &Snapshot, started: Instant) {
+    reloader.world.metrics.gateway().reload(ReloadOutcome::Applied, SystemTime::now());
+    reloader.history.push(ReloadEntry {
+        at: SystemTime::now(),
+        trigger: snapshot.origin.trigger,
+        outcome: ReloadOutcome::Applied,
+        generation: snapshot.id,
+        took: started.elapsed(),
+        summary: "started".to_owned(),
+    });
+}
+
+/// What serves where, a line each.
+pub(crate) fn announce(reloader: &Reloader) -> Vec<String> {
+    let snapshot = reloader.gateway.generations().current();
+    let addresses = reloader.gateway.addresses();
+    let width = snapshot.listeners.iter().map(|listener| listener.name.as_str().len()).max().unwrap_or(0);
+    let line = |listener: &Arc<Listener>| {
+        let bound = addresses.iter().find(|(name, _)| *name == listener.name.as_str());
+        let bound: Vec<String> = bound.into_iter().flat_map(|(_, list)| list).map(ToString::to_string).collect();
+        format!("listener {:width$}  {} on {}", listener.name.as_str(), speaks(listener), bound.join(", "))
+    };
+    let mut lines: Vec<String> = snapshot.listeners.iter().map(line).collect();
+    lines.extend(reloader.admin_address().map(|address| format!("admin on http://{address}")));
+    let hosts = snapshot.router.hosts().count();
+    let routes: usize = snapshot.router.hosts().map(|host| host.routes().len()).sum();
+    lines.push(format!(
+        "generation {} serves {}, {} and {}",
+        snapshot.id,
+        count(hosts, "host"),
+        count(routes, "route"),
+        count(snapshot.clusters.len(), "cluster")
+    ));
+    lines
+}
+
+fn speaks(listener: &Listener) -> &'static str {
+    match (&listener.kind, listener.tls.is_some()) {
+        (ListenerKind::L4(_), _) => "its handler",
+        (ListenerKind::Http { http1: true, http2: true }, true) => "HTTP/2 and HTTP/1.1 over TLS",
+        (ListenerKind::Http { http2: true, .. }, true) => "HTTP/2 over TLS",
+        (ListenerKind::Http { .. }, true) => "HTTP/1.1 over TLS",
+        (ListenerKind::Http { http1: true, http2: true }, false) => "HTTP/1.1 and h2c",
+        (ListenerKind::Http { http2: true, .. }, false) => "h2c",
+        (ListenerKind::Http { .. }, false) => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,208 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// A programmable edge gateway: one entrance in front of your services, which explains every decision it makes.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway.
+    ///
+    /// The config is read again on SIGHUP, when one of its files changes, and by the admin API. A config with errors
+    /// changes nothing. SIGTERM or SIGINT drains: no new connections, requests in flight end. A second one ends at
+    /// once.
+    Run(RunArgs),
+    /// Check a config: every error at once, with file, line, column and what would be right.
+    ///
+    /// Exit code 0 when it can be used, 1 when not.
+    Check(CheckArgs),
+    /// Say what a new config changes, and which hosts and routes it touches.
+    ///
+    /// `diff OLD NEW` compares two files; `diff -c NEW --live` compares a file with what a running gateway serves.
+    Diff(DiffArgs),
+    /// Print the JSON Schema of the config, for an editor's completion.
+    Schema,
+    /// Explain where a request would go, and why.
+    ///
+    /// For example: explain -c gateway.yaml 'POST https://api.example.com/v1?x=1' -H 'x-env: canary' -d @body.json
+    Explain(Box<ExplainArgs>),
+    /// Make a running gateway read its config again.
+    Reload(AdminArgs),
+    /// Show a running gateway at a glance.
+    Status(StatusArgs),
+    /// Print the version.
+    Version,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For tools.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The config.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Do not watch the config's files.
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The config.
+    #[arg(value_name = "FILE", required_unless_present = "config")]
+    pub(crate) file: Option<PathBuf>,
+    /// The config, as an option.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub(crate) config: Option<PathBuf>,
+    /// How findings are written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The config that is to be replaced.
+    #[arg(value_name = "OLD", required_unless_present = "live", requires = "new")]
+    pub(crate) old: Option<PathBuf>,
+    /// The new config.
+    #[arg(value_name = "NEW")]
+    pub(crate) new: Option<PathBuf>,
+    /// The new config, with --live.
+    #[arg(short, long, value_name = "FILE", requires = "live")]
+    pub(crate) config: Option<PathBuf>,
+    /// Compare with what the running gateway serves; found by the new config's `admin`, or by --admin.
+    #[arg(long, requires = "config", conflicts_with = "old")]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// How differences are written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// How a running gateway's admin API is reached.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Reach {
+    /// The admin API's address, in place of the config's.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// The admin token, or `file:PATH`, in place of the config's.
+    #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdminArgs {
+    /// The config whose `admin` says where the gateway is reached.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "admin")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The request: a method and a URL in quotes, or a URL alone for a GET.
+    #[arg(value_name = "REQUEST", num_args = 1..=2, required = true)]
+    pub(crate) request: Vec<String>,
+    /// The config.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "admin")]
+    pub(crate) config: Option<PathBuf>,
+    /// Ask the running gateway, with its real state.
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// A request field; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The body, or `@FILE`.
+    #[arg(short = 'd', long = "data", value_name = "BODY")]
+    pub(crate) data: Option<String>,
+    /// The client's address.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(crate) client: IpAddr,
+    /// The listener, when scheme and port do not say it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// The request's id (32 hex digits), to see the draw of a real request again.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// The TLS server name, when it is not the URL's host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// The subject of a verified client certificate.
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) cert_subject: Option<String>,
+    /// An alternative name of a verified client certificate; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cert_name: Vec<String>,
+    /// The SHA-256 fingerprint of a verified client certificate.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) cert_fingerprint: Option<String>,
+    /// How the explanation is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_reads_its_usual_form() {
+        let check = |line: &str, ok: bool| {
+            let read = Cli::try_parse_from(line.split(' '));
+            assert_eq!(read.is_ok(), ok, "{line}: {:?}", read.err().map(|error| error.to_string()));
+        };
+        check("portcullis run -c a.yaml", true);
+        check("portcullis run", false);
+        check("portcullis check a.yaml --format json", true);
+        check("portcullis check -c a.yaml", true);
+        check("portcullis check", false);
+        check("portcullis check -c a.yaml b.yaml", false);
+        check("portcullis diff a.yaml b.yaml", true);
+        check("portcullis diff a.yaml", false);
+        check("portcullis diff -c b.yaml --live", true);
+        check("portcullis diff -c b.yaml", false);
+        check("portcullis explain -c a.yaml GET http://a/ -H a:b -d @x --client 1.2.3.4", true);
+        check("portcullis explain --live --admin 127.0.0.1:1 http://a/", true);
+        check("portcullis explain http://a/", false);
+        check("portcullis reload -c a.yaml", true);
+        check("portcullis reload --admin 127.0.0.1:1 --token t", true);
+        check("portcullis reload", false);
+        check("portcullis status -c a.yaml --format json", true);
+        check("portcullis schema", true);
+        check("portcullis version", true);
+    }
+}

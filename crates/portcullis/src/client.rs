@@ -1,0 +1,167 @@
+//! A small HTTP client for the admin API of a running gateway.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+use portcullis_config::Checked;
+
+use crate::cli::Reach;
+
+/// For connecting; the gateway is on this machine or near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For an answer: a reload may resolve names.
+const TIMEOUT: Duration = Duration::from_secs(70);
+/// The largest answer that is taken.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Where the admin API is, and what it wants.
+pub(crate) struct Client {
+    address: SocketAddr,
+    token: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Client {
+    /// By what the command line says, and by the config where that is silent.
+    pub(crate) fn new(reach: &Reach, checked: Option<&Checked>) -> Result<Self, String> {
+        let admin = checked.and_then(|checked| checked.settings().admin.as_ref());
+        let address = reach.admin.or(admin.map(|admin| admin.bind));
+        let address = address.ok_or("the config has no `admin`; say where it is with --admin ADDRESS")?;
+        if address.port() == 0 {
+            return Err("the config's admin port is 0, chosen at each start; say which with --admin ADDRESS".to_owned());
+        }
+        let token = match &reach.token {
+            Some(token) => Some(read_token(token)?),
+            None => admin.and_then(|admin| admin.token.clone()),
+        };
+        Ok(Self { address: reachable(address), token })
+    }
+
+    /// Asks, and gives the answer whatever its status.
+    pub(crate) fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Answer, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let exchange = async {
+            let answered = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body.into())).await;
+            answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        };
+        runtime.block_on(exchange).map_err(|error| format!("the admin API on {}: {error}", self.address))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, String> {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await;
+        let tcp = connecting.map_err(|_| "cannot connect in time".to_owned())?;
+        let tcp = tcp.map_err(|error| format!("cannot connect: {error}. Does the gateway run?"))?;
+        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await;
+        let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, content_type(&body));
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await.map_err(|error| error.to_string())?;
+        Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+    }
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// The body of a good answer; a refusal becomes its sentence.
+    pub(crate) fn good(self) -> Result<Self, String> {
+        if self.status < 400 { Ok(self) } else { Err(self.refusal()) }
+    }
+
+    /// What a problem+json says, in a line.
+    pub(crate) fn refusal(&self) -> String {
+        let problem = self.json();
+        let text = |key: &str| problem.get(key).and_then(Value::as_str);
+        match (text("title"), text("detail")) {
+            (Some(title), Some(detail)) => format!("{title}: {detail}"),
+            (Some(title), None) => title.to_owned(),
+            (None, _) => format!("it answered {}", self.status),
+        }
+    }
+}
+
+fn content_type(body: &[u8]) -> &'static str {
+    if body.starts_with(b"{") { "application/json" } else { "application/yaml" }
+}
+
+/// The token itself, or the content of `file:PATH`.
+fn read_token(text: &str) -> Result<String, String> {
+    let Some(path) = text.strip_prefix("file:") else { return Ok(text.to_owned()) };
+    let read = std::fs::read_to_string(Path::new(path));
+    let read = read.map_err(|error| format!("--token: {path} cannot be read: {error}"))?;
+    Ok(read.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// An address that one can connect to: a listener on all addresses is reached by loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_loopback() {
+        for (bound, asked) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
+            assert_eq!(reachable(bound.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_its_title_and_detail() {
+        let answer = |body: &str| Answer { status: 422, body: body.to_owned() };
+        assert_eq!(answer(r#"{"title":"No","detail":"why"}"#).refusal(), "No: why");
+        assert_eq!(answer(r#"{"title":"No"}"#).refusal(), "No");
+        assert_eq!(answer("<html>").refusal(), "it answered 422");
+    }
+
+    #[test]
+    fn a_token_may_stand_in_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "s3cret\n").unwrap();
+        assert_eq!(read_token(&format!("file:{}", path.display())), Ok("s3cret".to_owned()));
+        assert_eq!(read_token("plain"), Ok("plain".to_owned()));
+        assert!(read_token("file:/no/such").is_err());
+    }
+
+    #[test]
+    fn without_an_address_it_says_how_to_give_one() {
+        assert!(Client::new(&Reach::default(), None).is_err_and(|error| error.contains("--admin")));
+        let reach = Reach { admin: "127.0.0.1:0".parse().ok(), token: None };
+        assert!(Client::new(&reach, None).is_err_and(|error| error.contains("port is 0")));
+    }
+}

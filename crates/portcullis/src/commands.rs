@@ -1,0 +1,70 @@
+//! The commands, a file each.
+
+mod check;
+mod diff;
+mod explain;
+mod reload;
+mod schema;
+pub(crate) mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use portcullis_config::{Candidate, Checked};
+use portcullis_telemetry::{Metrics, MetricsOptions};
+use portcullis_yaml::render_text;
+
+use crate::app::{App, finish};
+use crate::cli::{AdminArgs, Command};
+use crate::client::Client;
+use crate::output::{self, count};
+use crate::run;
+use crate::world::World;
+
+/// Does what the command line says.
+pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
+    match command {
+        Command::Run(args) => run::run(app, &args),
+        Command::Check(args) => finish(check::check(app, &args)),
+        Command::Diff(args) => finish(diff::diff(app, &args)),
+        Command::Schema => finish(schema::schema(app)),
+        Command::Explain(args) => finish(explain::explain(app, &args)),
+        Command::Reload(args) => finish(reload::reload(app, &args)),
+        Command::Status(args) => finish(status::status(app, &args)),
+        Command::Version => {
+            output::print(&format!("{} {}\n", app.name, app.version));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The world of a command that only looks.
+fn world(app: App, path: &Path) -> Result<World, String> {
+    let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default());
+    let metrics = metrics.map_err(|error| error.to_string())?;
+    Ok(World::new(path, app.registry, app.seams, Arc::new(metrics)).offline())
+}
+
+/// A config without errors; with errors, they are said.
+fn candidate(world: &World) -> Result<Candidate, String> {
+    let loaded = world.check();
+    loaded.candidate.ok_or_else(|| {
+        output::say(&render_text(&loaded.diagnostics, &loaded.sources));
+        format!("{} has {}", world.path.display(), count(loaded.diagnostics.error_count(), "error"))
+    })
+}
+
+/// The client for a running gateway, by the config where the command line names one.
+fn client(app: App, args: &AdminArgs) -> Result<Client, String> {
+    let checked = match &args.config {
+        Some(path) => Some(checked(app, path)?),
+        None => None,
+    };
+    Client::new(&args.reach, checked.as_deref())
+}
+
+fn checked(app: App, path: &Path) -> Result<Arc<Checked>, String> {
+    let world = world(app, path)?;
+    candidate(&world).map(|candidate| candidate.checked().clone())
+}

@@ -1,0 +1,151 @@
+//! `status`: a running gateway at a glance.
+
+use hyper::Method;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use portcullis_types::quantity::format_duration;
+
+use super::client;
+use crate::app::App;
+use crate::cli::{Format, StatusArgs};
+use crate::output;
+
+/// Prints the status.
+pub(crate) fn status(app: App, args: &StatusArgs) -> Result<bool, String> {
+    let answer = client(app, &args.admin)?.call(Method::GET, "/api/status", "")?.good()?;
+    output::print(&match args.format {
+        Format::Json => answer.body,
+        Format::Text => render(&answer.json()),
+    });
+    Ok(true)
+}
+
+/// The JSON of `/api/status` as text for people. A member that is missing is left out, so that a newer command can ask
+/// an older gateway.
+pub(crate) fn render(status: &Value) -> String {
+    let mut out = String::new();
+    let uptime = status.get("uptime_seconds").and_then(Value::as_f64).unwrap_or_default();
+    let uptime = format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "version     {}, {}, up {uptime}", text(status, "version"), text(status, "state"));
+    let _ = writeln!(
+        out,
+        "config      generation {} ({}), {} hosts, {} routes",
+        text(status, "generation"),
+        text(status, "hash"),
+        text(status, "hosts"),
+        text(status, "routes")
+    );
+    section(&mut out, "listeners", rows(status, "listeners", listener));
+    section(&mut out, "clusters", rows(status, "clusters", cluster));
+    section(&mut out, "reloads", rows(status, "reloads", reload).into_iter().take(5).collect());
+    section(&mut out, "logs", rows(status, "logs", log));
+    section(&mut out, "generations", rows(status, "generations", generation));
+    out
+}
+
+/// Rows under a name in the first column, their own columns aligned.
+fn section(out: &mut String, name: &str, rows: Vec<Vec<String>>) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for (at, row) in rows.iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "{}", format!("{name:12}{}", cells.join("  ")).trim_end());
+    }
+}
+
+fn rows(status: &Value, key: &str, row: fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    status.get(key).and_then(Value::as_array).map(|list| list.iter().map(row).collect()).unwrap_or_default()
+}
+
+fn listener(listener: &Value) -> Vec<String> {
+    let connections = format!("{} of {}", text(listener, "connections"), text(listener, "connections_limit"));
+    vec![
+        text(listener, "name"),
+        list(listener, "addresses"),
+        list(listener, "speaks"),
+        format!("{connections} connections"),
+    ]
+}
+
+fn cluster(cluster: &Value) -> Vec<String> {
+    vec![
+        text(cluster, "name"),
+        format!("{} of {} available", text(cluster, "available"), text(cluster, "endpoints")),
+        format!("{} in flight", text(cluster, "in_flight")),
+    ]
+}
+
+fn reload(reload: &Value) -> Vec<String> {
+    vec![text(reload, "at"), text(reload, "trigger"), text(reload, "outcome"), text(reload, "summary")]
+}
+
+fn log(log: &Value) -> Vec<String> {
+    let dropped = log.get("dropped").and_then(Value::as_object);
+    let dropped: u64 = dropped.into_iter().flat_map(|causes| causes.values()).filter_map(Value::as_u64).sum();
+    vec![text(log, "name"), format!("{} written", text(log, "written")), format!("{dropped} dropped")]
+}
+
+fn generation(generation: &Value) -> Vec<String> {
+    let requests = generation.get("requests").and_then(Value::as_object);
+    let held: Vec<String> =
+        requests.into_iter().flatten().map(|(route, count)| format!("{route}: {count}")).collect();
+    let held = if held.is_empty() { "no requests".to_owned() } else { held.join(", ") };
+    vec![text(generation, "id"), text(generation, "created"), text(generation, "trigger"), held]
+}
+
+/// A member as text; empty when it is missing.
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn list(value: &Value, key: &str) -> String {
+    let items = value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_status_is_told_in_aligned_columns() {
+        let status = json!({
+            "version": "0.1.0", "state": "ready", "uptime_seconds": 61.2, "generation": 2, "hash": "0a",
+            "hosts": 1, "routes": 3,
+            "listeners": [
+                { "name": "edge", "addresses": ["127.0.0.1:80"], "speaks": ["http1"], "connections": 1,
+                  "connections_limit": 9 },
+                { "name": "edge-tls", "addresses": ["127.0.0.1:443"], "speaks": ["tls", "http2"],
+                  "connections": 0, "connections_limit": 9 },
+            ],
+            "generations": [{ "id": 2, "created": "t", "trigger": "watch", "requests": { "a/b": 1 } }],
+            "logs": [{ "name": "access_log", "written": 5, "dropped": { "queue_full": 1, "closed": 1 } }],
+        });
+        let expected = "\
+version     0.1.0, ready, up 61s
+config      generation 2 (0a), 1 hosts, 3 routes
+listeners   edge      127.0.0.1:80   http1       1 of 9 connections
+            edge-tls  127.0.0.1:443  tls, http2  0 of 9 connections
+logs        access_log  5 written  2 dropped
+generations 2  t  watch  a/b: 1
+";
+        assert_eq!(render(&status), expected);
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out() {
+        assert!(render(&json!({})).starts_with("version"));
+    }
+}

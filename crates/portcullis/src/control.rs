@@ -1,0 +1,49 @@
+//! The gateway as the admin API sees it.
+
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale};
+use portcullis_proxy::Gateway;
+
+use crate::logs::Logs;
+use crate::reload::{Reloader, Trigger};
+
+/// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
+pub(crate) struct Running {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) reloader: OnceLock<Arc<Reloader>>,
+}
+
+#[async_trait]
+impl Control for Running {
+    fn readiness(&self) -> Readiness {
+        match (self.gateway.is_ready(), self.reloader.get()) {
+            (false, _) => Readiness::Draining,
+            (true, None) => Readiness::Starting,
+            (true, Some(_)) => Readiness::Ready,
+        }
+    }
+
+    fn addresses(&self) -> Vec<(String, Vec<SocketAddr>)> {
+        self.gateway.addresses()
+    }
+
+    fn history(&self) -> Vec<ReloadEntry> {
+        self.reloader.get().map(|reloader| reloader.history.entries()).unwrap_or_default()
+    }
+
+    fn sinks(&self) -> Vec<SinkLine> {
+        self.logs.lines()
+    }
+
+    async fn change(&self, change: Change) -> Result<Changed, Stale> {
+        match self.reloader.get() {
+            Some(reloader) => reloader.change(Trigger::Api, change).await,
+            // The API is served before the start is over only for an instant; who comes then comes too early.
+            None => Err(Stale { current: self.gateway.generations().peek().origin.hash.clone() }),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `run`: the process from its start to the end of its drain.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use portcullis_admin::Change;
+use portcullis_telemetry::metrics::{Build, MetricsOptions};
+use portcullis_telemetry::Metrics;
+use portcullis_types::GenerationId;
+use portcullis_types::quantity::format_duration;
+use portcullis_yaml::render_text;
+
+use crate::app::{App, finish};
+use crate::boot::{self, Brought, First};
+use crate::cli::RunArgs;
+use crate::output::count;
+use crate::reload::{Reloader, Trigger};
+use crate::world::World;
+use crate::{descriptors, logging, output, watch};
+
+/// How long tasks that ignore the drain may take to go when the process ends.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Runs a gateway to its end.
+pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
+    logging::start();
+    let registry = prometheus::Registry::new();
+    let build = Build { version: app.version.to_owned(), commit: String::new() };
+    let metrics = match Metrics::new(&registry, MetricsOptions { build, ..MetricsOptions::default() }) {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => return finish(Err(format!("the metrics cannot be registered: {error}"))),
+    };
+    let brought = Brought { version: app.version, sinks: app.sinks, registry };
+    let world = World::new(&args.config, app.registry, app.seams, metrics);
+    let Some(first) = load(&world) else { return ExitCode::FAILURE };
+    log::info!("{} {}, config {}", app.name, app.version, args.config.display());
+    match descriptors::raise() {
+        Some(limit) => log::debug!("up to {limit} open descriptors"),
+        None => log::debug!("no limit of open descriptors"),
+    }
+    let threads = first.snapshot.settings.threads;
+    let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name("gateway").enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(format!("the runtime cannot start: {error}"))),
+    };
+    let outcome = runtime.block_on(serve(world, first, brought, !args.no_watch));
+    runtime.shutdown_timeout(SHUTDOWN);
+    finish(outcome.map(|()| true))
+}
+
+/// The first generation; what is wrong with the config is said.
+fn load(world: &World) -> Option<First> {
+    let loaded = world.check();
+    if !loaded.diagnostics.is_empty() {
+        output::say(&render_text(&loaded.diagnostics, &loaded.sources));
+    }
+    let Some(candidate) = loaded.candidate else {
+        let errors = count(loaded.diagnostics.error_count(), "error");
+        output::say(&format!("{}: {errors}, not started", world.path.display()));
+        return None;
+    };
+    let checked = candidate.checked().clone();
+    match world.activate(candidate, None, (GenerationId(1), "start")) {
+        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched: loaded.watch }),
+        Err(diagnostics) => {
+            output::say(&render_text(&diagnostics, &loaded.sources));
+            output::say(&format!("{}: not started", world.path.display()));
+            None
+        }
+    }
+}
+
+/// Everything that ends or changes a running gateway from outside the network.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the word to end.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn serve(world: World, first: First, brought: Brought, watched: bool) -> Result<(), String> {
+    // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
+    let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let reloader = boot::start(world, first, brought)?;
+    boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
+    let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));
+    let name = loop {
+        tokio::select! {
+            name = signals.end() => break name,
+            _ = signals.hangup.recv() => hangup(&reloader),
+        }
+    };
+    if let Some(watcher) = watcher {
+        watcher.abort();
+    }
+    drain(&reloader, name, &mut signals).await;
+    Ok(())
+}
+
+/// Reads the config again in a task of its own, so that the word to end is heard meanwhile.
+fn hangup(reloader: &Arc<Reloader>) {
+    reloader.logs.reopen();
+    let reloader = reloader.clone();
+    tokio::spawn(async move {
+        // A reread is meant for whatever serves, so it is never stale; the outcome is in the log.
+        drop(reloader.change(Trigger::Signal, Change::Reread).await);
+    });
+}
+
+/// Lets requests in flight end; a second signal does not wait for them.
+async fn drain(reloader: &Reloader, name: &str, signals: &mut Signals) {
+    log::info!("{name}: draining, no new connections");
+    tokio::select! {
+        report = reloader.gateway.drain() => {
+            let took = format_duration(Duration::from_millis(u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX)));
+            if report.complete {
+                log::info!("drained in {took}");
+            } else {
+                log::warn!("drained for {took}, as long as it may; {} cut off", count(report.left, "connection"));
+            }
+        }
+        name = signals.end() => log::warn!("{name} again: not waiting any longer"),
+    }
+    let lost = reloader.logs.close();
+    if lost > 0 {
+        log::warn!("access log: the last {} could not be written", count(usize::try_from(lost).unwrap_or(usize::MAX), "line"));
+    }
+}

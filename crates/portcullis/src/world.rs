@@ -1,0 +1,121 @@
+//! What every load of the config works with, whatever asks for it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_config::{
+    Candidate, Environment, LoadInput, Loaded, Resolved, Resolver, Stamp, SystemResolver, Target, activate, check,
+};
+use portcullis_filter::seam::Seams;
+use portcullis_filter::{Registry, StateStore};
+use portcullis_snapshot::Snapshot;
+use portcullis_snapshot::tls::DynamicCertificates;
+use portcullis_telemetry::Metrics;
+use portcullis_types::GenerationId;
+use portcullis_yaml::{Diagnostics, Loader, OsLoader};
+
+use crate::output;
+
+/// Filters, seams and state: what lives longer than a generation.
+pub(crate) struct World {
+    pub(crate) path: PathBuf,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) seams: Seams,
+    pub(crate) metrics: Arc<Metrics>,
+    state: StateStore,
+    certificates: Arc<DynamicCertificates>,
+    resolver: Box<dyn Resolver>,
+}
+
+impl World {
+    /// The world of a running gateway.
+    pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
+        Self {
+            path: path.to_owned(),
+            registry: Arc::new(registry),
+            seams,
+            metrics,
+            state: StateStore::default(),
+            certificates: Arc::default(),
+            resolver: Box::new(SystemResolver::default()),
+        }
+    }
+
+    /// The same without a need for names to resolve: for commands that only look.
+    pub(crate) fn offline(mut self) -> Self {
+        self.resolver = Box::new(Lenient(SystemResolver { timeout: Duration::from_secs(2) }));
+        self
+    }
+
+    /// Reads the config from its files.
+    pub(crate) fn check(&self) -> Loaded {
+        self.check_with(&OsLoader)
+    }
+
+    /// Reads the config with another text in the place of the main file's.
+    pub(crate) fn check_text(&self, text: &str) -> Loaded {
+        self.check_with(&Overlay { path: &self.path, text })
+    }
+
+    fn check_with(&self, loader: &dyn Loader) -> Loaded {
+        let (path, registry, seams) = (&*self.path, &*self.registry, &self.seams);
+        check(&LoadInput { path, loader, registry, seams, now: SystemTime::now() })
+    }
+
+    /// Makes a generation.
+    pub(crate) fn activate(
+        &self,
+        candidate: Candidate,
+        previous: Option<&Snapshot>,
+        (id, trigger): (GenerationId, &'static str),
+    ) -> Result<Snapshot, Diagnostics> {
+        let environment = Environment {
+            seams: &self.seams,
+            state: &self.state,
+            metrics: &self.metrics,
+            resolver: &*self.resolver,
+            certificates: &self.certificates,
+        };
+        let (created, now) = (SystemTime::now(), Instant::now());
+        activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })
+    }
+}
+
+/// The files of this process, but for one text.
+struct Overlay<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Loader for Overlay<'_> {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if path == self.path { Ok(self.text.to_owned()) } else { OsLoader.read(path) }
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        OsLoader.env(name)
+    }
+
+    fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        OsLoader.glob(base, pattern)
+    }
+}
+
+/// Gives 0.0.0.0 for names that do not resolve here, and says so.
+struct Lenient(SystemResolver);
+
+impl Resolver for Lenient {
+    fn resolve(&self, targets: &[Target]) -> Vec<Resolved> {
+        let answers = self.0.resolve(targets);
+        let lenient = |(target, answer): (&Target, Resolved)| {
+            answer.or_else(|error| {
+                output::say(&format!("note: {} does not resolve here ({error}); shown as 0.0.0.0", target.host));
+                Ok(vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, target.port))])
+            })
+        };
+        targets.iter().zip(answers).map(lenient).collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! The command line of the rig. `rig all` is what `make bench` runs.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand};
+use portcullis_load::contenders::{self, Contender, Place};
+use portcullis_load::process::{Process, Program, find, free_address};
+use portcullis_load::report::progress;
+use portcullis_load::speed::Plan;
+use portcullis_load::{Failure, instructions, memory, reload, speed};
+
+/// Measures the gateway's process beside bare Pingora and other proxies.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The core of the proxy.
+    #[arg(long, global = true, default_value_t = 1)]
+    core: u32,
+    /// The core of load tool and origin.
+    #[arg(long, global = true, default_value_t = 0)]
+    other_core: u32,
+    #[command(subcommand)]
+    command: What,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// CPU per request, in turns.
+    Speed {
+        /// Who takes part. Ratios are to the first.
+        #[arg(long, value_delimiter = ',', default_value = "bare,plain,full")]
+        contenders: Vec<Contender>,
+        /// Rounds.
+        #[arg(long, default_value_t = 40)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 2)]
+        seconds: u32,
+        /// Connections.
+        #[arg(long, value_delimiter = ',', default_value = "32,256")]
+        connections: Vec<u32>,
+    },
+    /// Instructions and allocations per request.
+    Instructions {
+        /// Who takes part. Ratios are to the first.
+        #[arg(long, value_delimiter = ',', default_value = "bare,plain,full")]
+        contenders: Vec<Contender>,
+        /// Requests of the shorter run.
+        #[arg(long, default_value_t = 2000)]
+        requests: u32,
+    },
+    /// Memory per idle keep-alive connection.
+    Memory {
+        /// Who takes part.
+        #[arg(long, value_delimiter = ',', default_value = "bare,plain,full")]
+        contenders: Vec<Contender>,
+        /// Connections.
+        #[arg(long, default_value_t = 15_000)]
+        connections: usize,
+    },
+    /// Reloads under load, and how long one takes.
+    Reload {
+        /// Reloads under load.
+        #[arg(long, default_value_t = 100)]
+        reloads: u32,
+        /// Reloads that are timed.
+        #[arg(long, default_value_t = 20)]
+        timed: u32,
+        /// Routes of the config whose reloads are timed.
+        #[arg(long, default_value_t = 10_000)]
+        routes: usize,
+    },
+    /// All of it, other proxies included where they are installed.
+    All,
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    let folder = tempfile::tempdir()?;
+    let place = Place { folder: folder.path().to_owned(), core: arguments.core, other: arguments.other_core };
+    let all = matches!(arguments.command, What::All);
+    let commands = if all { everything() } else { vec![arguments.command] };
+    commands.iter().try_for_each(|command| run(command, &place))
+}
+
+/// What `rig all` does. Other proxies need fewer rounds: nothing is decided by a few percent there.
+fn everything() -> Vec<What> {
+    let parse = |words: &str| {
+        let words = std::iter::once("rig").chain(words.split(' '));
+        Arguments::try_parse_from(words).map(|arguments| arguments.command).ok()
+    };
+    let others = [Contender::Nginx, Contender::Haproxy, Contender::Envoy];
+    let others = others.into_iter().filter(|contender| {
+        let there = contender.program().is_some();
+        if !there {
+            progress(&format!("{contender} is not installed and left out: scripts/setup bench"));
+        }
+        there
+    });
+    let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
+    let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256] };
+    ["speed", "instructions", "memory", "reload"].into_iter().filter_map(parse).chain([beside]).collect()
+}
+
+fn run(what: &What, place: &Place) -> Result<(), Failure> {
+    match what {
+        What::Speed { contenders, rounds, seconds, connections } => {
+            let origin = contenders::origin(place)?;
+            let plan = Plan {
+                contenders: contenders.clone(),
+                rounds: *rounds,
+                seconds: *seconds,
+                connections: connections.clone(),
+                restart_every: 10,
+            };
+            let connections: Vec<String> = connections.iter().map(ToString::to_string).collect();
+            let command = format!(
+                "rig speed --contenders {} --rounds {rounds} --seconds {seconds} --connections {}",
+                words(contenders),
+                connections.join(",")
+            );
+            speed::run(&plan, place, origin.address)?.print("CPU per request", &command)
+        }
+        What::Instructions { contenders, requests } => {
+            let origin = contenders::origin(place)?;
+            let command = format!("rig instructions --contenders {} --requests {requests}", words(contenders));
+            let table = instructions::run(contenders, *requests, place, origin.address)?;
+            table.print("Instructions and allocations per request", &command)
+        }
+        What::Memory { contenders, connections } => {
+            let origin = contenders::origin(place)?;
+            let command = format!("rig memory --contenders {} --connections {connections}", words(contenders));
+            let table = memory::run(contenders, *connections, place, origin.address)?;
+            table.print("Memory per idle keep-alive connection", &command)
+        }
+        What::Reload { reloads, timed, routes } => run_reload([*reloads, *timed], *routes, place),
+        What::All => Ok(()),
+    }
+}
+
+fn run_reload([reloads, timed]: [u32; 2], routes: usize, place: &Place) -> Result<(), Failure> {
+    let (_origin, address) = echo_origin(place)?;
+    let command = format!("rig reload --reloads {reloads} --timed {timed} --routes {routes}");
+    reload::under_load(reloads, place, address)?.print("Reloads under load", &command)?;
+    reload::apply_time(timed, routes, place, address)?.print("How long a reload takes", &command)
+}
+
+/// The sample origin, which echoes WebSockets.
+fn echo_origin(place: &Place) -> Result<(Process, SocketAddr), Failure> {
+    let address = free_address()?;
+    let program = find("origin").ok_or("the sample origin is not built")?;
+    let words: Vec<OsString> = vec![program.into(), format!("rig={address}").into()];
+    let mut process = Process::start(&Program { words, core: place.other, log: place.folder.join("Origin.out") })?;
+    process.ready(address, "/")?;
+    Ok((process, address))
+}
+
+fn words(contenders: &[Contender]) -> String {
+    let words: Vec<String> = contenders.iter().map(|contender| format!("{contender:?}").to_lowercase()).collect();
+    words.join(",")
+}

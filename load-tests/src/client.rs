@@ -1,0 +1,117 @@
+//! A strict keep-alive client: whatever is not a whole answer is an error.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::Failure;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether the other side says that it closes the connection.
+    pub closes: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection.
+    pub fn connect(to: SocketAddr) -> Result<Self, Failure> {
+        Self::over(TcpStream::connect_timeout(&to, PATIENCE)?)
+    }
+
+    /// Connects from an address of one's own, so that many connections do not run out of ports.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection.
+    pub fn connect_from(from: IpAddr, to: SocketAddr) -> Result<Self, Failure> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect(&to.into())?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self, Failure> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::with_capacity(1024, stream) })
+    }
+
+    /// Sends a GET and reads its answer.
+    ///
+    /// # Errors
+    ///
+    /// When no whole answer came back.
+    pub fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: rig.test\r\n\r\n"))?;
+        self.answer()
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the connection does not take them.
+    pub fn send(&mut self, bytes: &str) -> Result<(), Failure> {
+        Ok(self.stream.get_mut().write_all(bytes.as_bytes())?)
+    }
+
+    /// Reads an answer with its body. A switch of protocols has none.
+    ///
+    /// # Errors
+    ///
+    /// When no whole answer came back.
+    pub fn answer(&mut self) -> Result<Answer, Failure> {
+        let status = self.line()?.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or("not an answer")?;
+        let (mut length, mut closes) = (None, false);
+        loop {
+            let line = self.line()?.to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = Some(value.trim().parse::<usize>()?);
+            }
+            closes |= line.strip_prefix("connection:").is_some_and(|value| value.contains("close"));
+        }
+        let length = if status == 101 { 0 } else { length.ok_or("an answer without a length")? };
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { status, body, closes })
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        line.strip_suffix("\r\n").map(str::to_owned).ok_or_else(|| "the connection closed".into())
+    }
+
+    /// Sends bytes and reads as many back.
+    ///
+    /// # Errors
+    ///
+    /// When the connection closed.
+    pub fn exchange(&mut self, bytes: &[u8], back: &mut [u8]) -> Result<(), Failure> {
+        self.stream.get_mut().write_all(bytes)?;
+        Ok(self.stream.read_exact(back)?)
+    }
+}

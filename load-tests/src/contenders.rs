@@ -1,0 +1,172 @@
+//! Who is measured: the gateway, bare Pingora, and other proxies with configs that do the same.
+
+mod configs;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::Failure;
+use crate::process::{Process, Program, find, free_address};
+
+pub use configs::{PATH, Portcullis};
+
+/// A proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Contender {
+    /// The 30 lines of Pingora in `load-tests/bare`.
+    Bare,
+    /// The gateway, records and metrics off.
+    Plain,
+    /// The gateway with access log, metrics, 3 filters and 1,000 routes.
+    Full,
+    /// nginx.
+    Nginx,
+    /// `HAProxy`.
+    Haproxy,
+    /// Envoy.
+    Envoy,
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bare => "bare Pingora",
+            Self::Plain => "Portcullis, records and metrics off",
+            Self::Full => "Portcullis, access log, metrics, 3 filters, 1,000 routes",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::Envoy => "Envoy",
+        })
+    }
+}
+
+/// Where a rig runs: a folder for its files, and a core for what is measured and for everything else.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The core of the proxy.
+    pub core: u32,
+    /// The core of load tool and origin.
+    pub other: u32,
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Its process.
+    pub process: Process,
+    /// Where it accepts.
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Contender {
+    /// The program, if it is installed.
+    #[must_use]
+    pub fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Bare => find("bare"),
+            Self::Plain | Self::Full => find("portcullis"),
+            Self::Nginx => find("nginx"),
+            Self::Haproxy => find("haproxy"),
+            Self::Envoy => std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| find("envoy")),
+        }
+    }
+
+    /// Starts it in front of an origin, with words before its own: a valgrind, say.
+    ///
+    /// # Errors
+    ///
+    /// When it is not installed, or does not answer.
+    pub fn start(self, place: &Place, origin: SocketAddr, under: &[OsString]) -> Result<Gateway, Failure> {
+        let address = free_address()?;
+        let program = self.program().ok_or_else(|| format!("{self} is not installed"))?;
+        let mut words = under.to_vec();
+        words.push(program.into());
+        words.extend(self.arguments(&place.folder, address, origin)?);
+        start(place, words, address, &format!("{self:?}"))
+    }
+
+    fn arguments(self, folder: &Path, address: SocketAddr, origin: SocketAddr) -> Result<Vec<OsString>, Failure> {
+        let file = |name: &str, text: String| -> Result<OsString, Failure> {
+            let path = folder.join(name);
+            fs::write(&path, text)?;
+            Ok(path.into())
+        };
+        Ok(match self {
+            Self::Bare => vec![address.port().to_string().into(), origin.to_string().into()],
+            Self::Plain => vec!["run".into(), "-c".into(), file("plain.yaml", configs::plain(address, origin))?],
+            Self::Full => vec!["run".into(), "-c".into(), file("full.yaml", configs::full(address, origin)?)?],
+            Self::Nginx => nginx_arguments(folder, file("nginx.conf", configs::nginx(folder, address, origin))?),
+            Self::Haproxy => vec!["-db".into(), "-f".into(), file("haproxy.cfg", configs::haproxy(address, origin))?],
+            Self::Envoy => {
+                let config = file("envoy.yaml", configs::envoy(address, origin))?;
+                let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
+                flags.map(OsString::from).into_iter().chain([config]).collect()
+            }
+        })
+    }
+}
+
+impl Gateway {
+    /// Starts the gateway with a config of the rig's own.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built, or does not answer.
+    pub fn start(place: &Place, config: &Path, address: SocketAddr) -> Result<Self, Failure> {
+        let program = find("portcullis").ok_or("portcullis is not built")?;
+        start(place, vec![program.into(), "run".into(), "-c".into(), config.into()], address, "reload")
+    }
+
+    /// Empties its access log, so that a long run does not fill the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn empty_log(&self) -> Result<(), Failure> {
+        if self.log.is_file() {
+            fs::OpenOptions::new().write(true).open(&self.log)?.set_len(0)?;
+        }
+        Ok(())
+    }
+}
+
+fn start(place: &Place, words: Vec<OsString>, address: SocketAddr, name: &str) -> Result<Gateway, Failure> {
+    let output = place.folder.join(format!("{name}.out"));
+    let mut process = Process::start(&Program { words, core: place.core, log: output.clone() })?;
+    process.ready(address, PATH).map_err(|failure| {
+        let said = fs::read_to_string(&output).unwrap_or_default();
+        format!("{name}: {failure}\n{said}")
+    })?;
+    Ok(Gateway { process, address, log: place.folder.join(configs::ACCESS_LOG) })
+}
+
+/// An origin that costs little: nginx, which answers 123 bytes.
+///
+/// # Errors
+///
+/// When nginx is not installed or does not start.
+pub fn origin(place: &Place) -> Result<Gateway, Failure> {
+    let address = free_address()?;
+    let folder = place.folder.join("origin");
+    fs::create_dir_all(&folder)?;
+    let config = folder.join("nginx.conf");
+    fs::write(&config, configs::origin(&folder, address))?;
+    let program = find("nginx").ok_or("nginx is not installed: scripts/setup bench")?;
+    let mut words = vec![program.into()];
+    words.extend(nginx_arguments(&folder, config.into()));
+    start(&Place { core: place.other, ..place.clone() }, words, address, "Origin")
+}
+
+/// One process in the foreground: it can be measured and ended by its id.
+fn nginx_arguments(folder: &Path, config: OsString) -> Vec<OsString> {
+    let global = "daemon off; master_process off;";
+    vec!["-p".into(), folder.into(), "-e".into(), "stderr".into(), "-g".into(), global.into(), "-c".into(), config]
+}

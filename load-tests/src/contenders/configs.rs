@@ -1,0 +1,220 @@
+//! The contenders' configs: one worker, keep-alive on both sides, no log unless the name says so.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::Failure;
+
+/// The path that every contender is asked for; of the gateway's 1,000 routes it is in the middle.
+pub const PATH: &str = "/svc-617/v1/things/7";
+
+/// The access log's name in the rig's folder.
+pub(super) const ACCESS_LOG: &str = "access.log";
+
+/// Idle upstream connections that each contender may keep.
+const KEPT: u32 = 512;
+
+/// A config of the gateway in the making.
+#[derive(Debug, Clone)]
+pub struct Portcullis {
+    /// Where it accepts.
+    pub address: SocketAddr,
+    /// The only endpoint of the only cluster.
+    pub origin: SocketAddr,
+    /// Lines at the top.
+    pub top: String,
+    /// Lines of the host, indented by four.
+    pub host: String,
+    /// Routes, indented by six.
+    pub routes: String,
+}
+
+impl Portcullis {
+    /// With these routes besides one for everything.
+    #[must_use]
+    pub fn new(address: SocketAddr, origin: SocketAddr) -> Self {
+        Self { address, origin, top: String::new(), host: String::new(), routes: String::new() }
+    }
+
+    /// The YAML. One address may open as many connections as it likes: the rig's clients all come from one.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let Self { address, origin, top, host, routes } = self;
+        format!(
+            "version: 1
+threads: 1
+{top}listeners:
+  edge:
+    bind: \"{address}\"
+    limits: {{ connections: 20000, connections_per_network: 20000, idle_timeout: 600s }}
+clusters:
+  origin: {{ endpoints: [\"{origin}\"], keepalive: {KEPT} }}
+hosts:
+  - names: [\"*\"]
+{host}    routes:
+{routes}      - {{ name: all, to: origin }}
+"
+        )
+    }
+
+    /// Adds routes of one path prefix each: `/svc-0/v1`, `/svc-1/v1` and so on.
+    ///
+    /// # Errors
+    ///
+    /// Never; a `String` takes what is written.
+    pub fn add_routes(&mut self, count: usize) -> Result<(), Failure> {
+        for n in 0..count {
+            writeln!(self.routes, "      - {{ name: svc-{n}, match: {{ path: /svc-{n}/v1 }}, to: origin }}")?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn plain(address: SocketAddr, origin: SocketAddr) -> String {
+    Portcullis { top: "observe: false\nrecent_requests: 0\n".to_owned(), ..Portcullis::new(address, origin) }.yaml()
+}
+
+pub(super) fn full(address: SocketAddr, origin: SocketAddr) -> Result<String, Failure> {
+    let mut config = Portcullis::new(address, origin);
+    config.top = format!("access_log: {{ path: {ACCESS_LOG} }}\n");
+    config.host = "    filters:
+      - access: { rules: [{ deny: { networks: 192.0.2.0/24 } }], default: allow }
+      - cors: { origins: [\"https://app.example.com\"] }
+      - headers: { request: { set: { x-edge: rig } }, response: { set: { x-served-by: rig } } }
+"
+    .to_owned();
+    config.add_routes(1000)?;
+    Ok(config.yaml())
+}
+
+const NGINX_HEAD: &str = "worker_processes 1;
+error_log stderr crit;
+events { worker_connections 19000; }
+http {
+  access_log off;
+  server_tokens off;
+  tcp_nodelay on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+";
+
+fn nginx_folders(folder: &Path) -> String {
+    let folder = folder.display();
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let lines = kinds.map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"));
+    lines.concat()
+}
+
+pub(super) fn nginx(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+    format!(
+        "pid {}/nginx.pid;\n{NGINX_HEAD}{}  upstream origin {{
+    server {origin};
+    keepalive {KEPT};
+    keepalive_requests 1000000000;
+  }}
+  server {{
+    listen {address};
+    location / {{
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_set_header Host $http_host;
+    }}
+  }}
+}}
+",
+        folder.display(),
+        nginx_folders(folder)
+    )
+}
+
+pub(super) fn origin(folder: &Path, address: SocketAddr) -> String {
+    let body = "0123456789abcdef".repeat(8);
+    let body = body.get(..123).unwrap_or(&body);
+    format!(
+        "pid {}/nginx.pid;\n{NGINX_HEAD}{}  server {{
+    listen {address} backlog=4096;
+    default_type text/plain;
+    location / {{ return 200 \"{body}\"; }}
+  }}
+}}
+",
+        folder.display(),
+        nginx_folders(folder)
+    )
+}
+
+pub(super) fn haproxy(address: SocketAddr, origin: SocketAddr) -> String {
+    format!(
+        "global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode http
+  http-reuse always
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  timeout http-keep-alive 600s
+frontend edge
+  bind {address}
+  default_backend origin
+backend origin
+  server one {origin} pool-max-conn {KEPT}
+"
+    )
+}
+
+pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
+    format!(
+        "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          codec_type: HTTP1
+          generate_request_id: false
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: [\"*\"]
+              routes: [{{ match: {{ prefix: / }}, route: {{ cluster: origin }} }}]
+  clusters:
+  - name: origin
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {{ thresholds: [{{ max_connections: 4096, max_requests: 4096, max_pending_requests: 4096 }}] }}
+    load_assignment:
+      cluster_name: origin
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: {oip}, port_value: {oport} }} }} }}
+",
+        ip = address.ip(),
+        port = address.port(),
+        oip = origin.ip(),
+        oport = origin.port()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_lies_under_one_of_the_thousand_routes() {
+        let mut config = Portcullis::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        config.add_routes(1000).unwrap();
+        let prefixes = config.routes.lines().filter_map(|line| line.split_once("path: ")?.1.split_once(' '));
+        assert_eq!(prefixes.filter(|(prefix, _)| PATH.starts_with(&format!("{prefix}/"))).count(), 1);
+    }
+}

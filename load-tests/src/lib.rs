@@ -1,0 +1,25 @@
+//! The rig: origin, load tool and gateway on fixed cores, and what a request costs the gateway.
+//!
+//! The figure that is compared is CPU time per request of the gateway's own process: throughput and latency move by a
+//! third on a shared machine when nothing changed, CPU per request by a few percent. Contenders take turns in short
+//! windows, in random order, so that what the machine does meanwhile falls on all of them alike.
+//!
+//! Invariants: everything is on the loopback interface; every process that is started is ended by its own id, also
+//! when the rig is killed; every load has a bound; a request that failed makes a measurement fail, it is never
+//! averaged away.
+
+pub mod client;
+pub mod contenders;
+pub mod instructions;
+pub mod memory;
+pub mod origin;
+pub mod process;
+pub mod random;
+pub mod reload;
+pub mod report;
+pub mod speed;
+pub mod stats;
+pub mod wrk;
+
+/// What went wrong, in words for the person who ran the rig.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,168 @@
+//! Processes: started on a core, measured through `/proc`, ended by their own id.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::client::Client;
+
+/// How long a process may take until it answers. Under valgrind everything is fifty times slower.
+const START: Duration = Duration::from_secs(90);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program and its arguments.
+    pub words: Vec<OsString>,
+    /// The core it runs on.
+    pub core: u32,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// A running process, ended when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu {
+    /// Nanoseconds on a core, all threads together.
+    pub nanoseconds: u64,
+}
+
+impl Process {
+    /// Starts a program. It ends with the rig, whatever ends the rig.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be run.
+    pub fn start(program: &Program) -> Result<Self, Failure> {
+        let log = File::options().create(true).append(true).open(&program.log)?;
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", "taskset", "-c", &program.core.to_string()])
+            .args(&program.words)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Self { child })
+    }
+
+    /// Its id. `setpriv` and `taskset` become the program, they do not start it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until a GET is answered with 200.
+    ///
+    /// # Errors
+    ///
+    /// When the process ended, or time is up.
+    pub fn ready(&mut self, at: SocketAddr, path: &str) -> Result<(), Failure> {
+        let answers = || Client::connect(at).and_then(|mut client| client.get(path)).map(|answer| answer.status);
+        let start = Instant::now();
+        loop {
+            if answers().is_ok_and(|status| status == 200) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("it ended at once: {status}").into());
+            }
+            if start.elapsed() > START {
+                return Err(format!("no answer of status 200 at {at}{path}: {:?}", answers()).into());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn cpu(&self) -> Result<Cpu, Failure> {
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // A thread may end between the listing and the look.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanoseconds += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        if nanoseconds == 0 { Err("this kernel does not count in schedstat".into()) } else { Ok(Cpu { nanoseconds }) }
+    }
+
+    /// Bytes of memory that it holds.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn resident(&self) -> Result<u64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes.map(|number| number * 1024).ok_or_else(|| "no VmRSS".into())
+    }
+
+    /// Tells it to read its config again.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn hang_up(&self) -> Result<(), Failure> {
+        let status = Command::new("kill").args(["-HUP", &self.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err("the signal did not arrive".into()) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when the process has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A loopback address with a port that was free a moment ago.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Raises the limit of open files of the rig, and so of what it starts, to what it may be.
+///
+/// # Errors
+///
+/// When `prlimit` cannot be run.
+pub fn raise_file_limit() -> Result<(), Failure> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).ok_or("no limit of open files")?;
+    let hard = line.split_whitespace().nth(4).ok_or("no hard limit of open files")?;
+    let id = std::process::id().to_string();
+    let status = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={hard}:{hard}")]).status()?;
+    if status.success() { Ok(()) } else { Err("the limit of open files cannot be raised".into()) }
+}
+
+/// The program of this name: beside the rig's own binary, else on the `PATH`.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(|folder| folder.join(name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers stand where only root's PATH leads.
+    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(system).map(|folder| folder.join(name));
+    beside.into_iter().chain(folders).find(|candidate| candidate.is_file())
+}
