@@ -90,11 +90,14 @@ impl Signals {
         })
     }
 
-    /// Waits for the word to end.
-    async fn end(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits for the word to end; reloads meanwhile.
+    async fn end(&mut self, reloader: &Arc<Reloader>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => hangup(reloader),
+            }
         }
     }
 }
@@ -105,12 +108,7 @@ async fn serve(world: World, first: First, brought: Brought, watched: bool) -> R
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
     let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));
-    let name = loop {
-        tokio::select! {
-            name = signals.end() => break name,
-            _ = signals.hangup.recv() => hangup(&reloader),
-        }
-    };
+    let name = signals.end(&reloader).await;
     if let Some(watcher) = watcher {
         watcher.abort();
     }
@@ -129,7 +127,7 @@ fn hangup(reloader: &Arc<Reloader>) {
 }
 
 /// Lets requests in flight end; a second signal does not wait for them.
-async fn drain(reloader: &Reloader, name: &str, signals: &mut Signals) {
+async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
     log::info!("{name}: draining, no new connections");
     tokio::select! {
         report = reloader.gateway.drain() => {
@@ -140,7 +138,7 @@ async fn drain(reloader: &Reloader, name: &str, signals: &mut Signals) {
                 log::warn!("drained for {took}, as long as it may; {} cut off", count(report.left, "connection"));
             }
         }
-        name = signals.end() => log::warn!("{name} again: not waiting any longer"),
+        name = signals.end(reloader) => log::warn!("{name} again: not waiting any longer"),
     }
     let lost = reloader.logs.close();
     if lost > 0 {

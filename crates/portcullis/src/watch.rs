@@ -26,7 +26,7 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // A full channel holds the very same question already.
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            drop(sender.try_send(()));
+            let _ = sender.try_send(());
         }
     });
     let mut folders = match watcher {
@@ -46,7 +46,7 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
         }
         tokio::time::sleep(GATHER).await;
         // Taken after the wait, so that what happens from here on asks again.
-        drop(events.try_recv());
+        let _ = events.try_recv();
         if lists.has_changed().unwrap_or(false) {
             paths.clone_from(&lists.borrow_and_update());
             folders.follow(&paths);

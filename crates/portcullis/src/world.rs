@@ -50,6 +50,12 @@ impl World {
         self
     }
 
+    /// The same for another file.
+    pub(crate) fn at(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     /// Reads the config from its files.
     pub(crate) fn check(&self) -> Loaded {
         self.check_with(&OsLoader)

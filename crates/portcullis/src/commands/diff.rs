@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::cli::{DiffArgs, Format};
 use crate::client::{Answer, Client};
 use crate::output;
-use crate::world::World;
 
 /// Prints the differences. The config's own errors are failures.
 pub(crate) fn diff(app: App, args: &DiffArgs) -> Result<bool, String> {
@@ -23,7 +22,7 @@ pub(crate) fn diff(app: App, args: &DiffArgs) -> Result<bool, String> {
 fn of_files(app: App, (old, new): (&Path, &Path), format: Format) -> Result<bool, String> {
     let world = world(app, old)?;
     let before = candidate(&world)?;
-    let world = World { path: new.to_owned(), ..world };
+    let world = world.at(new);
     let after = candidate(&world)?;
     let diff = portcullis_config::diff(before.checked(), after.checked());
     output::print(&match format {
