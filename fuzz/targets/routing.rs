@@ -63,7 +63,8 @@ fn route(n: usize, line: &str) -> Option<RouteSpec<usize>> {
         _ => return None,
     };
     let headers = field.then_some(HeaderMatcher { name: FIELD, value: ValueMatch::Present }).into_iter().collect();
-    let conditions = Conditions { methods: method.and_then(|m| MethodMatcher::new([m])), headers, ..Conditions::default() };
+    let conditions =
+        Conditions { methods: method.and_then(|m| MethodMatcher::new([m])), headers, ..Conditions::default() };
     Some(RouteSpec { name: format!("route-{n}").into(), matcher: Matcher { path: path.ok()?, conditions }, data: n })
 }
 

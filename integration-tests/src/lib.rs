@@ -3,7 +3,7 @@
 //! A test builds an [`Origin`], starts a [`Gateway`] in front of it, and talks to it with a [`Client`]. The gateway is
 //! the real binary with a real file; everything is seen from outside: bytes on sockets, the access log, the admin
 //! API, `/proc`. Invariants: nothing leaves the loopback interface; every wait is bounded by [`PATIENCE`] and says
-//! what it waited for; no port is shared between two processes (see [`place`]); what a test started ends with it.
+//! what it waited for; no port is shared between two processes (see [`place`]); what a test started ends with its process.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

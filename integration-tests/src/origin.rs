@@ -71,7 +71,7 @@ struct Shared {
 
 type Script = dyn Fn(&mut Received, &mut Wire) -> After + Send + Sync;
 
-/// An origin.
+/// An origin. It serves to the end of the test's process, or until it is killed.
 pub struct Origin {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -176,12 +176,6 @@ impl Origin {
             drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO)));
             drop(stream.shutdown(std::net::Shutdown::Both));
         }
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

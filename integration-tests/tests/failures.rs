@@ -157,7 +157,7 @@ fn lets_an_answer_pause_for_longer_than_its_first_byte_may_take() {
 #[test]
 fn bounds_the_whole_exchange() {
     let origin = stalling(b"");
-    let timeouts = "timeouts: { first_byte: 10s, total: 400ms }";
+    let timeouts = "timeouts: { first_byte: 10s, total: 400ms, connect: 200ms }";
     let gateway = Setup::to(&origin).cluster(timeouts).cluster("retry: { attempts: 3 }").start();
     let answer = gateway.get("/a");
     assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_total_timeout"));
@@ -253,7 +253,6 @@ fn recovers_when_a_killed_upstream_comes_back() {
     origin.kill();
     let failed = client.get("/a");
     assert_eq!(failed.status, 502, "{}", failed.text());
-    drop(origin);
     let _again = Origin::bound(address, |_, wire| wire.ok("second"));
     assert_eq!(client.get("/a").text(), "second");
 }

@@ -135,7 +135,7 @@ fn redirects_plain_text_to_https() {
 #[test]
 fn runs_host_filters_before_a_route_is_chosen() {
     let text = "listeners: { edge: { bind: \"@edge\" } }\nhosts:\n  - names: [\"*\"]\n    \
-                filters: [{ respond: { status: 503, body: \"closed for {client.address}\" } }]\n    routes: []\n";
+                filters: [{ respond: { status: 503, body: \"closed for {client.address}\" } }]\n    routes:\n      - { name: one, respond: { status: 204 } }\n";
     let gateway = Gateway::with_yaml(text);
     let answer = gateway.get("/anything");
     assert_eq!((answer.status, answer.text().as_str()), (503, "closed for 127.0.0.1"));

@@ -1,1 +1,369 @@
 //! The API without sockets: one request in, one answer out.
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use portcullis_config::{Environment, LoadInput, Stamp, SystemResolver, activate, check};
+use portcullis_filter::StateStore;
+use portcullis_filter::seam::Seams;
+use portcullis_snapshot::{Generations, Snapshot};
+use portcullis_telemetry::metrics::ReloadOutcome;
+use portcullis_telemetry::record::{Record, RequestLine};
+use portcullis_telemetry::{Metrics, MetricsOptions, Ring, RingOptions, SinkStat};
+use portcullis_types::{Downstream, GenerationId, Reason, RequestId};
+use portcullis_yaml::MemoryLoader;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+use tower::ServiceExt as _;
+
+use crate::control::{AdminState, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale};
+use crate::router::{CONFIG_BYTES, router};
+
+const CONFIG: &str = r#"
+version: 1
+listeners: { edge: { bind: "127.0.0.1:8080" } }
+admin: { bind: "127.0.0.1:9901", token: "s3cret-token" }
+clusters: { api: { endpoints: ["127.0.0.1:9001"] } }
+hosts:
+  - names: [app.example.com]
+    routes: [ { name: all, to: api } ]
+"#;
+
+/// A gateway that notes what it is asked, and answers as told.
+struct Fake {
+    readiness: Readiness,
+    outcome: ReloadOutcome,
+    hash: String,
+    asked: Mutex<Vec<Change>>,
+}
+
+#[async_trait]
+impl Control for Fake {
+    fn readiness(&self) -> Readiness {
+        self.readiness
+    }
+
+    fn addresses(&self) -> Vec<(String, Vec<SocketAddr>)> {
+        vec![("edge".to_owned(), vec!["127.0.0.1:43210".parse().unwrap()])]
+    }
+
+    fn history(&self) -> Vec<ReloadEntry> {
+        vec![ReloadEntry {
+            at: SystemTime::UNIX_EPOCH,
+            trigger: "watch",
+            outcome: ReloadOutcome::Refused,
+            generation: GenerationId(3),
+            took: Duration::from_millis(12),
+            summary: "the config has 2 errors".to_owned(),
+        }]
+    }
+
+    fn sinks(&self) -> Vec<SinkLine> {
+        let stats = vec![SinkStat::Written(5), SinkStat::Dropped { cause: "queue_full", count: 2 }];
+        vec![SinkLine { name: "access_log", stats }]
+    }
+
+    async fn change(&self, change: Change) -> Result<Changed, Stale> {
+        if let Change::Apply { expected, .. } = &change
+            && !expected.allows(&self.hash)
+        {
+            return Err(Stale { current: self.hash.clone() });
+        }
+        self.asked.lock().unwrap().push(change);
+        Ok(Changed {
+            outcome: self.outcome,
+            generation: GenerationId(4),
+            hash: self.hash.clone(),
+            diff: None,
+            diagnostics: json!([{ "code": "unknown_key" }]),
+            message: "gateway.yaml:1:1: error".to_owned(),
+        })
+    }
+}
+
+struct Api {
+    fake: Arc<Fake>,
+    state: Arc<AdminState>,
+}
+
+/// An answer, its body read.
+#[derive(Debug)]
+struct Seen {
+    status: StatusCode,
+    content_type: String,
+    etag: Option<String>,
+    body: String,
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+fn snapshot(text: &str) -> Snapshot {
+    let loader = MemoryLoader::new().file("gateway.yaml", text);
+    let registry = portcullis_filters::registry();
+    let seams = Seams::default();
+    let path = "gateway.yaml".as_ref();
+    let input = LoadInput { path, loader: &loader, registry: &registry, seams: &seams, now: SystemTime::UNIX_EPOCH };
+    let loaded = check(&input);
+    let report = portcullis_yaml::render_text(&loaded.diagnostics, &loaded.sources);
+    let candidate = loaded.candidate.unwrap_or_else(|| panic!("{report}"));
+    let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
+    let (state, certificates) = (StateStore::default(), Arc::default());
+    let resolver = SystemResolver::default();
+    let environment = Environment {
+        seams: &seams,
+        state: &state,
+        metrics: &metrics,
+        resolver: &resolver,
+        certificates: &certificates,
+    };
+    let (created, now) = (SystemTime::UNIX_EPOCH, Instant::now());
+    let stamp = Stamp { id: GenerationId(3), trigger: "start", created, now, seed: 1 };
+    activate(candidate, None, &environment, stamp).unwrap_or_else(|_| panic!("activate"))
+}
+
+impl Api {
+    fn new(text: &str, readiness: Readiness, outcome: ReloadOutcome) -> Self {
+        let snapshot = Arc::new(snapshot(text));
+        let hash = snapshot.origin.hash.clone();
+        let fake = Arc::new(Fake { readiness, outcome, hash, asked: Mutex::default() });
+        let registry = prometheus::Registry::new();
+        Metrics::new(&registry, MetricsOptions::default()).unwrap();
+        let recent = Arc::new(Ring::new(RingOptions::default()));
+        for (id, reason) in [(1, None), (2, Some(Reason::NoRoute)), (3, Some(Reason::Denied))] {
+            recent.push(&record(id, reason));
+        }
+        let state = AdminState {
+            version: "1.2.3".to_owned(),
+            started: Instant::now(),
+            generations: Arc::new(Generations::new(snapshot)),
+            registry,
+            recent,
+            control: fake.clone(),
+        };
+        Self { fake, state: Arc::new(state) }
+    }
+
+    fn ready() -> Self {
+        Self::new(CONFIG, Readiness::Ready, ReloadOutcome::Applied)
+    }
+
+    fn hash(&self) -> String {
+        self.fake.hash.clone()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Seen {
+        let response: Response<Body> = router(self.state.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let field = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (content_type, etag) = (field("content-type").unwrap_or_default(), field("etag"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Seen { status, content_type, etag, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Seen {
+        self.send(authorized("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)], body: impl Into<Body>) -> Seen {
+        let request = fields.iter().fold(authorized("POST", path), |request, (name, value)| request.header(*name, *value));
+        self.send(request.body(body.into()).unwrap()).await
+    }
+}
+
+fn authorized(method: &str, path: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", "Bearer s3cret-token")
+}
+
+fn record(id: u128, reason: Option<Reason>) -> Arc<Record> {
+    let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let downstream =
+        Downstream { listener: "edge".into(), peer: address, socket_peer: address, local: address, tls: None };
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(id).unwrap());
+    let mut record = Record::request(RequestId(id), GenerationId(3), at, Arc::new(downstream));
+    let line = RequestLine { method: b"GET", host: b"app.example.com", path: b"/", ..RequestLine::default() };
+    record.set_head(&line, &portcullis_telemetry::RecordOptions::default());
+    record.status = reason.map_or(200, Reason::status);
+    record.timers.total = Duration::from_millis(100 * u64::try_from(id).unwrap());
+    if let Some(reason) = reason {
+        record.fail(&reason.into());
+    }
+    Arc::new(record)
+}
+
+#[tokio::test]
+async fn only_health_is_told_without_the_token() {
+    let api = Api::ready();
+    for path in ["/metrics", "/api/status", "/api/config", "/api/clusters", "/api/requests", "/api/nothing"] {
+        let seen = api.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!((seen.status, &*seen.content_type), (StatusCode::UNAUTHORIZED, "application/problem+json"), "{path}");
+        assert_eq!(seen.json()["reason"], "unauthorized");
+    }
+    for path in ["/healthz", "/readyz"] {
+        let seen = api.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(seen.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn is_not_ready_before_the_start_and_during_a_drain() {
+    for (readiness, detail) in [(Readiness::Starting, "starting"), (Readiness::Draining, "draining")] {
+        let api = Api::new(CONFIG, readiness, ReloadOutcome::Applied);
+        let seen = api.get("/readyz").await;
+        assert_eq!((seen.status, seen.json()["detail"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!(detail)));
+        assert_eq!(api.get("/healthz").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems() {
+    let api = Api::ready();
+    let seen = api.get("/api/nothing").await;
+    assert_eq!((seen.status, seen.json()["reason"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
+    let request = authorized("DELETE", "/api/config").body(Body::empty()).unwrap();
+    let response = router(api.state.clone()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()["allow"], "GET, POST");
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let seen = Api::ready().get("/metrics").await;
+    assert!(seen.content_type.starts_with("text/plain; version="), "{}", seen.content_type);
+    assert!(seen.body.contains("# TYPE portcullis_failures_total counter"));
+}
+
+#[tokio::test]
+async fn status_tells_the_gateway_at_a_glance() {
+    let status = Api::ready().get("/api/status").await.json();
+    assert_eq!((&status["version"], &status["state"]), (&json!("1.2.3"), &json!("ready")));
+    assert_eq!((&status["generation"], &status["routes"]), (&json!(3), &json!(1)));
+    assert_eq!(status["listeners"][0]["addresses"], json!(["127.0.0.1:43210"]));
+    assert_eq!(status["clusters"][0]["available"], json!(1));
+    assert_eq!(status["last_reload"]["outcome"], json!("refused"));
+    assert_eq!(status["logs"][0]["dropped"], json!({ "queue_full": 2 }));
+    assert_eq!(status["generations"][0]["trigger"], json!("start"));
+}
+
+#[tokio::test]
+async fn config_names_its_hash_as_etag_and_hides_literal_secrets() {
+    let api = Api::ready();
+    let seen = api.get("/api/config").await;
+    assert_eq!(seen.etag, Some(format!("\"{}\"", api.hash())));
+    assert_eq!(seen.json()["generations"][0]["id"], json!(3));
+    let seen = api.get("/api/config?text=1").await;
+    assert!(seen.body.contains("hosts:") && !seen.body.contains("s3cret"), "{}", seen.body);
+    for path in ["/api/status", "/api/config", "/api/clusters", "/metrics"] {
+        assert!(!api.get(path).await.body.contains("s3cret"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn applying_needs_if_match() {
+    let api = Api::ready();
+    let current = format!("\"{}\"", api.hash());
+    let check = async |fields: &[(&str, &str)], status: StatusCode, reason: &str| {
+        let seen = api.post("/api/config", fields, "version: 1").await;
+        assert_eq!((seen.status, &seen.json()["reason"]), (status, &json!(reason)), "{fields:?}");
+        seen
+    };
+    check(&[], StatusCode::PRECONDITION_REQUIRED, "precondition_required").await;
+    check(&[("if-match", "nonsense")], StatusCode::BAD_REQUEST, "bad_request").await;
+    let seen = check(&[("if-match", "\"old\"")], StatusCode::PRECONDITION_FAILED, "precondition_failed").await;
+    assert_eq!(seen.etag.as_deref(), Some(&*current));
+    assert!(api.fake.asked.lock().unwrap().is_empty());
+    let seen = api.post("/api/config", &[("if-match", &current)], "version: 1").await;
+    assert_eq!((seen.status, seen.json()["outcome"].clone()), (StatusCode::OK, json!("applied")));
+    assert!(matches!(&api.fake.asked.lock().unwrap()[..], [Change::Apply { text, .. }] if text == "version: 1"));
+}
+
+#[tokio::test]
+async fn a_dry_run_needs_no_if_match_and_applies_nothing() {
+    let api = Api::ready();
+    let seen = api.post("/api/config?dry_run=1", &[], "version: 1").await;
+    assert_eq!((seen.status, seen.json()["outcome"].clone()), (StatusCode::OK, json!("dry_run")));
+    assert!(matches!(&api.fake.asked.lock().unwrap()[..], [Change::DryRun { .. }]));
+}
+
+#[tokio::test]
+async fn a_refused_config_comes_back_with_every_diagnostic() {
+    let api = Api::new(CONFIG, Readiness::Ready, ReloadOutcome::Refused);
+    let seen = api.post("/api/reload", &[], "").await;
+    assert_eq!((seen.status, &*seen.content_type), (StatusCode::UNPROCESSABLE_ENTITY, "application/problem+json"));
+    assert_eq!(seen.json()["diagnostics"][0]["code"], json!("unknown_key"));
+    let api = Api::new(CONFIG, Readiness::Ready, ReloadOutcome::Failed);
+    let seen = api.post("/api/reload", &[], "").await;
+    assert_eq!((seen.status, seen.json()["reason"].clone()), (StatusCode::CONFLICT, json!("config_failed")));
+}
+
+#[tokio::test]
+async fn a_body_past_the_bound_is_refused() {
+    let api = Api::ready();
+    let seen = api.post("/api/config?dry_run=1", &[], vec![b' '; CONFIG_BYTES + 1]).await;
+    assert_eq!((seen.status, seen.json()["reason"].clone()), (StatusCode::PAYLOAD_TOO_LARGE, json!("body_too_large")));
+    let seen = api.post("/api/config?dry_run=1", &[], vec![0xff]).await;
+    assert_eq!(seen.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn explains_by_query_and_by_body() {
+    let api = Api::ready();
+    let seen = api.get("/api/explain?url=http://app.example.com:8080/x&header=x-a:%20b&method=PUT").await.json();
+    assert_eq!((&seen["live"], &seen["route"]["name"]), (&json!(true), &json!("all")));
+    assert!(seen["upstream_request"]["fields"].as_array().unwrap().contains(&json!("x-a: b")), "{seen}");
+    let question = json!({ "url": "http://nowhere.org/" }).to_string();
+    let seen = api.post("/api/explain", &[("content-type", "application/json")], question).await.json();
+    assert_eq!(seen["decision"]["answer"]["reason"], json!("no_host"));
+    let seen = api.get("/api/explain?url=http://app.example.com:8080/x&format=text").await;
+    assert!(seen.content_type.starts_with("text/plain") && seen.body.starts_with("request"), "{}", seen.body);
+    let seen = api.get("/api/explain?url=nonsense").await;
+    assert_eq!(seen.status, StatusCode::BAD_REQUEST);
+    let seen = api.post("/api/explain", &[("content-type", "application/json")], "{").await;
+    assert_eq!((seen.status, &*seen.content_type), (StatusCode::BAD_REQUEST, "application/problem+json"));
+}
+
+#[tokio::test]
+async fn clusters_tell_where_each_endpoint_stands() {
+    let clusters = Api::ready().get("/api/clusters").await.json();
+    let endpoint = &clusters["clusters"][0]["endpoints"][0];
+    assert_eq!((&endpoint["name"], &endpoint["takes_requests"]), (&json!("127.0.0.1:9001"), &json!(true)));
+    assert!(endpoint["says"].as_str().unwrap().contains("takes requests"));
+}
+
+#[tokio::test]
+async fn requests_are_filtered_by_the_query() {
+    let api = Api::ready();
+    let check = async |query: &str, ids: &[u128]| {
+        let seen = api.get(&format!("/api/requests{query}")).await;
+        let expected: Vec<Value> = ids.iter().map(|id| json!(RequestId(*id).to_string())).collect();
+        let found: Vec<Value> = seen.json().as_array().unwrap().iter().map(|record| record["id"].clone()).collect();
+        assert_eq!(found, expected, "{query}");
+    };
+    check("", &[3, 2, 1]).await;
+    check("?reason=no_route", &[2]).await;
+    check("?min_ms=250", &[3]).await;
+    check("?limit=1", &[3]).await;
+    check("?host=app.example.com&failed=false", &[1]).await;
+    check("?host=other", &[]).await;
+    let seen = api.get("/api/requests?reason=nonsense").await;
+    assert_eq!((seen.status, seen.json()["reason"].clone()), (StatusCode::BAD_REQUEST, json!("bad_request")));
+}
+
+#[tokio::test]
+async fn without_a_token_a_foreign_host_is_refused() {
+    let open = CONFIG.replace(", token: \"s3cret-token\"", "");
+    let api = Api::new(&open, Readiness::Ready, ReloadOutcome::Applied);
+    let status = async |host: &str| {
+        let request = Request::get("/api/status").header("host", host).body(Body::empty()).unwrap();
+        api.send(request).await.status
+    };
+    assert_eq!(status("127.0.0.1:9901").await, StatusCode::OK);
+    assert_eq!(status("rebound.example.com").await, StatusCode::FORBIDDEN);
+}

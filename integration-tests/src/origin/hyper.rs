@@ -44,11 +44,10 @@ impl Seen {
 
 type Answer = dyn Fn(&Seen) -> Response<Content> + Send + Sync;
 
-/// An origin by hyper, in a thread of its own.
+/// An origin by hyper, in a thread of its own, to the end of the test's process.
 pub struct HyperOrigin {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    _stop: mpsc::Sender<()>,
 }
 
 impl HyperOrigin {
@@ -71,12 +70,11 @@ impl HyperOrigin {
         let listener = std::net::TcpListener::bind(SocketAddr::new(own_ip(), 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = mpsc::channel(1);
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let origin = Self { address, seen: seen.clone(), _stop: stop };
+        let origin = Self { address, seen: seen.clone() };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(listener, tls, Service { answer, seen }, stopped));
+            runtime.block_on(serve(listener, tls, Service { answer, seen }));
         });
         origin
     }
@@ -120,20 +118,9 @@ impl Service {
     }
 }
 
-/// Serves until the origin is dropped; all connections end with the runtime.
-async fn serve(
-    listener: std::net::TcpListener,
-    tls: Option<TlsAcceptor>,
-    service: Service,
-    mut stopped: mpsc::Receiver<()>,
-) {
+async fn serve(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, service: Service) {
     let listener = TcpListener::from_std(listener).unwrap();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.recv() => return,
-        };
-        let Ok((tcp, _)) = accepted else { return };
+    while let Ok((tcp, _)) = listener.accept().await {
         let (tls, service) = (tls.clone(), service.clone());
         tokio::spawn(async move {
             match tls {
