@@ -38,7 +38,7 @@ impl Filter for Tenant {
         let name = cx.request.headers.get(&self.0.header).and_then(|value| value.to_str().ok());
         let name = name.ok_or(Reason::KeyMissing)?;
         let zone = self.0.tenants.get(name).ok_or(Reason::KeyUnknown)?;
-        seen.zone = Some(zone.clone());
+        seen.zone = Some(zone.value.clone());
         cx.notes.consumer = Some(name.into());
         Ok(Verdict::Continue)
     }
@@ -66,5 +66,5 @@ impl ConfiguredFilter for Tenant {
 }
 
 fn main() -> ExitCode {
-    portcullis::App::new().filter::<Tenant>().main()
+    portcullis::App::new().registry(|filters| filters.with::<Tenant>()).main()
 }

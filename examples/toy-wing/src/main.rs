@@ -11,12 +11,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
+    portcullis::App::new().registry(|filters| filters.with::<shout::Shout>()).seams(plug).main()
+}
+
+fn plug(seams: &mut Seams) {
     let echo = Arc::new(streams::Echo);
-    let mut seams = Seams::default();
     seams.l4.insert("echo", echo.clone());
     seams.connect.insert("echo", Arc::new(streams::ConnectToEcho(echo)));
     seams.hosts = Some(Arc::new(sites::Sites));
     seams.certificates = Some(Arc::new(certificates::SelfSigned::default()));
     seams.caches.insert("toy", Arc::new(cache::ToyCache::default()));
-    portcullis::App::new().filter::<shout::Shout>().seams(seams).main()
 }

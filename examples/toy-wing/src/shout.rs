@@ -5,6 +5,10 @@ use portcullis_filter::cx::Chunk;
 use portcullis_filter::{BodyCx, BuildCx, ConfiguredFilter, Filter, Phase, Phases};
 use portcullis_types::ProxyError;
 
+/// `shout` has no settings.
+#[derive(portcullis_yaml::Decode)]
+pub(crate) struct NoSettings {}
+
 /// Turns ASCII letters of an answer's body into capitals; the length stays.
 pub(crate) struct Shout;
 
@@ -31,9 +35,9 @@ impl Filter for Shout {
 
 impl ConfiguredFilter for Shout {
     const NAME: &'static str = "shout";
-    type Config = ();
+    type Config = NoSettings;
 
-    fn build((): (), _cx: &BuildCx<'_>) -> Result<Self, String> {
+    fn build(_config: NoSettings, _cx: &BuildCx<'_>) -> Result<Self, String> {
         Ok(Self)
     }
 }

@@ -50,7 +50,7 @@ fn steps(names: &[&str], seen: &[Arc<str>], stopped: Option<&Stopped>) -> Vec<Fi
             over = true;
             stopper.take().map_or((Step::Answers, String::new()), verdict)
         } else {
-            (Step::NoPart, "takes no part before the upstream is asked".to_owned())
+            (Step::NoPart, "acts later, on what is sent or answered".to_owned())
         };
         FilterStep { filter: (*name).to_owned(), step, verdict }
     };

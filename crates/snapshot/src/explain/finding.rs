@@ -74,7 +74,7 @@ pub enum Step {
     Answers,
     /// It refused.
     Refuses,
-    /// It takes no part before the answer.
+    /// It takes no part in the request's head as it came; it acts on what is sent or answered.
     NoPart,
     /// A filter before it had stopped the request.
     NotReached,

@@ -96,7 +96,8 @@ impl Explanation {
         let width = widest(self.routes.iter().map(|trial| trial.name.as_str()));
         for (at, trial) in self.routes.iter().enumerate() {
             let name = if at == 0 { "routes" } else { "" };
-            out.section(name, format_args!("{} {:width$}  {}", mark(trial.wins), trial.name, trial.why));
+            let mark = if trial.failed.is_none() && !trial.wins { "·" } else { mark(trial.wins) };
+            out.section(name, format_args!("{mark} {:width$}  {}", trial.name, trial.why));
             out.line(format_args!("  {:width$}  {}  ({})", "", trial.matcher, trial.at));
         }
         if self.routes_left_out > 0 {
@@ -148,6 +149,9 @@ impl Explanation {
         // The host's lines hold the route's, so the route's say enough where there is one.
         if let Some(place) = route.or(host) {
             source(out, place);
+        }
+        if let (Some(_), Some(host)) = (route, host) {
+            out.line(format_args!("in the host at {}:{}", host.file, host.line));
         }
     }
 }

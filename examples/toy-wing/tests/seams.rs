@@ -1,0 +1,172 @@
+//! Each seam over real sockets, through the toy wing's own binary.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[path = "seams/certificate.rs"]
+mod certificate;
+
+/// A running toy wing, with an origin behind it that counts its requests.
+struct Wing {
+    process: Child,
+    http: u16,
+    tcp: u16,
+    tls: u16,
+    asked: Arc<AtomicU32>,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Wing {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn origin(asked: Arc<AtomicU32>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = asked.clone();
+            std::thread::spawn(move || answer(stream, &asked));
+        }
+    });
+    port
+}
+
+fn answer(stream: TcpStream, asked: &AtomicU32) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        asked.fetch_add(1, Ordering::SeqCst);
+        drop(writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncache-control: public\r\n\r\nhello"));
+    }
+}
+
+impl Wing {
+    fn start() -> Self {
+        let asked = Arc::new(AtomicU32::new(0));
+        let app = origin(asked.clone());
+        let (http, tcp, tls, admin) = (free_port(), free_port(), free_port(), free_port());
+        let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/certs");
+        let yaml = format!(
+            "version: 1\n\
+             listeners:\n\
+             \x20 edge: {{ bind: \"127.0.0.1:{http}\", connect: echo }}\n\
+             \x20 tcp: {{ bind: \"127.0.0.1:{tcp}\", handler: echo }}\n\
+             \x20 tls: {{ bind: \"127.0.0.1:{tls}\", tls: {{ certificates: [{{ cert: {certificates}/edge.pem, key: {certificates}/edge.key }}] }} }}\n\
+             admin: {{ bind: \"127.0.0.1:{admin}\" }}\n\
+             clusters: {{ app: {{ endpoints: [\"127.0.0.1:{app}\"] }} }}\n\
+             hosts:\n\
+             \x20 - names: [template.test]\n\
+             \x20   routes:\n\
+             \x20     - {{ name: app, cache: toy, filters: [shout], to: app }}\n"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let path: PathBuf = dir.path().join("gateway.yaml");
+        std::fs::write(&path, yaml).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_toy-wing"))
+            .args(["run", "-c"])
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let ready = log.by_ref().map_while(Result::ok).find(|line| {
+            lines.lock().unwrap().push(line.clone());
+            line.contains("generation 1 serves")
+        });
+        assert!(ready.is_some(), "the wing does not start: {:?}", lines.lock().unwrap());
+        std::thread::spawn(move || log.for_each(drop));
+        Self { process, http, tcp, tls, asked, _dir: dir }
+    }
+
+    fn connect(port: u16) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    /// One request on a connection of its own, to the end of the answer.
+    fn get(&self, host: &str, path: &str) -> String {
+        let mut stream = Self::connect(self.http);
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+#[test]
+fn an_l4_handler_owns_the_connection() {
+    let wing = Wing::start();
+    let mut stream = Wing::connect(wing.tcp);
+    stream.write_all(b"not http at all").unwrap();
+    let mut echoed = [0; 15];
+    stream.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"not http at all");
+}
+
+#[test]
+fn a_connect_handler_grants_one_authority_and_refuses_others() {
+    let wing = Wing::start();
+    let mut stream = Wing::connect(wing.http);
+    stream.write_all(b"CONNECT echo.test:7 HTTP/1.1\r\nhost: echo.test:7\r\n\r\nearly").unwrap();
+    let granted = b"HTTP/1.1 200 Connection established\r\n\r\nearly";
+    let mut answer = vec![0; granted.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, granted);
+    let mut stream = Wing::connect(wing.http);
+    stream.write_all(b"CONNECT other.test:7 HTTP/1.1\r\nhost: other.test:7\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+}
+
+#[test]
+fn a_host_source_serves_a_site_that_the_config_does_not_name() {
+    let wing = Wing::start();
+    assert!(wing.get("anything.sites.test", "/").starts_with("HTTP/1.1 200 "));
+    assert!(wing.get("anything.else.test", "/").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_cache_answers_the_second_request_and_the_body_is_transformed() {
+    let wing = Wing::start();
+    let (first, second) = (wing.get("template.test", "/page"), wing.get("template.test", "/page"));
+    assert!(first.ends_with("HELLO"), "{first}");
+    assert!(second.ends_with("HELLO"), "{second}");
+    assert_eq!(wing.asked.load(Ordering::SeqCst), 1);
+    wing.get("template.test", "/other");
+    assert_eq!(wing.asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_certificate_source_is_asked_for_a_name_that_the_config_does_not_have() {
+    let wing = Wing::start();
+    let shown = certificate::shown_for(Wing::connect(wing.tls), "fresh.sites.test");
+    let default = certificate::shown_for(Wing::connect(wing.tls), "unknown.test");
+    let again = certificate::shown_for(Wing::connect(wing.tls), "fresh.sites.test");
+    assert_ne!(shown, default);
+    assert_eq!(shown, again);
+    assert!(String::from_utf8_lossy(&shown).contains("fresh.sites.test"));
+}
