@@ -1,7 +1,7 @@
 //! Instructions and allocations per request, counted by callgrind.
 //!
 //! Counts are read after two runs of different lengths, and what is printed is the difference: what start-up and the
-//! first requests cost falls out.
+//! first requests cost falls out. The files stay in the rig's folder (`--keep`), for callgrind_annotate.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -23,6 +23,7 @@ const CONNECTIONS: usize = 8;
 struct Counts {
     instructions: u64,
     allocations: u64,
+    grown: u64,
     frees: u64,
 }
 
@@ -32,21 +33,20 @@ struct Counts {
 ///
 /// When valgrind or a contender is missing, or a request failed.
 pub fn run(contenders: &[Contender], requests: u32, place: &Place, origin: SocketAddr) -> Result<Table, Failure> {
-    let columns = ["", "instructions per request", "ratio to the first", "allocations per request", "frees"];
+    let columns = ["", "instructions per request", "ratio to the first", "allocations", "reallocations", "frees"];
     let mut table = Table::new(&columns);
     let mut first = None;
     for contender in contenders {
         progress(&format!("callgrind: {contender}"));
-        let [instructions, allocations, frees] = count(*contender, requests, place, origin)?;
-        let ratio = instructions / *first.get_or_insert(instructions);
-        let row = [instructions, ratio, allocations, frees].map(|number| format!("{number:.3}"));
-        let [instructions, ratio, allocations, frees] = &row;
-        table.row([contender, instructions, ratio, allocations, frees]);
+        let [instructions, allocations, grown, frees] = count(*contender, requests, place, origin)?;
+        let ratio = format!("{:.3}", instructions / *first.get_or_insert(instructions));
+        let [allocations, grown, frees] = [allocations, grown, frees].map(|number| format!("{number:.1}"));
+        table.row([contender, &format!("{instructions:.0}"), &ratio, &allocations, &grown, &frees]);
     }
     Ok(table)
 }
 
-fn count(contender: Contender, requests: u32, place: &Place, origin: SocketAddr) -> Result<[f64; 3], Failure> {
+fn count(contender: Contender, requests: u32, place: &Place, origin: SocketAddr) -> Result<[f64; 4], Failure> {
     let folder = place.folder.join(format!("callgrind-{contender:?}"));
     fs::create_dir_all(&folder)?;
     let out = folder.join("out");
@@ -63,6 +63,7 @@ fn count(contender: Contender, requests: u32, place: &Place, origin: SocketAddr)
     let difference = [
         long.instructions.saturating_sub(short.instructions),
         long.allocations.saturating_sub(short.allocations),
+        long.grown.saturating_sub(short.grown),
         long.frees.saturating_sub(short.frees),
     ];
     #[expect(clippy::cast_precision_loss, reason = "counts of a short run are far below 2^52")]
@@ -108,6 +109,7 @@ fn parse(text: &str) -> Option<Counts> {
             let times: u64 = rest.split(' ').next()?.parse().ok()?;
             let outside = !is_allocator(caller);
             counts.allocations += if outside && is_allocation(callee) { times } else { 0 };
+            counts.grown += if outside && is_reallocation(callee) { times } else { 0 };
             counts.frees += if outside && is_free(callee) { times } else { 0 };
         } else if let Some(total) = line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")) {
             counts.instructions = total.trim().parse().ok()?;
@@ -132,7 +134,11 @@ fn is_allocator(name: &str) -> bool {
 }
 
 fn is_allocation(name: &str) -> bool {
-    ["mi_malloc", "mi_zalloc", "mi_calloc", "mi_realloc", "mi_rezalloc", "mi_heap_"].iter().any(|p| name.starts_with(p))
+    ["mi_malloc", "mi_zalloc", "mi_calloc"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn is_reallocation(name: &str) -> bool {
+    ["mi_realloc", "mi_rezalloc", "mi_recalloc"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_free(name: &str) -> bool {
@@ -147,8 +153,8 @@ mod tests {
     fn counts_calls_of_the_allocator_from_outside() {
         let text = "events: Ir\n\nfn=(1) work\n10 5\ncfn=(2) mi_malloc_aligned\ncalls=3 0\n10 90\ncfn=(3) mi_free\n\
                     calls=2 0\n11 20\n\nfn=(2)\n1 30\ncfn=(4) mi_malloc\ncalls=3 0\n1 60\n\nfn=(5) other\n\
-                    cfn=(4)\ncalls=1 0\n1 20\n\ntotals: 205\n";
-        assert_eq!(parse(text), Some(Counts { instructions: 205, allocations: 4, frees: 2 }));
+                    cfn=(4)\ncalls=1 0\n1 20\ncfn=(6) mi_realloc_aligned\ncalls=5 0\n1 20\n\ntotals: 205\n";
+        assert_eq!(parse(text), Some(Counts { instructions: 205, allocations: 4, grown: 5, frees: 2 }));
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Facts {
     }
 }
 
+/// Stands among a request's shared values when the request is only explained: nothing will be sent, so a filter says
+/// what it would do, and neither waits nor takes anything from a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explained;
+
 /// How many annotations a request may carry into its record.
 pub const MAX_ANNOTATIONS: usize = 16;
 
@@ -108,6 +113,12 @@ impl Notes {
     /// Typed values that filters share.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         self.extensions.get_or_insert_default()
+    }
+
+    /// Whether the request is only explained; see [`Explained`].
+    #[must_use]
+    pub fn is_explained(&self) -> bool {
+        self.get::<Explained>().is_some()
     }
 
     /// A shared value, if some filter put one there.

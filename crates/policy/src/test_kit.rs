@@ -23,10 +23,10 @@ pub(crate) struct Request {
 }
 
 /// A body that was peeked: the JSON-RPC methods it calls, if it is JSON-RPC.
-pub(crate) struct Calls(pub(crate) Option<Vec<&'static str>>);
+pub(crate) struct Calls(pub(crate) Option<Vec<String>>);
 
 impl BodyView for Calls {
-    fn jsonrpc_methods(&self) -> Option<&[&str]> {
+    fn jsonrpc_methods(&self) -> Option<&[String]> {
         self.0.as_deref()
     }
 }
@@ -66,7 +66,7 @@ impl Request {
     }
 
     pub(crate) fn calls(mut self, methods: Option<&[&'static str]>) -> Self {
-        self.body = Some(Calls(methods.map(<[_]>::to_vec)));
+        self.body = Some(Calls(methods.map(|methods| methods.iter().map(|&method| method.to_owned()).collect())));
         self
     }
 

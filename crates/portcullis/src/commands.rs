@@ -16,7 +16,7 @@ use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_yaml::render_text;
 
 use crate::app::{App, finish};
-use crate::cli::{AdminArgs, Command};
+use crate::cli::{Command, Reach};
 use crate::client::Client;
 use crate::output::{self, count};
 use crate::run;
@@ -56,15 +56,22 @@ fn candidate(world: &World) -> Result<Candidate, String> {
 }
 
 /// The client for a running gateway, by the config where the command line names one.
-fn client(app: App, args: &AdminArgs) -> Result<Client, String> {
-    let checked = match &args.config {
-        Some(path) => Some(checked(app, path)?),
+fn client(app: App, config: Option<&Path>, reach: &Reach) -> Result<Client, String> {
+    let checked = match config {
+        Some(path) => checked(app, path, reach)?,
         None => None,
     };
-    Client::new(&args.reach, checked.as_deref())
+    Client::new(reach, checked.as_deref())
 }
 
-fn checked(app: App, path: &Path) -> Result<Arc<Checked>, String> {
+/// The config that says where the gateway is; one with errors is no hindrance when the command line says it.
+fn checked(app: App, path: &Path, reach: &Reach) -> Result<Option<Arc<Checked>>, String> {
     let world = world(app, path)?;
-    candidate(&world).map(|candidate| candidate.checked().clone())
+    if reach.admin.is_some() {
+        return Ok(world.check().candidate.map(|candidate| candidate.checked().clone()));
+    }
+    match candidate(&world) {
+        Ok(candidate) => Ok(Some(candidate.checked().clone())),
+        Err(error) => Err(format!("{error}; the gateway was not asked, --admin ADDRESS would")),
+    }
 }

@@ -205,7 +205,8 @@ impl Reloader {
         match changed.outcome {
             ReloadOutcome::Applied => {
                 log::info!("reload ({trigger}): generation {} serves, {summary}", changed.generation);
-                let lines = changed.diff.as_ref().map(ToString::to_string).unwrap_or_default();
+                let lines = changed.diff.as_ref().filter(|diff| !diff.is_empty());
+                let lines = lines.map(ToString::to_string).unwrap_or_default();
                 lines.lines().for_each(|line| log::info!("  {line}"));
                 self.tell_of_old_generations();
             }

@@ -4,7 +4,8 @@
 //! missing. Invariants: nothing goes over a network; no endpoint is claimed and no request is counted; values of
 //! fields that carry credentials are shown as `***`; every list is bounded.
 //!
-//! A filter runs with its real state, so a `fault` filter draws and delays as it would. Whoever asks bounds the time.
+//! A filter runs with its real state, and can tell by [`portcullis_filter::Explained`] that nothing will be sent.
+//! Whoever asks bounds the time.
 
 mod cluster;
 mod filters;

@@ -110,7 +110,7 @@ impl Downstream {
 /// What a body matcher may ask of a peeked body. A crate that understands a body (JSON-RPC, say) fills it.
 pub trait BodyView: Send + Sync {
     /// The methods a JSON-RPC body calls, in order; `None` when it is not JSON-RPC.
-    fn jsonrpc_methods(&self) -> Option<&[&str]>;
+    fn jsonrpc_methods(&self) -> Option<&[String]>;
 }
 
 /// A request as routing sees it: normalised once, borrowed, read-only.

@@ -1,6 +1,7 @@
 //! A toy wing: one small thing through each seam, outside `crates/`. It proves that a wing needs no change there.
 
 mod cache;
+mod calls;
 mod certificates;
 mod shout;
 mod sites;
@@ -18,6 +19,7 @@ fn plug(seams: &mut Seams) {
     let echo = Arc::new(streams::Echo);
     seams.l4.insert("echo", echo.clone());
     seams.connect.insert("echo", Arc::new(streams::ConnectToEcho(echo)));
+    seams.body = Some(Arc::new(calls::Calls));
     seams.hosts = Some(Arc::new(sites::Sites));
     seams.certificates = Some(Arc::new(certificates::SelfSigned::default()));
     seams.caches.insert("toy", Arc::new(cache::ToyCache::default()));

@@ -77,7 +77,8 @@ impl Wing {
              hosts:\n\
              \x20 - names: [template.test]\n\
              \x20   routes:\n\
-             \x20     - {{ name: app, cache: toy, filters: [shout], to: app }}\n"
+             \x20     - {{ name: app, cache: toy, filters: [shout], to: app }}\n\
+             \x20     - {{ name: calls, match: {{ jsonrpc: [ping] }}, respond: {{ status: 200, body: pong }} }}\n"
         );
         let dir = tempfile::tempdir().unwrap();
         let path: PathBuf = dir.path().join("gateway.yaml");
@@ -158,6 +159,22 @@ fn a_cache_answers_the_second_request_and_the_body_is_transformed() {
     assert_eq!(wing.asked.load(Ordering::SeqCst), 1);
     wing.get("template.test", "/other");
     assert_eq!(wing.asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_body_reader_decides_the_route() {
+    let wing = Wing::start();
+    let call = |method: &str| {
+        let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}");
+        let mut stream = Wing::connect(wing.http);
+        let length = body.len();
+        write!(stream, "POST / HTTP/1.1\r\nhost: template.test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(call("ping").ends_with("pong"));
+    assert!(call("other").ends_with("HELLO"));
 }
 
 #[test]

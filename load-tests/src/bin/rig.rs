@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use portcullis_load::contenders::{self, Contender, Place};
@@ -19,6 +20,9 @@ struct Arguments {
     /// The core of load tool and origin.
     #[arg(long, global = true, default_value_t = 0)]
     other_core: u32,
+    /// Where configs, logs and callgrind's files go, and stay. Default: a folder that is deleted.
+    #[arg(long, global = true)]
+    keep: Option<PathBuf>,
     #[command(subcommand)]
     command: What,
 }
@@ -78,7 +82,9 @@ enum What {
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
-    let place = Place { folder: folder.path().to_owned(), core: arguments.core, other: arguments.other_core };
+    let kept = arguments.keep.unwrap_or_else(|| folder.path().to_owned());
+    std::fs::create_dir_all(&kept)?;
+    let place = Place { folder: std::path::absolute(kept)?, core: arguments.core, other: arguments.other_core };
     let all = matches!(arguments.command, What::All);
     let commands = if all { everything() } else { vec![arguments.command] };
     commands.iter().try_for_each(|command| run(command, &place))

@@ -50,7 +50,7 @@ impl Filter for Fault {
         if let Some((duration, share)) = self.config.delay
             && self.drawn(share)
         {
-            let held = self.delay(duration).await;
+            let held = cx.notes.is_explained() || self.delay(duration).await;
             cx.notes.annotate("fault", if held { "delayed" } else { "delay_skipped" });
         }
         match self.config.abort {

@@ -8,10 +8,9 @@ use portcullis_snapshot::explain::{Explanation, Moment, Question};
 use portcullis_types::{ClientCertificate, GenerationId, RequestId};
 use portcullis_yaml::render_text;
 
-use super::{candidate, checked, world};
+use super::{candidate, client, world};
 use crate::app::App;
 use crate::cli::{ExplainArgs, Format};
-use crate::client::Client;
 use crate::output;
 use crate::world::World;
 
@@ -60,11 +59,7 @@ fn candidate_error(world: &World) -> Result<Explanation, String> {
 
 /// Asks the running gateway.
 fn live(app: App, args: &ExplainArgs, question: &Question) -> Result<bool, String> {
-    let checked = match &args.config {
-        Some(path) => Some(checked(app, path)?),
-        None => None,
-    };
-    let client = Client::new(&args.reach, checked.as_deref())?;
+    let client = client(app, args.config.as_deref(), &args.reach)?;
     let path = match args.format {
         Format::Text => "/api/explain?format=text",
         Format::Json => "/api/explain",

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Prints what changed; errors of the config are printed as `check` would.
 pub(crate) fn reload(app: App, args: &AdminArgs) -> Result<bool, String> {
-    let answer = client(app, args)?.call(Method::POST, "/api/reload", "")?;
+    let answer = client(app, args.config.as_deref(), &args.reach)?.call(Method::POST, "/api/reload", "")?;
     let told = answer.json();
     if answer.status == 422 {
         output::print(told.get("text").and_then(Value::as_str).unwrap_or_default());

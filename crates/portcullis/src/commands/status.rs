@@ -10,11 +10,11 @@ use portcullis_types::quantity::format_duration;
 use super::client;
 use crate::app::App;
 use crate::cli::{Format, StatusArgs};
-use crate::output;
+use crate::output::{self, count};
 
 /// Prints the status.
 pub(crate) fn status(app: App, args: &StatusArgs) -> Result<bool, String> {
-    let answer = client(app, &args.admin)?.call(Method::GET, "/api/status", "")?.good()?;
+    let answer = client(app, args.admin.config.as_deref(), &args.admin.reach)?.call(Method::GET, "/api/status", "")?.good()?;
     output::print(&match args.format {
         Format::Json => answer.body,
         Format::Text => render(&answer.json()),
@@ -30,19 +30,18 @@ pub(crate) fn render(status: &Value) -> String {
     let uptime = format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
     // Writing to a string does not fail.
     let _ = writeln!(out, "version     {}, {}, up {uptime}", text(status, "version"), text(status, "state"));
-    let _ = writeln!(
-        out,
-        "config      generation {} ({}), {} hosts, {} routes",
-        text(status, "generation"),
-        text(status, "hash"),
-        text(status, "hosts"),
-        text(status, "routes")
-    );
+    let number = |key: &str, noun: &str| {
+        let number = status.get(key).and_then(Value::as_u64).unwrap_or_default();
+        count(usize::try_from(number).unwrap_or(usize::MAX), noun)
+    };
+    let (generation, hash) = (text(status, "generation"), text(status, "hash"));
+    let (hosts, routes) = (number("hosts", "host"), number("routes", "route"));
+    let _ = writeln!(out, "config      generation {generation} ({hash}), {hosts}, {routes}");
     section(&mut out, "listeners", rows(status, "listeners", listener));
     section(&mut out, "clusters", rows(status, "clusters", cluster));
     section(&mut out, "reloads", rows(status, "reloads", reload).into_iter().take(5).collect());
     section(&mut out, "logs", rows(status, "logs", log));
-    section(&mut out, "generations", rows(status, "generations", generation));
+    section(&mut out, "generations", rows(status, "generations", self::generation));
     out
 }
 
@@ -135,7 +134,7 @@ mod tests {
         });
         let expected = "\
 version     0.1.0, ready, up 61s
-config      generation 2 (0a), 1 hosts, 3 routes
+config      generation 2 (0a), 1 host, 3 routes
 listeners   edge      127.0.0.1:80   http1       1 of 9 connections
             edge-tls  127.0.0.1:443  tls, http2  0 of 9 connections
 logs        access_log  5 written  2 dropped

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 use std::sync::Arc;
 
-use portcullis_balance::{Endpoint, Health};
+use portcullis_balance::{Endpoint, Health, NoEndpoint};
 use portcullis_filter::{Candidate, ErrorCx, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
 use portcullis_types::{ProxyError, Reason, RequestView};
 
@@ -14,8 +14,9 @@ use super::walk::{Stop, Walk, asks_websocket};
 use super::{cluster, filters};
 use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
 use crate::request::{action, forwarding};
-use crate::route::{Action, Forward, Target};
 use crate::Snapshot;
+use crate::request::action::RETRY_AFTER;
+use crate::route::{Action, Forward, Target};
 
 /// How much of an answer's body is told.
 const BODY: usize = 2048;
@@ -69,8 +70,11 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         told.chosen.clone_from(&chosen);
     }
     if available == 0 && chosen.is_none() {
-        let detail = "none of the cluster's endpoints is available";
-        return Err(ProxyError::with_detail(Reason::NoHealthyUpstream, detail).into());
+        let none = match cluster.endpoints.endpoints().len() {
+            0 => NoEndpoint::Empty,
+            endpoints => NoEndpoint::NoneAvailable { endpoints },
+        };
+        return Err(ProxyError::from(none).retry_after(RETRY_AFTER).into());
     }
     let request = upstream_head(walk, &cluster, forward).await?;
     walk.told.decision.action = "forward";
@@ -242,10 +246,7 @@ impl Walk<'_> {
         let dialect =
             action::dialect(&self.request.headers, &self.notes, self.route.as_deref(), self.host.as_deref());
         let mut response = mapped.unwrap_or_else(|| action::error_response(error, dialect, &self.facts));
-        let status = error.proxy_status(&self.snapshot.settings.server_name);
-        if let Ok(value) = HeaderValue::from_str(&status) {
-            drop(response.header.insert_header(HeaderName::from_static("proxy-status"), value));
-        }
+        action::label_failure(&mut response, error, &self.snapshot.settings.server_name);
         response
     }
 
@@ -261,6 +262,9 @@ impl Walk<'_> {
         if let (Some(host), None) = (host, &failed) {
             let mut cx = ResponseCx { response: header, request, facts, notes: &mut self.notes, source };
             failed = host.chain.response_filter(&mut cx, &mut self.host_state).await.err();
+        }
+        if let Ok(id) = forwarding::id_value(self.facts.id) {
+            drop(response.header.insert_header(forwarding::X_REQUEST_ID, id));
         }
         if let Some(error) = failed {
             self.told.notes.push(("response_filter".to_owned(), error.to_string()));

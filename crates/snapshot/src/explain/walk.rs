@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_filter::chain::Stopped;
 use portcullis_filter::seam::PEEK_LIMIT;
-use portcullis_filter::{ChainState, Facts, Notes, Phase, Response};
+use portcullis_filter::{ChainState, Explained, Facts, Notes, Phase, Response};
 use portcullis_policy::{Outcome, Params};
 use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 use portcullis_wire::head::{HeadLimits, check_head};
@@ -78,12 +78,14 @@ impl<'a> Walk<'a> {
         };
         let mut told = empty(snapshot, question, moment.live);
         told.listeners = trials;
+        let mut notes = Notes::default();
+        notes.extensions_mut().insert(Explained);
         Self {
             snapshot,
             question,
             moment,
             facts,
-            notes: Notes::default(),
+            notes,
             request: http::Request::new(()).into_parts().0.into(),
             host: None,
             route: None,

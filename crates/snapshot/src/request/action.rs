@@ -1,9 +1,10 @@
 //! What a route's action makes of a request: a cluster, a redirect, another path and host, an error in a dialect.
 
-use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::header::{self, CONTENT_TYPE, HOST, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use pingora_http::RequestHeader;
+use std::time::Duration;
 
 use portcullis_filter::{Facts, Notes, Response};
 use portcullis_policy::{Match, Params, Redirect, stable_hash};
@@ -85,6 +86,20 @@ pub fn dialect(headers: &HeaderMap, notes: &Notes, route: Option<&RouteData>, ho
     }
     let configured = route.map(|route| route.dialect).or(host.map(|host| host.dialect));
     notes.dialect.or(configured).unwrap_or_default()
+}
+
+/// When a client may come back if no endpoint could take its request.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Names a failure in its answer, whoever wrote that: Proxy-Status (RFC 9209) and Retry-After.
+pub fn label_failure(response: &mut Response, error: &ProxyError, server_name: &str) {
+    if let Ok(value) = HeaderValue::from_str(&error.proxy_status(server_name)) {
+        drop(response.header.insert_header(HeaderName::from_static("proxy-status"), value));
+    }
+    if let Some(after) = error.retry_after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        drop(response.header.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds)));
+    }
 }
 
 /// A failure as an answer in a dialect, before any filter or Proxy-Status.
