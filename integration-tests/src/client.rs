@@ -124,9 +124,8 @@ impl Client {
     /// # Panics
     /// When the connection ends before it.
     pub fn head(&mut self) -> String {
-        self.try_head().unwrap_or_else(|error| {
-            panic!("no head: {error}; so far: {:?}", String::from_utf8_lossy(&self.buffer))
-        })
+        self.try_head()
+            .unwrap_or_else(|error| panic!("no head: {error}; so far: {:?}", String::from_utf8_lossy(&self.buffer)))
     }
 
     /// Reads a head, if one comes.

@@ -82,9 +82,11 @@ impl Origin {
     /// An origin that answers each whole request by `script`.
     #[must_use]
     pub fn http1(script: impl Fn(&Received, &mut Wire) -> After + Send + Sync + 'static) -> Self {
-        Self::at_head(move |received, wire| {
-            if wire.read_body(received) { script(received, wire) } else { After::Close }
-        })
+        Self::at_head(
+            move |received, wire| {
+                if wire.read_body(received) { script(received, wire) } else { After::Close }
+            },
+        )
     }
 
     /// An origin whose `script` runs once the head is there; it reads the content itself, if it wants to.

@@ -54,7 +54,11 @@ fn lets_requests_in_flight_end_and_then_ends_at_once() {
     client.expect_end();
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(released.elapsed() < Duration::from_secs(5), "it ended {:?} after its last request", released.elapsed());
-    assert_eq!(gateway.records().iter().filter(|record| record["path"] == "/held").count(), 1, "the record was written");
+    assert_eq!(
+        gateway.records().iter().filter(|record| record["path"] == "/held").count(),
+        1,
+        "the record was written"
+    );
 }
 
 #[test]
@@ -146,7 +150,9 @@ fn sends_goaway_on_an_idle_http2_connection() {
 fn refuses_to_start_on_a_port_in_use_and_names_it() {
     let taken = std::net::TcpListener::bind((portcullis_integration_tests::place::own_ip(), 0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let text = format!("listeners: {{ edge: {{ bind: \"{address}\" }} }}\nhosts:\n  - names: [\"*\"]\n    routes:\n      - {{ name: a, respond: {{ body: a }} }}\n");
+    let text = format!(
+        "listeners: {{ edge: {{ bind: \"{address}\" }} }}\nhosts:\n  - names: [\"*\"]\n    routes:\n      - {{ name: a, respond: {{ body: a }} }}\n"
+    );
     let mut gateway = Gateway::spawn(&text);
     let started = Instant::now();
     assert_eq!(gateway.wait().code(), Some(1));

@@ -15,8 +15,14 @@ fn edits_fields_of_requests_and_answers() {
     let gateway = Setup::to(&origin).and_route(&route).start();
     let answer = ask(&gateway, "GET /users/7", "X-Who: me\r\nCookie: a=b\r\n");
     let seen = origin.last();
-    assert_eq!((seen.fields("x-who"), seen.field("x-user"), seen.field("cookie")), (vec!["127.0.0.1"], Some("7"), None));
-    assert_eq!((answer.field("x-route"), answer.field("x-a"), answer.field("server")), (Some("users"), Some("b"), None));
+    assert_eq!(
+        (seen.fields("x-who"), seen.field("x-user"), seen.field("cookie")),
+        (vec!["127.0.0.1"], Some("7"), None)
+    );
+    assert_eq!(
+        (answer.field("x-route"), answer.field("x-a"), answer.field("server")),
+        (Some("users"), Some("b"), None)
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn takes_a_new_file_by_itself_when_it_is_renamed_into_place() {
 fn reads_the_file_again_on_sighup() {
     let gateway = Gateway::with_yaml(&says("one"));
     gateway.signal("HUP");
-    wait_for_reload(&gateway, "signal", "unchanged");
+    wait_for_reload(&gateway, "signal", "applied");
     gateway.write(&says("two"));
     gateway.signal("HUP");
     wait_for_text(&gateway, "two");

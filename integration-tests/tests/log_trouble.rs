@@ -34,7 +34,10 @@ fn writes_lines_of_text_where_the_config_says_so() {
     let read = || std::fs::read_to_string(gateway.dir().join("text.log")).ok().filter(|text| text.ends_with('\n'));
     let text = until("the line", read);
     assert_eq!(text.lines().count(), 1);
-    assert!(text.contains("GET") && text.contains("/a") && text.contains("200") && text.contains(&answer.id()), "{text}");
+    assert!(
+        text.contains("GET") && text.contains("/a") && text.contains("200") && text.contains(&answer.id()),
+        "{text}"
+    );
 }
 
 #[test]

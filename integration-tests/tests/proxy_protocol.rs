@@ -82,7 +82,12 @@ fn refuses_a_header_from_any_other_network() {
 fn refuses_a_connection_of_a_named_network_without_a_good_header() {
     let origin = Origin::says("fine");
     let gateway = setup(&origin).start();
-    let bad: [&[u8]; 4] = [GET, b"PROXY TCP4 192.0.2.7\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c"];
+    let bad: [&[u8]; 4] = [
+        GET,
+        b"PROXY TCP4 192.0.2.7\r\n",
+        b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x31\x11\x00\x0c",
+    ];
     for (count, bytes) in bad.iter().enumerate() {
         let mut connection = from(&gateway, "127.0.0.2");
         connection.send(bytes);

@@ -80,7 +80,8 @@ fn answers_404_for_no_host_and_for_no_route() {
 #[test]
 fn routes_on_the_path_that_it_forwards() {
     let origin = Origin::says("fine");
-    let gateway = Setup::to(&origin).and_route("{ name: admin, match: { path: /admin }, respond: { status: 403 } }").start();
+    let gateway =
+        Setup::to(&origin).and_route("{ name: admin, match: { path: /admin }, respond: { status: 403 } }").start();
     let check = |sent: &str, status: u16, forwarded: &str| {
         let before = origin.received().len();
         assert_eq!(gateway.get(sent).status, status, "{sent}");
@@ -145,8 +146,12 @@ fn rewrites_path_and_host() {
 fn redirects_and_responds() {
     let gateway = Setup::to(&Origin::says("fine"))
         .and_route("{ name: s, match: { path: /secure }, redirect: { scheme: https, status: 301 } }")
-        .and_route("{ name: m, match: { path: /moved }, redirect: { host: new.test, prefix: /now, keep_query: false } }")
-        .and_route("{ name: r, match: { path: /teapot }, respond: { status: 418, body: short, headers: { x-pot: stout } } }")
+        .and_route(
+            "{ name: m, match: { path: /moved }, redirect: { host: new.test, prefix: /now, keep_query: false } }",
+        )
+        .and_route(
+            "{ name: r, match: { path: /teapot }, respond: { status: 418, body: short, headers: { x-pot: stout } } }",
+        )
         .start();
     let secure = gateway.get("/secure/x?y=1");
     assert_eq!((secure.status, secure.field("location")), (301, Some("https://app.test/secure/x?y=1")));
@@ -187,7 +192,8 @@ fn mirrors_requests_without_waiting_for_the_copy() {
         wire.send(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
     });
     let origin = Origin::says("fine");
-    let gateway = Setup::to(&origin).and_cluster("shadow", shadow.address(), "").route("mirror: { to: shadow }").start();
+    let gateway =
+        Setup::to(&origin).and_cluster("shadow", shadow.address(), "").route("mirror: { to: shadow }").start();
     let mut client = gateway.client();
     let request = "POST /a?b HTTP/1.1\r\nHost: app.test\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello";
     let answer = client.ask(request);

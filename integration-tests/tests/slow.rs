@@ -59,7 +59,8 @@ fn closes_an_idle_connection_without_a_word() {
 fn ends_a_tls_handshake_that_does_not_come() {
     let pki = Pki::new();
     let tls = format!("tls: {{ certificates: [{}] }}", pki.issue("app.test").yaml());
-    let gateway = Setup::to(&Origin::says("fine")).listener(&tls).listener("limits: { handshake_timeout: 300ms }").start();
+    let gateway =
+        Setup::to(&Origin::says("fine")).listener(&tls).listener("limits: { handshake_timeout: 300ms }").start();
     gateway.client().expect_end();
     let mut half = gateway.client();
     half.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc");

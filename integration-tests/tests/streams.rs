@@ -80,7 +80,10 @@ fn passes_large_bodies_both_ways_unchanged() {
     const PIECES: usize = 512;
     let origin = Origin::http1(|received, wire| {
         let length = received.body.len();
-        wire.send(format!("HTTP/1.1 200 OK\r\nX-Digest: {}\r\nContent-Length: {length}\r\n\r\n", digest(&received.body)));
+        wire.send(format!(
+            "HTTP/1.1 200 OK\r\nX-Digest: {}\r\nContent-Length: {length}\r\n\r\n",
+            digest(&received.body)
+        ));
         wire.send(&received.body)
     });
     let gateway = Setup::to(&origin).route("body_limit: 0").start();

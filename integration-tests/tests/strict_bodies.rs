@@ -38,7 +38,10 @@ fn judges_content_that_came_with_the_head_before_an_upstream_is_contacted() {
     for (content, rule) in BROKEN {
         let mut client = gateway.client();
         let answer = client.ask([HEAD, content].concat());
-        assert_eq!((answer.status, answer.reason().as_str(), answer.detail().as_str()), (400, "malformed_framing", *rule));
+        assert_eq!(
+            (answer.status, answer.reason().as_str(), answer.detail().as_str()),
+            (400, "malformed_framing", *rule)
+        );
         assert!(answer.closes(), "{rule}");
         let record = gateway.record_of(&answer);
         assert_eq!((&record["reason"], &record["detail"]), (&"malformed_framing".into(), &(*rule).into()));
@@ -71,7 +74,10 @@ fn aborts_both_sides_when_content_breaks_a_rule_on_its_way() {
     for (content, rule) in BROKEN {
         let mut client = break_later(&gateway, &origin, content);
         let answer = client.response();
-        assert_eq!((answer.status, answer.reason().as_str(), answer.detail().as_str()), (400, "malformed_framing", *rule));
+        assert_eq!(
+            (answer.status, answer.reason().as_str(), answer.detail().as_str()),
+            (400, "malformed_framing", *rule)
+        );
         assert!(answer.closes(), "{rule}");
         client.finish().expect_end();
         let record = gateway.record_of(&answer);

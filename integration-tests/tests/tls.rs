@@ -34,7 +34,10 @@ fn serves_http1_over_tls_with_facts_in_record_and_fields() {
     let seen = origin.last();
     assert_eq!((seen.field("x-forwarded-proto"), seen.field("x-forwarded-port")), (Some("https"), Some("443")));
     let record = gateway.record_of(&answer);
-    assert_eq!((&record["tls"], &record["sni"], &record["scheme"]), (&"TLSv1.3".into(), &"app.test".into(), &"https".into()));
+    assert_eq!(
+        (&record["tls"], &record["sni"], &record["scheme"]),
+        (&"TLSv1.3".into(), &"app.test".into(), &"https".into())
+    );
 }
 
 #[tokio::test]
@@ -82,13 +85,18 @@ fn reads_certificates_anew_on_reload_and_keeps_connections() {
     std::fs::copy(&renewed.key, &certificate.key).unwrap();
     gateway.signal("HUP");
     let config = new.client(&[]);
-    portcullis_integration_tests::until("the new certificate", || is_served(&gateway, &config, "app.test").then_some(()));
+    portcullis_integration_tests::until("the new certificate", || {
+        is_served(&gateway, &config, "app.test").then_some(())
+    });
     assert!(!is_served(&gateway, &old.client(&[]), "app.test"));
     assert_eq!(kept.get("/").status, 200, "a connection that is open stays");
 }
 
 fn mutual(pki: &Pki, partners: &Pki, rest: &str) -> String {
-    tls(&[&pki.issue("app.test"), &pki.issue("other.test")], &format!(", client_ca: \"{}\"{rest}", partners.ca().display()))
+    tls(
+        &[&pki.issue("app.test"), &pki.issue("other.test")],
+        &format!(", client_ca: \"{}\"{rest}", partners.ca().display()),
+    )
 }
 
 #[test]
@@ -107,7 +115,8 @@ fn refuses_clients_without_a_certificate_where_one_is_required() {
 fn routes_on_the_clients_certificate() {
     let (pki, partners) = (Pki::new(), Pki::new());
     let (named, pinned) = (partners.issue("billing.partner.test"), partners.issue("pinned.test"));
-    let by_name = "{ name: by-name, match: { client_certificate: { name: \"*.partner.test\" } }, respond: { body: named } }";
+    let by_name =
+        "{ name: by-name, match: { client_certificate: { name: \"*.partner.test\" } }, respond: { body: named } }";
     let by_print = format!(
         "{{ name: by-print, match: {{ client_certificate: {{ fingerprint: \"{}\" }} }}, respond: {{ body: pinned }} }}",
         pinned.fingerprint()

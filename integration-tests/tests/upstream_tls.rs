@@ -62,8 +62,14 @@ fn speaks_http2_by_alpn_to_a_tls_upstream() {
 
 #[test]
 fn says_when_the_upstream_speaks_no_tls_at_all() {
-    let plain = portcullis_integration_tests::Origin::answers(b"not TLS at all\r\n\r\n");
-    let gateway = Setup::to(&plain).cluster("tls: { server_name: origin.test }").start();
+    let plain = std::net::TcpListener::bind((portcullis_integration_tests::place::own_ip(), 0)).unwrap();
+    let address = plain.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = plain.accept() {
+            drop(std::io::Write::write_all(&mut stream, b"220 not TLS at all\r\n"));
+        }
+    });
+    let gateway = Setup::to_address(address).cluster("tls: { server_name: origin.test }").start();
     let answer = gateway.get("/");
     assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_tls_failed"));
 }

@@ -11,8 +11,9 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgra
 
 /// An origin that says 101 the moment a head is there, and then returns what it gets.
 fn echo() -> Origin {
-    Origin::at_head(|_, wire| {
+    Origin::at_head(|received, wire| {
         wire.send(SWITCHING);
+        wire.note(received);
         let surplus = wire.take_surplus();
         wire.send(surplus);
         let stream = wire.stream();

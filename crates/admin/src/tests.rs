@@ -173,7 +173,8 @@ impl Api {
     }
 
     async fn post(&self, path: &str, fields: &[(&str, &str)], body: impl Into<Body>) -> Seen {
-        let request = fields.iter().fold(authorized("POST", path), |request, (name, value)| request.header(*name, *value));
+        let request =
+            fields.iter().fold(authorized("POST", path), |request, (name, value)| request.header(*name, *value));
         self.send(request.body(body.into()).unwrap()).await
     }
 }
@@ -203,7 +204,11 @@ async fn only_health_is_told_without_the_token() {
     let api = Api::ready();
     for path in ["/metrics", "/api/status", "/api/config", "/api/clusters", "/api/requests", "/api/nothing"] {
         let seen = api.send(Request::get(path).body(Body::empty()).unwrap()).await;
-        assert_eq!((seen.status, &*seen.content_type), (StatusCode::UNAUTHORIZED, "application/problem+json"), "{path}");
+        assert_eq!(
+            (seen.status, &*seen.content_type),
+            (StatusCode::UNAUTHORIZED, "application/problem+json"),
+            "{path}"
+        );
         assert_eq!(seen.json()["reason"], "unauthorized");
     }
     for path in ["/healthz", "/readyz"] {

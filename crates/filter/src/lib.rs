@@ -19,7 +19,9 @@ pub mod state;
 pub mod testkit;
 
 pub use chain::{Chain, ChainState};
-pub use cx::{BodyCx, Candidate, Completed, ErrorCx, Explained, Facts, Notes, RequestCx, ResponseCx, SelectCx, Site, Source};
+pub use cx::{
+    BodyCx, Candidate, Completed, ErrorCx, Explained, Facts, Notes, RequestCx, ResponseCx, SelectCx, Site, Source,
+};
 pub use filter::{ConfiguredFilter, Filter, Verdict};
 pub use phase::{Phase, Phases};
 pub use registry::{BuildCx, FilterSpec, Registry};

@@ -7,8 +7,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use portcullis_admin::Change;
-use portcullis_telemetry::metrics::{Build, MetricsOptions};
 use portcullis_telemetry::Metrics;
+use portcullis_telemetry::metrics::{Build, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_types::quantity::format_duration;
 use portcullis_yaml::render_text;
@@ -142,6 +142,9 @@ async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
     }
     let lost = reloader.logs.close();
     if lost > 0 {
-        log::warn!("access log: the last {} could not be written", count(usize::try_from(lost).unwrap_or(usize::MAX), "line"));
+        log::warn!(
+            "access log: the last {} could not be written",
+            count(usize::try_from(lost).unwrap_or(usize::MAX), "line")
+        );
     }
 }

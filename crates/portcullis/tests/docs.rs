@@ -1,6 +1,13 @@
 //! The documentation is run: every YAML block is checked, every command of a console block is executed and its output
 //! compared, and what is generated is compared with what is committed (`PORTCULLIS_BLESS=1` writes it anew).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot set itself up stops here, with the place"
+)]
+
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -102,7 +109,9 @@ impl Quickstart {
     }
 
     fn here(&self, text: &str) -> String {
-        let urls = |text: String, (from, to): &(&str, String)| text.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"));
+        let urls = |text: String, (from, to): &(&str, String)| {
+            text.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"))
+        };
         self.ports.iter().fold(text.to_owned(), urls)
     }
 
@@ -124,7 +133,8 @@ fn every_command_of_a_console_block_prints_what_is_written() {
                     continue;
                 }
                 // `explain -c` retraces the file as written; only what talks to the gateway goes to its real ports.
-                let command_here = if command.starts_with("curl") { quickstart.here(command) } else { command.to_owned() };
+                let command_here =
+                    if command.starts_with("curl") { quickstart.here(command) } else { command.to_owned() };
                 let mut shell = Command::new("sh");
                 let output = shell.args(["-c", &command_here]).env("PATH", &path).current_dir(root()).output().unwrap();
                 let printed = [output.stdout, output.stderr].concat();

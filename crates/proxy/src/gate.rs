@@ -21,4 +21,3 @@ mod reject;
 mod serve;
 mod tls;
 mod transport;
-

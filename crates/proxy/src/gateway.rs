@@ -1,5 +1,6 @@
 //! The gateway as a whole: starts on a snapshot, takes the next one, drains.
 
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use std::sync::Arc;
@@ -61,7 +62,12 @@ impl Gateway {
             ..ServerConf::default()
         };
         let core = Arc::new(Core::new(Arc::new(Generations::new(first.clone())), observers));
-        let proxy = Arc::new(http_proxy(&Arc::new(conf), Service::new(core.clone())));
+        let mut proxy = http_proxy(&Arc::new(conf), Service::new(core.clone()));
+        // CONNECT is refused by us, with a record; Pingora's own refusal has none.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
+        let proxy = Arc::new(proxy);
         let gateway = Arc::new(Self { core, proxy, listeners: Listeners::default(), probes: Probes::default() });
         let change = gateway.listeners.prepare(&first.listeners)?;
         gateway.listeners.commit(change, &gateway);

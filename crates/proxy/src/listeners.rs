@@ -75,8 +75,8 @@ impl Listeners {
                 if open.sockets.contains_key(&place) {
                     continue;
                 }
-                let socket = bind(address)
-                    .map_err(|error| BindError { listener: listener.name.to_string(), address, error })?;
+                let socket =
+                    bind(address).map_err(|error| BindError { listener: listener.name.to_string(), address, error })?;
                 bound.insert(place, socket);
             }
         }

@@ -128,7 +128,8 @@ async fn ask(target: &Target) -> Result<(), CheckFailure> {
     };
     let HealthProbe::Http { path, host, .. } = &target.check.probe else { return Ok(()) };
     let host = host.to_str().unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: portcullis-health\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: portcullis-health\r\nconnection: close\r\n\r\n");
     let answered = tokio::time::timeout(timeout, status(stream, request.as_bytes())).await;
     let status = answered.map_err(|_| CheckFailure::Timeout)??;
     let healthy = http::StatusCode::from_u16(status).is_ok_and(|status| target.check.probe.accepts(status));

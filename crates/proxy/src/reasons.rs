@@ -1,7 +1,6 @@
 //! Every failure that somebody else names, by our name for it: one exhaustive function per source.
 
 use pingora_core::{Error, ErrorSource, ErrorType};
-use std::io;
 
 use portcullis_types::Reason;
 
@@ -17,6 +16,7 @@ pub(crate) enum Progress {
 }
 
 /// The reason of an error that came out of Pingora.
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora has many kinds of error; the rest are told by their side")]
 pub(crate) fn of_pingora(error: &Error, progress: Progress) -> Reason {
     match error.esource() {
         ErrorSource::Upstream => of_upstream(error, progress),
@@ -28,6 +28,7 @@ pub(crate) fn of_pingora(error: &Error, progress: Progress) -> Reason {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora has many kinds of error; the rest are told by their side")]
 fn of_downstream(error: &Error) -> Reason {
     match error.etype() {
         ErrorType::ReadTimedout => Reason::BodyTimeout,
@@ -37,6 +38,7 @@ fn of_downstream(error: &Error) -> Reason {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "Pingora has many kinds of error; the rest are told by their side")]
 fn of_upstream(error: &Error, progress: Progress) -> Reason {
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Reason::UpstreamConnectTimeout,
@@ -58,15 +60,10 @@ fn of_upstream(error: &Error, progress: Progress) -> Reason {
     }
 }
 
-/// A certificate that does not verify is told from a handshake that fails otherwise by rustls' own error.
+/// A certificate that does not verify is told from a handshake that fails otherwise by rustls' own words: Pingora keeps
+/// its error as text alone.
 fn of_handshake(error: &Error) -> Reason {
-    let root = error.root_cause();
-    let io = root.downcast_ref::<io::Error>();
-    let source = io.and_then(|io| io.get_ref()).map(|inner| inner as &(dyn std::error::Error + 'static));
-    let certificate = |error: &(dyn std::error::Error + 'static)| {
-        matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
-    };
-    let invalid = source.is_some_and(certificate) || root.source().is_some_and(certificate);
+    let invalid = error.to_string().contains("invalid peer certificate");
     if invalid { Reason::UpstreamCertificateInvalid } else { Reason::UpstreamTlsFailed }
 }
 

@@ -120,7 +120,7 @@ impl ProxyHttp for Service {
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        respond::settle_expectation(session, response);
+        respond::settle(session, response, ctx);
         response::head(session.req_header(), response, ctx).await.map_err(|error| ctx.fail(error))
     }
 

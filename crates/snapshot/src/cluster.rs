@@ -54,6 +54,9 @@ pub enum UpstreamProtocol {
     Http2,
 }
 
+/// A client certificate: chain and key, DER.
+pub type ClientPair = (Vec<Vec<u8>>, Vec<u8>);
+
 /// TLS to a cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamTls {
@@ -64,7 +67,7 @@ pub struct UpstreamTls {
     /// The CAs that are trusted in place of the system's, DER.
     pub ca: Option<Arc<[Vec<u8>]>>,
     /// The client certificate: chain and key, DER.
-    pub client: Option<Arc<(Vec<Vec<u8>>, Vec<u8>)>>,
+    pub client: Option<Arc<ClientPair>>,
 }
 
 impl fmt::Debug for UpstreamTls {

@@ -173,4 +173,3 @@ impl Timeouts {
 
 /// The largest body a mirrored request may have: it is held whole, so that the copy can be sent.
 pub const MIRROR_BODY_LIMIT: usize = 64 * 1024;
-

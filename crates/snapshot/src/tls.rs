@@ -77,10 +77,13 @@ impl ResolvesServerCert for CertificateTable {
     }
 }
 
+/// A source's answer, and the key that was made of it.
+type Answered = (Arc<CertificatePem>, Arc<CertifiedKey>);
+
 /// Certificates that a source answered, bounded; kept across generations.
 #[derive(Default)]
 pub struct DynamicCertificates {
-    keys: RwLock<HashMap<String, (Arc<CertificatePem>, Arc<CertifiedKey>)>>,
+    keys: RwLock<HashMap<String, Answered>>,
 }
 
 impl fmt::Debug for DynamicCertificates {

@@ -1,7 +1,9 @@
 //! A platform team's own gateway: its auth, its choice of upstream and its error page, in one filter of its own crate.
 
 use http::{HeaderName, HeaderValue, StatusCode};
-use portcullis_filter::{BuildCx, ConfiguredFilter, ErrorCx, Filter, Phase, Phases, RequestCx, Response, SelectCx, Verdict};
+use portcullis_filter::{
+    BuildCx, ConfiguredFilter, ErrorCx, Filter, Phase, Phases, RequestCx, Response, SelectCx, Verdict,
+};
 use portcullis_types::{ProxyError, Reason};
 use portcullis_yaml::Decode;
 use std::process::ExitCode;

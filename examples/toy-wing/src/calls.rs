@@ -19,7 +19,8 @@ impl BodyPeek for Calls {
     fn peek(&self, _headers: &HeaderMap, body: &[u8]) -> Option<Box<dyn BodyView>> {
         let body: serde_json::Value = serde_json::from_slice(body).ok()?;
         let calls = body.as_array().cloned().unwrap_or_else(|| vec![body]);
-        let methods: Option<Vec<String>> = calls.iter().map(|call| Some(call.get("method")?.as_str()?.to_owned())).collect();
+        let methods: Option<Vec<String>> =
+            calls.iter().map(|call| Some(call.get("method")?.as_str()?.to_owned())).collect();
         Some(Box::new(Called(methods?)))
     }
 }

@@ -1347,6 +1347,9 @@ where
                 session.cache.disable(reason);
             }
             let res = self.inner.fail_to_proxy(&mut session, e, &mut ctx).await;
+            // Changed by Portcullis, see vendor/README.md: the hook's word was not asked here, and a client
+            // whose error page said keep-alive was cut off.
+            server_reuse = server_reuse || res.can_reuse_downstream;
 
             // final error will have > 0 status unless downstream connection is dead
             if !self.inner.suppress_error_log(&session, &ctx, e) {

@@ -47,7 +47,9 @@ pub(crate) fn as_configured(world: &World, question: &Question) -> Result<Explan
     let explaining = async {
         tokio::time::timeout(TIMEOUT, portcullis_snapshot::explain::explain(&snapshot, question, moment)).await
     };
-    runtime.block_on(explaining).map_err(|_| "a filter, the host source or the cache did not answer within 10 s".to_owned())
+    runtime
+        .block_on(explaining)
+        .map_err(|_| "a filter, the host source or the cache did not answer within 10 s".to_owned())
 }
 
 fn candidate_error(world: &World) -> Result<Explanation, String> {

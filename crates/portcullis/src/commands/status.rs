@@ -14,7 +14,8 @@ use crate::output::{self, count};
 
 /// Prints the status.
 pub(crate) fn status(app: App, args: &StatusArgs) -> Result<bool, String> {
-    let answer = client(app, args.admin.config.as_deref(), &args.admin.reach)?.call(Method::GET, "/api/status", "")?.good()?;
+    let answer =
+        client(app, args.admin.config.as_deref(), &args.admin.reach)?.call(Method::GET, "/api/status", "")?.good()?;
     output::print(&match args.format {
         Format::Json => answer.body,
         Format::Text => render(&answer.json()),
@@ -27,7 +28,8 @@ pub(crate) fn status(app: App, args: &StatusArgs) -> Result<bool, String> {
 pub(crate) fn render(status: &Value) -> String {
     let mut out = String::new();
     let uptime = status.get("uptime_seconds").and_then(Value::as_f64).unwrap_or_default();
-    let uptime = format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
+    let uptime =
+        format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
     // Writing to a string does not fail.
     let _ = writeln!(out, "version     {}, {}, up {uptime}", text(status, "version"), text(status, "state"));
     let number = |key: &str, noun: &str| {
@@ -93,8 +95,7 @@ fn log(log: &Value) -> Vec<String> {
 
 fn generation(generation: &Value) -> Vec<String> {
     let requests = generation.get("requests").and_then(Value::as_object);
-    let held: Vec<String> =
-        requests.into_iter().flatten().map(|(route, count)| format!("{route}: {count}")).collect();
+    let held: Vec<String> = requests.into_iter().flatten().map(|(route, count)| format!("{route}: {count}")).collect();
     let held = if held.is_empty() { "no requests".to_owned() } else { held.join(", ") };
     vec![text(generation, "id"), text(generation, "created"), text(generation, "trigger"), held]
 }

@@ -27,7 +27,7 @@ hosts:
     routes:
       - name: user
         match: { template: "/users/{id}", method: GET }
-        rewrite: { replace: /account }
+        rewrite: { path: /account }
         to: api
       - name: moved
         match: { path: /old }
@@ -37,11 +37,15 @@ hosts:
         respond: { status: 200, body: "pong\n" }
       - name: closed
         match: { path: /closed }
-        filters: [ { access: { deny: ["0.0.0.0/0"] } } ]
+        filters: [ { access: { default: deny } } ]
         to: api
       - name: small
         match: { path: /small }
         body_limit: 4B
+        to: api
+      - name: slow
+        match: { path: /slow }
+        filters: [ { fault: { delay: { duration: 60s, share: 100% } } } ]
         to: api
       - name: rest
         match: { path: / }
@@ -82,7 +86,7 @@ fn tells_the_way_of_a_request_to_its_upstream_head() {
     assert_eq!((path.received.as_str(), path.routed.as_deref()), ("/a/../users/7", Some("/users/7")));
     let route = told.route.as_ref().unwrap();
     assert_eq!((route.name.as_str(), &route.params[..]), ("user", &[("id".to_owned(), "7".to_owned())][..]));
-    assert!(route.place.excerpt.contains("rewrite: { replace: /account }"), "{}", route.place.excerpt);
+    assert!(route.place.excerpt.contains("rewrite: { path: /account }"), "{}", route.place.excerpt);
     assert_eq!((told.decision.action, told.decision.answer.is_none()), ("forward", true));
     let sent = told.upstream.as_ref().unwrap();
     assert_eq!(sent.line, "GET /account?x=1 HTTP/1.1");
@@ -98,8 +102,7 @@ fn tells_the_way_of_a_request_to_its_upstream_head() {
 fn tells_of_each_endpoint_whether_it_would_be_passed_over() {
     let told = plain("http://app.example.com/users/7");
     let cluster = told.cluster.unwrap();
-    let standings: Vec<_> =
-        cluster.endpoints.iter().map(|endpoint| (endpoint.takes, endpoint.standing)).collect();
+    let standings: Vec<_> = cluster.endpoints.iter().map(|endpoint| (endpoint.takes, endpoint.standing)).collect();
     assert_eq!(standings, [(true, "in_use"), (false, "drained"), (false, "standby")]);
 }
 
@@ -188,6 +191,13 @@ fn every_filter_of_both_chains_is_told() {
 }
 
 #[test]
+fn a_filter_that_would_wait_says_so_and_does_not() {
+    let told = plain("http://app.example.com/slow");
+    assert_eq!(told.notes, [("fault".to_owned(), "delayed".to_owned())]);
+    assert_eq!(told.decision.action, "forward");
+}
+
+#[test]
 fn without_a_listener_nothing_answers() {
     let told = plain("https://app.example.com/");
     assert_eq!(told.decision.because, "no listener speaks https over HTTP");
@@ -201,7 +211,9 @@ fn the_text_has_a_section_for_each_step_and_steers_no_terminal() {
     let text = plain("http://app.example.com/users/7?\u{1b}[2J").to_string();
     assert!(!text.contains('\u{1b}'), "{text}");
     let text = plain("http://app.example.com/users/7").to_string();
-    for section in ["request", "listener", "host", "path", "filters", "routes", "cluster", "decision", "sends", "source"] {
+    for section in
+        ["request", "listener", "host", "path", "filters", "routes", "cluster", "decision", "sends", "source"]
+    {
         assert!(text.lines().any(|line| line.starts_with(section)), "{section}:\n{text}");
     }
 }

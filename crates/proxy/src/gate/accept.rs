@@ -75,7 +75,6 @@ impl Acceptor {
             Err(reason) => reject::connection(&self.gateway.core, &listener, addresses, reason.into()),
         }
     }
-
 }
 
 impl Bound {

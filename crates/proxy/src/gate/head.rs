@@ -1,8 +1,10 @@
 //! Reads one request head off a connection, under its deadlines, and judges it.
 
 use bytes::{Buf, BytesMut};
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -73,12 +75,17 @@ impl Waiting {
 /// Waits for the next request.
 pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> Next {
     io.expect_head();
-    if !first_byte(io, conn, waiting).await {
-        return Next::Closed;
-    }
+    let mut bytes = loop {
+        if !first_byte(io, conn, waiting).await {
+            return Next::Closed;
+        }
+        match first_read(io).await {
+            Some(bytes) if bytes.is_empty() => return Next::Closed,
+            Some(bytes) => break bytes,
+            None => {}
+        }
+    };
     let arrived = (Instant::now(), SystemTime::now());
-    let mut bytes = io.take_surplus();
-    bytes.reserve(HEAD_BUFFER.saturating_sub(bytes.len()));
     let limits = head_limits(conn);
     let reading = read(io, &mut bytes, &limits);
     let end = tokio::time::timeout(conn.limits().header_timeout, reading).await;
@@ -123,6 +130,25 @@ async fn first_byte(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -
     }
 }
 
+/// The first bytes of a request; empty at the end of the connection. `None` when the socket was ready for nothing, as a
+/// fresh one is, or a TLS one whose record held no data: the request has not begun, and its deadline must not either.
+async fn first_read(io: &mut DownstreamIo) -> Option<BytesMut> {
+    let mut bytes = io.take_surplus();
+    bytes.reserve(HEAD_BUFFER.saturating_sub(bytes.len()));
+    if !bytes.is_empty() {
+        return Some(bytes);
+    }
+    let read = {
+        let mut reading = std::pin::pin!(io.read_buf(&mut bytes));
+        std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await
+    };
+    match read {
+        Poll::Ready(Ok(_)) => Some(bytes),
+        Poll::Ready(Err(_)) => Some(BytesMut::new()),
+        Poll::Pending => None,
+    }
+}
+
 /// Reads until the head is whole or cannot become good.
 async fn read(io: &mut DownstreamIo, bytes: &mut BytesMut, limits: &HeadLimits) -> io::Result<Scan> {
     let mut scanner = HeadScanner::new(*limits);
@@ -149,7 +175,8 @@ fn judge(
     let (head, rest) = bytes.split_at(len);
     let judged = check_head(head, limits).map_err(reason_of).and_then(|facts| {
         let mut framing = FramingValidator::new(facts.framing);
-        let fed = framing.feed(rest).map_err(|error| ProxyError::with_detail(Reason::MalformedFraming, error.name()))?;
+        let fed =
+            framing.feed(rest).map_err(|error| ProxyError::with_detail(Reason::MalformedFraming, error.name()))?;
         Ok((facts, framing, fed.consumed))
     });
     let (facts, framing, consumed) = match judged {

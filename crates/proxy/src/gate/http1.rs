@@ -3,6 +3,7 @@
 //! Requests are served one after the other; what a client pipelines is held back until its turn. The task lets go of
 //! all buffers between requests.
 
+use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
-use portcullis_wire::head::TargetForm;
+use portcullis_wire::head::{HeadFacts, TargetForm, Version};
 
 use super::conn::Conn;
 use super::head::{Head, Next, Refusal, Waiting, next};
@@ -61,11 +62,7 @@ struct Served<'a> {
 }
 
 /// Hands one request to Pingora's phases; the stream comes back when the connection can go on.
-async fn request(
-    mut io: Box<DownstreamIo>,
-    head: Head,
-    served: Served<'_>,
-) -> Option<Box<DownstreamIo>> {
+async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> Option<Box<DownstreamIo>> {
     let Served { conn, gateway, drain, last } = served;
     let upgrade = head.facts.asks_upgrade();
     if upgrade && !(head.surplus.is_empty() && head.framing.is_done()) {
@@ -81,7 +78,7 @@ async fn request(
     conn.head_arrived(head.arrived);
     let mut session = ServerSession::new_http1(io as Stream);
     let limits = conn.limits();
-    session.set_pipelined_prefix(head.bytes);
+    session.set_pipelined_prefix(in_origin_form(head.bytes, &head.facts));
     session.set_read_timeout(Some(limits.body_timeout));
     session.set_total_drain_timeout(Some(BODY_DRAIN));
     session.set_abort_on_close(!conn.listener.half_close);
@@ -98,13 +95,37 @@ async fn request(
     stream.into_any().downcast::<DownstreamIo>().ok()
 }
 
+/// Writes an absolute target in origin form. Host says the same, the check has seen to it, but for a default port that
+/// only one of the two may name; Pingora's parser would refuse that. An HTTP/1.0 head may lack Host and stays as it is.
+fn in_origin_form(bytes: BytesMut, facts: &HeadFacts) -> BytesMut {
+    if facts.form != TargetForm::Absolute || facts.version != Version::Http11 {
+        return bytes;
+    }
+    let path = facts.path_and_query.bytes(&bytes);
+    let root: &[u8] = match path.first() {
+        Some(b'/') => b"",
+        Some(_) => b"/",
+        None if facts.method.bytes(&bytes) == b"OPTIONS" => b"*",
+        None => b"/",
+    };
+    let before = bytes.get(..facts.target.start).unwrap_or_default();
+    let behind = bytes.get(facts.target.end..).unwrap_or_default();
+    let mut rewritten = BytesMut::with_capacity(bytes.len() + root.len());
+    [before, root, path, behind].into_iter().for_each(|part| rewritten.extend_from_slice(part));
+    rewritten
+}
+
 /// Answers a head that is refused, records it, and ends the connection.
 pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Refusal) {
     let Refusal { error, bytes, arrived } = refusal;
     let core = &conn.gateway;
     let mut record = core.new_record(conn, arrived.1);
     // What was refused may be anything; the record takes the first line as it is, and the log escapes it.
-    let line = bytes.as_ref().split(|&byte: &u8| byte == b'\r' || byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
+    let line = bytes
+        .as_ref()
+        .split(|&byte: &u8| byte == b'\r' || byte == b'\n')
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     record.set_head(&RequestLine { method, path, ..RequestLine::default() }, &core.record_options());

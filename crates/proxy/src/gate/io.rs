@@ -279,8 +279,10 @@ impl AsyncWrite for DownstreamIo {
 
 impl Drop for DownstreamIo {
     fn drop(&mut self) {
+        let Some(transport) = self.transport.take() else { return };
         let unread = matches!(self.mode, Mode::Body { .. }) || !self.surplus.is_empty();
-        if let (true, Some(transport)) = (unread, self.transport.take()) {
+        // What was written and not flushed belongs to an answer that broke off; the client gets all there is of it.
+        if unread || !transport.buffer().is_empty() {
             linger::spawn(transport, &self.conn);
         }
     }

@@ -12,10 +12,6 @@ use super::raw::Rewound;
 pub(super) async fn serve(io: Box<DownstreamIo>, conn: &Arc<Conn>, handler: &Arc<dyn L4Handler>) {
     let Some((transport, read)) = io.into_raw() else { return };
     let drain = conn.gateway.drain.subscribe();
-    let stream = RawStream {
-        io: Box::new(Rewound::new(read, transport)),
-        downstream: conn.downstream.clone(),
-        drain,
-    };
+    let stream = RawStream { io: Box::new(Rewound::new(read, transport)), downstream: conn.downstream.clone(), drain };
     handler.handle(stream).await;
 }

@@ -28,9 +28,7 @@ impl Fill {
         let wanted = chunk.is_none_or(|chunk| fill.chunk(chunk));
         if !wanted {
             *self = Self::None;
-        } else if end
-            && let Self::Filling(fill) = std::mem::take(self)
-        {
+        } else if end && let Self::Filling(fill) = std::mem::take(self) {
             fill.finish();
         }
     }

@@ -174,7 +174,9 @@ impl Ctx {
     /// The current attempt is over, well or not.
     pub(crate) fn end_attempt(&mut self) {
         self.upstream.choice = None;
-        if let (Some((metrics, _in_flight)), Some(attempt)) = (self.upstream.counted.take(), self.record.attempts.last_mut()) {
+        if let (Some((metrics, _in_flight)), Some(attempt)) =
+            (self.upstream.counted.take(), self.record.attempts.last_mut())
+        {
             metrics.observe(attempt);
         }
     }

@@ -1,7 +1,7 @@
 //! Failures: which may be tried again, and how the last one is answered.
 
-use http::header::{HeaderName, RETRY_AFTER};
 use http::HeaderValue;
+use http::header::{HeaderName, RETRY_AFTER};
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
@@ -138,4 +138,3 @@ fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Res
     let mut cx = ErrorCx { error, request, facts: &ctx.facts, notes: &mut ctx.notes };
     host.chain.fail_to_proxy(&mut cx, &mut ctx.host_state)
 }
-

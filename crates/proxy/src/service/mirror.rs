@@ -49,7 +49,11 @@ impl Mirrors {
 
 impl Default for Mirrors {
     fn default() -> Self {
-        Self { connector: Connector::new(None), places: Arc::new(Semaphore::new(MAX_COPIES)), dropped: AtomicU64::new(0) }
+        Self {
+            connector: Connector::new(None),
+            places: Arc::new(Semaphore::new(MAX_COPIES)),
+            dropped: AtomicU64::new(0),
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use crate::gate::conn::CONN;
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the body says; `None` when the reader does not know its form.
-pub(super) async fn read(session: &mut Session, reader: &dyn BodyPeek) -> Result<Option<Box<dyn BodyView>>, ProxyError> {
+pub(super) async fn read(
+    session: &mut Session,
+    reader: &dyn BodyPeek,
+) -> Result<Option<Box<dyn BodyView>>, ProxyError> {
     session.enable_retry_buffering();
     let mut body = BytesMut::new();
     loop {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, EXPECT, SERVER};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
+use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -20,10 +21,17 @@ pub(super) fn expect(session: &mut Session) {
     }
 }
 
-/// The final head is about to be written: see [`expect`].
-pub(super) fn settle_expectation(session: &mut Session, response: &ResponseHeader) {
-    if !response.status.is_informational() && session.req_header().headers.contains_key(EXPECT) {
+/// The final head is about to be written: what it says of the connection's end is decided now. See [`expect`]; and in a
+/// drain, the answer to a request that was in flight is its connection's last.
+pub(super) fn settle(session: &mut Session, response: &ResponseHeader, ctx: &Ctx) {
+    if response.status.is_informational() {
+        return;
+    }
+    if session.req_header().headers.contains_key(EXPECT) {
         session.set_close_on_response_before_downstream_finish(true);
+    }
+    if *ctx.core.drain.borrow() {
+        session.set_keepalive(None);
     }
 }
 
@@ -48,8 +56,12 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, answer: Response)
         header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
     }
     ctx.record.status = header.status.as_u16();
-    settle_expectation(session, &header);
+    settle(session, &header, ctx);
     let silent = bodiless || body.is_empty() || session.req_header().method == Method::HEAD;
+    if let (true, HttpSession::H2(stream)) = (silent, session.as_mut()) {
+        // Pingora's own call would leave the stream open, and an answer of gRPC in trailers alone must end it.
+        return stream.write_response_header(Box::new(header), true);
+    }
     session.write_response_header(Box::new(header), silent).await?;
     write_body(session, body, silent).await
 }

@@ -11,8 +11,8 @@ use portcullis_telemetry::record::Flag;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::response::check_response_framing;
 
-use super::context::Ctx;
 use super::cache;
+use super::context::Ctx;
 use crate::reasons::Progress;
 
 /// Fields that end at this hop (RFC 9110 section 7.6.1); framing and Connection are Pingora's to write.
@@ -106,8 +106,12 @@ pub(super) async fn head(
     Ok(())
 }
 
-/// Gives an answer its framing again when a filter took its length: HTTP/1.1 has chunks, HTTP/1.0 the connection's end.
+/// Gives an answer the framing its client knows: HTTP/1.1 has chunks where there is no length (a filter may have taken
+/// it), HTTP/1.0 the connection's end (RFC 9112 section 6.1).
 fn frame(request: &RequestHeader, response: &mut ResponseHeader) -> Result<(), ProxyError> {
+    if request.version == Version::HTTP_10 {
+        drop(response.remove_header(&TRANSFER_ENCODING));
+    }
     let bodiless = request.method == Method::HEAD
         || response.status.is_informational()
         || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -1,5 +1,6 @@
 //! From a head to what is done with it: host, host filters, body peek, route, route filters, cache, action.
 
+use http::header::UPGRADE;
 use pingora_proxy::Session;
 use std::sync::Arc;
 
@@ -34,7 +35,10 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     }
     let host = virtual_host(&snapshot, ctx).await;
     let data = host.as_ref().ok().map(|host| host.data().clone());
-    let path = normal::path(session.req_header_mut(), &data.as_deref().map_or_else(PathPolicy::default, |host| host.path_policy));
+    let path = normal::path(
+        session.req_header_mut(),
+        &data.as_deref().map_or_else(PathPolicy::default, |host| host.path_policy),
+    );
     admit::note(session.req_header(), ctx);
     ctx.host = data;
     ctx.record.virtual_host = ctx.host.as_ref().map(|host| host.name.clone());
@@ -73,8 +77,7 @@ async fn virtual_host<'a>(snapshot: &'a Snapshot, ctx: &mut Ctx) -> Result<&'a V
 
 async fn host_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
     let Some(host) = ctx.host.clone().filter(|host| host.chain.has(Phase::RequestFilter)) else { return Ok(None) };
-    let mut cx =
-        RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+    let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
     let ran = host.chain.request_filter(&mut cx, &mut ctx.host_state, &mut |_| {}).await;
     stopped(ran, ctx)
 }
@@ -83,8 +86,7 @@ async fn route_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Ne
     let Some(route) = ctx.route.clone().filter(|route| route.chain.has(Phase::RequestFilter)) else {
         return Ok(None);
     };
-    let mut cx =
-        RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+    let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
     let ran = route.chain.request_filter(&mut cx, &mut ctx.route_state, &mut |_| {}).await;
     stopped(ran, ctx)
 }
@@ -108,7 +110,8 @@ async fn choose(
         Some(reader) if needs_body => peek::read(session, &**reader).await?,
         _ => None,
     };
-    let view = RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..ctx.facts.view(session.req_header()) };
+    let view =
+        RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..ctx.facts.view(session.req_header()) };
     let found = host.find(&view).ok_or(Reason::NoRoute)?;
     let params = action::captured(&found, view.path);
     let route = found.route.data().clone();
@@ -151,6 +154,10 @@ fn forward(
     snapshot: &Snapshot,
     index: portcullis_snapshot::ClusterIdx,
 ) -> Result<Next, ProxyError> {
+    if !ctx.route.as_ref().is_some_and(|route| route.upgrade) {
+        // A server may ignore the wish to upgrade (RFC 9110 section 7.8): the rest of the request goes on.
+        drop(session.req_header_mut().remove_header(&UPGRADE));
+    }
     target::set(session.req_header(), ctx, snapshot, index)?;
     mirror::prepare(session.req_header(), ctx, snapshot);
     Ok(Next::Forward)

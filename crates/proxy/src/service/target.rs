@@ -94,16 +94,20 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
 
 /// A filter's choice first, the cluster's balancer else.
 fn choose(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>, now: Instant) -> Result<Choice, ProxyError> {
-    let filters = [ctx.route.as_ref().map(|r| r.chain.has(Phase::UpstreamPeer)), ctx.host.as_ref().map(|h| h.chain.has(Phase::UpstreamPeer))];
+    let filters = [
+        ctx.route.as_ref().map(|r| r.chain.has(Phase::UpstreamPeer)),
+        ctx.host.as_ref().map(|h| h.chain.has(Phase::UpstreamPeer)),
+    ];
     if filters.contains(&Some(true))
         && let Some(choice) = by_filter(request, ctx, cluster)?
     {
         return Ok(choice);
     }
     let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
-    cluster.endpoints.choose(&ask).map_err(|none| {
-        ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(RETRY_AFTER)
-    })
+    cluster
+        .endpoints
+        .choose(&ask)
+        .map_err(|none| ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(RETRY_AFTER))
 }
 
 fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> Result<Option<Choice>, ProxyError> {
@@ -124,7 +128,8 @@ fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> 
         };
         if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
             let choice = cluster.endpoints.index_at(at).and_then(|index| cluster.endpoints.claim(index));
-            let unknown = || ProxyError::with_detail(Reason::FilterFailed, format!("{filter} chose no endpoint there is"));
+            let unknown =
+                || ProxyError::with_detail(Reason::FilterFailed, format!("{filter} chose no endpoint there is"));
             return choice.ok_or_else(unknown).map(Some);
         }
     }

@@ -105,8 +105,7 @@ mod tests {
 
     fn told(names: &[&str], seen: &[&str], stopped: Option<&str>) -> Vec<&'static str> {
         let seen: Vec<Arc<str>> = seen.iter().map(|name| Arc::from(*name)).collect();
-        let stopped =
-            stopped.map(|filter| Stopped { filter: filter.into(), outcome: Err(Reason::Denied.into()) });
+        let stopped = stopped.map(|filter| Stopped { filter: filter.into(), outcome: Err(Reason::Denied.into()) });
         steps(names, &seen, stopped.as_ref()).iter().map(|step| step.step.as_str()).collect()
     }
 

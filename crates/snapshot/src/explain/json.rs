@@ -14,7 +14,8 @@ impl Explanation {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let asked = &self.asked;
-        let notes: Vec<Value> = self.notes.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let notes: Vec<Value> =
+            self.notes.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         json!({
             "live": self.live,
             "generation": self.generation,

@@ -12,10 +12,10 @@ use portcullis_types::{ProxyError, Reason, RequestView};
 use super::finding::{Answer, UpstreamFinding};
 use super::walk::{Stop, Walk, asks_websocket};
 use super::{cluster, filters};
-use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
-use crate::request::{action, forwarding};
 use crate::Snapshot;
+use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
 use crate::request::action::RETRY_AFTER;
+use crate::request::{action, forwarding};
 use crate::route::{Action, Forward, Target};
 
 /// How much of an answer's body is told.
@@ -122,8 +122,7 @@ fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<String>, Stop
         if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
             let unknown = || format!("{filter} chose no endpoint there is");
             let candidate = candidates.get(at);
-            let candidate =
-                candidate.ok_or_else(|| ProxyError::with_detail(Reason::FilterFailed, unknown()))?;
+            let candidate = candidate.ok_or_else(|| ProxyError::with_detail(Reason::FilterFailed, unknown()))?;
             return Ok(Some(format!("the filter {filter} chooses {}", candidate.name)));
         }
     }
@@ -243,8 +242,7 @@ impl Walk<'_> {
         let by_route = route.and_then(|route| route.chain.fail_to_proxy(&mut cx, &mut self.route_state));
         let by_host = || host.and_then(|host| host.chain.fail_to_proxy(&mut cx, &mut self.host_state));
         let mapped = by_route.or_else(by_host);
-        let dialect =
-            action::dialect(&self.request.headers, &self.notes, self.route.as_deref(), self.host.as_deref());
+        let dialect = action::dialect(&self.request.headers, &self.notes, self.route.as_deref(), self.host.as_deref());
         let mut response = mapped.unwrap_or_else(|| action::error_response(error, dialect, &self.facts));
         action::label_failure(&mut response, error, &self.snapshot.settings.server_name);
         response

@@ -198,10 +198,8 @@ impl<'a> Walk<'a> {
     /// Finds the route; the body is looked into where that decides.
     fn choose(&mut self, host: &VirtualHost) -> Result<(), Stop> {
         let body = self.peek(host)?;
-        let view = RequestView {
-            body: body.as_deref().map(|body| body as &dyn BodyView),
-            ..self.facts.view(&self.request)
-        };
+        let view =
+            RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..self.facts.view(&self.request) };
         let candidates = host.explain(&view);
         let wins = candidates.iter().position(|candidate| candidate.outcome == Outcome::Wins);
         // Of many, those nearest to the winner are told.
@@ -260,9 +258,8 @@ impl<'a> Walk<'a> {
     async fn act(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone() else { return Err(Reason::NoRoute.into()) };
         if let Some(name) = self.notes.cluster.clone() {
-            let unknown = || {
-                ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {name}"))
-            };
+            let unknown =
+                || ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {name}"));
             let index = self.snapshot.cluster_names.get(&name).copied().ok_or_else(unknown)?;
             return upstream::forward(self, index, "a filter chose it".to_owned()).await;
         }
@@ -364,8 +361,7 @@ fn head(question: &Question, limits: &ListenerLimits) -> Result<RequestHeader, S
     let fields: Vec<_> = host.iter().chain(&question.headers).chain(&length).collect();
     lines.extend(fields.iter().map(|(name, value)| format!("{name}: {value}")));
     let bytes = format!("{}\r\n\r\n", lines.join("\r\n"));
-    let limits =
-        HeadLimits { bytes: limits.header_bytes, fields: limits.header_fields, target: limits.target_bytes };
+    let limits = HeadLimits { bytes: limits.header_bytes, fields: limits.header_fields, target: limits.target_bytes };
     check_head(bytes.as_bytes(), &limits).map_err(|error| Stop::Refuse {
         because: format!("the gate refuses the head: {error}"),
         error: ProxyError::with_detail(reasons::of_head(error), error.name()),

@@ -111,8 +111,7 @@ pub fn path(request: &mut RequestHeader, policy: &PathPolicy) -> Result<(), Prox
         Some(query) => format!("{normal}?{query}"),
         None => normal.into_owned(),
     };
-    let target: PathAndQuery =
-        target.parse().map_err(|_| ProxyError::with_detail(Reason::PathInvalid, "path_byte"))?;
+    let target: PathAndQuery = target.parse().map_err(|_| ProxyError::with_detail(Reason::PathInvalid, "path_byte"))?;
     request.set_uri(Uri::from(target));
     Ok(())
 }
