@@ -244,9 +244,9 @@ impl Client {
         Ok(count)
     }
 
-    /// Ends the sending side.
+    /// Ends the sending side, if the connection is not gone already.
     pub fn finish(&mut self) -> &mut Self {
-        self.tcp.shutdown(Shutdown::Write).unwrap();
+        drop(self.tcp.shutdown(Shutdown::Write));
         self
     }
 

@@ -70,7 +70,7 @@ const PINGORA: [(&str, &[&str]); 5] = [
     ("pingora-proxy", &["proxy"]),
     ("pingora-load-balancing", &["proxy"]),
     ("pingora-cache", &["proxy"]),
-    ("pingora-http", &["proxy", "filter", "filters"]),
+    ("pingora-http", &["proxy", "filter", "filters", "snapshot"]),
 ];
 
 /// The folder under `crates/` of a package of ours; `None` for what stands outside.

@@ -1,3 +1,5 @@
+//! Tests of `explain` through the command line's own path.
+
 use portcullis_snapshot::explain::{Explanation, Question, Step};
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::Reason;

@@ -1,3 +1,5 @@
+//! Tests of `body`: tables of what is taken and refused, and properties over random input.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

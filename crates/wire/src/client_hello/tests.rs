@@ -1,3 +1,5 @@
+//! Tests of `client_hello`: tables of what is taken and refused, and properties over random input.
+
 use super::HelloError as E;
 use super::*;
 

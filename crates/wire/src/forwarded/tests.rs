@@ -1,3 +1,5 @@
+//! Tests of `forwarded`: tables of what is taken and refused, and properties over random input.
+
 use super::ForwardedError as E;
 use super::*;
 

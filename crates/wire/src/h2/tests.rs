@@ -1,3 +1,5 @@
+//! Tests of `h2`: tables of what is taken and refused, and properties over random input.
+
 use std::time::{Duration, Instant};
 
 use super::*;

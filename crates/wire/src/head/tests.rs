@@ -1,3 +1,5 @@
+//! Tests of `head`: tables of what is taken and refused, and properties over random input.
+
 use super::HeadError as E;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Tests of `host`: tables of what is taken and refused, and properties over random input.
+
 use super::*;
 
 #[track_caller]

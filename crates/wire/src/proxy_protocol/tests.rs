@@ -1,3 +1,5 @@
+//! Tests of `proxy_protocol`: tables of what is taken and refused, and properties over random input.
+
 use super::ProxyProtocolError as E;
 use super::*;
 

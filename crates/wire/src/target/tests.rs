@@ -1,3 +1,5 @@
+//! Tests of `target`: tables of what is taken and refused, and properties over random input.
+
 use super::PathError as E;
 use super::*;
 

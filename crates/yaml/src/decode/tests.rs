@@ -1,3 +1,5 @@
+//! Tests of `decode`: tables of what is taken and refused, and properties over random input.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;

@@ -1,3 +1,5 @@
+//! Tests of `parse`: tables of what is taken and refused, and properties over random input.
+
 use super::*;
 use crate::loader::MemoryLoader;
 use crate::render::render_text;
