@@ -134,29 +134,35 @@ fn wait_for_standstill(counter: &AtomicU64) -> u64 {
     })
 }
 
+/// Memory comes in steps as large as the bound, so several readers are looked at, and what each holds on average.
 #[test]
 fn holds_under_a_mebibyte_for_a_slow_reader_of_a_gibibyte() {
     const GIBIBYTE: u64 = 1 << 30;
+    const READERS: u64 = 16;
     let (warm, _) = generator(32 << 20);
     let (origin, sent) = generator(GIBIBYTE);
     let warming = "{ name: warm, match: { path: /warm }, to: warm }";
     let gateway = Setup::to(&origin).and_cluster("warm", warm.address(), "").and_route(warming).start();
-    for _ in 0..3 {
-        assert_eq!(gateway.get("/warm").body.len(), 32 << 20);
-    }
+    assert_eq!(gateway.get("/warm").body.len(), 32 << 20);
     let before = resident_bytes(gateway.pid());
-    let mut client = Client::connect_narrow(gateway.address("edge"), 16 * 1024);
-    client.send("GET /big HTTP/1.1\r\nHost: app.test\r\n\r\n");
-    assert!(client.head().contains("1073741824"));
-    let mut most = 0;
-    for _ in 0..8 {
-        let stopped_at = wait_for_standstill(&sent);
-        assert!(stopped_at < GIBIBYTE / 8, "nothing stopped the origin");
-        most = most.max(resident_bytes(gateway.pid()));
-        assert_eq!(client.exactly(1 << 20).unwrap().len(), 1 << 20);
+    let mut readers: Vec<Client> =
+        (0..READERS).map(|_| Client::connect_narrow(gateway.address("edge"), 16 * 1024)).collect();
+    for client in &mut readers {
+        client.send("GET /big HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        assert!(client.head().contains("1073741824"));
     }
-    let held = most.saturating_sub(before);
+    let mut most = 0;
+    for _ in 0..4 {
+        let stopped_at = wait_for_standstill(&sent);
+        assert!(stopped_at < READERS * GIBIBYTE / 8, "nothing stopped the origin");
+        most = most.max(resident_bytes(gateway.pid()));
+        for client in &mut readers {
+            assert_eq!(client.exactly(1 << 20).unwrap().len(), 1 << 20);
+        }
+    }
+    let held = most.saturating_sub(before) / READERS;
     assert!(held < 1 << 20, "the gateway held {held} bytes for a reader that does not read");
+    eprintln!("{held} bytes for each reader");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -35,6 +35,7 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
     };
     let brought = Brought { version: app.version, sinks: app.sinks, registry };
     let world = World::new(&args.config, app.registry, app.seams, metrics);
+    let since = SystemTime::now();
     let Some(first) = load(&world) else { return ExitCode::FAILURE };
     log::info!("{} {}, config {}", app.name, app.version, args.config.display());
     match descriptors::raise() {
@@ -47,7 +48,8 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(format!("the runtime cannot start: {error}"))),
     };
-    let outcome = runtime.block_on(serve(world, first, brought, !args.no_watch));
+    let watched = (!args.no_watch).then_some(since);
+    let outcome = runtime.block_on(serve(world, first, brought, watched));
     runtime.shutdown_timeout(SHUTDOWN);
     finish(outcome.map(|()| true))
 }
@@ -102,12 +104,18 @@ impl Signals {
     }
 }
 
-async fn serve(world: World, first: First, brought: Brought, watched: bool) -> Result<(), String> {
+/// Serves; with `watched`, the moment from which on changes of the files count.
+async fn serve(
+    world: World,
+    first: First,
+    brought: Brought,
+    watched: Option<SystemTime>,
+) -> Result<(), String> {
     // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
-    let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));
+    let watcher = watched.map(|since| tokio::spawn(watch::follow(reloader.clone(), since)));
     let name = signals.end(&reloader).await;
     if let Some(watcher) = watcher {
         watcher.abort();
