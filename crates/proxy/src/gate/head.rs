@@ -112,6 +112,10 @@ async fn first_byte(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -
     let draining = *waiting.drain.borrow_and_update();
     let patience = if draining { conn.gateway.drain_idle() } else { conn.limits().idle_timeout };
     let deadline = Instant::now() + patience;
+    if waiting.timer.deadline() > deadline.into() {
+        // A drain is less patient than the timer was set for.
+        waiting.timer.as_mut().reset(deadline.into());
+    }
     loop {
         tokio::select! {
             biased;
