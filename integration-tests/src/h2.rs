@@ -152,8 +152,23 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// HPACK of `GET http://app.test/`, without the dynamic table.
 #[must_use]
 pub fn get_block() -> Vec<u8> {
-    let mut block = vec![0x82, 0x86, 0x84, 0x01, 8];
-    block.extend(b"app.test");
+    block(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "app.test")])
+}
+
+/// HPACK of these fields as they are: literals without indexing and without Huffman coding.
+///
+/// # Panics
+/// When a name or a value is longer than 126 bytes.
+#[must_use]
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
     block
 }
 

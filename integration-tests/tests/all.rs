@@ -16,6 +16,8 @@ mod forwarding;
 mod generations;
 mod grpc;
 mod http2;
+mod http2_requests;
+mod http2_upstream;
 mod limits;
 mod log_trouble;
 mod pipelining;

@@ -41,6 +41,18 @@ fn writes_lines_of_text_where_the_config_says_so() {
 }
 
 #[test]
+fn opens_its_log_anew_on_sighup_so_that_it_can_be_rotated() {
+    let gateway = Setup::to(&Origin::says("fine")).start();
+    let before = gateway.record_of(&gateway.get("/before"));
+    std::fs::rename(gateway.dir().join("access.log"), gateway.dir().join("access.log.1")).unwrap();
+    gateway.signal("HUP");
+    until("the new file", || gateway.dir().join("access.log").exists().then_some(()));
+    assert_eq!(gateway.record_of(&gateway.get("/after"))["path"], "/after");
+    let rotated = std::fs::read_to_string(gateway.dir().join("access.log.1")).unwrap();
+    assert!(rotated.contains(before["id"].as_str().unwrap()) && !rotated.contains("/after"));
+}
+
+#[test]
 fn redacts_secrets_in_queries() {
     let gateway = Setup::to(&Origin::says("fine")).start();
     let answer = gateway.get("/a?api_key=s3cret&page=2");

@@ -182,6 +182,27 @@ fn splits_requests_and_keeps_a_users_choice() {
 }
 
 #[test]
+fn spreads_requests_over_endpoints_by_the_clusters_rule() {
+    let origins: Vec<Origin> = ["a", "b", "c"].into_iter().map(Origin::says).collect();
+    let to_all = |rule: &str| {
+        let setup = Setup::to(&origins[0]).and_to(origins[1].address()).and_to(origins[2].address());
+        setup.cluster(&format!("balance: {rule}")).start()
+    };
+    let ask = |gateway: &Gateway, user: usize| {
+        gateway.client().ask(format!("GET / HTTP/1.1\r\nHost: app.test\r\nX-User: {user}\r\n\r\n")).text()
+    };
+    for rule in ["round_robin", "least_loaded", "random"] {
+        let gateway = to_all(rule);
+        let met: HashSet<String> = (0..60).map(|_| ask(&gateway, 0)).collect();
+        assert_eq!(met.len(), 3, "{rule}");
+    }
+    let gateway = to_all("{ hash: { by: \"header:x-user\" } }");
+    let first: Vec<String> = (0..30).map(|user| ask(&gateway, user)).collect();
+    assert_eq!(first, (0..30).map(|user| ask(&gateway, user)).collect::<Vec<_>>(), "equal users meet one endpoint");
+    assert_eq!(first.into_iter().collect::<HashSet<_>>().len(), 3, "users are spread");
+}
+
+#[test]
 fn mirrors_requests_without_waiting_for_the_copy() {
     let (arrived, arrivals) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();

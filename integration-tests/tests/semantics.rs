@@ -203,6 +203,49 @@ fn refuses_connect_with_a_record() {
 }
 
 #[test]
+fn drops_the_trailers_of_an_http1_answer() {
+    let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n";
+    let gateway = Setup::to(&Origin::answers(chunks)).start();
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/").text(), "hello");
+    }
+}
+
+/// RFC 9112 section 6.3: chunks come before a length, which must not go on.
+#[test]
+fn forwards_one_framing_where_the_upstream_gives_two() {
+    let both = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let origin = Origin::answers(both);
+    let gateway = Setup::to(&origin).start();
+    let mut client = gateway.client();
+    let answer = client.get("/");
+    if answer.status == 200 {
+        assert_eq!((answer.field("content-length"), answer.text().as_str()), (None, "hello"));
+        assert_eq!(client.get("/").status, 200);
+        assert_eq!(origin.connections(), 2, "the upstream connection must not be used again");
+    } else {
+        assert_eq!(answer.reason(), "upstream_malformed");
+    }
+}
+
+#[test]
+fn records_a_client_that_leaves_in_the_middle_of_an_answer() {
+    let origin = Origin::http1(|_, wire| {
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        while wire.send([0u8; 65536]) == After::Keep {}
+        After::Close
+    });
+    let gateway = Setup::to(&origin).start();
+    let mut client = gateway.client();
+    client.send("GET /big HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    assert!(client.head().contains("200"));
+    client.reset();
+    let record = gateway.record_with("client_closed");
+    assert_eq!((&record["status"], &record["flags"]), (&200.into(), &serde_json::json!(["aborted"])));
+}
+
+#[test]
 fn takes_an_answer_that_comes_before_the_body_was_sent() {
     let origin = Origin::at_head(|_, wire| {
         wire.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");

@@ -162,7 +162,6 @@ fn holds_under_a_mebibyte_for_a_slow_reader_of_a_gibibyte() {
     }
     let held = most.saturating_sub(before) / READERS;
     assert!(held < 1 << 20, "the gateway held {held} bytes for a reader that does not read");
-    eprintln!("{held} bytes for each reader");
 }
 
 #[test]

@@ -82,6 +82,18 @@ fn refuses_an_upgrade_where_the_route_does_not_allow_it() {
     assert!(received.iter().all(|request| request.field("upgrade").is_none()), "{received:?}");
 }
 
+/// An upstream that takes up HTTP/2 by upgrade would be a tunnel around routes, filters and records.
+#[test]
+fn does_not_pass_an_upgrade_to_another_http() {
+    let origin = echo();
+    let gateway = Setup::to(&origin).start();
+    for protocol in ["h2c", "HTTP/2.0", "TLS/1.2", "websocket, h2c"] {
+        let request = UPGRADE.replace("Upgrade: websocket", &format!("Upgrade: {protocol}"));
+        assert_ne!(gateway.client().ask(request).status, 101, "{protocol}");
+        assert_eq!(origin.last().field("upgrade"), None, "{protocol}");
+    }
+}
+
 #[test]
 fn passes_an_upstreams_refusal_to_upgrade() {
     let origin = Origin::says("no chat here");

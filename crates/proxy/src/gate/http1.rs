@@ -31,17 +31,17 @@ pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: 
     loop {
         let head = match next(&mut io, conn, &mut waiting).await {
             Next::Request(head) => head,
-            Next::Http2(read) if h2c && served == 0 => return http2::serve(io, conn, gateway, read).await,
+            Next::Http2(read) if h2c && served == 0 => return Box::pin(http2::serve(io, conn, gateway, read)).await,
             Next::Http2(bytes) => {
                 let error = ProxyError::with_detail(Reason::VersionUnsupported, "http2_preface");
                 let arrived = (std::time::Instant::now(), std::time::SystemTime::now());
-                return refuse(io, conn, Refusal { error, bytes, arrived }).await;
+                return Box::pin(refuse(io, conn, Refusal { error, bytes, arrived })).await;
             }
-            Next::Refused(refusal) => return refuse(io, conn, *refusal).await,
+            Next::Refused(refusal) => return Box::pin(refuse(io, conn, *refusal)).await,
             Next::Closed => return,
         };
         if head.facts.form == TargetForm::Authority {
-            return connect::serve(io, conn, *head).await;
+            return Box::pin(connect::serve(io, conn, *head)).await;
         }
         served = served.saturating_add(1);
         let last = conn.limits().requests != 0 && served >= conn.limits().requests;
@@ -67,7 +67,7 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
     let upgrade = head.facts.asks_upgrade();
     if upgrade && !(head.surplus.is_empty() && head.framing.is_done()) {
         let error = ProxyError::with_detail(Reason::MalformedFraming, "bytes_behind_an_upgrade");
-        refuse(io, conn, Refusal { error, bytes: head.bytes, arrived: head.arrived }).await;
+        Box::pin(refuse(io, conn, Refusal { error, bytes: head.bytes, arrived: head.arrived })).await;
         return None;
     }
     if upgrade {

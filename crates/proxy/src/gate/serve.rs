@@ -38,7 +38,8 @@ pub(crate) async fn serve(
     mut permit: ConnectionPermit,
 ) {
     let mut addresses = socket;
-    let secured = open(tcp, &mut addresses, &listener, &gateway, &mut permit).await;
+    // What a connection needs for a moment only is boxed: an idle one pays for the size of the largest state.
+    let secured = Box::pin(open(tcp, &mut addresses, &listener, &gateway, &mut permit)).await;
     let secured = match secured {
         Ok(secured) => secured,
         Err(error) => return reject::connection(&gateway.core, &listener, addresses, error),
@@ -54,8 +55,10 @@ pub(crate) async fn serve(
     let io = Box::new(DownstreamIo::new(secured.transport, conn.clone()));
     let serving = async {
         match &listener.kind {
-            ListenerKind::L4(handler) => l4::serve(io, &conn, handler).await,
-            ListenerKind::Http { .. } if secured.http2 => http2::serve(io, &conn, &gateway, BytesMut::new()).await,
+            ListenerKind::L4(handler) => Box::pin(l4::serve(io, &conn, handler)).await,
+            ListenerKind::Http { .. } if secured.http2 => {
+                Box::pin(http2::serve(io, &conn, &gateway, BytesMut::new())).await
+            }
             ListenerKind::Http { http2, .. } => http1::serve(io, &conn, &gateway, *http2 && !is_tls(&conn)).await,
         }
     };

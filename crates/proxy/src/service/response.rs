@@ -62,7 +62,7 @@ fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {
     let took = ctx.upstream.attempt_started.map(|started| now - started);
     ctx.upstream.progress = Some(Progress::Answering);
     ctx.record.upstream_status = Some(status.as_u16());
-    ctx.record.timers.first_byte = Some(ctx.arrived.elapsed());
+    ctx.record.timers.first_byte = Some(now.saturating_duration_since(ctx.arrived));
     if let Some(attempt) = ctx.attempt() {
         attempt.first_byte = took;
         attempt.outcome = Ok(status.as_u16());

@@ -61,7 +61,7 @@ pub(super) fn set(
 pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
     let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
     let now = Instant::now();
-    let started = ctx.elapsed();
+    let started = now.saturating_duration_since(ctx.arrived);
     ctx.in_time()?;
     let choice = choose(session.req_header(), ctx, &cluster, now)?;
     let endpoint = choice.endpoint().spec().name.clone();
