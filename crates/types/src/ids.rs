@@ -78,13 +78,12 @@ impl RequestId {
     /// The 32 hex digits, without an allocation.
     #[must_use]
     pub fn to_hex(self) -> [u8; 32] {
+        const fn digit(nibble: u8) -> u8 {
+            if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
+        }
         let mut out = [b'0'; 32];
-        for (place, digit) in out.iter_mut().rev().enumerate() {
-            let nibble = (self.0 >> (place * 4)) & 0xf;
-            *digit = match nibble {
-                0..=9 => b'0' + nibble.to_le_bytes()[0],
-                _ => b'a' - 10 + nibble.to_le_bytes()[0],
-            };
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
         out
     }

@@ -169,3 +169,13 @@ fn names_of_errors_are_unique_and_stable_in_form() {
     crate::laws::tests::check_names(ForwardedError::ALL.iter().map(|error| error.name()));
     crate::laws::tests::check_names(TraceError::ALL.iter().map(|error| error.name()));
 }
+
+#[test]
+fn writes_every_octet_as_the_standard_library_does() {
+    for octet in 0..=255u8 {
+        let address = IpAddr::from([octet, 255 - octet, 0, octet / 2]);
+        let mut written = String::new();
+        push_x_forwarded_for(&mut written, address);
+        assert_eq!(written, address.to_string());
+    }
+}
