@@ -30,5 +30,6 @@ mod streams;
 mod strict;
 mod strict_bodies;
 mod tls;
+mod unread_bodies;
 mod upstream_tls;
 mod websocket;

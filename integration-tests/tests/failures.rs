@@ -40,6 +40,7 @@ fn tries_another_endpoint_when_one_refuses_even_for_a_post() {
     assert_eq!(retried["attempts"][0]["reason"], "upstream_connect_refused");
     assert_eq!(retried["attempts"][1]["status"], 200);
     assert_eq!(origin.received().len(), 4);
+    assert!(origin.received().iter().all(|request| request.body == b"hi"), "the body went along");
 }
 
 #[test]
@@ -65,6 +66,21 @@ fn tries_an_idempotent_request_again_after_a_reset() {
     assert!(!bad.received().is_empty(), "round robin met the endpoint that resets");
     let retried = gateway.record("a retry", |record| record["flags"][0] == "retried");
     assert_eq!(retried["attempts"][0]["reason"], "upstream_reset");
+}
+
+#[test]
+fn sends_a_body_again_whole_or_not_at_all() {
+    for (size, expected) in [(10_000, 200), (300_000, 502)] {
+        let (bad, good) = (resetting(), Origin::http1(|received, wire| wire.ok(&received.body.len().to_string())));
+        let gateway = Setup::to(&bad).and_to(good.address()).cluster("balance: round_robin").start();
+        let request =
+            format!("PUT /a HTTP/1.1\r\nHost: app.test\r\nContent-Length: {size}\r\n\r\n{}", "a".repeat(size));
+        let answers: Vec<Response> = (0..2).map(|_| gateway.client().ask(&request)).collect();
+        let retried =
+            answers.iter().find(|answer| gateway.record_of(answer)["attempts"][0]["reason"] == "upstream_reset");
+        assert_eq!(retried.expect("round robin met the endpoint that resets").status, expected, "{size} bytes");
+        assert!(good.received().iter().all(|request| request.complete && request.body.len() == size));
+    }
 }
 
 #[test]

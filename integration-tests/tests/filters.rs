@@ -115,6 +115,12 @@ fn compresses_by_what_the_client_accepts() {
         assert!(answer.body.len() < 1000 && answer.field("vary").is_some(), "{}", answer.head);
         assert_eq!(client.ask(&request).body, answer.body, "the connection lives on");
     }
+    let mut client = gateway.client();
+    let head = client.send("HEAD / HTTP/1.1\r\nHost: app.test\r\nAccept-Encoding: gzip\r\n\r\n").response_to_head();
+    assert_eq!(head.status, 200);
+    assert_eq!(client.get("/").text(), text, "nothing was left on the connection");
+    let old = gateway.client().ask("GET / HTTP/1.0\r\nHost: app.test\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!((old.status, old.field("transfer-encoding")), (200, None), "HTTP/1.0 knows no chunks");
     let plain = gateway.get("/");
     assert_eq!((plain.field("content-encoding"), plain.text()), (None, text));
 }

@@ -185,6 +185,39 @@ fn keeps_pools_health_and_counters_of_what_did_not_change() {
     assert_eq!(steady.connections(), 1, "the pooled connection was used again");
 }
 
+/// An answer that never ends, a piece at a time.
+#[test]
+fn drains_the_oldest_generation_when_more_live_than_may() {
+    let origin = Origin::http1(|_, wire| {
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while wire.send(b"5\r\npiece\r\n") == portcullis_integration_tests::After::Keep {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        wire.send(b"0\r\n\r\n")
+    });
+    let setup = Setup::to(&origin).top("generations: 2").top("drain: { timeout: 300ms, idle: 100ms }");
+    let gateway = setup.start();
+    let mut client = gateway.client();
+    client.send("GET /stream HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    assert!(client.head().contains("200"));
+    let other = |n: usize| format!("{{ name: r{n}, match: {{ exact: /r{n} }}, respond: {{ body: \"{n}\" }} }}");
+    assert_eq!(apply(&gateway, &setup.clone().and_route(&other(1)).yaml()).0, 200);
+    for _ in 0..20 {
+        assert!(client.next_chunk().unwrap().starts_with(b"piece"), "two generations may live");
+    }
+    let mut held = gateway.client();
+    held.send("GET /stream HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    assert!(held.head().contains("200"));
+    assert_eq!(apply(&gateway, &setup.clone().and_route(&other(2)).yaml()).0, 200);
+    let rest = client.rest();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "the answer looks whole");
+    let record = gateway.record_with("draining");
+    assert_eq!((&record["generation"], &record["detail"]), (&1.into(), &"generation 1 is drained".into()));
+    for _ in 0..20 {
+        assert!(held.next_chunk().unwrap().starts_with(b"piece"), "the second generation is among the two");
+    }
+}
+
 #[test]
 fn does_not_let_a_websocket_hold_an_old_generation() {
     let origin = Origin::at_head(|_, wire| {

@@ -113,14 +113,27 @@ fn ends_a_body_below_the_minimum_rate() {
 #[test]
 fn takes_a_body_that_is_slow_but_above_the_minimum_rate() {
     let origin = Origin::says("fine");
-    let gateway = Setup::to(&origin).listener("limits: { body_timeout: 300ms, body_rate: 10B }").start();
+    let gateway = Setup::to(&origin).listener("limits: { body_timeout: 1s, body_rate: 10B }").start();
     let mut client = gateway.client();
-    client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\n");
-    for _ in 0..10 {
+    client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 30\r\n\r\n");
+    for _ in 0..30 {
         client.send("a");
         std::thread::sleep(DRIP);
     }
     assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn lets_an_upload_take_longer_than_the_first_byte_of_its_answer_may() {
+    let origin = Origin::http1(|received, wire| wire.ok(&received.body.len().to_string()));
+    let gateway = Setup::to(&origin).cluster("timeouts: { first_byte: 1s }").start();
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 30\r\n\r\n");
+    for _ in 0..30 {
+        client.send("a");
+        std::thread::sleep(DRIP);
+    }
+    assert_eq!(client.response().text(), "30");
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(crate) struct ClusterPlan {
     pub(crate) tls: Option<UpstreamTls>,
     pub(crate) timeouts: Timeouts,
     pub(crate) attempts: u32,
-    pub(crate) keepalive: usize,
+    pub(crate) keepalive: std::time::Duration,
     pub(crate) health: Option<HealthCheck>,
 }
 

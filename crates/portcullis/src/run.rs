@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -35,7 +35,7 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
     };
     let brought = Brought { version: app.version, sinks: app.sinks, registry };
     let world = World::new(&args.config, app.registry, app.seams, metrics);
-    let since = SystemTime::now();
+    let read = watch::State::of(std::slice::from_ref(&args.config));
     let Some(first) = load(&world) else { return ExitCode::FAILURE };
     log::info!("{} {}, config {}", app.name, app.version, args.config.display());
     match descriptors::raise() {
@@ -48,7 +48,7 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(format!("the runtime cannot start: {error}"))),
     };
-    let watched = (!args.no_watch).then_some(since);
+    let watched = (!args.no_watch).then_some(read);
     let outcome = runtime.block_on(serve(world, first, brought, watched));
     runtime.shutdown_timeout(SHUTDOWN);
     finish(outcome.map(|()| true))
@@ -104,18 +104,13 @@ impl Signals {
     }
 }
 
-/// Serves; with `watched`, the moment from which on changes of the files count.
-async fn serve(
-    world: World,
-    first: First,
-    brought: Brought,
-    watched: Option<SystemTime>,
-) -> Result<(), String> {
+/// Serves; with `watched`, the main file as it was read, and from then on its changes count.
+async fn serve(world: World, first: First, brought: Brought, watched: Option<watch::State>) -> Result<(), String> {
     // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
-    let watcher = watched.map(|since| tokio::spawn(watch::follow(reloader.clone(), since)));
+    let watcher = watched.map(|read| tokio::spawn(watch::follow(reloader.clone(), read)));
     let name = signals.end(&reloader).await;
     if let Some(watcher) = watcher {
         watcher.abort();

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 use portcullis_admin::Change;
@@ -20,12 +20,9 @@ use crate::reload::{Reloader, Trigger};
 /// How long events may gather: an editor writes in several steps.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// File systems stamp with a clock that lags by some milliseconds.
-const COARSE: Duration = Duration::from_millis(20);
-
-/// Reloads on changes for as long as it is polled; also on those that fell between `since`, when the files that serve
-/// began to be read, and the beginning of the watch.
-pub(crate) async fn follow(reloader: Arc<Reloader>, since: SystemTime) {
+/// Reloads on changes for as long as it is polled; also on one of the main file that fell between the moment it was
+/// read, when it was as `read` says, and the beginning of the watch.
+pub(crate) async fn follow(reloader: Arc<Reloader>, read: State) {
     let (sender, mut events) = mpsc::channel(1);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // A full channel holds the very same question already.
@@ -42,12 +39,13 @@ pub(crate) async fn follow(reloader: Arc<Reloader>, since: SystemTime) {
     let mut lists = reloader.watched.subscribe();
     let mut paths = lists.borrow_and_update().clone();
     folders.follow(&paths);
-    let mut seen = State::of(&paths);
-    if changed_since(&paths, since) {
-        drop(reloader.change(Trigger::Watch, Change::Reread).await);
-    }
+    let mut seen = read;
+    seen.add(&paths);
+    let mut changed_already = State::of(&paths) != seen;
     loop {
         tokio::select! {
+            biased;
+            () = std::future::ready(()), if changed_already => changed_already = false,
             event = events.recv() => if event.is_none() { return },
             changed = lists.changed() => if changed.is_err() { return },
         }
@@ -111,7 +109,7 @@ fn folders(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
 
 /// What files are, as far as it tells a change: which file, how long, changed when; of a folder, its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State(Vec<(PathBuf, Option<Seen>)>);
+pub(crate) struct State(Vec<(PathBuf, Option<Seen>)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
@@ -120,7 +118,7 @@ enum Seen {
 }
 
 impl State {
-    fn of(paths: &[PathBuf]) -> Self {
+    pub(crate) fn of(paths: &[PathBuf]) -> Self {
         Self(paths.iter().map(|path| (path.clone(), see(path))).collect())
     }
 
@@ -130,16 +128,6 @@ impl State {
         let known = |path: &PathBuf| before.iter().find(|(each, _)| each == path).map(|(_, seen)| seen.clone());
         self.0 = paths.iter().map(|path| (path.clone(), known(path).unwrap_or_else(|| see(path)))).collect();
     }
-}
-
-/// Whether one of these was changed at this moment or after it.
-fn changed_since(paths: &[PathBuf], since: SystemTime) -> bool {
-    let since = since.checked_sub(COARSE).and_then(|since| since.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let changed = |facts: &fs::Metadata| {
-        let second = u64::try_from(facts.ctime()).unwrap_or_default();
-        Duration::new(second, u32::try_from(facts.ctime_nsec()).unwrap_or_default())
-    };
-    paths.iter().filter_map(|path| fs::metadata(path).ok()).any(|facts| changed(&facts) >= since)
 }
 
 fn see(path: &Path) -> Option<Seen> {
@@ -171,16 +159,6 @@ mod tests {
         assert_ne!(renamed, before);
         fs::write(&later, "x").unwrap();
         assert_ne!(State::of(&paths), renamed);
-    }
-
-    #[test]
-    fn a_change_at_the_beginning_of_the_watch_is_not_missed() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.yaml");
-        let before = SystemTime::now();
-        fs::write(&file, "one").unwrap();
-        assert!(changed_since(std::slice::from_ref(&file), before));
-        assert!(!changed_since(&[file, dir.path().join("none")], before + Duration::from_secs(60)));
     }
 
     #[test]

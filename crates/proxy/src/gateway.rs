@@ -88,6 +88,10 @@ impl Gateway {
         let change = self.listeners.prepare(&next.listeners)?;
         let before = self.core.generations.replace(next.clone());
         self.listeners.commit(change, self);
+        if *self.core.drain.borrow() {
+            // A drain began meanwhile: what was just bound must not accept.
+            self.listeners.stop();
+        }
         self.probes.follow(&next);
         self.core.follow(&next.settings);
         self.bound_generations(&next);

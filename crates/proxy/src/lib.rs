@@ -1,7 +1,7 @@
 //! The only user of pingora-core and pingora-proxy: the gate, listeners, the proxy's phases, probes, drain.
 //!
 //! [`Gateway`] is the whole: it starts on a snapshot, takes the next one with [`Gateway::apply`], and drains. A request
-//! enters by [`gate`], runs through [`service`] (Pingora's `ProxyHttp`), and leaves as one record.
+//! enters by the gate, runs through the service (Pingora's `ProxyHttp`), and leaves as one record.
 
 mod core;
 mod gate;

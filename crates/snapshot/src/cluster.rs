@@ -4,6 +4,7 @@ use http::{HeaderValue, StatusCode};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_balance::{EndpointSet, HealthPolicy};
 use portcullis_policy::HashKey;
@@ -32,8 +33,8 @@ pub struct Cluster {
     pub timeouts: Timeouts,
     /// How often one request may be tried, the first time included, where trying again is safe.
     pub attempts: u32,
-    /// Idle connections kept.
-    pub keepalive: usize,
+    /// How long an idle connection is kept.
+    pub keepalive: Duration,
     /// Active health checks.
     pub health: Option<HealthCheck>,
     /// Distinguishes connections that must not be shared although they go to the same address (TLS settings,

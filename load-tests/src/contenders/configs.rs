@@ -49,7 +49,7 @@ threads: 1
     bind: \"{address}\"
     limits: {{ connections: 20000, connections_per_network: 20000, idle_timeout: 600s }}
 clusters:
-  origin: {{ endpoints: [\"{origin}\"], keepalive: {KEPT} }}
+  origin: {{ endpoints: [\"{origin}\"] }}
 hosts:
   - names: [\"*\"]
 {host}    routes:

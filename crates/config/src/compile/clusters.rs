@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_balance::{Algorithm, LoadBound};
 use portcullis_policy::HashKey;
@@ -16,7 +17,7 @@ use crate::plan::{AddressPlan, ClusterPlan, EndpointPlan};
 use crate::raw::clusters::{RawBalance, RawCluster, RawEndpoint, RawEndpointMap, RawTimeouts, RawUpstreamProtocol};
 
 /// Idle connections kept by default.
-const KEEPALIVE: usize = 128;
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Attempts by default: one, and one more where that is safe.
 const ATTEMPTS: u32 = 2;
 
@@ -42,8 +43,8 @@ impl Compiler<'_, '_> {
             tls: tls.map_or(Some(None), |tls| tls)?,
             timeouts,
             attempts: self.number(attempts, ATTEMPTS, 1..=10),
-            keepalive: self.number(*raw.keepalive, KEEPALIVE, 0..=100_000),
-            health: raw.health_check.as_ref().and_then(|check| self.health(check, &entry.name)),
+            keepalive: self.time(*raw.keepalive, KEEPALIVE),
+            health: raw.health_check.as_ref().and_then(|check| self.health(check, raw, &entry.name)),
         })
     }
 

@@ -13,7 +13,7 @@ use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
 
 use super::Compiler;
 use crate::code;
-use crate::raw::clusters::{RawHealthCheck, RawHttpProbe, RawProbe};
+use crate::raw::clusters::{RawCluster, RawHealthCheck, RawHttpProbe, RawProbe, RawUpstreamProtocol};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,11 +21,19 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const JITTER_MILLIONTHS: u32 = 100_000;
 
 impl Compiler<'_, '_> {
-    pub(super) fn health(&mut self, raw: &Spanned<RawHealthCheck>, cluster: &str) -> Option<HealthCheck> {
+    pub(super) fn health(
+        &mut self,
+        raw: &Spanned<RawHealthCheck>,
+        of: &RawCluster,
+        cluster: &str,
+    ) -> Option<HealthCheck> {
         let check = &raw.value;
         let probe = match &check.probe {
             None | Some(RawProbe::Tcp(_)) => Some(HealthProbe::Tcp),
-            Some(RawProbe::Http(http)) => self.http_probe(http, cluster),
+            Some(RawProbe::Http(http)) => {
+                self.speaks_plain_http1(raw, of);
+                self.http_probe(http, cluster)
+            }
         };
         let interval = self.time(check.interval, INTERVAL);
         let timeout = self.time(check.timeout, TIMEOUT.min(interval));
@@ -47,6 +55,16 @@ impl Compiler<'_, '_> {
             before_first_check: BeforeFirstCheck::Available,
         };
         Some(HealthCheck { policy, probe: probe?, port: check.port.map(std::num::NonZeroU16::get) })
+    }
+
+    /// A check asks over plain HTTP/1.1. On its own `port` the endpoint may well speak that.
+    fn speaks_plain_http1(&mut self, check: &Spanned<RawHealthCheck>, of: &RawCluster) {
+        let http2 = matches!(*of.protocol, Some(RawUpstreamProtocol::Http2));
+        if check.value.port.is_none() && (of.tls.is_some() || http2) {
+            let message = "an `http` check speaks plain HTTP/1.1, and the endpoints of this cluster do not";
+            let diagnostic = Diagnostic::error(code::SETTING_CONFLICT, check.span, message);
+            self.cx.push(diagnostic.help("use `tcp: {}`, or a `port` that speaks it"));
+        }
     }
 
     fn http_probe(&mut self, raw: &RawHttpProbe, cluster: &str) -> Option<HealthProbe> {

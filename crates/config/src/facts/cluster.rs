@@ -1,6 +1,7 @@
 //! Facts of a cluster. Its endpoints are apart: they are compared one by one.
 
 use portcullis_snapshot::{HealthCheck, HealthProbe, Timeouts, UpstreamProtocol, UpstreamTls};
+use portcullis_types::quantity::format_duration;
 
 use super::Facts;
 use crate::plan::{ClusterPlan, EndpointPlan};
@@ -25,7 +26,7 @@ impl ClusterPlan {
         }
         say_timeouts(&self.timeouts, &mut facts);
         facts.say("retry.attempts", self.attempts);
-        facts.say("keepalive", self.keepalive);
+        facts.say("keepalive", format_duration(self.keepalive));
         if let Some(health) = &self.health {
             say_health(health, &mut facts);
         }

@@ -25,8 +25,8 @@ pub(crate) struct RawCluster {
     pub(crate) timeouts: Lax<RawTimeouts>,
     /// When a request is tried again.
     pub(crate) retry: Lax<RawRetry>,
-    /// Idle connections kept open, 0 to 100000. Default: 128.
-    pub(crate) keepalive: Lax<Spanned<u32>>,
+    /// How long an idle connection is kept, to be used again. Default: 60s.
+    pub(crate) keepalive: Lax<Spanned<Duration>>,
 }
 
 /// An endpoint: an address, or a map.

@@ -15,7 +15,7 @@ listeners:
   edge: { bind: "127.0.0.1:8080" }
   other: { bind: "127.0.0.1:8081", half_close: true }
 clusters:
-  web: { endpoints: ["127.0.0.1:9001", "127.0.0.1:9002"], keepalive: 5 }
+  web: { endpoints: ["127.0.0.1:9001", "127.0.0.1:9002"], keepalive: 5s }
   api: { endpoints: ["127.0.0.1:9003"] }
 hosts:
   - names: [www.example.com]
@@ -35,7 +35,7 @@ fn a_config_becomes_what_it_says() {
     let snapshot = world.generation(BASE, None);
     assert!(matches!(snapshot.listeners[0].kind, ListenerKind::Http { http1: true, http2: true }));
     assert_eq!(snapshot.cluster_named("web").unwrap().endpoints.endpoints().len(), 2);
-    assert_eq!(snapshot.cluster_named("web").unwrap().keepalive, 5);
+    assert_eq!(snapshot.cluster_named("web").unwrap().keepalive.as_secs(), 5);
     let api = route(&snapshot, "api");
     assert_eq!((&*api.label, api.place.line, &*api.place.file), ("www.example.com/api", 12, "gate.yaml"));
     assert_eq!(&*api.place.excerpt, "      - { name: api, match: { path: /api }, to: api, rewrite: { prefix: / } }");
@@ -51,7 +51,7 @@ fn a_config_becomes_what_it_says() {
 fn what_did_not_change_is_the_very_same() {
     let world = World::default();
     let first = world.generation(BASE, None);
-    let text = BASE.replace("127.0.0.1:8081", "127.0.0.1:8082").replace("keepalive: 5", "keepalive: 6");
+    let text = BASE.replace("127.0.0.1:8081", "127.0.0.1:8082").replace("keepalive: 5s", "keepalive: 6s");
     let second = world.generation(&text, Some(&first));
     assert!(Arc::ptr_eq(&first.listeners[0], &second.listeners[0]));
     assert!(!Arc::ptr_eq(&first.listeners[1], &second.listeners[1]));

@@ -24,7 +24,10 @@ impl Filter for Limits {
 
     fn phases(&self) -> Phases {
         let head = Phases::of(Phase::RequestFilter);
-        if self.config.body.is_some() { head.and(Phase::RequestBodyFilter) } else { head }
+        if self.config.body.is_none() {
+            return head;
+        }
+        head.and(Phase::UpstreamRequestFilter).and(Phase::RequestBodyFilter)
     }
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut LimitsCtx) -> Result<Verdict, ProxyError> {
@@ -41,6 +44,12 @@ impl Filter for Limits {
         }
         within(content_length(headers), body, Reason::BodyTooLarge, "body")?;
         Ok(Verdict::Continue)
+    }
+
+    /// Another attempt sends the body again from its start.
+    async fn upstream_request_filter(&self, _cx: &mut RequestCx<'_>, ctx: &mut LimitsCtx) -> Result<(), ProxyError> {
+        ctx.received = 0;
+        Ok(())
     }
 
     async fn request_body_filter(

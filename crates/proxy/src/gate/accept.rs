@@ -81,10 +81,7 @@ impl Bound {
     /// Behind a PROXY protocol the client is not known yet: its network is asked for once it is.
     fn permit(&self, peer: SocketAddr) -> Result<ConnectionPermit, Reason> {
         let listener = &self.listener;
-        let mut permit = self.caps.enter(listener.limits.connections)?;
-        let bound = listener.metrics.connections();
-        bound.set_limit(listener.limits.connections as u64);
-        bound.set_used(self.caps.open() as u64);
+        let mut permit = self.caps.enter(listener.limits.connections, listener.metrics.connections())?;
         let direct = !listener.proxy_protocol.as_ref().is_some_and(|proxy| proxy.covers(peer.ip()));
         if direct {
             permit.enter_network(peer.ip(), listener.limits.connections_per_network)?;

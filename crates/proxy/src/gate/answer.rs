@@ -2,24 +2,26 @@
 
 use bytes::BytesMut;
 use http::HeaderValue;
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 
 use portcullis_types::{Dialect, ProxyError, RequestId};
 
+use super::conn::Conn;
 use super::head::ANSWER_TIMEOUT;
 use super::io::DownstreamIo;
 use super::linger;
 
-/// Answers with an error and closes the connection politely. Whether the answer left.
-pub(super) async fn refuse(mut io: Box<DownstreamIo>, error: &ProxyError, id: RequestId, server: &str) -> bool {
-    let bytes = error_bytes(error, id, server);
+/// Answers with an error; the connection is closed politely in a task of its own. Whether the answer left.
+pub(super) async fn refuse(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, error: &ProxyError, id: RequestId) -> bool {
+    let bytes = error_bytes(error, id, &conn.gateway.server_name());
     let writing = async {
         io.write_all(&bytes).await?;
         io.flush().await
     };
     let sent = matches!(tokio::time::timeout(ANSWER_TIMEOUT, writing).await, Ok(Ok(())));
     if let Some((transport, _)) = io.into_raw() {
-        linger::close(transport).await;
+        linger::spawn(transport, conn);
     }
     sent
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use portcullis_telemetry::Bound;
 use portcullis_types::Reason;
 
 /// The open connections of one listener.
@@ -21,18 +22,27 @@ pub(crate) struct ConnectionCaps {
 /// A place for one connection, given back when dropped.
 pub(crate) struct ConnectionPermit {
     caps: Arc<ConnectionCaps>,
+    /// Where the number of open connections is shown.
+    shown: Arc<Bound>,
     network: Option<IpAddr>,
 }
 
 impl ConnectionCaps {
     /// Takes a place among all connections.
-    pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Result<ConnectionPermit, Reason> {
+    pub(crate) fn enter(self: &Arc<Self>, limit: usize, shown: &Arc<Bound>) -> Result<ConnectionPermit, Reason> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
-        let permit = ConnectionPermit { caps: self.clone(), network: None };
-        if before < limit { Ok(permit) } else { Err(Reason::ConnectionLimit) }
+        shown.set_limit(limit as u64);
+        shown.set_used(before as u64 + 1);
+        let permit = ConnectionPermit { caps: self.clone(), shown: shown.clone(), network: None };
+        if before < limit {
+            return Ok(permit);
+        }
+        shown.refuse();
+        Err(Reason::ConnectionLimit)
     }
 
     /// How many connections are open.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
@@ -56,7 +66,8 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.caps.open.fetch_sub(1, Ordering::AcqRel);
+        let before = self.caps.open.fetch_sub(1, Ordering::AcqRel);
+        self.shown.set_used(before.saturating_sub(1) as u64);
         let Some(network) = self.network else { return };
         let mut networks = self.caps.networks.lock();
         if let Some(count) = networks.get_mut(&network) {
@@ -83,17 +94,18 @@ mod tests {
     #[test]
     fn refuses_the_connection_past_each_cap_and_gives_places_back() {
         let caps = Arc::new(ConnectionCaps::default());
+        let shown = Arc::new(Bound::default());
         let client: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut first = caps.enter(2).unwrap();
+        let mut first = caps.enter(2, &shown).unwrap();
         assert_eq!(first.enter_network(client, 1), Ok(()));
-        let mut second = caps.enter(2).unwrap();
+        let mut second = caps.enter(2, &shown).unwrap();
         assert_eq!(second.enter_network(client, 1), Err(Reason::NetworkConnectionLimit));
-        assert!(matches!(caps.enter(2), Err(Reason::ConnectionLimit)));
+        assert!(matches!(caps.enter(2, &shown), Err(Reason::ConnectionLimit)));
         assert_eq!(caps.open(), 2);
         drop(first);
         assert_eq!(second.enter_network(client, 1), Ok(()));
         drop(second);
-        assert_eq!(caps.open(), 0);
+        assert_eq!((caps.open(), shown.used(), shown.refused()), (0, 0, 1));
         assert!(caps.networks.lock().is_empty());
     }
 

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
 use portcullis_snapshot::{Listener, ListenerLimits};
@@ -28,6 +28,7 @@ pub(crate) struct Conn {
     fault: Mutex<Option<ProxyError>>,
     head_started: Mutex<Option<(Instant, SystemTime)>>,
     requests: AtomicU32,
+    upgrade: AtomicBool,
     _permit: Mutex<ConnectionPermit>,
 }
 
@@ -45,6 +46,7 @@ impl Conn {
             fault: Mutex::default(),
             head_started: Mutex::default(),
             requests: AtomicU32::new(0),
+            upgrade: AtomicBool::new(false),
             _permit: Mutex::new(permit),
         }
     }
@@ -73,6 +75,16 @@ impl Conn {
     pub(crate) fn take_arrival(&self) -> (Instant, SystemTime) {
         let noted = self.head_started.lock().take();
         noted.unwrap_or_else(|| (Instant::now(), SystemTime::now()))
+    }
+
+    /// Notes whether the HTTP/1 request that is about to be served asks for a WebSocket.
+    pub(crate) fn set_upgrade(&self, asked: bool) {
+        self.upgrade.store(asked, Ordering::Relaxed);
+    }
+
+    /// Whether the HTTP/1 request in flight asks for a WebSocket, by the gate's judgement.
+    pub(crate) fn asks_upgrade(&self) -> bool {
+        self.upgrade.load(Ordering::Relaxed)
     }
 
     /// Counts a request that reached the proxy's phases.

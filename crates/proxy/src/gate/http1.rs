@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
+use portcullis_wire::Framing;
 use portcullis_wire::head::{HeadFacts, TargetForm, Version};
 
 use super::conn::Conn;
@@ -24,14 +25,29 @@ use crate::gateway::Gateway;
 /// How long the rest of a request's body may take once its answer is sent, for the connection to be used again.
 const BODY_DRAIN: Duration = Duration::from_secs(2);
 
+/// What a connection without ALPN's word may speak.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speaks {
+    pub(super) http1: bool,
+    /// HTTP/2 with prior knowledge.
+    pub(super) h2c: bool,
+}
+
 /// Serves requests until the connection ends.
-pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: &Arc<Gateway>, h2c: bool) {
+pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, gateway: &Arc<Gateway>, speaks: Speaks) {
     let mut waiting = Waiting::new(conn);
     let mut served = 0u32;
     loop {
         let head = match next(&mut io, conn, &mut waiting).await {
-            Next::Request(head) => head,
-            Next::Http2(read) if h2c && served == 0 => return Box::pin(http2::serve(io, conn, gateway, read)).await,
+            Next::Request(head) if speaks.http1 => head,
+            Next::Request(head) => {
+                let error = ProxyError::with_detail(Reason::VersionUnsupported, "http1");
+                let refusal = Refusal { error, bytes: head.bytes, arrived: head.arrived };
+                return Box::pin(refuse(io, conn, refusal)).await;
+            }
+            Next::Http2(read) if speaks.h2c && served == 0 => {
+                return Box::pin(http2::serve(io, conn, gateway, read)).await;
+            }
             Next::Http2(bytes) => {
                 let error = ProxyError::with_detail(Reason::VersionUnsupported, "http2_preface");
                 let arrived = (std::time::Instant::now(), std::time::SystemTime::now());
@@ -64,7 +80,8 @@ struct Served<'a> {
 /// Hands one request to Pingora's phases; the stream comes back when the connection can go on.
 async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> Option<Box<DownstreamIo>> {
     let Served { conn, gateway, drain, last } = served;
-    let upgrade = head.facts.asks_upgrade();
+    let upgrade = asks_websocket(&head);
+    conn.set_upgrade(upgrade);
     if upgrade && !(head.surplus.is_empty() && head.framing.is_done()) {
         let error = ProxyError::with_detail(Reason::MalformedFraming, "bytes_behind_an_upgrade");
         Box::pin(refuse(io, conn, Refusal { error, bytes: head.bytes, arrived: head.arrived })).await;
@@ -92,7 +109,17 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
         conn.gateway.unparsed_request(conn, head.arrived);
     }
     let (stream, _) = reused?.consume();
-    stream.into_any().downcast::<DownstreamIo>().ok()
+    let io = stream.into_any().downcast::<DownstreamIo>().ok()?;
+    // Pingora thinks that the body is over and our judge does not: the connection is not trusted any further.
+    io.is_between_requests().then_some(io)
+}
+
+/// Whether a WebSocket is asked for: the one protocol that the gateway upgrades to. A wish for any other is ignored (RFC
+/// 9110 section 7.8), and so is one that comes with content: what follows is then a body and judged as such.
+fn asks_websocket(head: &Head) -> bool {
+    let named = head.facts.upgrade.map(|value| value.bytes(&head.bytes));
+    let websocket = named.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket"));
+    websocket && head.facts.asks_upgrade() && head.facts.framing == Framing::None
 }
 
 /// Writes an absolute target in origin form. Host says the same, the check has seen to it, but for a default port that
@@ -131,8 +158,7 @@ pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Ref
     record.set_head(&RequestLine { method, path, ..RequestLine::default() }, &core.record_options());
     record.fail(&error);
     if error.reason != Reason::ClientClosed {
-        let server = core.server_name();
-        let sent = answer::refuse(io, &error, record.id, &server).await;
+        let sent = answer::refuse(io, conn, &error, record.id).await;
         record.status = if sent { error.reason.status() } else { 0 };
     }
     record.timers.total = arrived.0.elapsed();

@@ -134,6 +134,11 @@ impl DownstreamIo {
         self.transport.take().map(|transport| (transport, surplus))
     }
 
+    /// Whether the request before is whole, and the next may be read.
+    pub(crate) const fn is_between_requests(&self) -> bool {
+        !matches!(self.mode, Mode::Body { .. })
+    }
+
     fn fault(&self, reason: Reason, detail: &'static str) -> io::Error {
         self.conn.set_fault(ProxyError::with_detail(reason, detail));
         io::Error::new(io::ErrorKind::InvalidData, detail)

@@ -26,7 +26,7 @@ pub(crate) fn spawn(transport: BufWriter<Transport>, conn: &Arc<Conn>) {
 }
 
 /// Closes a connection.
-pub(crate) async fn close(mut transport: BufWriter<Transport>) {
+async fn close(mut transport: BufWriter<Transport>) {
     let reading = async {
         transport.shutdown().await?;
         let mut scratch = [0u8; 4096];

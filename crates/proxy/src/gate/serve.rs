@@ -59,7 +59,10 @@ pub(crate) async fn serve(
             ListenerKind::Http { .. } if secured.http2 => {
                 Box::pin(http2::serve(io, &conn, &gateway, BytesMut::new())).await
             }
-            ListenerKind::Http { http2, .. } => http1::serve(io, &conn, &gateway, *http2 && !is_tls(&conn)).await,
+            ListenerKind::Http { http1, http2 } => {
+                let speaks = http1::Speaks { http1: *http1, h2c: *http2 && !is_tls(&conn) };
+                http1::serve(io, &conn, &gateway, speaks).await;
+            }
         }
     };
     CONN.scope(conn.clone(), serving).await;

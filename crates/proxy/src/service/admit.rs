@@ -1,10 +1,11 @@
 //! A request is brought into the one form that is routed on (by [`portcullis_snapshot::request`], which `explain`
 //! retraces), and into the record.
 
-use http::{HeaderValue, Version};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
+use http::{HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
-use portcullis_snapshot::request::admit;
+use portcullis_snapshot::request::{admit, reasons};
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{Protocol, ProxyError, Reason};
 use portcullis_wire::head::HeadError;
@@ -20,6 +21,7 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
         _ => Protocol::Http11,
     });
     bounds(request)?;
+    join_cookies(request)?;
     let snapshot = ctx.snapshot()?;
     let admitted = admit::head(request, &mut ctx.facts, &snapshot.settings);
     ctx.record.client = ctx.facts.client;
@@ -41,7 +43,35 @@ fn bounds(request: &RequestHeader) -> Result<(), ProxyError> {
     if request.raw_path().len() > target {
         return Err(ProxyError::with_detail(Reason::TargetTooLong, HeadError::TargetTooLong.name()));
     }
-    Ok(())
+    framing(request)
+}
+
+/// The rules of an HTTP/1 head that HTTP/2's own do not have and that an HTTP/1 upstream may hang on.
+fn framing(request: &RequestHeader) -> Result<(), ProxyError> {
+    let fields = &request.headers;
+    let broken = if fields.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        HeadError::ContentLengthRepeated
+    } else if fields.contains_key("content_length") || fields.contains_key("transfer_encoding") {
+        HeadError::FramingLookalike
+    } else if fields.get(EXPECT).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        HeadError::ExpectationUnsupported
+    } else if request.method == Method::TRACE && fields.contains_key(CONTENT_LENGTH) {
+        HeadError::ContentNotAllowed
+    } else {
+        return Ok(());
+    };
+    Err(ProxyError::with_detail(reasons::of_head(broken), broken.name()))
+}
+
+/// Makes one Cookie field of the crumbs that HTTP/2 allows and HTTP/1 does not (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<(), ProxyError> {
+    if request.version != Version::HTTP_2 || request.headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let crumbs: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let invalid = || ProxyError::with_detail(Reason::MalformedRequest, "cookie");
+    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).map_err(|_| invalid())?;
+    request.insert_header(COOKIE, joined).map_err(|_| invalid())
 }
 
 /// Writes the request's line into the record, as it is routed on.

@@ -64,6 +64,8 @@ pub(crate) struct Upstream {
     pub(crate) connected: bool,
     pub(crate) progress: Option<Progress>,
     pub(crate) key: Option<u64>,
+    /// Whether the request that goes upstream asks for an upgrade.
+    pub(crate) upgrade: bool,
 }
 
 /// The request's body on its way.

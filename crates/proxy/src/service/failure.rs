@@ -1,7 +1,7 @@
 //! Failures: which may be tried again, and how the last one is answered.
 
-use http::HeaderValue;
-use http::header::{HeaderName, RETRY_AFTER};
+use http::header::{EXPECT, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
@@ -26,13 +26,18 @@ pub(super) fn of_connecting(_session: &Session, ctx: &mut Ctx, mut error: Box<Er
 }
 
 /// An attempt that failed after it connected.
-pub(super) fn of_exchange(session: &Session, ctx: &mut Ctx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>, reused: bool) -> Box<Error> {
     if Ctx::is_ours(&error) || *error.esource() != ErrorSource::Upstream {
         error.set_retry(false);
         return error;
     }
     let progress = ctx.upstream.progress.unwrap_or(Progress::Waiting);
     let reason = of_pingora(&error, progress);
+    if reason == Reason::UpstreamFirstByteTimeout && owes_body(session) && ctx.in_time().is_ok() {
+        // The upstream has nothing to say before the request is whole: it is the client that stopped.
+        attempt_ended(ctx, Reason::BodyTimeout);
+        return ctx.fail(Reason::BodyTimeout.into());
+    }
     attempt_failed(ctx, reason);
     let replayable = !session.as_ref().retry_buffer_truncated();
     let idempotent = session.req_header().method.is_idempotent();
@@ -45,13 +50,25 @@ pub(super) fn of_exchange(session: &Session, ctx: &mut Ctx, mut error: Box<Error
     error
 }
 
+/// Whether a part of the request's body is still to come, and the client is not waiting to be told to send it.
+fn owes_body(session: &mut Session) -> bool {
+    !session.as_mut().is_body_done() && !session.req_header().headers.contains_key(EXPECT)
+}
+
+/// An attempt that failed by the upstream's fault.
 fn attempt_failed(ctx: &mut Ctx, reason: Reason) {
-    if let Some(attempt) = ctx.attempt() {
-        attempt.outcome = Err(reason);
-    }
     if let Some(mut choice) = ctx.upstream.choice.take() {
         choice.failure(Instant::now(), reason);
     }
+    attempt_ended(ctx, reason);
+}
+
+/// An attempt that ended without an answer.
+fn attempt_ended(ctx: &mut Ctx, reason: Reason) {
+    if let Some(attempt) = ctx.attempt() {
+        attempt.outcome = Err(reason);
+    }
+    ctx.upstream.choice = None;
     ctx.end_attempt();
 }
 
@@ -69,7 +86,7 @@ fn may_retry(ctx: &Ctx, reason: Reason, idempotent: bool) -> bool {
 pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) -> FailToProxy {
     let failure = identify(ctx, error);
     ctx.record.fail(&failure);
-    if session.response_written().is_some_and(|written| !written.status.is_informational()) {
+    if session.response_written().is_some_and(|written| ends_interim(written.status)) {
         ctx.record.flags.set(Flag::Aborted);
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
@@ -84,6 +101,11 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) 
     }
     let sent = respond::send(session, ctx, response).await.is_ok();
     FailToProxy { error_code: if sent { status } else { 0 }, can_reuse_downstream: sent && whole }
+}
+
+/// Whether no other head can follow: of a final answer, and of 101, behind which the bytes are not HTTP's.
+fn ends_interim(status: StatusCode) -> bool {
+    !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The failure behind an error: ours, what our wrapper saw on the wire, or what Pingora says.

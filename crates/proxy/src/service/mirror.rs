@@ -4,6 +4,8 @@
 //! many copies may be under way is bounded. Both are counted.
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -108,7 +110,13 @@ fn send(copy: Copy, ctx: &Ctx) {
 /// One copy, to the end of its answer's head.
 async fn exchange(connector: &Connector, copy: Copy) -> Option<()> {
     let Copy { cluster, head, body } = copy;
-    let head = head?;
+    let mut head = head?;
+    // The copy is whole, so it has a length, and waits for nobody's 100.
+    drop(head.remove_header(&TRANSFER_ENCODING));
+    drop(head.remove_header(&EXPECT));
+    if !body.is_empty() {
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len())).ok()?;
+    }
     let choice = cluster.endpoints.choose(&Ask::new(Instant::now(), rand::rng().random())).ok()?;
     let peer = peer(&cluster, &choice);
     let (mut session, _) = connector.get_http_session(&peer).await.ok()?;

@@ -24,6 +24,10 @@ pub(super) fn expect(session: &mut Session) {
 /// The final head is about to be written: what it says of the connection's end is decided now. See [`expect`]; and in a
 /// drain, the answer to a request that was in flight is its connection's last.
 pub(super) fn settle(session: &mut Session, response: &ResponseHeader, ctx: &Ctx) {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        // The deadline of a request's body is not one of a stream: the upstream's idle timeout bounds both directions.
+        session.set_read_timeout(None);
+    }
     if response.status.is_informational() {
         return;
     }

@@ -38,7 +38,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Res
         strip(response);
         return Ok(());
     }
-    if !ctx.route.as_ref().is_some_and(|route| route.upgrade) {
+    if !ctx.upstream.upgrade {
         return Err(ProxyError::with_detail(Reason::UpstreamMalformed, "an upgrade that was not asked for"));
     }
     ctx.record.flags.set(Flag::Upgraded);

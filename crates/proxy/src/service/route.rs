@@ -14,6 +14,7 @@ use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
 use super::{admit, cache, mirror, peek, target};
+use crate::gate::conn::CONN;
 
 type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
@@ -154,10 +155,13 @@ fn forward(
     snapshot: &Snapshot,
     index: portcullis_snapshot::ClusterIdx,
 ) -> Result<Next, ProxyError> {
-    if !ctx.route.as_ref().is_some_and(|route| route.upgrade) {
+    let asked = !session.is_http2() && CONN.try_with(|conn| conn.asks_upgrade()).unwrap_or(false);
+    let allowed = asked && ctx.route.as_ref().is_some_and(|route| route.upgrade);
+    if !allowed {
         // A server may ignore the wish to upgrade (RFC 9110 section 7.8): the rest of the request goes on.
         drop(session.req_header_mut().remove_header(&UPGRADE));
     }
+    ctx.upstream.upgrade = allowed;
     target::set(session.req_header(), ctx, snapshot, index)?;
     mirror::prepare(session.req_header(), ctx, snapshot);
     Ok(Next::Forward)

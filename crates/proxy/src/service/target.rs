@@ -21,8 +21,6 @@ use portcullis_types::{ProxyError, Reason};
 use super::context::Ctx;
 use crate::reasons::Progress;
 
-/// How long an idle upstream connection is kept.
-const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
 /// Bytes an HTTP/2 upstream may send ahead on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -210,7 +208,7 @@ pub(super) fn connection(cluster: &Cluster, address: SocketAddr, connect: Durati
     let options = &mut peer.options;
     options.connection_timeout = Some(connect);
     options.total_connection_timeout = Some(connect);
-    options.idle_timeout = Some(UPSTREAM_IDLE);
+    options.idle_timeout = Some(cluster.keepalive);
     match cluster.protocol {
         UpstreamProtocol::Http1 => options.alpn = ALPN::H1,
         UpstreamProtocol::Http2 => options.alpn = ALPN::H2,

@@ -15,6 +15,7 @@ use super::context::Ctx;
 use super::mirror;
 use crate::gate::conn::CONN;
 use crate::gate::io::is_too_slow;
+use crate::reasons::Progress;
 
 /// Completes the head of an attempt. Pingora has taken the hop-by-hop fields out.
 pub(super) async fn request_head(
@@ -22,6 +23,9 @@ pub(super) async fn request_head(
     request: &mut RequestHeader,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
+    // A replayed body passes the body's phases again from its start.
+    ctx.body.received = 0;
+    ctx.body.started = None;
     ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts, rand::rng().random()));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
@@ -39,9 +43,10 @@ pub(super) async fn request_head(
     Ok(())
 }
 
-/// The minimum rate of an HTTP/2 body; of an HTTP/1 body the gate's wrapper sees to it.
+/// The minimum rate of an HTTP/2 body; of an HTTP/1 body the gate's wrapper sees to it. Once the answer has begun, the
+/// two are a dialogue (a gRPC stream in both directions) with pauses of its own.
 fn in_pace(session: &Session, end: bool, ctx: &mut Ctx) -> Result<(), ProxyError> {
-    if end || !session.is_http2() {
+    if end || !session.is_http2() || ctx.upstream.progress == Some(Progress::Answering) {
         return Ok(());
     }
     let started = *ctx.body.started.get_or_insert_with(Instant::now);
@@ -80,6 +85,11 @@ pub(super) async fn request_body(
     if let Some(route) = route.filter(|route| route.chain.has(Phase::RequestBodyFilter)) {
         let mut cx = BodyCx { request: session.req_header(), facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.request_body_filter(&mut cx, chunk, end, &mut ctx.route_state).await?;
+    }
+    if end && chunk.as_ref().is_some_and(Bytes::is_empty) {
+        // HTTP/2 may end a body with a frame without data. Written as a chunk it would be a last chunk before the last,
+        // and the upstream's next request would begin with it.
+        *chunk = None;
     }
     mirror::take_body(chunk.as_ref(), end, ctx);
     Ok(())

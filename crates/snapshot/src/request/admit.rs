@@ -27,7 +27,7 @@ pub fn head(request: &mut RequestHeader, facts: &mut Facts, settings: &Settings)
         return Err(Reason::ConnectRefused.into());
     }
     authority(request, facts)?;
-    forwarding::settle(request);
+    forwarding::settle(request, facts);
     misdirected(facts)
 }
 

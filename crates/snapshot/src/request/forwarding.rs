@@ -59,8 +59,17 @@ fn into_parts(request: &mut RequestHeader) -> Parts {
 
 /// Lets go of what the head remembers of its names' case, and makes room for the fields that the gateway adds: every
 /// copy and every edit from here on is cheaper. Names compare without case (RFC 9110 section 5.1).
-pub fn settle(request: &mut RequestHeader) {
+///
+/// A name with `_` goes only with a trusted peer: many applications read it as the name with `-`, and would take it for
+/// one that the gateway sets.
+pub fn settle(request: &mut RequestHeader, facts: &Facts) {
     let mut parts = into_parts(request);
+    if !facts.trusted {
+        let ambiguous = |name: &&HeaderName| name.as_str().contains('_');
+        while let Some(name) = parts.headers.keys().find(ambiguous).cloned() {
+            parts.headers.remove(name);
+        }
+    }
     parts.headers.reserve(ADDED);
     *request = RequestHeader::from(parts);
 }

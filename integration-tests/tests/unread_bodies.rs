@@ -1,0 +1,87 @@
+//! Requests whose body nobody wants: their answer comes, and what follows on the connection is not mistaken for it.
+
+use portcullis_integration_tests::origin::refused;
+use portcullis_integration_tests::{Gateway, Origin, Setup};
+
+/// A gateway that answers `/fixed` and `/denied` itself and has nobody behind `/gone`.
+fn gateway(origin: &Origin) -> Gateway {
+    let access = "filters: [{ access: { rules: [{ deny: all }] } }]";
+    Setup::to(origin)
+        .and_cluster("gone", refused(), "")
+        .and_route("{ name: fixed, match: { path: /fixed }, respond: { body: fixed } }")
+        .and_route(&format!("{{ name: denied, match: {{ path: /denied }}, to: app, {access} }}"))
+        .and_route("{ name: gone, match: { path: /gone }, to: gone }")
+        .start()
+}
+
+const PATHS: [(&str, u16); 3] = [("/fixed", 200), ("/denied", 403), ("/gone", 502)];
+
+#[test]
+fn goes_on_behind_a_body_that_came_with_its_head() {
+    let origin = Origin::says("fine");
+    let gateway = gateway(&origin);
+    for (path, status) in PATHS {
+        for (framing, body) in [
+            ("Content-Length: 36", "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n "),
+            ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+        ] {
+            let mut client = gateway.client();
+            let answer = client.ask(format!("POST {path} HTTP/1.1\r\nHost: app.test\r\n{framing}\r\n\r\n{body}"));
+            assert_eq!(answer.status, status, "{path} {framing}");
+            if answer.closes() {
+                client.expect_end();
+            } else {
+                assert_eq!(client.get("/next").text(), "fine", "{path} {framing}");
+            }
+        }
+    }
+    let received = origin.received();
+    assert!(received.iter().all(|request| request.path() == "/next"), "{received:?}");
+}
+
+#[test]
+fn does_not_take_a_body_that_comes_later_for_a_request() {
+    let origin = Origin::says("fine");
+    let gateway = gateway(&origin);
+    for (path, status) in PATHS {
+        let mut client = gateway.client();
+        let smuggled = "GET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n".repeat(100);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {}\r\n\r\n", smuggled.len());
+        let answer = client.ask(head);
+        assert_eq!(answer.status, status, "{path}");
+        // The gateway may have closed; if not, the body is a body still.
+        let sent = client.try_send(smuggled + "GET /next HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        if sent.is_ok() && !answer.closes() {
+            assert_eq!(client.response().text(), "fine", "{path}");
+        }
+        client.finish();
+        client.rest();
+    }
+    let received = origin.received();
+    assert!(received.iter().all(|request| request.path() == "/next"), "{received:?}");
+}
+
+#[test]
+fn answers_head_with_an_error_without_a_body() {
+    let gateway = gateway(&Origin::says("fine"));
+    for (path, status) in PATHS {
+        let mut client = gateway.client();
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        assert_eq!(client.send(head).response_to_head().status, status, "{path}");
+        assert_eq!(client.get("/next").text(), "fine", "{path}: nothing was left on the connection");
+    }
+}
+
+#[test]
+fn tells_a_client_that_waits_for_100_its_refusal_at_once() {
+    let origin = Origin::says("fine");
+    let gateway = gateway(&origin);
+    for (path, status) in PATHS {
+        let mut client = gateway.client();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        let answer = client.ask(head);
+        assert_eq!((answer.status, answer.closes()), (status, true), "{path}: {}", answer.head);
+    }
+    assert!(origin.received().is_empty());
+}
