@@ -1,7 +1,7 @@
 //! Failures: which may be tried again, and how the last one is answered.
 
-use http::header::{EXPECT, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::EXPECT;
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
@@ -14,8 +14,6 @@ use portcullis_types::{ProxyError, Reason, Retry};
 use super::context::Ctx;
 use super::respond;
 use crate::reasons::{Progress, of_pingora};
-
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// An attempt that never connected.
 pub(super) fn of_connecting(_session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
@@ -137,14 +135,7 @@ fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
         let dialect = action::dialect(headers, &ctx.notes, ctx.route.as_deref(), ctx.host.as_deref());
         action::error_response(failure, dialect, &ctx.facts)
     });
-    let name = ctx.core.server_name();
-    if let Ok(value) = HeaderValue::from_str(&failure.proxy_status(&name)) {
-        drop(response.header.insert_header(PROXY_STATUS, value));
-    }
-    if let Some(after) = failure.retry_after {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        drop(response.header.insert_header(RETRY_AFTER, HeaderValue::from(seconds)));
-    }
+    action::label_failure(&mut response, failure, &ctx.core.server_name());
     response
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_balance::{Ask, Choice, Endpoint, EndpointIdx, Health};
 use portcullis_filter::{Candidate, Phase, SelectCx};
+use portcullis_snapshot::request::action;
 use portcullis_snapshot::{Action, Cluster, ClusterIdx, Snapshot, UpstreamProtocol};
 use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
@@ -28,8 +29,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const UPSTREAM_STREAMS: usize = 100;
 /// How long a tunnel may be silent in both directions.
 const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
-/// When a client may come back if no endpoint could take its request.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Sends a request to a cluster.
 pub(super) fn set(
@@ -102,10 +101,9 @@ fn choose(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>, now: I
         return Ok(choice);
     }
     let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
-    cluster
-        .endpoints
-        .choose(&ask)
-        .map_err(|none| ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(RETRY_AFTER))
+    cluster.endpoints.choose(&ask).map_err(|none| {
+        ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
+    })
 }
 
 fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> Result<Option<Choice>, ProxyError> {
