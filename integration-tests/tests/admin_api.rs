@@ -19,8 +19,12 @@ fn tells_the_port_that_was_picked() {
                 - { name: one, respond: { body: here } }\n";
     let gateway = Gateway::with_yaml(text);
     let status = gateway.admin().json("/api/status");
-    let address = status["listeners"][0]["addresses"][0].as_str().unwrap().parse().unwrap();
+    let address: std::net::SocketAddr = status["listeners"][0]["addresses"][0].as_str().unwrap().parse().unwrap();
     assert_eq!(portcullis_integration_tests::Client::connect(address).get("/").text(), "here");
+    let told = gateway.admin().json(&format!("/api/explain?url=http://{address}/"));
+    let edge = &told["listeners"][0];
+    assert_eq!((&edge["bind"][0], &edge["takes"]), (&address.to_string().into(), &true.into()), "{edge}");
+    assert_eq!(edge["why"], format!("speaks plain text on port {}", address.port()));
 }
 
 #[test]

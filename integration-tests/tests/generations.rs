@@ -70,6 +70,31 @@ fn applies_a_config_by_the_api_only_over_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_config_whose_included_file_changed_is_another_config() {
+    let gateway = Gateway::with_yaml(&says("one"));
+    let admin = gateway.admin();
+    let tag = || admin.get("/api/config").field("etag").unwrap().to_owned();
+    let more = gateway.dir().join("more.yaml");
+    let host = |text: &str| {
+        let host = "hosts: [{ names: [more.test], routes: [{ name: more, respond: { body: TEXT } }] }]\n";
+        std::fs::write(&more, host.replace("TEXT", text)).unwrap();
+    };
+    let asked = || gateway.client().ask("GET / HTTP/1.1\r\nHost: more.test\r\n\r\n").text();
+    host("first");
+    let before = tag();
+    gateway.write(&format!("include: more.yaml\n{}", says("one")));
+    until("the included host", || (asked() == "first").then_some(()));
+    let included = tag();
+    assert_ne!(included, before);
+    host("second");
+    until("the changed host", || (asked() == "second").then_some(()));
+    assert_ne!(tag(), included, "the main file is the same, the config is not");
+    let text = gateway.complete(&says("two"));
+    assert_eq!(admin.post("/api/config", &format!("If-Match: {included}\r\n"), &text).status, 412);
+    assert_eq!(admin.json("/api/status")["hash"], tag().trim_matches('"'));
+}
+
+#[test]
 fn says_what_a_config_would_change_without_applying_it() {
     let gateway = Gateway::with_yaml(&says("one"));
     let answer = gateway.admin().post("/api/config?dry_run=1", "", &gateway.complete(&says("two")));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use portcullis_integration_tests::h2::{
-    GOAWAY, H2Client, RST_STREAM, SETTINGS, frame, get_block, next_of, preface, read_frame,
+    GOAWAY, H2Client, RST_STREAM, SETTINGS, block, frame, get_block, next_of, preface, read_frame,
 };
 use portcullis_integration_tests::origin::{HyperOrigin, full};
 use portcullis_integration_tests::{Client, Gateway, Origin, Setup, until};
@@ -114,6 +114,64 @@ fn cuts_a_continuation_flood() {
     let opening = frame(1, 0, 1, &get_block());
     let piece = |_| frame(9, 0, 1, b"\x00\x01a\x01b");
     check_flood("limits: { continuations: 3 }", &opening, piece, "h2_continuation_flood");
+}
+
+#[test]
+fn takes_as_many_continuations_as_the_limit_says() {
+    let origin = Origin::says("fine");
+    // The largest number there is for a head of 256 KiB: 20 by the default of the HTTP/2 layer.
+    for (limits, count) in [("{}", 5), ("{ continuations: 2 }", 2), ("{ header_bytes: 256KiB }", 20)] {
+        let gateway = Setup::to(&origin).listener(&format!("limits: {limits}")).start();
+        for (count, taken) in [(count, true), (count + 1, false)] {
+            let mut client = raw(&gateway);
+            client.send(frame(1, 1, 1, &get_block()));
+            for n in 1..=count {
+                // The refusal may come before the last one is out.
+                drop(client.try_send(frame(9, if n == count { 4 } else { 0 }, 1, b"\x00\x01a\x01b")));
+            }
+            assert_eq!(next_of(&mut client, 1).is_some(), taken, "{limits}: {count}");
+        }
+        assert_eq!(gateway.record_with("http2_abuse")["detail"], "h2_continuation_flood");
+    }
+}
+
+#[test]
+fn speaks_only_http2_where_the_listener_says_so() {
+    let origin = Origin::says("fine");
+    let gateway = Setup::to(&origin).listener("protocols: [h2c]").start();
+    let answer = gateway.client().ask("GET /one HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    assert_eq!((answer.status, answer.reason().as_str()), (505, "version_unsupported"));
+    assert!(answer.closes());
+    assert_eq!(gateway.record_of(&answer)["detail"], "http1");
+    assert_eq!(origin.connections(), 0);
+    let mut client = raw(&gateway);
+    client.send(frame(1, 5, 1, &get_block()));
+    assert_eq!(next_of(&mut client, 0).unwrap().payload, b"fine");
+}
+
+/// Prior knowledge is told from HTTP/1 by the first bytes, wherever the packets cut them.
+#[test]
+fn takes_the_preface_and_a_body_however_they_are_cut() {
+    let origin = Origin::http1(|received, wire| wire.ok(&String::from_utf8_lossy(&received.body)));
+    let gateway = Setup::to(&origin).start();
+    let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/cut"), (":authority", "app.test")];
+    let whole = [
+        preface(),
+        frame(1, 4, 1, &block(&fields)),
+        frame(0, 0, 1, b"in "),
+        frame(0, 0, 1, b"odd "),
+        frame(0, 1, 1, b"packets"),
+    ]
+    .concat();
+    for size in [1, 2, 3, 7, 16, 23, 24, 25, 31, whole.len()] {
+        let mut client = gateway.client();
+        for piece in whole.chunks(size) {
+            client.send(piece);
+        }
+        let answer = next_of(&mut client, 0).unwrap_or_else(|| panic!("no answer to pieces of {size}"));
+        assert_eq!(answer.payload, b"in odd packets", "pieces of {size}");
+        assert_eq!(origin.last().line(), "POST /cut HTTP/1.1");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Bounds: connections of a listener and of a network, requests of a connection, bytes of a body.
 
+use portcullis_integration_tests::h2::{preface, read_frame};
 use portcullis_integration_tests::{Client, Gateway, Origin, Setup, until};
 
 /// A connection that the gateway has surely taken in: it answered on it.
@@ -26,6 +27,31 @@ fn refuses_connections_past_the_listeners_cap() {
     drop(first);
     until("a place to be free again", || is_served(&gateway, "127.0.0.3").then_some(()));
     assert!(gateway.admin().metric("portcullis_listener_closed_total", "connection_limit") >= 1.0);
+}
+
+#[test]
+fn shows_how_many_connections_are_open_and_forgets_those_that_left() {
+    let gateway = Setup::to(&Origin::says("fine")).start();
+    let shown = || gateway.admin().metric("portcullis_bound_used", "connections");
+    let waited = |count: f64| until(&format!("{count} connections"), || (shown() == count).then_some(()));
+    waited(0.0);
+    let mut open: Vec<Client> = (0..5).map(|_| open(&gateway, "127.0.0.1")).collect();
+    let http2 = {
+        let mut client = gateway.client();
+        client.send(preface());
+        assert!(read_frame(&mut client).is_some());
+        client
+    };
+    waited(6.0);
+    // Three ways to leave: a FIN, a reset, and one in the middle of a request.
+    let mut half = open.pop().unwrap();
+    half.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\nhalf");
+    drop(half);
+    open.pop().unwrap().reset();
+    drop(http2);
+    waited(3.0);
+    drop(open);
+    waited(0.0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use portcullis_integration_tests::{After, Origin, PATIENCE, Setup};
 use std::sync::Mutex;
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn head(path: &str) -> String {
     format!("HEAD {path} HTTP/1.1\r\nHost: app.test\r\n\r\n")
@@ -78,6 +79,47 @@ fn passes_the_upstreams_100_continue_and_then_the_body() {
     assert_eq!(client.get("/next").text(), "thanks", "the connection lives on");
 }
 
+const EXPECTS: &str = "POST /up HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+
+#[test]
+fn lets_the_upstream_take_its_time_over_100_continue() {
+    let origin = Origin::at_head(|received, wire| {
+        // The upstream is slow: it takes several times what the client may.
+        std::thread::sleep(Duration::from_secs(1));
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if wire.read_body(received) { wire.ok("thanks") } else { After::Close }
+    });
+    let limits = "limits: { body_timeout: 300ms, body_rate: 10KiB }";
+    let gateway = Setup::to(&origin).listener(limits).start();
+    let mut client = gateway.client();
+    assert_eq!(client.ask(EXPECTS).status, 100);
+    assert_eq!(client.ask("hello").text(), "thanks");
+}
+
+#[test]
+fn ends_a_body_that_does_not_come_after_100_continue() {
+    let origin = Origin::at_head(|received, wire| {
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+        wire.read_body(received);
+        After::Close
+    });
+    let gateway = Setup::to(&origin).listener("limits: { body_timeout: 300ms }").start();
+    let mut client = gateway.client();
+    assert_eq!(client.ask(EXPECTS).status, 100);
+    let answer = client.response();
+    assert_eq!((answer.status, answer.reason().as_str()), (408, "body_timeout"));
+    assert_eq!(gateway.record_of(&answer)["fault"], "client");
+}
+
+#[test]
+fn blames_the_upstream_that_never_says_100_continue() {
+    let origin = Origin::at_head(|_, wire| wire.wait_for_end());
+    let gateway = Setup::to(&origin).cluster("timeouts: { first_byte: 300ms }").start();
+    let answer = gateway.client().ask(EXPECTS);
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_first_byte_timeout"));
+    assert_eq!(gateway.record_of(&answer)["fault"], "upstream");
+}
+
 #[test]
 fn passes_a_final_answer_in_place_of_100_continue() {
     let origin = Origin::at_head(|received, wire| {
@@ -128,6 +170,46 @@ fn serves_http_1_0() {
     assert_eq!(answer.text(), "hello");
     client.expect_end();
     assert_eq!(gateway.record_of(&answer)["protocol"], "HTTP/1.0");
+}
+
+#[test]
+fn routes_an_absolute_target_of_http_1_0_on_its_own_host() {
+    let origin = Origin::says("fine");
+    let own = "{ names: [own.test], routes: [{ name: own, match: { path: /answered }, respond: { body: own } }, \
+               { name: on, to: app }] }";
+    let gateway = Setup::to(&origin).and_host(own).start();
+    for fields in ["", "Host: own.test\r\n", "Host: OWN.test:80\r\n"] {
+        let head = format!("GET http://own.test:80/answered HTTP/1.0\r\n{fields}\r\n");
+        let answer = gateway.client().ask(&head);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "own"), "{head}");
+        let answer = gateway.client().ask(format!("GET http://own.test?q=1 HTTP/1.0\r\nX-A: b\r\n{fields}\r\n"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "fine"));
+        let record = gateway.record_of(&answer);
+        assert_eq!((&record["route"], &record["host"]), (&"on".into(), &"own.test".into()));
+        let seen = origin.last();
+        assert_eq!((seen.target(), seen.field("x-a")), ("/?q=1", Some("b")));
+        assert!(matches!(seen.fields("host")[..], ["own.test" | "own.test:80"]), "{}", seen.head);
+    }
+}
+
+#[test]
+fn answers_options_of_the_whole_server_itself() {
+    let origin = Origin::says("fine");
+    let gateway = Setup::to(&origin).start();
+    let mut client = gateway.client();
+    for target in ["*", "http://app.test"] {
+        let answer = client.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: app.test\r\n\r\n"));
+        assert_eq!(answer.status, 204, "{}", answer.head);
+        assert_eq!(answer.field("allow"), Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        let record = gateway.record_of(&answer);
+        assert_eq!(
+            (&record["status"], &record["path"], &record["host"]),
+            (&204.into(), &"*".into(), &"app.test".into())
+        );
+        assert_eq!(record["reason"], serde_json::Value::Null, "{record}");
+    }
+    assert!(origin.received().is_empty());
+    assert_eq!(client.ask("OPTIONS / HTTP/1.1\r\nHost: app.test\r\n\r\n").text(), "fine", "a path is the route's");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! waits by sleeping.
 
 use portcullis_integration_tests::h2::{frame, preface};
+use portcullis_integration_tests::origin::{HyperOrigin, full};
 use portcullis_integration_tests::pki::Pki;
 use portcullis_integration_tests::{After, Client, Origin, PATIENCE, Response, Setup};
 use std::time::{Duration, Instant};
@@ -134,6 +135,53 @@ fn lets_an_upload_take_longer_than_the_first_byte_of_its_answer_may() {
         std::thread::sleep(DRIP);
     }
     assert_eq!(client.response().text(), "30");
+}
+
+/// Sends a request in two parts with a pause between them that is longer than the first byte of an answer may take.
+fn pause(client: &mut Client) -> Response {
+    client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 8\r\n\r\nhalf");
+    std::thread::sleep(Duration::from_secs(1));
+    client.ask("half")
+}
+
+#[test]
+fn lets_an_upload_pause_for_longer_than_the_first_byte_of_its_answer_may_take() {
+    let http1 = Origin::http1(|received, wire| wire.ok(&received.body.len().to_string()));
+    let http2 = HyperOrigin::plain(|seen| http::Response::new(full(seen.body.len().to_string())));
+    let upstreams = [Setup::to(&http1), Setup::to_address(http2.address()).cluster("protocol: http2")];
+    for setup in upstreams {
+        let gateway = setup.cluster("timeouts: { first_byte: 300ms }").start();
+        assert_eq!(pause(&mut gateway.client()).text(), "8");
+    }
+}
+
+#[test]
+fn measures_the_first_byte_of_an_answer_from_the_end_of_the_upload() {
+    let origin = Origin::http1(|_, wire| wire.wait_for_end());
+    let gateway = Setup::to(&origin).cluster("timeouts: { first_byte: 300ms }").start();
+    let answer = pause(&mut gateway.client());
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_first_byte_timeout"));
+}
+
+#[test]
+fn ends_an_upload_that_pauses_past_the_total_timeout() {
+    let gateway = Setup::to(&patient()).route("timeouts: { total: 300ms }").start();
+    let answer = gateway.client().ask(POST.to_owned() + "the beginning");
+    assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_total_timeout"));
+}
+
+/// Not the client is slow but the upstream, which takes the body below the client's minimum rate.
+#[test]
+fn counts_only_the_clients_own_time_against_its_rate() {
+    let origin = Origin::at_head(|received, wire| {
+        std::thread::sleep(Duration::from_secs(1));
+        if wire.read_body(received) { wire.ok(&received.body.len().to_string()) } else { After::Close }
+    });
+    let gateway = Setup::to(&origin).listener("limits: { body_timeout: 300ms, body_rate: 1GiB }").start();
+    let size = 8 << 20;
+    let mut client = gateway.client();
+    client.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: {size}\r\n\r\n"));
+    assert_eq!(client.ask(vec![b'a'; size]).text(), size.to_string());
 }
 
 #[test]

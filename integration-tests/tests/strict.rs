@@ -19,6 +19,7 @@ const REFUSED: &[Case] = &[
     ("absolute form against host", b"GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, "host_invalid", "host_disagrees"),
     ("absolute form, another port", b"GET http://a.test:81/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, "host_invalid", "host_disagrees"),
     ("absolute form without host", b"GET http://a.test/ HTTP/1.1\r\n\r\n", 400, "host_invalid", "host_missing"),
+    ("absolute form against host on HTTP/1.0", b"GET http://b.test/ HTTP/1.0\r\nHost: a.test\r\n\r\n", 400, "host_invalid", "host_disagrees"),
     ("absolute form with userinfo", b"GET http://me@a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, "malformed_request", "target_userinfo"),
     ("another scheme", b"GET ftp://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, "malformed_request", "scheme_unsupported"),
     ("length and chunked", b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed_framing", "content_length_with_transfer_encoding"),
@@ -57,6 +58,9 @@ const REFUSED: &[Case] = &[
     ("a field name that is no token", b"GET / HTTP/1.1\r\nHost: a.test\r\nX(A): b\r\n\r\n", 400, "malformed_request", "field_name_invalid"),
     ("Connection names Host", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: host\r\n\r\n", 400, "malformed_request", "connection_nominates_framing"),
     ("Connection names framing", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, content-length\r\n\r\n", 400, "malformed_request", "connection_nominates_framing"),
+    ("Connection names a forwarding field", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: X-Forwarded-For\r\n\r\n", 400, "malformed_request", "connection_nominates_end_to_end"),
+    ("Connection names who asks", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, authorization\r\n\r\n", 400, "malformed_request", "connection_nominates_end_to_end"),
+    ("Connection names many", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: a, b, c, d, e, f, g, h, i\r\n\r\n", 400, "malformed_request", "too_many_connection_options"),
     ("Connection is no list", b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: \"close\"\r\n\r\n", 400, "malformed_request", "connection_invalid"),
     ("HTTP/0.9", b"GET /\r\n", 505, "version_unsupported", "http_09"),
     ("HTTP/2.0 in a request line", b"GET / HTTP/2.0\r\nHost: a.test\r\n\r\n", 505, "version_unsupported", "version_unsupported"),
@@ -232,6 +236,9 @@ fn takes_what_only_looks_unusual() {
         (b"\r\nGET /good HTTP/1.1\r\nHost: app.test\r\n\r\n", "/good"),
         (b"GET http://app.test/good HTTP/1.1\r\nHost: app.test\r\n\r\n", "/good"),
         (b"GET http://app.test:80/good HTTP/1.1\r\nHost: app.test\r\n\r\n", "/good"),
+        (b"GET http://app.test/good HTTP/1.0\r\nHost: app.test\r\n\r\n", "/good"),
+        (b"GET http://app.test:80/good HTTP/1.0\r\nHost: app.test\r\n\r\n", "/good"),
+        (b"GET http://app.test/good HTTP/1.0\r\n\r\n", "/good"),
         (b"GET /good HTTP/1.1\r\nHost: APP.test\r\nX-A:\r\n\r\n", "/good"),
         (b"GET /good HTTP/1.1\r\nhost:app.test\r\nX-A: \t b\tc \r\n\r\n", "/good"),
         (b"BREW /good HTTP/1.1\r\nHost: app.test\r\n\r\n", "/good"),
@@ -246,6 +253,20 @@ fn takes_what_only_looks_unusual() {
         let last = origin.last();
         assert_eq!(last.path(), *path, "{}", String::from_utf8_lossy(bytes));
         assert_eq!(last.fields("host"), ["app.test"]);
+    }
+}
+
+#[test]
+fn forwards_names_with_an_underscore_only_from_trusted_networks() {
+    let origin = Origin::says("fine");
+    let gateway = Setup::to(&origin).top("trusted_networks: [\"127.0.0.9/32\"]").start();
+    let fields = "X_Forwarded_For: 203.0.113.9\r\nX_Real_IP: 203.0.113.9\r\nplain_name: 1\r\nX-Kept: b_c";
+    for (from, expected) in [("127.0.0.2", None), ("127.0.0.9", Some("203.0.113.9"))] {
+        let mut client = Client::connect_from(from, gateway.address("edge"));
+        assert_eq!(client.ask(format!("GET / HTTP/1.1\r\nHost: app.test\r\n{fields}\r\n\r\n")).status, 200);
+        let seen = origin.last();
+        assert_eq!((seen.field("x_forwarded_for"), seen.field("x_real_ip")), (expected, expected), "from {from}");
+        assert_eq!((seen.field("plain_name"), seen.field("x-kept")), (expected.map(|_| "1"), Some("b_c")));
     }
 }
 

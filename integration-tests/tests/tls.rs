@@ -5,6 +5,7 @@ use portcullis_integration_tests::pki::{Certificate, Pki};
 use portcullis_integration_tests::{Client, Gateway, Origin, Setup};
 use rustls::ClientConfig;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn tls(certificates: &[&Certificate], rest: &str) -> String {
     let certificates: Vec<String> = certificates.iter().map(|certificate| certificate.yaml()).collect();
@@ -159,6 +160,29 @@ fn keeps_to_the_least_version() {
     let gateway = Setup::to(&Origin::says("fine")).listener(&config).start();
     assert_eq!(ask(&gateway, &pki.client(&[]), "app.test"), 200);
     assert!(!is_served(&gateway, &pki.client_tls12(), "app.test"));
+}
+
+/// Records without data wake the gateway up, and are no request.
+#[test]
+fn closes_a_connection_that_only_sends_empty_records() {
+    let pki = Pki::new();
+    let setup = Setup::to(&Origin::says("fine")).listener(&tls(&[&pki.issue("app.test")], ""));
+    let gateway = setup.listener("limits: { idle_timeout: 500ms }").start();
+    let name = rustls_pki_types::ServerName::try_from("app.test").unwrap();
+    let session = rustls::ClientConnection::new(pki.client(&[]), name).unwrap();
+    let tcp = std::net::TcpStream::connect(gateway.address("edge")).unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let mut stream = rustls::StreamOwned::new(session, tcp);
+    stream.conn.complete_io(&mut stream.sock).unwrap();
+    // A key update is a record without data. rustls takes 32 of them in a row.
+    for _ in 0..30 {
+        stream.conn.refresh_traffic_keys().unwrap();
+        if stream.conn.write_tls(&mut stream.sock).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the connection was not closed");
 }
 
 #[test]

@@ -16,11 +16,12 @@ use std::time::{Instant, SystemTime};
 use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
 use portcullis_snapshot::tls::DynamicCertificates;
-use portcullis_snapshot::{ClusterIdx, Origin, Snapshot};
+use portcullis_snapshot::{ClusterIdx, Origin, Places, Snapshot};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::Diagnostics;
 
+use crate::compile::HostChains;
 use crate::load::Candidate;
 use crate::resolver::Resolver;
 
@@ -66,16 +67,22 @@ pub fn activate(
     stamp: Stamp,
 ) -> Result<Snapshot, Diagnostics> {
     let Candidate { checked, chains } = candidate;
+    environment.metrics.prune();
     let mut diagnostics = Diagnostics::new();
     let specs = endpoints::resolve(&checked.clusters, environment.resolver, &mut diagnostics);
     let build = clusters::Build { previous, environment, stamp };
     let clusters = build.clusters(&checked.clusters, specs, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let router = hosts::router(&checked, chains, hosts::Build { environment, clusters: &names }, &mut diagnostics);
+    let build = hosts::Build { environment, chains: hosts::Chains { state: environment.state, clusters: &names } };
+    let router = hosts::router(&checked, chains, build, &mut diagnostics);
     let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
+    let places = Places {
+        clusters: checked.clusters.iter().map(|plan| plan.place.clone()).collect(),
+        listeners: checked.listeners.iter().map(|plan| plan.place.clone()).collect(),
+    };
     let cluster_names: HashMap<_, _> =
         clusters.iter().map(|cluster| cluster.name.clone()).zip((0_u32..).map(ClusterIdx)).collect();
     Ok(Snapshot {
@@ -88,5 +95,25 @@ pub fn activate(
         settings: checked.settings.clone(),
         seams: environment.seams.clone(),
         origin: Origin { trigger: stamp.trigger, hash: checked.hash.clone(), text: checked.text.clone() },
+        places,
     })
+}
+
+/// Makes the filters and the TLS of listeners as [`activate`] would and throws them away, so that a check finds what
+/// only shows then; host names are not resolved. What is wrong is pushed, and `false` is said. State is made anew: that
+/// of a running gateway is not touched.
+#[must_use]
+pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
+    let Candidate { checked, chains } = candidate;
+    let before = diagnostics.error_count();
+    let state = StateStore::default();
+    let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let build = hosts::Chains { state: &state, clusters: &names };
+    for HostChains { own, routes } in chains {
+        for spec in std::iter::once(own).chain(routes) {
+            drop(build.chain(spec, diagnostics));
+        }
+    }
+    listeners::rehearse(&checked.listeners, &state, diagnostics);
+    diagnostics.error_count() == before
 }

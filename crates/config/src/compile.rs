@@ -11,6 +11,7 @@ mod filters;
 mod health;
 mod hosts;
 mod listeners;
+mod loops;
 mod matchers;
 mod names;
 mod patterns;
@@ -21,7 +22,6 @@ mod settings;
 mod upstream;
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -65,7 +65,7 @@ pub(crate) struct Compiled {
 pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> Compiled {
     let Spanned { span, value: mut top } = top;
     let hosts = top.hosts.take();
-    let (hash, text) = origin(cx.sources());
+    let text = text(cx.sources());
     let none = Named::default();
     let raw_clusters = top.clusters.as_ref().unwrap_or(&none);
     let clusters = ClusterNames::new(raw_clusters);
@@ -77,7 +77,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let clusters = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
     compiler.warn_unused(raw_clusters);
-    Compiled { checked: Checked { listeners, clusters, hosts, settings, hash, text }, chains }
+    Compiled { checked: Checked { listeners, clusters, hosts, settings, hash: String::new(), text }, chains }
 }
 
 /// The first character of a stretch.
@@ -85,15 +85,9 @@ const fn start(span: Span) -> Span {
     Span { source: span.source, start: span.start, end: span.start }
 }
 
-/// The hash of all texts, and the main file's text.
-fn origin(sources: &SourceMap) -> (String, Arc<str>) {
-    let mut hasher = DefaultHasher::new();
-    for source in sources.iter() {
-        hasher.write(source.text().as_bytes());
-        hasher.write_u8(0xff);
-    }
-    let text = sources.iter().next().map_or_else(|| Arc::from(""), |source| Arc::from(source.text()));
-    (format!("{:016x}", hasher.finish()), text)
+/// The main file's text.
+fn text(sources: &SourceMap) -> Arc<str> {
+    sources.iter().next().map_or_else(|| Arc::from(""), |source| Arc::from(source.text()))
 }
 
 impl Compiler<'_, '_> {

@@ -14,6 +14,7 @@ mod activate;
 pub mod code;
 mod compile;
 mod diff;
+mod digest;
 mod facts;
 mod load;
 mod place;
@@ -23,7 +24,7 @@ mod resolver;
 mod schema;
 mod tls;
 
-pub use activate::{Environment, Stamp, activate};
+pub use activate::{Environment, Stamp, activate, rehearse};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use load::{Candidate, LoadInput, Loaded, check, fuzz_check};
 pub use plan::Checked;

@@ -9,6 +9,7 @@ use portcullis_filter::seam::Seams;
 use portcullis_yaml::{Cx, Diagnostics, Loader, SourceMap, Spanned};
 
 use crate::compile::{Compiled, HostChains, World, compile};
+use crate::digest::Recorder;
 use crate::plan::Checked;
 use crate::raw::top::Top;
 
@@ -59,14 +60,18 @@ impl Candidate {
 /// Host names of endpoints are not resolved and filters are not built here: both happen in [`crate::activate`].
 #[must_use]
 pub fn check(input: &LoadInput<'_>) -> Loaded {
-    let mut read = portcullis_yaml::load(input.path, input.loader);
-    let top: Option<Spanned<Top>> = read.decode(input.loader, Some(input.registry));
-    let mut cx = Cx::new(&mut read.diagnostics, &read.sources, input.loader, &mut read.watch);
+    let loader = Recorder::new(input.loader);
+    let mut read = portcullis_yaml::load(input.path, &loader);
+    let top: Option<Spanned<Top>> = read.decode(&loader, Some(input.registry));
+    let mut cx = Cx::new(&mut read.diagnostics, &read.sources, &loader, &mut read.watch);
     let world = World { seams: input.seams, now: input.now };
     let compiled = top.map(|top| compile(top, &mut cx, world));
     let clean = !read.diagnostics.has_errors();
-    let candidate =
-        compiled.filter(|_| clean).map(|Compiled { checked, chains }| Candidate { checked: Arc::new(checked), chains });
+    let candidate = compiled.filter(|_| clean).map(|Compiled { checked, chains }| {
+        // Only now has everything been read.
+        let checked = Checked { hash: loader.digest(), ..checked };
+        Candidate { checked: Arc::new(checked), chains }
+    });
     Loaded { candidate, diagnostics: read.diagnostics, sources: read.sources, watch: read.watch }
 }
 

@@ -21,3 +21,11 @@ pub(crate) fn place(sources: &SourceMap, span: Span, most: u32) -> Place {
     }
     Place { file, line: first, excerpt: lines.join("\n").into() }
 }
+
+/// Lines of a listener or a cluster that `explain` shows.
+const ENTRY_LINES: u32 = 20;
+
+/// The place of a key with its value.
+pub(crate) fn entry_place(sources: &SourceMap, key: Span, value: Span) -> Place {
+    place(sources, Span { end: value.end, ..key }, ENTRY_LINES)
+}

@@ -24,6 +24,7 @@ use crate::tls::Identity;
 pub(crate) struct ListenerPlan {
     pub(crate) name: ListenerName,
     pub(crate) span: Span,
+    pub(crate) place: Place,
     pub(crate) bind: Vec<SocketAddr>,
     pub(crate) kind: KindPlan,
     pub(crate) tls: Option<TlsPlan>,
@@ -63,6 +64,7 @@ pub(crate) struct ClientAuthPlan {
 pub(crate) struct ClusterPlan {
     pub(crate) name: ClusterName,
     pub(crate) span: Span,
+    pub(crate) place: Place,
     pub(crate) endpoints: Vec<EndpointPlan>,
     pub(crate) algorithm: Algorithm,
     pub(crate) hash_key: Option<HashKey>,
@@ -176,15 +178,15 @@ pub struct Checked {
     pub(crate) clusters: Vec<ClusterPlan>,
     pub(crate) hosts: Vec<HostPlan>,
     pub(crate) settings: Settings,
-    /// A hash of all texts, 16 hex digits.
+    /// See [`Checked::hash`]; empty until everything was read.
     pub(crate) hash: String,
     /// The text of the main file.
     pub(crate) text: Arc<str>,
 }
 
 impl Checked {
-    /// A hash of the texts of all files, 16 hex digits. Certificates and secrets do not count: to tell whether
-    /// anything changed, compare with [`crate::diff()`].
+    /// A hash of all that was read for this config, 16 hex digits: the texts, the files that they name and the
+    /// variables that they use. Configs of equal content have equal hashes, also on two machines.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash

@@ -4,5 +4,6 @@ mod bad;
 mod examples;
 mod generations;
 mod handshakes;
+mod hashes;
 pub(crate) mod kit;
 mod properties;

@@ -51,6 +51,22 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What is known of a request before its head is looked at: the connection's side of it.
+    #[must_use]
+    pub fn new(id: RequestId, downstream: Arc<Downstream>) -> Self {
+        Self {
+            id,
+            client: downstream.peer.ip().to_canonical(),
+            downstream,
+            trusted: false,
+            host: Box::default(),
+            port: None,
+            route: None,
+            params: Vec::new(),
+            site: None,
+        }
+    }
+
     /// The request as routing sees it.
     #[must_use]
     pub fn view<'a>(&'a self, request: &'a RequestHeader) -> RequestView<'a> {

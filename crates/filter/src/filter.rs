@@ -124,7 +124,8 @@ pub trait ConfiguredFilter: Filter + Sized {
     /// derives it.
     type Config: Decode;
 
-    /// Makes the filter; the settings are valid already.
+    /// Makes the filter; the settings are valid already. A check and a dry run do it too, on state of their own, and
+    /// throw the filter away: nothing outside may change here.
     ///
     /// # Errors
     /// A sentence for the operator, shown at the place of the filter in the file.

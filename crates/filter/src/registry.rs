@@ -34,7 +34,7 @@ impl BuildCx<'_> {
 type MakeSchema = fn(&mut SchemaGen) -> serde_json::Value;
 type Build = dyn FnOnce(&BuildCx<'_>) -> Result<Link, String> + Send;
 
-/// A filter whose settings are read and valid, not yet built: `check` stops here, a reload goes on.
+/// A filter whose settings are read and valid, not yet built. A check builds it too, and throws it away.
 pub struct FilterSpec {
     name: &'static str,
     build: Box<Build>,

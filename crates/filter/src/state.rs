@@ -1,7 +1,9 @@
 //! State that outlives a generation: a limiter's counters, a breaker, a cache's index.
 //!
 //! A filter asks for its state by a key when it is built. If the generation before holds state of that key and type,
-//! it gets the very same, also when the filter's own settings changed. State nobody holds any more is dropped.
+//! it gets the very same, also when the filter's own settings changed. State nobody holds any more is dropped at once;
+//! its key goes the next time that there are twice as many keys as were in use, so that a key costs the same however
+//! many there are.
 
 use parking_lot::Mutex;
 use std::any::{Any, TypeId};
@@ -9,17 +11,35 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-type Held = Weak<dyn Any + Send + Sync>;
+/// Fewer keys than these are not worth going through.
+const FEW: usize = 64;
 
 /// Shared by all generations of one gateway.
 #[derive(Default)]
 pub struct StateStore {
-    held: Mutex<HashMap<(TypeId, String), Held>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    states: HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>,
+    /// How many keys were in use when they were last gone through.
+    in_use: usize,
+}
+
+impl Held {
+    /// Takes out the keys of dropped states, when there may be as many as those in use.
+    fn prune(&mut self) {
+        if self.states.len() >= self.in_use.saturating_mul(2).max(FEW) {
+            self.states.retain(|_, state| state.strong_count() > 0);
+            self.in_use = self.states.len();
+        }
+    }
 }
 
 impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateStore").field("len", &self.held.lock().len()).finish()
+        f.debug_struct("StateStore").field("len", &self.held.lock().states.len()).finish()
     }
 }
 
@@ -28,12 +48,12 @@ impl StateStore {
     pub fn get_or_insert<T: Any + Send + Sync>(&self, key: &str, new: impl FnOnce() -> T) -> Arc<T> {
         let place = (TypeId::of::<T>(), key.to_owned());
         let mut held = self.held.lock();
-        let living = held.get(&place).and_then(Weak::upgrade).and_then(|any| any.downcast::<T>().ok());
+        let living = held.states.get(&place).and_then(Weak::upgrade).and_then(|any| any.downcast::<T>().ok());
         living.unwrap_or_else(|| {
             let made = Arc::new(new());
-            let weak: Held = Arc::downgrade(&(made.clone() as Arc<dyn Any + Send + Sync>));
-            held.retain(|_, other| other.strong_count() > 0);
-            held.insert(place, weak);
+            let any: Arc<dyn Any + Send + Sync> = made.clone();
+            held.prune();
+            held.states.insert(place, Arc::downgrade(&any));
             made
         })
     }
@@ -54,5 +74,21 @@ mod tests {
         assert_eq!(store.get_or_insert("b", || AtomicU32::new(7)).load(Ordering::Relaxed), 7);
         drop((first, second));
         assert_eq!(store.get_or_insert("a", || AtomicU32::new(1)).load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn many_keys_are_gone_through_few_times_and_dropped_ones_do_not_pile_up() {
+        let store = StateStore::default();
+        let mut held = Vec::new();
+        let mut passes = 0;
+        for n in 0..10_000u32 {
+            let before = store.held.lock().in_use;
+            held.push(store.get_or_insert(&n.to_string(), || n));
+            passes += u32::from(store.held.lock().in_use != before);
+        }
+        assert_eq!(passes, 8, "64 keys, then each time twice as many");
+        drop(held);
+        let _held: Vec<_> = (10_000..30_000u32).map(|n| store.get_or_insert(&n.to_string(), || n)).collect();
+        assert!(store.held.lock().states.len() < 30_000);
     }
 }

@@ -5,10 +5,26 @@ use std::future::Future;
 use portcullis_filter::chain::Link;
 use portcullis_filter::testkit::{Exchange, Seen};
 use portcullis_filter::{BuildCx, Chain, FilterSpec, StateStore};
-use portcullis_yaml::{Cx, MemoryLoader, load, render_text};
+use portcullis_yaml::{Cx, Loaded, MemoryLoader, load, render_text};
 
 /// Settings read by the registry: the filter, or the report of what is wrong with them.
 pub(crate) fn read(name: &str, yaml: &str, loader: MemoryLoader) -> Result<FilterSpec, String> {
+    let (spec, loaded) = decode(name, yaml, loader);
+    match spec {
+        Some(spec) if !loaded.diagnostics.has_errors() => Ok(spec),
+        Some(_) | None => Err(render_text(&loaded.diagnostics, &loaded.sources)),
+    }
+}
+
+/// What is said about settings that are taken; empty when nothing is.
+pub(crate) fn warnings(name: &str, yaml: &str) -> String {
+    let (spec, loaded) = decode(name, yaml, MemoryLoader::new());
+    let report = render_text(&loaded.diagnostics, &loaded.sources);
+    assert!(spec.is_some() && !loaded.diagnostics.has_errors(), "{report}");
+    report
+}
+
+fn decode(name: &str, yaml: &str, loader: MemoryLoader) -> (Option<FilterSpec>, Loaded) {
     let loader = loader.file("test.yaml", yaml);
     let mut loaded = load("test.yaml".as_ref(), &loader);
     let mut spec = None;
@@ -17,10 +33,7 @@ pub(crate) fn read(name: &str, yaml: &str, loader: MemoryLoader) -> Result<Filte
         let mut cx = Cx::new(&mut loaded.diagnostics, &loaded.sources, &loader, &mut watch);
         spec = crate::registry().decode(name, root, &mut cx);
     }
-    match spec {
-        Some(spec) if !loaded.diagnostics.has_errors() => Ok(spec),
-        Some(_) | None => Err(render_text(&loaded.diagnostics, &loaded.sources)),
-    }
+    (spec, loaded)
 }
 
 /// A filter of the registry, built.
@@ -85,15 +98,6 @@ pub(crate) fn facts() -> portcullis_filter::Facts {
         local: address,
         tls: None,
     };
-    portcullis_filter::Facts {
-        id: portcullis_types::RequestId(1),
-        downstream: std::sync::Arc::new(downstream),
-        client: address.ip(),
-        trusted: false,
-        host: "example.com".into(),
-        port: None,
-        route: None,
-        params: Vec::new(),
-        site: None,
-    }
+    let id = portcullis_types::RequestId(1);
+    portcullis_filter::Facts { host: "example.com".into(), ..portcullis_filter::Facts::new(id, downstream.into()) }
 }

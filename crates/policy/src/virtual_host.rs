@@ -18,8 +18,6 @@ use crate::shadow::{self, Shadowed};
 
 /// Up to this many routes a walk over all is as fast as the index, and takes no memory.
 const WITHOUT_INDEX: usize = 12;
-/// How many routes behind the winner an explanation shows.
-const AFTER_WINNER: usize = 8;
 
 /// A virtual host as the config gives it.
 #[derive(Debug, Clone)]
@@ -93,10 +91,10 @@ impl<H, R> VirtualHost<H, R> {
         route(index.find(view.path, |position| route(position).is_some_and(|r| r.judge(view, body).is_ok()))?)
     }
 
-    /// Every route in ranking order until the winner, and a few after it, each with what became of it. All routes
-    /// when none wins.
+    /// Every route in ranking order until the winner, and as many as `behind` after it, each with what became of it.
+    /// All routes when none wins.
     #[must_use]
-    pub fn explain<'a>(&'a self, view: &RequestView<'a>) -> Vec<Candidate<'a, R>> {
+    pub fn explain<'a>(&'a self, view: &RequestView<'a>, behind: usize) -> Vec<Candidate<'a, R>> {
         let mut candidates = Vec::new();
         let mut after = None;
         for route in &self.routes {
@@ -107,7 +105,7 @@ impl<H, R> VirtualHost<H, R> {
             };
             after = match (after, &outcome) {
                 (Some(left), _) => Some(left - 1),
-                (None, Outcome::Wins) => Some(AFTER_WINNER),
+                (None, Outcome::Wins) => Some(behind),
                 (None, Outcome::Fails(_) | Outcome::Outranked) => None,
             };
             candidates.push(Candidate { route, outcome });

@@ -2,7 +2,6 @@
 
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
@@ -15,6 +14,7 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
 use crate::control::Running;
+use crate::files::State;
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
@@ -24,7 +24,7 @@ use crate::world::World;
 pub(crate) struct First {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) checked: Arc<Checked>,
-    pub(crate) watched: Vec<PathBuf>,
+    pub(crate) watched: State,
 }
 
 /// What the binary brings beside the config.

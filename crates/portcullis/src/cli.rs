@@ -164,6 +164,9 @@ pub(crate) struct ExplainArgs {
     /// The SHA-256 fingerprint of a verified client certificate.
     #[arg(long, value_name = "HEX")]
     pub(crate) cert_fingerprint: Option<String>,
+    /// List all routes, not only those nearest to the one that wins.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// How the explanation is written.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,

@@ -1,6 +1,6 @@
 //! The commands, a file each.
 
-mod check;
+pub(crate) mod check;
 mod diff;
 pub(crate) mod explain;
 mod reload;

@@ -25,6 +25,7 @@ mod client;
 mod commands;
 mod control;
 mod descriptors;
+mod files;
 mod history;
 mod logging;
 mod logs;

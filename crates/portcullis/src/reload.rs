@@ -4,13 +4,12 @@
 //! names, filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
 //! dry run is counted, noted in the history and said in the log once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use portcullis_admin::{AdminServer, Change, Changed, Expected, ReloadEntry, Stale};
-use portcullis_config::{Candidate, Checked, Diff, Loaded, diff};
+use portcullis_config::{Candidate, Checked, Diff, Loaded, diff, rehearse};
 use portcullis_proxy::Gateway;
 use portcullis_snapshot::Snapshot;
 use portcullis_telemetry::metrics::ReloadOutcome;
@@ -18,6 +17,7 @@ use portcullis_types::GenerationId;
 use portcullis_yaml::{render_json, render_text};
 
 use crate::boot::AdminSlot;
+use crate::files::State;
 use crate::history::History;
 use crate::logs::Logs;
 use crate::output::count;
@@ -51,8 +51,8 @@ pub(crate) struct Reloader {
     pub(crate) logs: Arc<Logs>,
     pub(crate) admin: AdminSlot,
     pub(crate) history: History,
-    /// The files whose change should lead to a reload.
-    pub(crate) watched: watch::Sender<Vec<PathBuf>>,
+    /// The files whose change should lead to a reload, as they were when they were read.
+    pub(crate) watched: watch::Sender<State>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -79,7 +79,7 @@ impl Reloader {
         world: World,
         (gateway, logs, admin): (Arc<Gateway>, Arc<Logs>, AdminSlot),
         current: Current,
-        watched: Vec<PathBuf>,
+        watched: State,
     ) -> Self {
         Self {
             world,
@@ -112,9 +112,9 @@ impl Reloader {
     ) -> Result<Changed, Stale> {
         let (started, at) = (Instant::now(), SystemTime::now());
         let dry = matches!(change, Change::DryRun { .. });
-        let loaded = self.load(&change, &current)?;
+        let (loaded, watched) = self.load(&change, &current)?;
         if !dry {
-            self.watched.send_replace(loaded.watch.clone());
+            self.watched.send_replace(watched);
         }
         let changed = self.judge(loaded, &mut current, trigger, dry);
         if !dry {
@@ -123,12 +123,12 @@ impl Reloader {
         Ok(changed)
     }
 
-    fn load(&self, change: &Change, current: &Current) -> Result<Loaded, Stale> {
+    fn load(&self, change: &Change, current: &Current) -> Result<(Loaded, State), Stale> {
         let hash = current.checked.hash();
         match change {
-            Change::Reread => Ok(self.world.check()),
-            Change::DryRun { text } => Ok(self.world.check_text(text)),
-            Change::Apply { text, expected } if expected.allows(hash) => Ok(self.world.check_text(text)),
+            Change::Reread => Ok(self.world.read(None)),
+            Change::DryRun { text } => Ok(self.world.read(Some(text))),
+            Change::Apply { text, expected } if expected.allows(hash) => Ok(self.world.read(Some(text))),
             Change::Apply { expected: Expected::Any | Expected::Hashes(_), .. } => {
                 Err(Stale { current: hash.to_owned() })
             }
@@ -136,7 +136,7 @@ impl Reloader {
     }
 
     fn judge(&self, loaded: Loaded, current: &mut Current, trigger: Trigger, dry: bool) -> Changed {
-        let Loaded { candidate, diagnostics, sources, .. } = loaded;
+        let Loaded { candidate, mut diagnostics, sources, .. } = loaded;
         let mut changed = Changed {
             outcome: ReloadOutcome::Refused,
             generation: current.id,
@@ -150,9 +150,19 @@ impl Reloader {
         let differences = diff(&current.checked, &next);
         let same = differences.is_empty() && next.hash() == current.checked.hash();
         changed.diff = Some(differences);
-        // Who asks in person gets names resolved and certificates read again even where the text is the same.
-        if dry || (same && trigger == Trigger::Watch) {
+        if dry {
             changed.outcome = if same { ReloadOutcome::Unchanged } else { ReloadOutcome::Applied };
+            if !rehearse(candidate, &mut diagnostics) {
+                // As the change itself would: it can be read, and cannot be put to work.
+                changed.outcome = ReloadOutcome::Failed;
+                changed.diagnostics = render_json(&diagnostics, &sources);
+                changed.message = render_text(&diagnostics, &sources);
+            }
+            return changed;
+        }
+        // Who asks in person gets names resolved again even where nothing changed.
+        if same && trigger == Trigger::Watch {
+            changed.outcome = ReloadOutcome::Unchanged;
             return changed;
         }
         match self.put_in_place(candidate, current, trigger, &sources) {

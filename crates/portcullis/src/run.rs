@@ -35,7 +35,6 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
     };
     let brought = Brought { version: app.version, sinks: app.sinks, registry };
     let world = World::new(&args.config, app.registry, app.seams, metrics);
-    let read = watch::State::of(std::slice::from_ref(&args.config));
     let Some(first) = load(&world) else { return ExitCode::FAILURE };
     log::info!("{} {}, config {}", app.name, app.version, args.config.display());
     match descriptors::raise() {
@@ -48,15 +47,14 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(format!("the runtime cannot start: {error}"))),
     };
-    let watched = (!args.no_watch).then_some(read);
-    let outcome = runtime.block_on(serve(world, first, brought, watched));
+    let outcome = runtime.block_on(serve(world, first, brought, !args.no_watch));
     runtime.shutdown_timeout(SHUTDOWN);
     finish(outcome.map(|()| true))
 }
 
 /// The first generation; what is wrong with the config is said.
-fn load(world: &World) -> Option<First> {
-    let loaded = world.check();
+pub(crate) fn load(world: &World) -> Option<First> {
+    let (loaded, watched) = world.read(None);
     if !loaded.diagnostics.is_empty() {
         output::say(&render_text(&loaded.diagnostics, &loaded.sources));
     }
@@ -67,7 +65,7 @@ fn load(world: &World) -> Option<First> {
     };
     let checked = candidate.checked().clone();
     match world.activate(candidate, None, (GenerationId(1), "start")) {
-        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched: loaded.watch }),
+        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched }),
         Err(diagnostics) => {
             output::say(&render_text(&diagnostics, &loaded.sources));
             output::say(&format!("{}: not started", world.path.display()));
@@ -104,13 +102,13 @@ impl Signals {
     }
 }
 
-/// Serves; with `watched`, the main file as it was read, and from then on its changes count.
-async fn serve(world: World, first: First, brought: Brought, watched: Option<watch::State>) -> Result<(), String> {
+/// Serves; with `watched`, changes of the config's files count from when they were read.
+async fn serve(world: World, first: First, brought: Brought, watched: bool) -> Result<(), String> {
     // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
-    let watcher = watched.map(|read| tokio::spawn(watch::follow(reloader.clone(), read)));
+    let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));
     let name = signals.end(&reloader).await;
     if let Some(watcher) = watcher {
         watcher.abort();

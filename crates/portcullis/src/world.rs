@@ -17,6 +17,7 @@ use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
+use crate::files::{Reader, State};
 use crate::output;
 
 /// Filters, seams and state: what lives longer than a generation.
@@ -61,9 +62,14 @@ impl World {
         self.check_with(&OsLoader)
     }
 
-    /// Reads the config with another text in the place of the main file's.
-    pub(crate) fn check_text(&self, text: &str) -> Loaded {
-        self.check_with(&Overlay { path: &self.path, text })
+    /// Reads the config, with another text in the place of the main file's if there is one; and says what the files
+    /// were when they were read.
+    pub(crate) fn read(&self, text: Option<&str>) -> (Loaded, State) {
+        let overlay = text.map(|text| Overlay { path: &self.path, text });
+        let reader = Reader::new(overlay.as_ref().map_or(&OsLoader, |overlay| overlay));
+        let loaded = self.check_with(&reader);
+        let state = reader.state(&loaded.watch);
+        (loaded, state)
     }
 
     fn check_with(&self, loader: &dyn Loader) -> Loaded {

@@ -15,6 +15,7 @@ mod http2;
 pub(crate) mod io;
 mod l4;
 mod linger;
+mod pace;
 mod proxy_header;
 mod raw;
 mod reject;

@@ -3,7 +3,7 @@
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use portcullis_snapshot::{Generations, Snapshot};
@@ -47,6 +47,25 @@ pub struct DrainReport {
     pub took: Duration,
     /// Connections that were cut off.
     pub left: usize,
+}
+
+/// How often older generations are looked at until the last is free.
+const REAP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Frees older generations that nobody holds any more, on a thread that serves no requests.
+async fn reap(gateway: Weak<Gateway>) {
+    loop {
+        tokio::time::sleep(REAP_INTERVAL).await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        let (unheld, held) = gateway.core.generations.reap();
+        if !unheld.is_empty() {
+            drop(tokio::task::spawn_blocking(move || drop(unheld)).await);
+            gateway.count_generations();
+        }
+        if held == 0 {
+            return;
+        }
+    }
 }
 
 impl Gateway {
@@ -96,6 +115,7 @@ impl Gateway {
         self.core.follow(&next.settings);
         self.bound_generations(&next);
         self.count_generations();
+        tokio::spawn(reap(Arc::downgrade(self)));
         Ok(before)
     }
 

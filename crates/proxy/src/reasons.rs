@@ -28,14 +28,24 @@ pub(crate) fn of_pingora(error: &Error, progress: Progress) -> Reason {
     }
 }
 
+/// The reason of an error of the client's side.
 #[expect(clippy::wildcard_enum_match_arm, reason = "Pingora has many kinds of error; the rest are told by their side")]
-fn of_downstream(error: &Error) -> Reason {
+pub(crate) fn of_downstream(error: &Error) -> Reason {
+    if is_malformed_stream(error) {
+        return Reason::MalformedFraming;
+    }
     match error.etype() {
         ErrorType::ReadTimedout => Reason::BodyTimeout,
         ErrorType::WriteTimedout => Reason::ClientTooSlow,
         ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Reason::MalformedRequest,
         _ => Reason::ClientClosed,
     }
+}
+
+/// Whether our HTTP/2 layer reset a client's stream because its content broke a rule (RFC 9113 section 8.1.1).
+fn is_malformed_stream(error: &Error) -> bool {
+    let h2 = error.root_cause().downcast_ref::<h2::Error>();
+    h2.is_some_and(|h2| h2.is_reset() && h2.is_library() && h2.reason() == Some(h2::Reason::PROTOCOL_ERROR))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "Pingora has many kinds of error; the rest are told by their side")]

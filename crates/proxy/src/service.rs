@@ -7,6 +7,7 @@ mod admit;
 mod cache;
 mod context;
 mod failure;
+mod length;
 mod mirror;
 mod peek;
 mod record;
@@ -103,6 +104,10 @@ impl ProxyHttp for Service {
 
     fn upstream_idle_timeout(&self, session: &Session, ctx: &Box<Ctx>) -> Option<Duration> {
         Some(target::idle_timeout(session, ctx))
+    }
+
+    fn request_pause_timeout(&self, session: &Session, ctx: &Box<Ctx>) -> Option<Duration> {
+        Some(target::pause_timeout(session, ctx))
     }
 
     async fn upstream_response_filter(

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_balance::{EndpointSet, HealthPolicy};
+use portcullis_balance::{Endpoint, EndpointIdx, EndpointSet, Health, HealthPolicy};
+use portcullis_filter::Candidate;
 use portcullis_policy::HashKey;
 use portcullis_telemetry::metrics::{ClusterMetrics, EndpointMetrics};
 use portcullis_types::ClusterName;
@@ -44,6 +45,28 @@ pub struct Cluster {
     pub metrics: Arc<ClusterMetrics>,
     /// The endpoints' counters, in the order of [`EndpointSet::endpoints`].
     pub endpoint_metrics: Box<[Arc<EndpointMetrics>]>,
+}
+
+impl Cluster {
+    /// The endpoints as a filter sees them, in the order of the config. `tried` are those that earlier attempts of the
+    /// same request used.
+    #[must_use]
+    pub fn candidates(&self, tried: &[EndpointIdx]) -> Vec<Candidate> {
+        let candidate = |(at, endpoint): (usize, &Arc<Endpoint>)| {
+            let (spec, state) = (endpoint.spec(), endpoint.state());
+            Candidate {
+                name: spec.name.clone(),
+                address: spec.address,
+                weight: spec.weight,
+                priority: spec.priority,
+                zone: spec.zone.clone(),
+                healthy: state.health() != Health::Unhealthy,
+                in_flight: state.in_flight(),
+                tried: tried.iter().any(|index| index.get() == at),
+            }
+        };
+        self.endpoints.endpoints().iter().enumerate().map(candidate).collect()
+    }
 }
 
 /// What the gateway speaks to a cluster.

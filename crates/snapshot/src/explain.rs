@@ -8,6 +8,7 @@
 //! Whoever asks bounds the time.
 
 mod cluster;
+mod draw;
 mod filters;
 mod finding;
 mod json;
@@ -17,6 +18,7 @@ mod text;
 mod upstream;
 mod walk;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use finding::{
@@ -30,11 +32,13 @@ use finding::Asked;
 
 /// Whose state an explanation is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// Now, by the monotonic clock.
     pub now: Instant,
     /// Whether the snapshot serves: then the endpoints' health is real.
     pub live: bool,
+    /// Where the listeners accept, by name: the real ports where the config says 0. Empty when nothing serves.
+    pub bound: &'a [(String, Vec<SocketAddr>)],
 }
 
 /// Everything there is to say of one request. See the module's text.
@@ -44,7 +48,7 @@ pub struct Explanation {
     pub live: bool,
     /// The generation.
     pub generation: u64,
-    /// The hash of its texts.
+    /// The hash of what was read for it.
     pub hash: String,
     /// The request, as it was understood.
     pub asked: Asked,
@@ -58,7 +62,7 @@ pub struct Explanation {
     pub host_filters: Vec<FilterStep>,
     /// What the host's filters changed in the head.
     pub host_changes: Vec<String>,
-    /// The routes in ranking order, to a few behind the winner.
+    /// The routes in ranking order: the [`NEAREST`] to the winner, or all when that was asked for.
     pub routes: Vec<RouteTrial>,
     /// How many candidates were left out of `routes`.
     pub routes_left_out: usize,
@@ -78,10 +82,19 @@ pub struct Explanation {
     pub notes: Vec<(String, String)>,
 }
 
-/// How many routes, endpoints and so on an explanation lists at most.
+/// How many routes an explanation lists when it is not asked for all.
+pub const NEAREST: usize = 20;
+
+/// How many of those are ranked behind the winner.
+const BEHIND: usize = 5;
+
+/// How many routes an explanation lists when it is asked for all.
+pub const ALL: usize = 100_000;
+
+/// How many endpoints an explanation lists at most.
 pub const MOST: usize = 200;
 
 /// Explains a request.
-pub async fn explain(snapshot: &Snapshot, question: &Question, moment: Moment) -> Explanation {
+pub async fn explain(snapshot: &Snapshot, question: &Question, moment: Moment<'_>) -> Explanation {
     walk::Walk::new(snapshot, question, moment).finish().await
 }

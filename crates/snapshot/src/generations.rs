@@ -1,9 +1,12 @@
 //! The generations that live: the current one, and older ones that requests still hold.
+//!
+//! A large generation takes milliseconds to free. So an older one is kept here until [`Generations::reap`] takes it, and
+//! the last request to let go of it never pays for that.
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_types::GenerationId;
@@ -13,7 +16,7 @@ use crate::Snapshot;
 /// The handle of the current generation, and a list of the older ones.
 pub struct Generations {
     current: ArcSwap<Snapshot>,
-    older: Mutex<Vec<Weak<Snapshot>>>,
+    older: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 /// Who holds a generation.
@@ -49,18 +52,23 @@ impl Generations {
     /// Puts a new generation in place, and returns the one before it.
     pub fn replace(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
         let before = self.current.swap(next);
-        let mut older = self.older.lock();
-        older.retain(|weak| weak.strong_count() > 0);
-        older.push(Arc::downgrade(&before));
+        self.older.lock().push(before.clone());
         before
     }
 
     /// Older generations that still live, oldest first.
     #[must_use]
     pub fn older(&self) -> Vec<Arc<Snapshot>> {
+        self.older.lock().iter().filter(|snapshot| is_held(snapshot)).cloned().collect()
+    }
+
+    /// Takes out the older generations that nobody holds any more, for the caller to drop where it harms nobody, and
+    /// says how many are still held.
+    #[must_use]
+    pub fn reap(&self) -> (Vec<Arc<Snapshot>>, usize) {
         let mut older = self.older.lock();
-        older.retain(|weak| weak.strong_count() > 0);
-        older.iter().filter_map(Weak::upgrade).collect()
+        let unheld = older.extract_if(.., |snapshot| !is_held(snapshot)).collect();
+        (unheld, older.len())
     }
 
     /// All generations that live, newest first, with who holds them.
@@ -70,6 +78,11 @@ impl Generations {
         all.push(self.current());
         all.iter().rev().map(|snapshot| holders(snapshot)).collect()
     }
+}
+
+/// Whether anybody but the list holds it.
+fn is_held(snapshot: &Arc<Snapshot>) -> bool {
+    Arc::strong_count(snapshot) > 1
 }
 
 fn holders(snapshot: &Snapshot) -> Holders {

@@ -23,8 +23,8 @@ use portcullis_types::{ClusterName, GenerationId};
 
 pub use cluster::{Cluster, ClusterIdx, HealthCheck, HealthProbe, UpstreamProtocol, UpstreamTls};
 pub use generations::{Generations, Holders};
-pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol};
-pub use route::{Action, Forward, HostData, Mirror, RouteData, Target, Timeouts};
+pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol, most_continuations};
+pub use route::{Action, Forward, HostData, Mirror, Place, RouteData, Target, Timeouts};
 pub use settings::{AccessLog, AccessLogFormat, Settings};
 
 /// One generation of the config, compiled.
@@ -47,6 +47,18 @@ pub struct Snapshot {
     pub seams: Seams,
     /// Where it came from.
     pub origin: Origin,
+    /// Where its parts stand in the config.
+    pub places: Places,
+}
+
+/// Where clusters and listeners stand in the config, for `explain`. Not a part of them: one that only moved in its file
+/// is still the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// By [`ClusterIdx`].
+    pub clusters: Vec<Place>,
+    /// In the order of [`Snapshot::listeners`].
+    pub listeners: Vec<Place>,
 }
 
 /// Where a generation came from.
@@ -54,7 +66,8 @@ pub struct Snapshot {
 pub struct Origin {
     /// `start`, `signal`, `watch` or `api`.
     pub trigger: &'static str,
-    /// A hash of all files' texts, 16 hex digits: equal texts, equal hash. The ETag of `/api/config`.
+    /// A hash of all that was read for the config, 16 hex digits: texts, files that they name, variables. The ETag of
+    /// `/api/config`.
     pub hash: String,
     /// The main file's text, as an operator wrote it: secrets by reference only.
     pub text: Arc<str>,

@@ -87,7 +87,7 @@ pub struct Http2Limits {
     pub streams: u32,
     /// RST_STREAM frames from the client within ten seconds (CVE-2023-44487).
     pub resets: u32,
-    /// CONTINUATION frames of one header block (CVE-2024-27316).
+    /// CONTINUATION frames of one header block (CVE-2024-27316), at most [`most_continuations`].
     pub continuations: u32,
     /// PING, SETTINGS, PRIORITY and empty frames within ten seconds, each.
     pub control_frames: u32,
@@ -104,7 +104,7 @@ impl Default for ListenerLimits {
             connections_per_network: 1_000,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
-            header_bytes: 32 * 1024,
+            header_bytes: HEADER_BYTES,
             header_fields: 100,
             target_bytes: 8 * 1024,
             idle_timeout: Duration::from_secs(75),
@@ -122,12 +122,23 @@ impl Default for Http2Limits {
         Self {
             streams: 100,
             resets: 200,
-            continuations: 16,
+            continuations: most_continuations(HEADER_BYTES),
             control_frames: 1_000,
             stream_window: 64 * 1024,
             connection_window: 1024 * 1024,
         }
     }
+}
+
+/// Bytes of a request head where no listener says.
+const HEADER_BYTES: usize = 32 * 1024;
+
+/// How many CONTINUATION frames the HTTP/2 layer below takes of one header block, where a head may have `header_bytes`:
+/// as many frames of 16 KiB as it fills and a quarter more, and 5 in any case. A limit above that would never be reached.
+#[must_use]
+pub fn most_continuations(header_bytes: usize) -> u32 {
+    let frames = u32::try_from(header_bytes / (16 * 1024)).unwrap_or(u32::MAX);
+    frames.saturating_add(frames / 4).max(5)
 }
 
 /// PROXY protocol on a listener.
@@ -143,5 +154,18 @@ impl ProxyProtocol {
     pub fn covers(&self, address: std::net::IpAddr) -> bool {
         let address = address.to_canonical();
         self.from.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What h2 0.4 computes from its list size and frames of 16 KiB (`calc_max_continuation_frames`).
+    #[test]
+    fn the_http2_layer_takes_continuations_by_the_size_of_a_head() {
+        let kib = [1, 32, 64, 79, 80, 128, 256, 1024];
+        assert_eq!(kib.map(|kib| most_continuations(kib * 1024)), [5, 5, 5, 5, 6, 10, 20, 80]);
+        assert_eq!(Http2Limits::default().continuations, 5);
     }
 }

@@ -24,6 +24,14 @@ pub struct Place {
     pub excerpt: Arc<str>,
 }
 
+impl Place {
+    /// `file:line`.
+    #[must_use]
+    pub fn at(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
 /// What a virtual host carries.
 pub struct HostData {
     /// Its first name.

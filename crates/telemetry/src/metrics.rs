@@ -121,6 +121,16 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// Takes out the names that no generation uses any more, so that a config that begins to load finds their places
+    /// free. Costs as much as there are names; whoever loads configs calls it once for each.
+    pub fn prune(&self) {
+        self.listeners.0.prune();
+        self.routes.live.prune();
+        self.clusters.0.prune();
+        self.endpoints.0.prune();
+        self.bounds.0.prune();
+    }
+
     /// The gateway's own numbers.
     #[must_use]
     pub fn gateway(&self) -> &GatewayMetrics {

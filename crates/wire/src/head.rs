@@ -11,7 +11,9 @@
 //!   RFC 9110 section 8.6 allows either, and a parser behind us may take the list as invalid and ignore it;
 //! - Transfer-Encoding is exactly `chunked`, in one field, on HTTP/1.1, without Content-Length;
 //! - names that some applications fold into framing fields (`content_length`, `transfer_encoding`) are refused;
-//! - `Connection` may not nominate Host, Content-Length or Transfer-Encoding for removal;
+//! - `Connection` may not nominate for removal what frames or routes the request (Host, Content-Length,
+//!   Transfer-Encoding), nor a field that is for every recipient: the forwarding fields, `Authorization`, `Cookie`,
+//!   `Content-*`, `Cache-Control`, `Expect` (RFC 9110 section 7.6.1); and it has at most 8 options;
 //! - a target holds printable ASCII without `#`, `"`, `<`, `>` and `` ` ``, none of which RFC 3986 allows unencoded;
 //!   the other characters it does not allow (`{`, `}`, `|`, `\`, `^`, `[`, `]`) are sent by real clients and pass;
 //! - hosts are those of [`crate::host`].
@@ -125,6 +127,8 @@ pub struct HeadFlags {
     pub nominates: bool,
     /// `Expect: 100-continue` on HTTP/1.1.
     pub expect_continue: bool,
+    /// There is a Host field; an absolute target may stand for it on HTTP/1.0.
+    pub host: bool,
 }
 
 /// What a good head says.

@@ -12,7 +12,8 @@ pub(crate) fn is_pattern(text: &str) -> bool {
 }
 
 /// The folder part in front of the first component with a wildcard: what must be watched for new files.
-pub(crate) fn fixed_part(base: &Path, pattern: &str) -> PathBuf {
+#[must_use]
+pub fn fixed_part(base: &Path, pattern: &str) -> PathBuf {
     let fixed = Path::new(pattern).components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy()));
     base.join(fixed.collect::<PathBuf>())
 }

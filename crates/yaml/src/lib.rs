@@ -63,6 +63,7 @@ mod testing;
 pub use cx::Cx;
 pub use decode::{Decode, DecodeFields, Form, Named, NamedEntry, OneOrMany, Spanned, decode_from_str, decode_with};
 pub use diag::{Diagnostic, Diagnostics, Severity};
+pub use glob::fixed_part;
 pub use limits::Limits;
 pub use load::{Loaded, load, load_with};
 pub use loader::{Loader, MemoryLoader, OsLoader};

@@ -56,6 +56,16 @@ impl AuthorityPolicy {
     }
 }
 
+// Added by Portcullis, see vendor/README.md.
+/// Whether the client waits for a 100 before it sends its body.
+pub(crate) fn expects_continue(req: &RequestHeader) -> bool {
+    req.version == http::Version::HTTP_11
+        && req
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// Whether `byte` is a `tchar`, the character set of an HTTP `token` (RFC 9110 §5.6.2). Checked
 /// here because `HeaderName::from_bytes` may accept bytes outside the `token` set.
 fn is_tchar(byte: u8) -> bool {

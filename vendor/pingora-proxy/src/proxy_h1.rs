@@ -18,6 +18,7 @@ use futures::StreamExt;
 use super::*;
 use crate::proxy_cache::{range_filter::RangeBodyFilter, ServeFromCache};
 use crate::proxy_common::*;
+use http::StatusCode;
 use pingora_cache::CachePhase;
 use pingora_core::protocols::http::{
     authority::{raw_target_authority, validate_request_authority},
@@ -149,6 +150,8 @@ where
         let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
 
         let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
+        let pause_timeout = self.inner.request_pause_timeout(session, ctx);
+        let held = expects_continue(session.req_header());
 
         // start bi-directional streaming
         let ret = tokio::try_join!(
@@ -166,7 +169,9 @@ where
                 tx_upstream,
                 rx_downstream,
                 pipe_state,
-                idle_timeout
+                idle_timeout,
+                pause_timeout,
+                held
             ),
         );
 
@@ -260,6 +265,8 @@ where
         mut rx: mpsc::Receiver<HttpTask>,
         pipe_state: Arc<AtomicU8>,
         idle_timeout: Option<Duration>,
+        pause_timeout: Option<Duration>,
+        mut held: bool,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -273,7 +280,13 @@ where
         // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). Some
         // until the final response header was read: bounds the wait for it, whatever the reads.
         let mut header_timeout = idle_timeout.and_then(|_| client_session.read_timeout.take());
-        let header_wait = time::sleep(header_timeout.unwrap_or_default());
+        // It is the client's turn while a part of the request is missing, unless the client waits for a 100.
+        let turn = |timeout: Duration, request_done: bool, held: bool| match pause_timeout {
+            Some(pause) if !request_done && !held && pause.is_zero() => Duration::MAX,
+            Some(pause) if !request_done && !held => pause,
+            _ => timeout,
+        };
+        let header_wait = time::sleep(turn(header_timeout.unwrap_or_default(), false, held));
         tokio::pin!(header_wait);
 
         /* duplex mode, wait for either to complete */
@@ -289,6 +302,12 @@ where
                                 if send_error.is_none() {
                                     // continue receiving from downstream after body mode change
                                     request_done = false;
+                                }
+                            }
+                            if let (HttpTask::Header(header, _), Some(timeout)) = (&task, header_timeout) {
+                                if held && header.status == StatusCode::CONTINUE {
+                                    held = false;
+                                    header_wait.set(time::sleep(turn(timeout, request_done, held)));
                                 }
                             }
                             if let (HttpTask::Header(header, _), Some(idle)) = (&task, idle_timeout) {
@@ -356,8 +375,10 @@ where
                     // request; only `UpgradedBody` or a closed pipe ends the tunnel.
                     let of_request = matches!(body, Some(HttpTask::Body(..)));
                     let sent = send_body_to1(client_session, body).await;
+                    held = false;
                     if let Some(timeout) = header_timeout {
-                        header_wait.set(time::sleep(timeout));
+                        let whole = !matches!(sent, Ok(false));
+                        header_wait.set(time::sleep(turn(timeout, whole, held)));
                     }
                     match sent {
                         Ok(send_done) => {

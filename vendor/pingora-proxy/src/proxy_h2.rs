@@ -270,14 +270,7 @@ where
 
         // Changed by Portcullis, see vendor/README.md: the upstream's 1xx responses are not read, so
         // no one else would tell an HTTP/1.1 client to go on with the body it holds back.
-        let client = session.req_header();
-        if client.version == Version::HTTP_11
-            && client
-                .headers
-                .get(http::header::EXPECT)
-                .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-            && !session.as_mut().is_body_done()
-        {
+        if expects_continue(session.req_header()) && !session.as_mut().is_body_done() {
             if let Err(e) = session.as_mut().write_continue_response().await {
                 return (false, Some(e.into_down()));
             }
@@ -285,8 +278,8 @@ where
 
         client_session.read_timeout = peer.options.read_timeout;
         let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
-        // Tells the upstream half that a part of the request was sent.
-        let request_progress = Notify::new();
+        let pause_timeout = self.inner.request_pause_timeout(session, ctx);
+        let request_progress = RequestProgress::new(session.as_mut().is_body_done());
 
         let mut downstream_custom_message_writer = session
             .downstream_session
@@ -337,6 +330,7 @@ where
                 tx,
                 pipe_state,
                 idle_timeout,
+                pause_timeout,
                 &request_progress
             )
         );
@@ -523,7 +517,7 @@ where
             Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
         >,
         pipe_state: Arc<AtomicU8>,
-        request_progress: &Notify,
+        request_progress: &RequestProgress,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -563,7 +557,7 @@ where
                 write_timeout,
             )
             .await?;
-            request_progress.notify_one();
+            request_progress.note(downstream_state.is_done());
         }
 
         let mut response_state = ResponseStateMachine::new();
@@ -636,7 +630,7 @@ where
                     let is_body_done = session.is_body_done();
                     match self.send_body_to2(session, body, is_body_done, client_body, ctx, write_timeout).await {
                         Ok(request_done) =>  {
-                            request_progress.notify_one();
+                            request_progress.note(request_done);
                             downstream_state.maybe_finished(request_done);
                         },
                         Err(e) if e.esource == ErrorSource::Downstream => {
@@ -674,6 +668,7 @@ where
                             // upstream is what actually errored but we don't want to continue
                             // polling the downstream body
                             downstream_state.to_errored();
+                            request_progress.note(true);
                         }
                     };
                 },
@@ -1138,24 +1133,57 @@ where
     }
 }
 
+// Added by Portcullis, see vendor/README.md.
+/// Tells the upstream half that a part of the request was sent, and whether it was the last.
+pub(crate) struct RequestProgress {
+    moved: Notify,
+    done: AtomicBool,
+}
+
+impl RequestProgress {
+    pub(crate) fn new(done: bool) -> Self {
+        Self {
+            moved: Notify::new(),
+            done: AtomicBool::new(done),
+        }
+    }
+
+    fn note(&self, done: bool) {
+        self.done.store(done, Ordering::Relaxed);
+        self.moved.notify_one();
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
 /* Read response header, body and trailer from h2 upstream and send them to tx */
 pub(crate) async fn pipe_up_to_down_response(
     client: &mut Http2Session,
     tx: mpsc::Sender<HttpTask>,
     pipe_state: Arc<AtomicU8>,
     idle_timeout: Option<Duration>,
-    request_progress: &Notify,
+    pause_timeout: Option<Duration>,
+    request_progress: &RequestProgress,
 ) -> Result<()> {
     // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). A read can
     // be dropped and resumed; its timeout then starts again.
+    let header_timeout = client.read_timeout;
     loop {
+        client.read_timeout = match pause_timeout {
+            Some(pause) if idle_timeout.is_some() && !request_progress.is_done() => {
+                Some(pause).filter(|pause| !pause.is_zero())
+            }
+            _ => header_timeout,
+        };
         tokio::select! {
             biased;
             res = client.read_response_header() => {
                 res.map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
                 break;
             }
-            _ = request_progress.notified(), if idle_timeout.is_some() => {}
+            _ = request_progress.moved.notified(), if idle_timeout.is_some() => {}
         }
     }
     if let Some(idle) = idle_timeout {
@@ -1220,7 +1248,7 @@ pub(crate) async fn pipe_up_to_down_response(
                 body.map_err(|e| e.into_up()).transpose()
             }
             _ = tx.closed() => None,
-            _ = request_progress.notified(), if idle_timeout.is_some() => continue,
+            _ = request_progress.moved.notified(), if idle_timeout.is_some() => continue,
         };
         let Some(chunk) = chunk else {
             break;

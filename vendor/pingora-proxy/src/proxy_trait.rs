@@ -348,6 +348,21 @@ pub trait ProxyHttp {
         None
     }
 
+    // Added by Portcullis, see vendor/README.md.
+    /// How long the client may pause in the middle of its request.
+    ///
+    /// `None`, the default: the upstream pays for it. Its `read_timeout` runs while a part of the request is still to
+    /// come from the client, and the upstream has nothing to answer yet.
+    ///
+    /// `Some(pause)`: until the request is whole, `pause` bounds the wait for the response header in place of
+    /// `read_timeout`, again from each part on. Zero means that it is not bounded here. A client that expects a 100
+    /// does not pause before it got one: that is the upstream's to answer.
+    ///
+    /// Asked where [Self::upstream_idle_timeout()] is, and only heeded when that gives a timeout.
+    fn request_pause_timeout(&self, _session: &Session, _ctx: &Self::CTX) -> Option<Duration> {
+        None
+    }
+
     /// Adjust upstream modules before they process the response header.
     ///
     /// This filter is called when the upstream response header arrives, before upstream modules

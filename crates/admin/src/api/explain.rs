@@ -64,7 +64,8 @@ fn question(pairs: &[(String, String)]) -> Result<Question, QuestionError> {
 
 async fn tell(state: &AdminState, question: Question, as_text: bool) -> Response {
     let snapshot = state.generations.current();
-    let moment = Moment { now: Instant::now(), live: true };
+    let bound = state.control.addresses();
+    let moment = Moment { now: Instant::now(), live: true, bound: &bound };
     match tokio::time::timeout(TIMEOUT, explain(&snapshot, &question, moment)).await {
         Ok(told) if as_text => text(told.to_string()),
         Ok(told) => json(&told.to_json()),

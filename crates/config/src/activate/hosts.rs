@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use portcullis_filter::{BuildCx, Chain};
+use portcullis_filter::{BuildCx, Chain, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
 use portcullis_snapshot::{Action, Forward, HostData, Mirror, RouteData, Target};
 use portcullis_yaml::{Diagnostic, Diagnostics};
@@ -17,6 +17,13 @@ use crate::plan::{ActionPlan, Checked, ForwardPlan, HostPlan, RoutePlan, TargetP
 #[derive(Clone, Copy)]
 pub(super) struct Build<'a> {
     pub(super) environment: &'a Environment<'a>,
+    pub(super) chains: Chains<'a>,
+}
+
+/// What making filters needs.
+#[derive(Clone, Copy)]
+pub(super) struct Chains<'a> {
+    pub(super) state: &'a StateStore,
     pub(super) clusters: &'a [&'a str],
 }
 
@@ -31,7 +38,7 @@ pub(super) fn router(
     for (host, chains) in checked.hosts.iter().zip(chains) {
         let data = HostData {
             name: host.name.clone(),
-            chain: build.chain(chains.own, diagnostics),
+            chain: build.chains.chain(chains.own, diagnostics),
             path_policy: host.path_policy,
             dialect: host.dialect,
             place: host.place.clone(),
@@ -44,15 +51,16 @@ pub(super) fn router(
     router.build()
 }
 
-impl Build<'_> {
-    fn chain(self, specs: ChainSpec, diagnostics: &mut Diagnostics) -> Chain {
+impl Chains<'_> {
+    /// The chain of a list. Filters that cannot be built are left out after their errors were pushed.
+    pub(super) fn chain(self, specs: ChainSpec, diagnostics: &mut Diagnostics) -> Chain {
         if specs.is_empty() {
             return Chain::default();
         }
         let mut links = Vec::with_capacity(specs.len());
         for placed in specs {
             let name = placed.spec.name();
-            let cx = BuildCx { place: &placed.place, state: self.environment.state, clusters: self.clusters };
+            let cx = BuildCx { place: &placed.place, state: self.state, clusters: self.clusters };
             match placed.spec.build(&cx) {
                 Ok(link) => links.push(link),
                 Err(why) => {
@@ -64,7 +72,9 @@ impl Build<'_> {
         // The length was checked, so the chain is never too long.
         Chain::new(links).unwrap_or_default()
     }
+}
 
+impl Build<'_> {
     fn route(
         self,
         host: &HostPlan,
@@ -77,7 +87,7 @@ impl Build<'_> {
             label: plan.label.clone(),
             name: plan.name.clone(),
             action: action(&plan.action),
-            chain: self.chain(chain, diagnostics),
+            chain: self.chains.chain(chain, diagnostics),
             body_limit: plan.body_limit,
             dialect: plan.dialect,
             cache,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use portcullis_filter::StateStore;
 use portcullis_filter::seam::ConnectHandler;
-use portcullis_snapshot::tls::{CertificateTable, TlsListener};
+use portcullis_snapshot::tls::{CertificateTable, DynamicCertificates, TlsListener};
 use portcullis_snapshot::{Listener, ListenerKind, ProxyProtocol, Snapshot};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
@@ -35,6 +36,16 @@ pub(super) fn listeners(
     listeners
 }
 
+/// Makes the TLS of each listener, to hear what is wrong.
+pub(super) fn rehearse(plans: &[ListenerPlan], state: &StateStore, diagnostics: &mut Diagnostics) {
+    let certificates = Arc::default();
+    for plan in plans {
+        if let Some(Err(message)) = plan.tls.as_ref().map(|tls| make_tls(plan, tls, (state, &certificates))) {
+            diagnostics.push(Diagnostic::error(code::CERTIFICATE_INVALID, plan.span, message));
+        }
+    }
+}
+
 fn listener(plan: &ListenerPlan, environment: &Environment<'_>) -> Result<Listener, String> {
     let seams = environment.seams;
     let missing = |name: &str| format!("this binary has no handler `{name}`");
@@ -62,13 +73,17 @@ fn tls_listener(plan: &ListenerPlan, tls: &TlsPlan, environment: &Environment<'_
     let mut facts = Facts::default();
     tls.say(&mut facts);
     let key = format!("listeners/{}/tls/{:016x}", plan.name, hash_of(&(facts, alpn(plan))));
-    let made = make_tls(plan, tls, environment)?;
+    let made = make_tls(plan, tls, (environment.state, environment.certificates))?;
     Ok(environment.state.get_or_insert(&key, || made))
 }
 
-fn make_tls(plan: &ListenerPlan, tls: &TlsPlan, environment: &Environment<'_>) -> Result<TlsListener, String> {
+fn make_tls(
+    plan: &ListenerPlan,
+    tls: &TlsPlan,
+    (state, dynamic): (&StateStore, &Arc<DynamicCertificates>),
+) -> Result<TlsListener, String> {
     let identities = tls.identities.iter().map(|(_, identity)| (identity.names.clone(), identity.key.clone()));
-    let certificates = Arc::new(CertificateTable::new(identities.collect(), environment.certificates.clone()));
+    let certificates = Arc::new(CertificateTable::new(identities.collect(), dynamic.clone()));
     let verifier = tls.client.as_ref().map(|client| tls::client_verifier(&client.authorities, client.required));
     let clients = tls.client.as_ref().map(|client| (&client.authorities, client.required));
     let tickets = format!("listeners/{}/tickets/{:016x}", plan.name, hash_of(&clients));
@@ -77,7 +92,7 @@ fn make_tls(plan: &ListenerPlan, tls: &TlsPlan, environment: &Environment<'_>) -
         verifier: verifier.transpose().map_err(|error| error.to_string())?,
         only_tls13: tls.only_tls13,
         alpn: alpn(plan),
-        tickets: Some(environment.state.get_or_insert(&tickets, Tickets::new)),
+        tickets: Some(state.get_or_insert(&tickets, Tickets::new)),
     };
     let server = tls::server_config(parts).map_err(|error| error.to_string())?;
     Ok(TlsListener { server: Arc::new(server), certificates, client_auth: tls.client.is_some() })

@@ -59,14 +59,14 @@ impl Compiler<'_, '_> {
         Some(ForwardPlan { target: target?, rewrite, host, mirror, timeouts })
     }
 
-    /// Items are known by their place: users keep their cluster while the order in the file stays.
+    /// Clusters are known by their names: users keep theirs whatever the order in the file.
     fn split(&mut self, raw: &RawSplit) -> Option<TargetPlan> {
         let mut items = Vec::with_capacity(raw.split.value.len());
         for entry in &raw.split.value {
             let name = Spanned { span: entry.span, value: entry.name.as_str() };
-            items.push(self.cluster_named(&name).map(|index| (index, entry.value)));
+            items.push(self.cluster_named(&name).map(|index| (entry.name.as_str(), index, entry.value)));
         }
-        match WeightedSplit::new(items.into_iter().collect::<Option<_>>()?) {
+        match WeightedSplit::by_name(items.into_iter().collect::<Option<Vec<_>>>()?) {
             Ok(split) => Some(TargetPlan::Split { split, sticky: raw.sticky.as_ref().map(|key| key.0.clone()) }),
             Err(error) => self.cx.fail(Diagnostic::error(code::WEIGHTS_ZERO, raw.split.span, error.to_string())),
         }

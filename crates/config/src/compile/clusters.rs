@@ -13,6 +13,7 @@ use portcullis_yaml::{Diagnostic, NamedEntry, Span, Spanned};
 
 use super::Compiler;
 use crate::code;
+use crate::place::entry_place;
 use crate::plan::{AddressPlan, ClusterPlan, EndpointPlan};
 use crate::raw::clusters::{RawBalance, RawCluster, RawEndpoint, RawEndpointMap, RawTimeouts, RawUpstreamProtocol};
 
@@ -33,6 +34,7 @@ impl Compiler<'_, '_> {
         Some(ClusterPlan {
             name: entry.name.as_str().into(),
             span: entry.span,
+            place: entry_place(self.cx.sources(), entry.span, entry.value.span),
             endpoints,
             algorithm,
             hash_key,

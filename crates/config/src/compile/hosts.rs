@@ -42,7 +42,7 @@ impl Compiler<'_, '_> {
             let diagnostic = Diagnostic::error(code::NO_ROUTE, raw.names.span, message);
             self.cx.push(diagnostic.help("for example `routes: [{ name: all, to: web }]`"));
         }
-        let (routes, chains) = self.routes(routes, Host { name: &name, dialect });
+        let (routes, chains) = self.routes(routes, Host { name: &name, names: &names, dialect });
         let plan = HostPlan {
             names,
             name,

@@ -1,10 +1,11 @@
 //! `listeners:`.
 
-use portcullis_snapshot::{Http2Limits, ListenerLimits};
+use portcullis_snapshot::{Http2Limits, ListenerLimits, most_continuations};
 use portcullis_yaml::{Diagnostic, NamedEntry, Span, Spanned, suggest};
 
 use super::Compiler;
 use crate::code;
+use crate::place::entry_place;
 use crate::plan::{ClientAuthPlan, KindPlan, ListenerPlan, TlsPlan};
 use crate::raw::listeners::{
     RawClientAuth, RawListener, RawListenerLimits, RawListenerTls, RawProtocol, RawTlsVersion,
@@ -38,6 +39,7 @@ impl Compiler<'_, '_> {
         Some(ListenerPlan {
             name: entry.name.as_str().into(),
             span: entry.span,
+            place: entry_place(self.cx.sources(), entry.span, entry.value.span),
             bind: raw.bind.iter().map(|bind| bind.value).collect(),
             kind: kind?,
             tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
@@ -143,6 +145,7 @@ impl Compiler<'_, '_> {
 
     fn listener_limits(&mut self, raw: &RawListenerLimits) -> ListenerLimits {
         let default = ListenerLimits::default();
+        let header_bytes = self.bytes(raw.header_bytes, default.header_bytes, 1024..=1 << 20);
         ListenerLimits {
             connections: self.number(raw.connections, default.connections, 1..=MANY),
             connections_per_network: self.number(
@@ -152,7 +155,7 @@ impl Compiler<'_, '_> {
             ),
             handshake_timeout: self.time(raw.handshake_timeout, default.handshake_timeout),
             header_timeout: self.time(raw.header_timeout, default.header_timeout),
-            header_bytes: self.bytes(raw.header_bytes, default.header_bytes, 1024..=1 << 20),
+            header_bytes,
             header_fields: self.number(raw.header_fields, default.header_fields, 8..=4096),
             target_bytes: self.bytes(raw.target_bytes, default.target_bytes, 64..=1 << 16),
             idle_timeout: self.time(raw.idle_timeout, default.idle_timeout),
@@ -160,15 +163,15 @@ impl Compiler<'_, '_> {
             body_rate: raw.body_rate.map_or(default.body_rate, |rate| rate.0),
             write_timeout: self.time(raw.write_timeout, default.write_timeout),
             requests: raw.requests.unwrap_or(default.requests),
-            http2: self.http2_limits(raw, &default.http2),
+            http2: self.http2_limits(raw, &default.http2, most_continuations(header_bytes)),
         }
     }
 
-    fn http2_limits(&mut self, raw: &RawListenerLimits, default: &Http2Limits) -> Http2Limits {
+    fn http2_limits(&mut self, raw: &RawListenerLimits, default: &Http2Limits, continuations: u32) -> Http2Limits {
         Http2Limits {
             streams: self.number(raw.streams, default.streams, 1..=100_000),
             resets: self.number(raw.resets, default.resets, 1..=MANY),
-            continuations: self.number(raw.continuations, default.continuations, 0..=1024),
+            continuations: self.number(raw.continuations, continuations, 0..=continuations),
             control_frames: self.number(raw.control_frames, default.control_frames, 10..=MANY),
             stream_window: self.bytes(raw.stream_window, default.stream_window, WINDOW),
             connection_window: self.bytes(raw.connection_window, default.connection_window, 65_535..=0x7fff_ffff),

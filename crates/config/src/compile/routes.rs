@@ -1,5 +1,6 @@
 //! `routes:` of a host.
 
+use portcullis_policy::HostPattern;
 use portcullis_types::{ByteSize, Dialect};
 use portcullis_yaml::{Diagnostic, Span, Spanned, suggest};
 
@@ -20,6 +21,7 @@ const ROUTE_LINES: u32 = 60;
 #[derive(Clone, Copy)]
 pub(super) struct Host<'a> {
     pub(super) name: &'a str,
+    pub(super) names: &'a [HostPattern],
     pub(super) dialect: Dialect,
 }
 
@@ -36,7 +38,7 @@ impl Compiler<'_, '_> {
         let (filters, chain) = self.filters(raw.filters.take().unwrap_or_default(), &owner);
         let plan = RoutePlan {
             label: format!("{}/{}", host.name, raw.name.value).into(),
-            name: raw.name.value.into(),
+            name: raw.name.value.as_str().into(),
             matcher,
             judged,
             action: action?,
@@ -47,6 +49,9 @@ impl Compiler<'_, '_> {
             upgrade: raw.upgrade.is_none_or(|upgrade| upgrade.value),
             place: place(self.cx.sources(), span, ROUTE_LINES),
         };
+        if plan.judged {
+            self.warn_return(&plan, raw.name.span, host.names);
+        }
         Some((plan, chain))
     }
 

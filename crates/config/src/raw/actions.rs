@@ -34,7 +34,7 @@ pub(crate) struct RawSplit {
     /// Clusters with their weights: of a total of 100, a weight is a percentage.
     pub(crate) split: Spanned<Named<u32>>,
     /// What keeps its choice: `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. Left out, each request is
-    /// drawn.
+    /// drawn. Another order of the clusters moves nobody, another weight only the difference.
     pub(crate) sticky: Option<KeyWord>,
 }
 

@@ -121,7 +121,8 @@ pub(crate) struct RawListenerLimits {
     pub(crate) streams: Option<Spanned<u32>>,
     /// HTTP/2: resets by the client within ten seconds. Default: 200.
     pub(crate) resets: Option<Spanned<u32>>,
-    /// HTTP/2: CONTINUATION frames of one header block. Default: 16.
+    /// HTTP/2: CONTINUATION frames of one header block. The most, and the default: 5 for each 64KiB of `header_bytes`, at
+    /// least 5.
     pub(crate) continuations: Option<Spanned<u32>>,
     /// HTTP/2: PING, SETTINGS, PRIORITY and empty DATA frames within ten seconds, together. Default: 1000.
     pub(crate) control_frames: Option<Spanned<u32>>,

@@ -145,6 +145,8 @@ fn a_filter_that_cannot_be_made_is_named_at_its_place() {
     let text = BASE.replace("to: web", "to: web, filters: [compress, { refuses: true }, { refuses: false }]");
     let loader = MemoryLoader::new().file("gate.yaml", text);
     let loaded = world.check("gate.yaml", &loader);
+    let mut rehearsed = portcullis_yaml::Diagnostics::new();
+    assert!(!crate::rehearse(world.check("gate.yaml", &loader).candidate.unwrap(), &mut rehearsed));
     let Err(diagnostics) = world.activate(loaded.candidate.unwrap(), None) else { panic!("it was made") };
     let report = render_text(&diagnostics, &loaded.sources);
     assert_eq!(diagnostics.error_count(), 2);
@@ -155,4 +157,27 @@ fn a_filter_that_cannot_be_made_is_named_at_its_place() {
     );
     assert!(report.contains(&format!("{place} refuses among web api")), "{report}");
     assert!(report.contains(&format!("{place}#2 refuses among web api")), "{report}");
+    assert_eq!(render_text(&rehearsed, &loaded.sources), report, "a rehearsal finds the same");
+}
+
+#[test]
+fn a_sticky_user_keeps_the_cluster_when_the_file_is_put_in_another_order() {
+    let world = World::default();
+    let check = |clusters: [&str; 3], split: &str| {
+        let clusters: String =
+            clusters.iter().map(|name| format!("  {name}: {{ endpoints: [\"127.0.0.1:1\"] }}\n")).collect();
+        let text = format!(
+            "version: 1\nlisteners: {{ edge: {{ bind: \"127.0.0.1:0\" }} }}\nclusters:\n{clusters}hosts:\n  - names: \
+             [www.example.com]\n    routes: [{{ name: web, to: {{ split: {split}, sticky: client_ip }} }}]\n"
+        );
+        let snapshot = world.generation(&text, None);
+        let web = route(&snapshot, "web");
+        let Action::Forward(forward) = &web.action else { panic!() };
+        let Target::Split { split, .. } = &forward.target else { panic!() };
+        let cluster = |key: u64| snapshot.cluster(*split.pick(key.wrapping_mul(0x9e37_79b9_7f4a_7c15))).unwrap();
+        (0..300).map(|key| cluster(key).name.to_string()).collect::<Vec<_>>()
+    };
+    let before = check(["a", "b", "c"], "{ a: 5, b: 3, c: 2 }");
+    assert!(["a", "b", "c"].iter().all(|name| before.iter().any(|picked| picked == name)));
+    assert_eq!(before, check(["c", "a", "b"], "{ b: 3, c: 2, a: 5 }"));
 }

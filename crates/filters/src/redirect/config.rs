@@ -4,7 +4,7 @@ use http::StatusCode;
 use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, Spanned, code, decode_with};
 use serde_json::Value as Json;
 
-use super::target::UrlTemplate;
+use super::target::{Returns, UrlTemplate};
 
 /// Settings of `redirect`, compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,10 @@ impl Decode for RedirectConfig {
                 let message = "`to` says the whole place: it excludes `https`, `host` and `port`";
                 return cx.fail(Diagnostic::error(code::CONFLICTING_KEYS, to.span, message));
             }
-            Some(to) => Target::Url(to.value),
+            Some(to) => {
+                warn_of_return(&to, status, cx);
+                Target::Url(to.value)
+            }
             None if !places => {
                 let message = "the redirect leads nowhere";
                 let help = "add `https: true`, `host: www.example.com` or `to: \"https://www.example.com{uri}\"`";
@@ -93,6 +96,24 @@ impl Decode for RedirectConfig {
     fn schema(schemas: &mut SchemaGen) -> Json {
         RedirectSettings::schema(schemas)
     }
+}
+
+/// A target that is where the request was is asked for again, and answered the same. Only a warning: a cookie, or the
+/// GET after a POST, may bring the second request to another route.
+fn warn_of_return(to: &Spanned<UrlTemplate>, status: StatusCode, cx: &mut Cx<'_>) {
+    let (message, help) = match to.value.returns() {
+        None => return,
+        // The answer to a form is often found where the form was sent.
+        Some(Returns::There) if status == StatusCode::SEE_OTHER => return,
+        Some(Returns::There) => {
+            ("`to` is where the request was: it is redirected again and again", "name another host or path")
+        }
+        Some(Returns::OnAnotherScheme) => (
+            "`to` keeps host and path: a request that has the scheme already is redirected again and again",
+            "`https: true` redirects only what is not there yet",
+        ),
+    };
+    cx.push(Diagnostic::warning(code::INVALID_VALUE, to.span, message).help(help));
 }
 
 const TO: Form = Form::new("a place to redirect to", &["https://www.example.com{uri}", "/new{path}"]);

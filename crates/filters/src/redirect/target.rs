@@ -16,6 +16,15 @@ pub struct UrlTemplate {
     absolute: bool,
 }
 
+/// How a redirect leads back to where the request was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Returns {
+    /// In all.
+    There,
+    /// In host and path; the scheme may be another.
+    OnAnotherScheme,
+}
+
 impl UrlTemplate {
     /// Reads a target.
     ///
@@ -40,6 +49,34 @@ impl UrlTemplate {
             check_authority(parts)?;
         }
         Ok(Self { template, absolute })
+    }
+
+    /// Whether every request is led back to the host and path that it asked for, and whether to its scheme too.
+    #[must_use]
+    pub(super) fn returns(&self) -> Option<Returns> {
+        let (scheme, rest) = match self.template.parts() {
+            [Part::Variable(Variable::Scheme), Part::Text(text), Part::Variable(Variable::Host), rest @ ..]
+                if &**text == "://" =>
+            {
+                (Returns::There, rest)
+            }
+            [Part::Text(text), Part::Variable(Variable::Host), rest @ ..]
+                if matches!(&**text, "http://" | "https://") =>
+            {
+                (Returns::OnAnotherScheme, rest)
+            }
+            // What stands in front of the path is made one slash.
+            [Part::Text(text), rest @ ..] if text.bytes().all(|byte| byte == b'/') && !self.absolute => {
+                (Returns::There, rest)
+            }
+            parts => (Returns::There, parts),
+        };
+        let same = match rest {
+            [Part::Variable(Variable::Path | Variable::Uri)] => true,
+            [Part::Variable(Variable::Path), Part::Text(text), ..] => text.starts_with(['?', '#']),
+            _ => false,
+        };
+        same.then_some(scheme)
     }
 
     /// The Location for one request; `None` when it came out as no field value.

@@ -95,3 +95,24 @@ fn refuses_wrong_settings() {
     check("host: 'example.com:80'", "did you mean `example.com`?");
     check("host: 'a/b'", "is not a host");
 }
+
+#[test]
+fn warns_of_a_target_that_is_where_the_request_was() {
+    let check = |yaml: &str, expected: &str| {
+        let said = crate::testing::warnings("redirect", yaml);
+        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{yaml}: {said}");
+    };
+    let (again, scheme) = ("is where the request was", "keeps host and path");
+    check("to: '{uri}'", again);
+    check("to: '{path}'", again);
+    check("to: '/{path}?a={query.a}'", again);
+    check("{ to: '{scheme}://{host}{uri}', status: 302 }", again);
+    check("to: 'https://{host}{uri}'", scheme);
+    check("to: 'http://{host}{path}#top'", scheme);
+    check("{ to: '{uri}', status: 303 }", "");
+    check("to: 'https://{host}/new{uri}'", "");
+    check("to: 'https://www.{host}{uri}'", "");
+    check("to: 'https://{host}:8443{uri}'", "");
+    check("to: '{path}.html'", "");
+    check("to: '{path}/'", "");
+}

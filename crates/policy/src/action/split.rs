@@ -1,14 +1,14 @@
 //! A weighted choice that sticks: the same hash gets the same item, and changed weights move as few as possible.
 //!
-//! Weighted rendezvous hashing. Each item draws a number from the hash and its own identity, and the least of
+//! Weighted rendezvous hashing. Each item draws a number from the hash and its own name, and the least of
 //! `-ln(draw) / weight` wins. Cumulative weights would be as good for two items, but with more of them a change of
 //! the first shifts the borders of all others, and users move between items whose weights did not change. Here
 //! whoever moves goes to an item that grew against the one it leaves: 95/5 to 90/10 moves 5 %, and an item that is
-//! added takes its share evenly from the others.
+//! added takes its share evenly from the others. The order of the items means nothing.
 
 use crate::stable_hash::{mix, stable_hash};
 
-/// Items with weights, at least one of them above zero.
+/// Items with names and weights, at least one weight above zero.
 #[derive(Debug, Clone)]
 pub struct WeightedSplit<T> {
     first: Item<T>,
@@ -31,23 +31,14 @@ pub enum SplitError {
 }
 
 impl<T> WeightedSplit<T> {
-    /// A split whose items are known by their place: users stay as long as the order stays.
+    /// A split over items with their names and weights. A name is what an item is known by when the config changes,
+    /// so no two items may have the same.
     ///
     /// # Errors
     /// All weights are zero.
-    pub fn new(items: Vec<(T, u32)>) -> Result<Self, SplitError> {
-        let item = |(place, (value, weight)): (u64, (T, u32))| Item { value, weight, identity: mix(!place) };
-        Self::of((0u64..).zip(items).map(item))
-    }
-
-    /// A split whose items are known by a name: users stay also when items are put in another order, added or taken
-    /// away.
-    ///
-    /// # Errors
-    /// All weights are zero.
-    pub fn keyed(items: Vec<(T, u32)>, name: impl Fn(&T) -> &str) -> Result<Self, SplitError> {
-        Self::of(items.into_iter().map(|(value, weight)| {
-            let identity = stable_hash(0, name(&value).as_bytes());
+    pub fn by_name<'n>(items: impl IntoIterator<Item = (&'n str, T, u32)>) -> Result<Self, SplitError> {
+        Self::of(items.into_iter().map(|(name, value, weight)| {
+            let identity = stable_hash(0, name.as_bytes());
             Item { value, weight, identity }
         }))
     }
@@ -92,6 +83,7 @@ impl<T> Item<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const KEYS: u64 = 100_000;
 
@@ -100,7 +92,7 @@ mod tests {
     }
 
     fn keyed(items: &[(&'static str, u32)]) -> WeightedSplit<&'static str> {
-        WeightedSplit::keyed(items.to_vec(), |name| name).unwrap()
+        WeightedSplit::by_name(items.iter().map(|(name, weight)| (*name, *name, *weight))).unwrap()
     }
 
     /// The share of keys that moved, and whether any moved to an item not in `grown`.
@@ -115,7 +107,7 @@ mod tests {
     fn shares_follow_the_weights() {
         for items in [vec![("a", 95), ("b", 5)], vec![("a", 1), ("b", 1), ("c", 2)], vec![("a", 0), ("b", 7)]] {
             let total: u32 = items.iter().map(|(_, weight)| weight).sum();
-            let picks = picks(&WeightedSplit::new(items.clone()).unwrap());
+            let picks = picks(&keyed(&items));
             for (name, weight) in items {
                 let share = picks.iter().filter(|each| **each == name).count() as f64 / KEYS as f64;
                 let expected = f64::from(weight) / f64::from(total);
@@ -142,15 +134,64 @@ mod tests {
     #[test]
     fn refuses_a_total_of_zero() {
         for items in [vec![], vec![("a", 0)], vec![("a", 0), ("b", 0)]] {
-            assert_eq!(WeightedSplit::new(items).err(), Some(SplitError::ZeroTotal));
+            let split = WeightedSplit::by_name(items.into_iter().map(|(name, weight)| (name, (), weight)));
+            assert_eq!(split.err(), Some(SplitError::ZeroTotal));
         }
     }
 
     #[test]
     fn an_extreme_hash_picks_an_item_with_weight() {
-        let split = WeightedSplit::new(vec![("a", 0), ("b", u32::MAX), ("c", 0)]).unwrap();
+        let split = keyed(&[("a", 0), ("b", u32::MAX), ("c", 0)]);
         for hash in [0, 1, u64::MAX, 1 << 63] {
             assert_eq!(*split.pick(hash), "b");
+        }
+    }
+
+    /// The split of places in a list, by names made of them.
+    fn of_places(weights: &[(usize, u32)]) -> WeightedSplit<usize> {
+        let names: Vec<String> = weights.iter().map(|(place, _)| format!("cluster-{place}")).collect();
+        WeightedSplit::by_name(names.iter().zip(weights).map(|(name, (place, weight))| (&**name, *place, *weight)))
+            .unwrap()
+    }
+
+    fn hashes(count: u64) -> impl Iterator<Item = u64> {
+        (0..count).map(|n| stable_hash(3, &n.to_le_bytes()))
+    }
+
+    proptest! {
+        #[test]
+        fn another_order_moves_nobody(
+            (before, after) in prop::collection::vec(1u32..100, 1..8).prop_flat_map(|weights| {
+                let items: Vec<(usize, u32)> = weights.into_iter().enumerate().collect();
+                (Just(items.clone()), Just(items).prop_shuffle())
+            })
+        ) {
+            let (before, after) = (of_places(&before), of_places(&after));
+            prop_assert!(hashes(500).all(|hash| before.pick(hash) == after.pick(hash)));
+        }
+
+        #[test]
+        fn another_weight_moves_only_the_share_that_it_must(
+            weights in prop::collection::vec(1u32..100, 2..8), changed in any::<prop::sample::Index>(), to in 0u32..200
+        ) {
+            const KEYS: u64 = 4_000;
+            let before: Vec<(usize, u32)> = weights.into_iter().enumerate().collect();
+            let changed = changed.index(before.len());
+            let after: Vec<_> = before.iter().map(|(at, weight)| (*at, if *at == changed { to } else { *weight })).collect();
+            let share = |items: &[(usize, u32)]| {
+                let total: u32 = items.iter().map(|(_, weight)| weight).sum();
+                f64::from(items[changed].1) / f64::from(total)
+            };
+            let (one, other) = (of_places(&before), of_places(&after));
+            let moved: Vec<(usize, usize)> =
+                hashes(KEYS).map(|hash| (*one.pick(hash), *other.pick(hash))).filter(|(from, to)| from != to).collect();
+            let grew = to > before[changed].1;
+            for (from, to) in &moved {
+                prop_assert_eq!(if grew { *to } else { *from }, changed, "moved from {} to {}", from, to);
+            }
+            let needed = (share(&after) - share(&before)).abs();
+            // Five standard deviations of a share of so many keys.
+            prop_assert!((moved.len() as f64 / KEYS as f64 - needed).abs() < 0.04, "{} for {needed}", moved.len());
         }
     }
 }

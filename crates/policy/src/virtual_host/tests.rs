@@ -144,7 +144,7 @@ fn an_explanation_goes_in_ranking_order_past_the_winner() {
     let host = host(routes(&["prefix /", "exact /b", "prefix /a; POST", "prefix /a; ; x=1", "prefix /a"]));
     let request = Request::new("GET /a");
     let told: Vec<String> =
-        host.explain(&request.view()).iter().map(|c| format!("{}: {}", c.route.name(), c.outcome)).collect();
+        host.explain(&request.view(), 8).iter().map(|c| format!("{}: {}", c.route.name(), c.outcome)).collect();
     let expected = [
         "exact /b: expected path exact /b, found \"/a\"",
         "prefix /a; POST: expected method POST, found GET",
@@ -158,7 +158,7 @@ fn an_explanation_goes_in_ranking_order_past_the_winner() {
 #[test]
 fn an_explanation_ends_a_few_routes_after_the_winner() {
     let host = host((0..100).map(|n| route(&n.to_string(), path("prefix /"))).collect());
-    assert_eq!(host.explain(&Request::new("GET /").view()).len(), 1 + AFTER_WINNER);
+    assert_eq!(host.explain(&Request::new("GET /").view(), 8).len(), 1 + 8);
 }
 
 fn shadowed(texts: &[&str]) -> Vec<(u32, u32)> {

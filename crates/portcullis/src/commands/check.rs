@@ -1,5 +1,6 @@
-//! `check`: every error at once.
+//! `check`: every error at once, those included that only show when filters are made.
 
+use portcullis_config::rehearse;
 use portcullis_yaml::{render_json, render_text};
 
 use super::world;
@@ -10,7 +11,9 @@ use crate::output::{self, count};
 /// Whether the config can be used. Findings go to standard output, since they are the result.
 pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
     let path = args.file.as_ref().or(args.config.as_ref()).ok_or("which file?")?;
-    let loaded = world(app, path)?.check();
+    let mut loaded = world(app, path)?.check();
+    let candidate = loaded.candidate.take();
+    let good = candidate.is_some_and(|candidate| rehearse(candidate, &mut loaded.diagnostics));
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
     match args.format {
         Format::Json => output::print(&format!("{:#}\n", render_json(diagnostics, sources))),
@@ -27,5 +30,5 @@ pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
             output::print(&format!("{}: {said}\n", path.display()));
         }
     }
-    Ok(loaded.candidate.is_some())
+    Ok(good)
 }

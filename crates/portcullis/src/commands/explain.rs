@@ -43,7 +43,7 @@ pub(crate) fn as_configured(world: &World, question: &Question) -> Result<Explan
     let snapshot = snapshot.map_err(|diagnostics| render_text(&diagnostics, &sources))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let moment = Moment { now: Instant::now(), live: false };
+    let moment = Moment { now: Instant::now(), live: false, bound: &[] };
     let explaining = async {
         tokio::time::timeout(TIMEOUT, portcullis_snapshot::explain::explain(&snapshot, question, moment)).await
     };
@@ -87,6 +87,7 @@ fn question(args: &ExplainArgs) -> Result<Question, String> {
         question.id = RequestId::from_hex(id).ok_or("--id: expected 32 hex digits")?;
     }
     question.client = args.client;
+    question.all = args.all;
     question.listener.clone_from(&args.listener);
     question.sni = args.sni.as_ref().map(|name| name.to_ascii_lowercase());
     question.certificate = certificate(args);

@@ -55,15 +55,25 @@ hosts:
 "#;
 
 fn ask(change: impl FnOnce(&mut Question), request: &str) -> Explanation {
+    ask_of(CONFIG, change, request)
+}
+
+pub(super) fn ask_of(config: &str, change: impl FnOnce(&mut Question), request: &str) -> Explanation {
+    let mut question = Question::new(request).unwrap();
+    change(&mut question);
+    let (_dir, world) = world(config);
+    as_configured(&world, &question).unwrap()
+}
+
+/// A world on a config in a folder, which lives as long as it is held.
+pub(super) fn world(config: &str) -> (tempfile::TempDir, World) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.yaml");
-    std::fs::write(&path, CONFIG).unwrap();
+    std::fs::write(&path, config).unwrap();
     let app = App::new();
     let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
     let world = World::new(&path, app.registry, app.seams, Arc::new(metrics)).offline();
-    let mut question = Question::new(request).unwrap();
-    change(&mut question);
-    as_configured(&world, &question).unwrap()
+    (dir, world)
 }
 
 fn plain(request: &str) -> Explanation {
@@ -227,6 +237,7 @@ fn the_json_form_of_a_question_reads_back() {
     question.body = vec![0, 255].into();
     question.listener = Some("edge".to_owned());
     question.sni = Some("b.example".to_owned());
+    question.all = true;
     question.certificate = Some(portcullis_types::ClientCertificate {
         subject: "CN=a".to_owned(),
         names: vec!["a".to_owned()],

@@ -75,16 +75,7 @@ impl Waiting {
 /// Waits for the next request.
 pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> Next {
     io.expect_head();
-    let mut bytes = loop {
-        if !first_byte(io, conn, waiting).await {
-            return Next::Closed;
-        }
-        match first_read(io).await {
-            Some(bytes) if bytes.is_empty() => return Next::Closed,
-            Some(bytes) => break bytes,
-            None => {}
-        }
-    };
+    let Some(mut bytes) = beginning(io, conn, waiting).await else { return Next::Closed };
     let arrived = (Instant::now(), SystemTime::now());
     let limits = head_limits(conn);
     let reading = read(io, &mut bytes, &limits);
@@ -107,28 +98,43 @@ pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiti
     }
 }
 
-/// Waits for a first byte; `false` when the connection should be closed instead.
-async fn first_byte(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> bool {
-    let draining = *waiting.drain.borrow_and_update();
-    let patience = if draining { conn.gateway.drain_idle() } else { conn.limits().idle_timeout };
-    let deadline = Instant::now() + patience;
-    if waiting.timer.deadline() > deadline.into() {
-        // A drain is less patient than the timer was set for.
-        waiting.timer.as_mut().reset(deadline.into());
-    }
+/// Waits for the first bytes of a request; `None` when the connection should be closed instead. One deadline holds for
+/// the whole wait, however often the connection wakes up for nothing.
+async fn beginning(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting) -> Option<BytesMut> {
+    let mut deadline = Instant::now() + conn.limits().idle_timeout;
     loop {
+        if !first_byte(io, conn, waiting, &mut deadline).await {
+            return None;
+        }
+        if let Some(bytes) = first_read(io).await {
+            return Some(bytes).filter(|bytes| !bytes.is_empty());
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+    }
+}
+
+/// Waits for a first byte; `false` when the connection should be closed instead. A drain brings the deadline forward.
+async fn first_byte(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiting, deadline: &mut Instant) -> bool {
+    let mut draining = *waiting.drain.borrow_and_update();
+    loop {
+        if draining {
+            *deadline = (*deadline).min(Instant::now() + conn.gateway.drain_idle());
+        }
+        if waiting.timer.deadline() > (*deadline).into() {
+            // A drain is less patient than the timer was set for.
+            waiting.timer.as_mut().reset((*deadline).into());
+        }
         tokio::select! {
             biased;
             ready = io.readable() => return ready.is_ok(),
-            _ = waiting.drain.changed(), if !draining => {
-                let late = tokio::time::timeout(conn.gateway.drain_idle(), io.readable()).await;
-                return matches!(late, Ok(Ok(())));
-            }
+            _ = waiting.drain.changed(), if !draining => draining = true,
             () = waiting.timer.as_mut() => {
-                if Instant::now() >= deadline {
+                if Instant::now() >= *deadline {
                     return false;
                 }
-                waiting.timer.as_mut().reset(deadline.into());
+                waiting.timer.as_mut().reset((*deadline).into());
             }
         }
     }

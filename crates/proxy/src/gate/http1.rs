@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::Framing;
-use portcullis_wire::head::{HeadFacts, TargetForm, Version};
+use portcullis_wire::head::{AuthorityFacts, HeadFacts, TargetForm};
 
 use super::conn::Conn;
 use super::head::{Head, Next, Refusal, Waiting, next};
@@ -90,13 +90,15 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
     if upgrade {
         io.expect_upgrade();
     } else {
-        io.expect_body(head.framing, head.body, head.surplus);
+        io.hold_back(head.surplus);
+        io.expect_body(head.framing, head.body, head.facts.flags.expect_continue);
     }
     conn.head_arrived(head.arrived);
     let mut session = ServerSession::new_http1(io as Stream);
     let limits = conn.limits();
     session.set_pipelined_prefix(in_origin_form(head.bytes, &head.facts));
-    session.set_read_timeout(Some(limits.body_timeout));
+    // The wrapper judges the pace of a body itself: it knows who is waited for.
+    session.set_read_timeout(upgrade.then_some(limits.body_timeout));
     session.set_total_drain_timeout(Some(BODY_DRAIN));
     session.set_abort_on_close(!conn.listener.half_close);
     if last {
@@ -123,9 +125,10 @@ fn asks_websocket(head: &Head) -> bool {
 }
 
 /// Writes an absolute target in origin form. Host says the same, the check has seen to it, but for a default port that
-/// only one of the two may name; Pingora's parser would refuse that. An HTTP/1.0 head may lack Host and stays as it is.
+/// only one of the two may name; Pingora's parser would refuse that. An HTTP/1.0 head may lack Host: it then gets the
+/// target's authority for one, so that it is routed on what it asks for (RFC 9112 section 3.2.2).
 fn in_origin_form(bytes: BytesMut, facts: &HeadFacts) -> BytesMut {
-    if facts.form != TargetForm::Absolute || facts.version != Version::Http11 {
+    if facts.form != TargetForm::Absolute {
         return bytes;
     }
     let path = facts.path_and_query.bytes(&bytes);
@@ -135,11 +138,25 @@ fn in_origin_form(bytes: BytesMut, facts: &HeadFacts) -> BytesMut {
         None if facts.method.bytes(&bytes) == b"OPTIONS" => b"*",
         None => b"/",
     };
+    let host = facts.authority.filter(|_| !facts.flags.host).map(|authority| host_line(authority, &bytes));
+    let host = host.unwrap_or_default();
     let before = bytes.get(..facts.target.start).unwrap_or_default();
-    let behind = bytes.get(facts.target.end..).unwrap_or_default();
-    let mut rewritten = BytesMut::with_capacity(bytes.len() + root.len());
-    [before, root, path, behind].into_iter().for_each(|part| rewritten.extend_from_slice(part));
+    let (version, fields) =
+        bytes.get(facts.target.end..).and_then(|rest| rest.split_at_checked(VERSION)).unwrap_or_default();
+    let mut rewritten = BytesMut::with_capacity(bytes.len() + root.len() + host.len());
+    [before, root, path, version, host.as_bytes(), fields]
+        .into_iter()
+        .for_each(|part| rewritten.extend_from_slice(part));
     rewritten
+}
+
+/// The bytes between a target and the first field.
+const VERSION: usize = " HTTP/1.0\r\n".len();
+
+/// A Host field of a target's authority.
+fn host_line(authority: AuthorityFacts, head: &[u8]) -> String {
+    let host = authority.host.text(head);
+    authority.port.map_or_else(|| format!("Host: {host}\r\n"), |port| format!("Host: {host}:{port}\r\n"))
 }
 
 /// Answers a head that is refused, records it, and ends the connection.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::body::FramingValidator;
@@ -27,6 +27,7 @@ use portcullis_wire::h2::{H2Outbound, H2Watch};
 
 use super::conn::Conn;
 use super::linger;
+use super::pace::{BlockPace, BodyPace};
 use super::transport::Transport;
 
 /// Bytes of later requests that are held back while one is in flight.
@@ -35,18 +36,35 @@ const MAX_SURPLUS: usize = 64 * 1024;
 /// The writer's buffer: an MSS, so that head and small body leave in one packet.
 const WRITE_BUFFER: usize = 1460;
 
+/// How the head that tells a client to go on begins.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 ";
+
 /// What the bytes that arrive belong to.
 enum Mode {
     /// The gate itself reads: a head is expected.
     Head,
     /// The body of a request in flight.
-    Body { framing: Box<FramingValidator>, started: Instant, received: u64 },
+    Body(Box<Body>),
     /// The request in flight is whole; what arrives now is for later.
     Whole,
     /// An upgrade was asked for, or granted: bytes pass as they are.
     Through,
     /// HTTP/2 frames.
-    Http2 { inbound: Box<H2Watch>, outbound: Box<H2Outbound> },
+    Http2(Box<Frames>),
+}
+
+/// A body on its way.
+struct Body {
+    framing: FramingValidator,
+    received: u64,
+    pace: BodyPace,
+}
+
+/// The frames of a connection, in both directions.
+struct Frames {
+    inbound: H2Watch,
+    outbound: H2Outbound,
+    blocks: BlockPace,
 }
 
 /// A downstream connection as Pingora sees it.
@@ -107,14 +125,19 @@ impl DownstreamIo {
         self.mode = Mode::Head;
     }
 
-    /// A request is about to be handed on: `surplus` came behind it already.
-    pub(crate) fn expect_body(&mut self, framing: FramingValidator, received: u64, surplus: BytesMut) {
-        self.surplus = surplus;
+    /// A request is about to be handed on: `received` bytes of its body came with the head. With `held`, the client
+    /// waits for a 100 before it sends any.
+    pub(super) fn expect_body(&mut self, framing: FramingValidator, received: u64, held: bool) {
         self.mode = if framing.is_done() {
             Mode::Whole
         } else {
-            Mode::Body { framing: Box::new(framing), started: Instant::now(), received }
+            Mode::Body(Box::new(Body { framing, received, pace: BodyPace::new(held && received == 0) }))
         };
+    }
+
+    /// What came behind the request that is about to be handed on.
+    pub(super) fn hold_back(&mut self, surplus: BytesMut) {
+        self.surplus = surplus;
     }
 
     /// An upgrade request is about to be handed on.
@@ -125,7 +148,8 @@ impl DownstreamIo {
     /// The connection speaks HTTP/2; `read` came already and will be read again.
     pub(crate) fn expect_http2(&mut self, watch: H2Watch, read: BytesMut) {
         self.surplus = read;
-        self.mode = Mode::Http2 { inbound: Box::new(watch), outbound: Box::default() };
+        let (outbound, blocks) = (H2Outbound::default(), BlockPace::default());
+        self.mode = Mode::Http2(Box::new(Frames { inbound: watch, outbound, blocks }));
     }
 
     /// Gives the stream away, bytes read ahead first: for a tunnel or an L4 handler.
@@ -136,7 +160,7 @@ impl DownstreamIo {
 
     /// Whether the request before is whole, and the next may be read.
     pub(crate) const fn is_between_requests(&self) -> bool {
-        !matches!(self.mode, Mode::Body { .. })
+        !matches!(self.mode, Mode::Body(_))
     }
 
     fn fault(&self, reason: Reason, detail: &'static str) -> io::Error {
@@ -170,19 +194,20 @@ impl DownstreamIo {
 
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(self.poll_inner(cx, buf))?;
+        let Poll::Ready(read) = self.poll_inner(cx, buf) else { return self.poll_body_pause(cx).map(Err) };
+        read?;
         let arrived = buf.filled().get(before..).unwrap_or_default();
-        let Mode::Body { framing, started, received } = &mut self.mode else { return Poll::Ready(Ok(())) };
+        let Mode::Body(body) = &mut self.mode else { return Poll::Ready(Ok(())) };
         if arrived.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let fed = match framing.feed(arrived) {
+        let fed = match body.framing.feed(arrived) {
             Ok(fed) => fed,
             Err(error) => return Poll::Ready(Err(self.fault(Reason::MalformedFraming, error.name()))),
         };
-        *received += fed.consumed as u64;
-        let limits = self.conn.limits();
-        let too_slow = !fed.done && is_too_slow(*received, started.elapsed(), limits.body_rate, limits.body_timeout);
+        body.received += fed.consumed as u64;
+        let (waited, limits) = (body.pace.arrived(), self.conn.limits());
+        let too_slow = !fed.done && is_too_slow(body.received, waited, limits.body_rate, limits.body_timeout);
         self.surplus.extend_from_slice(arrived.get(fed.consumed..).unwrap_or_default());
         buf.set_filled(before + fed.consumed);
         if too_slow {
@@ -194,20 +219,49 @@ impl DownstreamIo {
         Poll::Ready(Ok(()))
     }
 
+    /// Bounds how long the next part of a body may be waited for.
+    fn poll_body_pause(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Mode::Body(body) = &mut self.mode else { return Poll::Pending };
+        ready!(body.pace.poll_pause(cx, self.conn.limits().body_timeout));
+        self.conn.set_fault(ProxyError::new(Reason::BodyTimeout));
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    /// A 100 has been written: it is the client's turn.
+    fn note_continue(&mut self, written: &[u8]) {
+        if let Mode::Body(body) = &mut self.mode
+            && body.pace.is_held()
+            && written.starts_with(CONTINUE)
+        {
+            body.pace.release();
+        }
+    }
+
     fn poll_http2(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         if self.surplus.is_empty() {
-            ready!(self.poll_inner(cx, buf))?;
+            let Poll::Ready(read) = self.poll_inner(cx, buf) else { return self.poll_open_block(cx).map(Err) };
+            read?;
         } else {
             let some = self.surplus.split_to(self.surplus.len().min(buf.remaining()));
             buf.put_slice(&some);
         }
         let arrived = buf.filled().get(before..).unwrap_or_default();
-        let Mode::Http2 { inbound, .. } = &mut self.mode else { return Poll::Ready(Ok(())) };
-        match inbound.feed(std::time::Instant::now(), arrived) {
-            Ok(()) => Poll::Ready(Ok(())),
+        let Mode::Http2(frames) = &mut self.mode else { return Poll::Ready(Ok(())) };
+        match frames.inbound.feed(std::time::Instant::now(), arrived) {
+            Ok(()) => {
+                frames.blocks.note(frames.inbound.open_block());
+                Poll::Ready(Ok(()))
+            }
             Err(abuse) => Poll::Ready(Err(self.fault(Reason::Http2Abuse, abuse.name()))),
         }
+    }
+
+    /// Bounds how long a header block may be open: the layer above waits for its end for ever.
+    fn poll_open_block(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Mode::Http2(frames) = &mut self.mode else { return Poll::Pending };
+        ready!(frames.blocks.poll_open(cx, self.conn.limits().header_timeout));
+        Poll::Ready(self.fault(Reason::HeadTimeout, "http2_header_block"))
     }
 
     /// Bounds how long a write may wait for the client.
@@ -239,7 +293,8 @@ impl DownstreamIo {
     /// Sees what the HTTP/2 layer says to the client: data earns window updates, and what the layer rejects by itself
     /// is counted with its cause.
     fn watch_outbound(&mut self, written: &[u8]) -> io::Result<()> {
-        let Mode::Http2 { inbound, outbound } = &mut self.mode else { return Ok(()) };
+        let Mode::Http2(frames) = &mut self.mode else { return Ok(()) };
+        let Frames { inbound, outbound, .. } = &mut **frames;
         let (now, conn) = (std::time::Instant::now(), &self.conn);
         let mut abuse = None;
         outbound.feed(written, |event| {
@@ -250,7 +305,7 @@ impl DownstreamIo {
     }
 }
 
-/// Whether a body lags behind its minimum rate, once its grace is over.
+/// Whether a body that was waited for so long lags behind its minimum rate, once its grace is over.
 pub(crate) fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Duration) -> bool {
     elapsed > grace && u128::from(received) * 1_000 < u128::from(rate) * elapsed.as_millis()
 }
@@ -258,10 +313,10 @@ pub(crate) fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Du
 impl AsyncRead for DownstreamIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.mode {
-            Mode::Body { .. } => self.poll_body(cx, buf),
+            Mode::Body(_) => self.poll_body(cx, buf),
             Mode::Whole => self.poll_whole(cx),
             Mode::Head | Mode::Through => self.poll_inner(cx, buf),
-            Mode::Http2 { .. } => self.poll_http2(cx, buf),
+            Mode::Http2(_) => self.poll_http2(cx, buf),
         }
     }
 }
@@ -269,7 +324,9 @@ impl AsyncRead for DownstreamIo {
 impl AsyncWrite for DownstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, buf)))?;
-        self.watch_outbound(buf.get(..written).unwrap_or_default())?;
+        let passed = buf.get(..written).unwrap_or_default();
+        self.note_continue(passed);
+        self.watch_outbound(passed)?;
         Poll::Ready(Ok(written))
     }
 
@@ -285,7 +342,7 @@ impl AsyncWrite for DownstreamIo {
 impl Drop for DownstreamIo {
     fn drop(&mut self) {
         let Some(transport) = self.transport.take() else { return };
-        let unread = matches!(self.mode, Mode::Body { .. }) || !self.surplus.is_empty();
+        let unread = matches!(self.mode, Mode::Body(_)) || !self.surplus.is_empty();
         // What was written and not flushed belongs to an answer that broke off; the client gets all there is of it.
         if unread || !transport.buffer().is_empty() {
             linger::spawn(transport, &self.conn);
@@ -309,7 +366,7 @@ impl UniqueID for DownstreamIo {
 
 impl Ssl for DownstreamIo {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        matches!(self.mode, Mode::Http2 { .. }).then_some(ALPN::H2)
+        matches!(self.mode, Mode::Http2(_)).then_some(ALPN::H2)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of one request.
 
+use bytes::Bytes;
 use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use portcullis_policy::Params;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
-use portcullis_types::{Downstream, ProxyError, Reason, RequestId};
+use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::cache::Fill;
 use super::mirror::Copy;
@@ -75,6 +76,10 @@ pub(crate) struct Body {
     /// When its first part came.
     pub(crate) started: Option<Instant>,
     pub(crate) limit: Option<u64>,
+    /// The length that the head of an HTTP/2 request states.
+    pub(crate) stated: Option<u64>,
+    /// The part that makes up the stated length, until the stream ends.
+    pub(crate) held: Option<Bytes>,
     pub(crate) copy: Option<Copy>,
     pub(crate) sent: u64,
 }
@@ -96,7 +101,7 @@ impl Ctx {
             core: core.clone(),
             host: None,
             route: None,
-            facts: facts(record.id, downstream),
+            facts: Facts::new(record.id, downstream),
             params: Params::default(),
             notes: Notes::default(),
             host_state: ChainState::default(),
@@ -233,20 +238,6 @@ impl Drop for Ctx {
             self.record.fail(&Reason::ClientClosed.into());
             self.complete();
         }
-    }
-}
-
-fn facts(id: RequestId, downstream: Arc<Downstream>) -> Facts {
-    Facts {
-        id,
-        client: downstream.peer.ip().to_canonical(),
-        downstream,
-        trusted: false,
-        host: Box::default(),
-        port: None,
-        route: None,
-        params: Vec::new(),
-        site: None,
     }
 }
 

@@ -98,6 +98,10 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) 
         session.set_keepalive(None);
     }
     let sent = respond::send(session, ctx, response).await.is_ok();
+    if !sent {
+        // What was written before it failed is counted in the end.
+        ctx.record.status = 0;
+    }
     FailToProxy { error_code: if sent { status } else { 0 }, can_reuse_downstream: sent && whole }
 }
 

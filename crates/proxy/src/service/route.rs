@@ -1,6 +1,8 @@
 //! From a head to what is done with it: host, host filters, body peek, route, route filters, cache, action.
 
-use http::header::UPGRADE;
+use http::header::{ALLOW, UPGRADE};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
-use super::{admit, cache, mirror, peek, target};
+use super::{admit, cache, length, mirror, peek, target};
 use crate::gate::conn::CONN;
 
 type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
@@ -34,6 +36,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         admit::note(session.req_header(), ctx);
         return Err(error);
     }
+    let ended = length::end_of_nothing(session).await;
     let host = virtual_host(&snapshot, ctx).await;
     let data = host.as_ref().ok().map(|host| host.data().clone());
     let path = normal::path(
@@ -45,8 +48,13 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     ctx.record.virtual_host = ctx.host.as_ref().map(|host| host.name.clone());
     let host = host?;
     path?;
+    ended?;
     if let Some(answer) = host_filters(session, ctx).await? {
         return Ok(answer);
+    }
+    if asks_server(session.req_header()) {
+        ctx.record.decision = Decision::Respond;
+        return Ok(Next::Answer(Box::new(server_options())));
     }
     choose(session, ctx, host, &snapshot).await?;
     if let Some(answer) = route_filters(session, ctx).await? {
@@ -56,6 +64,18 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         return Ok(Next::Answer(Box::new(answer)));
     }
     act(session, ctx, &snapshot)
+}
+
+/// Whether a request asks about the server as a whole and not about a resource: `OPTIONS *` (RFC 9110 section 9.3.7).
+/// There is no path to route it by, and behind one host there may be many servers.
+fn asks_server(request: &RequestHeader) -> bool {
+    request.method == Method::OPTIONS && request.uri.path() == "*"
+}
+
+/// The answer to [`asks_server`]: the methods that any route may take.
+fn server_options() -> Response {
+    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    Response::new(StatusCode::NO_CONTENT).with_field(ALLOW, methods)
 }
 
 /// The virtual host by the name that was asked for; names the config does not have may be a host source's.

@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_balance::{Ask, Choice, Endpoint, EndpointIdx, Health};
-use portcullis_filter::{Candidate, Phase, SelectCx};
+use portcullis_balance::{Ask, Choice, EndpointIdx, Health};
+use portcullis_filter::{Phase, SelectCx};
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::{Action, Cluster, ClusterIdx, Snapshot, UpstreamProtocol};
 use portcullis_telemetry::metrics::EndpointMetrics;
@@ -20,6 +20,7 @@ use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict}
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
+use crate::gate::conn::CONN;
 use crate::reasons::Progress;
 
 /// Bytes an HTTP/2 upstream may send ahead on one stream, and on one connection.
@@ -107,7 +108,7 @@ fn choose(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>, now: I
 }
 
 fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> Result<Option<Choice>, ProxyError> {
-    let candidates = candidates(cluster, &ctx.upstream.tried);
+    let candidates = cluster.candidates(&ctx.upstream.tried);
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     let chains = [
         route.as_ref().map(|route| (&route.chain, &mut ctx.route_state)),
@@ -130,23 +131,6 @@ fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> 
         }
     }
     Ok(None)
-}
-
-fn candidates(cluster: &Cluster, tried: &[EndpointIdx]) -> Vec<Candidate> {
-    let candidate = |(at, endpoint): (usize, &Arc<Endpoint>)| {
-        let (spec, state) = (endpoint.spec(), endpoint.state());
-        Candidate {
-            name: spec.name.clone(),
-            address: spec.address,
-            weight: spec.weight,
-            priority: spec.priority,
-            zone: spec.zone.clone(),
-            healthy: state.health() != Health::Unhealthy,
-            in_flight: state.in_flight(),
-            tried: tried.iter().any(|index| index.get() == at),
-        }
-    };
-    cluster.endpoints.endpoints().iter().enumerate().map(candidate).collect()
 }
 
 /// Notes the endpoint that was chosen, and why others could not be. Those that merely were not drawn are counted.
@@ -195,6 +179,16 @@ fn http_peer(cluster: &Cluster, choice: &Choice, ctx: &Ctx) -> Box<HttpPeer> {
 pub(super) fn idle_timeout(session: &Session, ctx: &Ctx) -> Duration {
     let idle = ctx.upstream.timeouts.idle;
     if session.is_upgrade_req() { idle.max(TUNNEL_IDLE) } else { idle }
+}
+
+/// How long the client may pause in the middle of its request: that is no silence of the upstream's. Of an HTTP/1 body the
+/// gate's wrapper sees to it, and this is for what it cannot see; a total timeout holds all the same.
+pub(super) fn pause_timeout(session: &Session, ctx: &Ctx) -> Duration {
+    let of_body = CONN.try_with(|conn| conn.limits().body_timeout).unwrap_or(ctx.upstream.timeouts.first_byte);
+    let pause = if session.is_http2() { of_body } else { of_body.saturating_mul(2) };
+    let left = ctx.upstream.timeouts.total.map_or(pause, |total| total.saturating_sub(ctx.elapsed()));
+    // Zero would be no bound: what is late already gets the least there is.
+    pause.min(left).max(Duration::from_millis(1))
 }
 
 /// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.

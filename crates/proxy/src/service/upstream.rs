@@ -12,7 +12,7 @@ use portcullis_snapshot::request::{action, forwarding};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use super::mirror;
+use super::{length, mirror};
 use crate::gate::conn::CONN;
 use crate::gate::io::is_too_slow;
 use crate::reasons::Progress;
@@ -26,6 +26,8 @@ pub(super) async fn request_head(
     // A replayed body passes the body's phases again from its start.
     ctx.body.received = 0;
     ctx.body.started = None;
+    ctx.body.held = None;
+    ctx.body.stated = length::stated(session);
     ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts, rand::rng().random()));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
@@ -91,6 +93,7 @@ pub(super) async fn request_body(
         // and the upstream's next request would begin with it.
         *chunk = None;
     }
+    length::hold(chunk, end, ctx);
     mirror::take_body(chunk.as_ref(), end, ctx);
     Ok(())
 }

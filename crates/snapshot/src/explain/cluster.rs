@@ -5,22 +5,35 @@ use std::time::Duration;
 use portcullis_balance::{Algorithm, EndpointStanding};
 use portcullis_types::quantity::format_duration;
 
+use super::draw::Draw;
 use super::finding::{ClusterFinding, EndpointFinding};
 use super::{MOST, Moment};
 use crate::cluster::{Cluster, UpstreamProtocol};
 use crate::route::Timeouts;
 
-/// Tells of a cluster.
-pub(super) fn describe(cluster: &Cluster, because: String, timeouts: &Timeouts, moment: Moment) -> ClusterFinding {
+/// Tells of a cluster. `key` is the hash of what the request is balanced by.
+pub(super) fn describe(
+    cluster: &Cluster,
+    because: String,
+    timeouts: &Timeouts,
+    (key, moment): (Option<u64>, Moment<'_>),
+) -> ClusterFinding {
     let standings = cluster.endpoints.explain(moment.now);
-    let endpoints: Vec<_> = standings.iter().take(MOST).map(|standing| endpoint(standing, moment.live)).collect();
+    let draw = Draw::of(cluster, key, &standings, moment.now);
+    let one = |standing: &EndpointStanding| {
+        let share = draw.as_ref().and_then(|draw| draw.share(standing));
+        EndpointFinding { share, ..endpoint(standing, moment.live) }
+    };
+    let endpoints: Vec<_> = standings.iter().take(MOST).map(one).collect();
     ClusterFinding {
         name: cluster.name.to_string(),
         because,
         balance: balance(cluster),
         protocol: protocol(cluster),
         timeouts: words(timeouts),
-        chosen: None,
+        at: None,
+        endpoint: draw.as_ref().and_then(|draw| draw.endpoint.as_ref().map(ToString::to_string)),
+        chosen: draw.map(|draw| draw.because),
         mirror: None,
         endpoints_left_out: standings.len().saturating_sub(endpoints.len()),
         endpoints,
@@ -77,5 +90,6 @@ fn endpoint(standing: &EndpointStanding, live: bool) -> EndpointFinding {
         standing: place.as_str(),
         why,
         in_flight: standing.in_flight,
+        share: None,
     }
 }

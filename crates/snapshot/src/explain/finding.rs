@@ -1,6 +1,6 @@
 //! The parts of an explanation: plain values, ready to be written.
 
-use portcullis_types::Reason;
+use portcullis_types::{Percent, Reason};
 
 use crate::route::Place;
 
@@ -24,12 +24,14 @@ pub struct Asked {
 pub struct ListenerTrial {
     /// Its name.
     pub name: String,
-    /// Where it accepts.
+    /// Where it accepts: what is bound, where the gateway runs.
     pub bind: Vec<String>,
     /// Whether it is the one.
     pub takes: bool,
     /// Why, or why not.
     pub why: String,
+    /// Its file and line.
+    pub at: Option<String>,
 }
 
 /// A name that was looked up.
@@ -174,7 +176,11 @@ pub struct ClusterFinding {
     pub protocol: String,
     /// The timeouts that hold, in words.
     pub timeouts: String,
-    /// The filter that chooses the endpoint, and which.
+    /// Its file and line.
+    pub at: Option<String>,
+    /// The endpoint that this very request takes, where that is no matter of chance or of the moment.
+    pub endpoint: Option<String>,
+    /// Who or what chooses the endpoint, as a sentence.
     pub chosen: Option<String>,
     /// The copy that is made, in words.
     pub mirror: Option<String>,
@@ -205,6 +211,8 @@ pub struct EndpointFinding {
     pub why: String,
     /// Requests in flight to it.
     pub in_flight: u32,
+    /// Its share of the requests, where chance decides.
+    pub share: Option<Percent>,
 }
 
 /// The head that would be sent.

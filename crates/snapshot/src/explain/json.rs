@@ -53,7 +53,7 @@ fn place(place: &Place) -> Value {
 }
 
 fn listener(trial: &ListenerTrial) -> Value {
-    json!({ "name": trial.name, "bind": trial.bind, "takes": trial.takes, "why": trial.why })
+    json!({ "name": trial.name, "bind": trial.bind, "takes": trial.takes, "why": trial.why, "at": trial.at })
 }
 
 fn host(host: &HostFinding) -> Value {
@@ -103,6 +103,8 @@ fn cluster(cluster: &ClusterFinding) -> Value {
         "balance": cluster.balance,
         "protocol": cluster.protocol,
         "timeouts": cluster.timeouts,
+        "at": cluster.at,
+        "endpoint": cluster.endpoint,
         "chosen": cluster.chosen,
         "mirror": cluster.mirror,
         "endpoints": list(&cluster.endpoints, endpoint),
@@ -115,6 +117,7 @@ fn endpoint(endpoint: &EndpointFinding) -> Value {
         "name": endpoint.name, "address": endpoint.address, "weight": endpoint.weight,
         "priority": endpoint.priority, "zone": endpoint.zone, "takes": endpoint.takes,
         "standing": endpoint.standing, "why": endpoint.why, "in_flight": endpoint.in_flight,
+        "share": endpoint.share.map(|share| share.to_string()),
     })
 }
 

@@ -36,6 +36,8 @@ pub struct Question {
     pub sni: Option<String>,
     /// The client certificate, taken as verified.
     pub certificate: Option<ClientCertificate>,
+    /// Whether all routes are to be listed, not only the nearest.
+    pub all: bool,
 }
 
 /// Why a question could not be read.
@@ -92,6 +94,7 @@ impl Question {
             id: RequestId(1),
             sni: None,
             certificate: None,
+            all: false,
         })
     }
 
@@ -117,8 +120,8 @@ impl Question {
     }
 
     /// Reads the JSON form: an object with `url`, and optionally `method`, `headers` (an array of `[name, value]`),
-    /// `body` or `body_base64`, `client`, `listener`, `id`, `sni` and `certificate` (`subject`, `names`,
-    /// `fingerprint`).
+    /// `body` or `body_base64`, `client`, `listener`, `id`, `sni`, `certificate` (`subject`, `names`, `fingerprint`)
+    /// and `all`.
     ///
     /// # Errors
     /// The first member that is unknown or of another form.
@@ -148,8 +151,9 @@ impl Question {
             "id" => self.id = RequestId::from_hex(text()?).ok_or_else(|| member(key, "32 hex digits"))?,
             "sni" => self.sni = Some(text()?.to_ascii_lowercase()),
             "certificate" => self.certificate = Some(certificate(value)?),
+            "all" => self.all = switch(value).ok_or_else(|| member(key, "true or false"))?,
             other => {
-                let known = "url, method, headers, body, body_base64, client, listener, id, sni or certificate";
+                let known = "url, method, headers, body, body_base64, client, listener, id, sni, certificate or all";
                 return Err(member(other, known));
             }
         }
@@ -166,6 +170,7 @@ impl Question {
             "body_base64": STANDARD.encode(&self.body),
             "client": self.client.to_string(),
             "id": self.id.to_string(),
+            "all": self.all,
         });
         if let Some(object) = value.as_object_mut() {
             let mut put = |key: &str, text: &Option<String>| {
@@ -186,6 +191,19 @@ impl Question {
 
 fn member(key: &str, expected: &'static str) -> QuestionError {
     QuestionError::Member { key: key.chars().take(40).collect(), expected }
+}
+
+/// A member of JSON, or of a query, where every value is text.
+fn switch(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(on) => Some(*on),
+        Value::String(text) => match text.as_str() {
+            "" | "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        },
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 fn fields(value: &Value) -> Result<Vec<(String, String)>, QuestionError> {

@@ -61,7 +61,8 @@ impl Explanation {
         for (at, trial) in self.listeners.iter().enumerate() {
             let name = if at == 0 { "listener" } else { "" };
             let bind = trial.bind.join(", ");
-            out.section(name, format_args!("{} {:width$}  {} ({bind})", mark(trial.takes), trial.name, trial.why));
+            let at = trial.at.as_ref().map(|at| format!("; {at}")).unwrap_or_default();
+            out.section(name, format_args!("{} {:width$}  {} ({bind}{at})", mark(trial.takes), trial.name, trial.why));
         }
     }
 
@@ -101,7 +102,7 @@ impl Explanation {
             out.line(format_args!("  {:width$}  {}  ({})", "", trial.matcher, trial.at));
         }
         if self.routes_left_out > 0 {
-            out.line(format_args!("… and {} more that do not match", self.routes_left_out));
+            out.line(format_args!("… and {} more", self.routes_left_out));
         }
         if let Some(route) = self.route.as_ref().filter(|route| !route.params.is_empty()) {
             let params: Vec<String> = route.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
@@ -178,12 +179,14 @@ fn filters(out: &mut Page, name: &str, of: &str, steps: &[FilterStep], changes: 
 }
 
 fn cluster_lines(out: &mut Page, cluster: &ClusterFinding, live: bool) {
-    out.section("cluster", format_args!("{}: {}", cluster.name, cluster.because));
+    let at = cluster.at.as_ref().map(|at| format!("  ({at})")).unwrap_or_default();
+    out.section("cluster", format_args!("{}: {}{at}", cluster.name, cluster.because));
     out.line(format_args!("{}; {}; {}", cluster.protocol, cluster.balance, cluster.timeouts));
     let width = widest(cluster.endpoints.iter().map(|endpoint| endpoint.name.as_str()));
     for endpoint in &cluster.endpoints {
         let zone = endpoint.zone.as_ref().map(|zone| format!(", {zone}")).unwrap_or_default();
-        let shares = format!("weight {}, priority {}{zone}", endpoint.weight, endpoint.priority);
+        let share = endpoint.share.map(|share| format!(", {share} of the requests")).unwrap_or_default();
+        let shares = format!("weight {}, priority {}{zone}{share}", endpoint.weight, endpoint.priority);
         out.line(format_args!("{} {:width$}  {} ({shares})", mark(endpoint.takes), endpoint.name, endpoint.why));
     }
     if cluster.endpoints_left_out > 0 {

@@ -3,10 +3,9 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
-use std::sync::Arc;
 
-use portcullis_balance::{Endpoint, Health, NoEndpoint};
-use portcullis_filter::{Candidate, ErrorCx, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
+use portcullis_balance::NoEndpoint;
+use portcullis_filter::{ErrorCx, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
 use portcullis_types::{ProxyError, Reason, RequestView};
 
 use super::finding::{Answer, UpstreamFinding};
@@ -16,7 +15,7 @@ use crate::Snapshot;
 use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
 use crate::request::action::RETRY_AFTER;
 use crate::request::{action, forwarding};
-use crate::route::{Action, Forward, Target};
+use crate::route::{Action, Forward, Place, Target};
 
 /// How much of an answer's body is told.
 const BODY: usize = 2048;
@@ -61,15 +60,20 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         Action::Redirect(_) | Action::Respond(_) => None,
     });
     let timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
-    let mut told = cluster::describe(&cluster, because, &timeouts, walk.moment);
+    let key = cluster.hash_key.as_ref().and_then(|key| key.hash(&walk.facts.view(&walk.request)));
+    let mut told = cluster::describe(&cluster, because, &timeouts, (key, walk.moment));
+    told.at = usize::try_from(index.0).ok().and_then(|at| walk.snapshot.places.clusters.get(at)).map(Place::at);
     told.mirror = forward.and_then(|forward| mirror(forward, walk.snapshot));
     let available = cluster.endpoints.available();
     walk.told.cluster = Some(told);
     let chosen = chosen(walk, &cluster)?;
-    if let Some(told) = &mut walk.told.cluster {
-        told.chosen.clone_from(&chosen);
+    let by_filter = chosen.is_some();
+    if let (Some(told), Some((endpoint, because))) = (&mut walk.told.cluster, chosen) {
+        (told.endpoint, told.chosen) = (Some(endpoint), Some(because));
+        // Chance has no part in it any more.
+        told.endpoints.iter_mut().for_each(|endpoint| endpoint.share = None);
     }
-    if available == 0 && chosen.is_none() {
+    if available == 0 && !by_filter {
         let none = match cluster.endpoints.endpoints().len() {
             0 => NoEndpoint::Empty,
             endpoints => NoEndpoint::NoneAvailable { endpoints },
@@ -102,10 +106,10 @@ fn mirror(forward: &Forward, snapshot: &Snapshot) -> Option<String> {
     Some(format!("{} of the requests are copied to {name}", mirror.share))
 }
 
-/// The endpoint that a filter chooses, with the filter's name.
-fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<String>, Stop> {
+/// The endpoint that a filter chooses, and a sentence with the filter's name.
+fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<(String, String)>, Stop> {
     let (route, host) = walk.chains(Phase::UpstreamPeer);
-    let candidates: Vec<Candidate> = cluster.endpoints.endpoints().iter().map(candidate).collect();
+    let candidates = cluster.candidates(&[]);
     let chains = [
         route.as_ref().map(|route| (&route.chain, &mut walk.route_state)),
         host.as_ref().map(|host| (&host.chain, &mut walk.host_state)),
@@ -123,24 +127,11 @@ fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<String>, Stop
             let unknown = || format!("{filter} chose no endpoint there is");
             let candidate = candidates.get(at);
             let candidate = candidate.ok_or_else(|| ProxyError::with_detail(Reason::FilterFailed, unknown()))?;
-            return Ok(Some(format!("the filter {filter} chooses {}", candidate.name)));
+            let because = format!("the filter {filter} chooses {}", candidate.name);
+            return Ok(Some((candidate.name.to_string(), because)));
         }
     }
     Ok(None)
-}
-
-fn candidate(endpoint: &Arc<Endpoint>) -> Candidate {
-    let (spec, state) = (endpoint.spec(), endpoint.state());
-    Candidate {
-        name: spec.name.clone(),
-        address: spec.address,
-        weight: spec.weight,
-        priority: spec.priority,
-        zone: spec.zone.clone(),
-        healthy: state.health() != Health::Unhealthy,
-        in_flight: state.in_flight(),
-        tried: false,
-    }
 }
 
 /// The head of the first attempt.

@@ -13,8 +13,9 @@ use portcullis_wire::head::{HeadLimits, check_head};
 use portcullis_wire::normalize_host;
 
 use super::finding::{Asked, Decision, HostFinding, NameTrial, PathFinding, RouteFinding, RouteTrial};
-use super::{Explanation, MOST, Moment, Question, filters, listener, upstream};
-use crate::listener::{Listener, ListenerLimits};
+use super::listener::Found;
+use super::{ALL, BEHIND, Explanation, Moment, NEAREST, Question, filters, listener, upstream};
+use crate::listener::ListenerLimits;
 use crate::request::{action, admit, reasons};
 use crate::route::{Action, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
@@ -47,7 +48,7 @@ impl From<Reason> for Stop {
 pub(super) struct Walk<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) question: &'a Question,
-    pub(super) moment: Moment,
+    pub(super) moment: Moment<'a>,
     pub(super) facts: Facts,
     pub(super) notes: Notes,
     pub(super) request: RequestHeader,
@@ -57,25 +58,15 @@ pub(super) struct Walk<'a> {
     pub(super) host_state: ChainState,
     pub(super) route_state: ChainState,
     pub(super) told: Explanation,
-    listener: Option<&'a Arc<Listener>>,
+    listener: Option<Found<'a>>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, question: &'a Question, moment: Moment) -> Self {
-        let (trials, listener) = listener::find(&snapshot.listeners, question);
+    pub(super) fn new(snapshot: &'a Snapshot, question: &'a Question, moment: Moment<'a>) -> Self {
+        let (trials, listener) = listener::find(snapshot, question, moment.bound);
         let host = normalize_host(&question.authority).map(|host| host.host.into_owned()).unwrap_or_default();
         let downstream = Arc::new(listener::downstream(listener, question, &host));
-        let facts = Facts {
-            id: question.id,
-            client: downstream.peer.ip().to_canonical(),
-            downstream,
-            trusted: false,
-            host: Box::default(),
-            port: None,
-            route: None,
-            params: Vec::new(),
-            site: None,
-        };
+        let facts = Facts::new(question.id, downstream);
         let mut told = empty(snapshot, question, moment.live);
         told.listeners = trials;
         let mut notes = Notes::default();
@@ -114,7 +105,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn walk(&mut self) -> Result<(), Stop> {
-        let Some(listener) = self.listener else { return Err(Stop::Nowhere(nowhere(self.question))) };
+        let Some(Found { listener, .. }) = self.listener else { return Err(Stop::Nowhere(nowhere(self.question))) };
         self.request = head(self.question, &listener.limits)?;
         admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
         let host = self.virtual_host().await;
@@ -200,14 +191,15 @@ impl<'a> Walk<'a> {
         let body = self.peek(host)?;
         let view =
             RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..self.facts.view(&self.request) };
-        let candidates = host.explain(&view);
-        let wins = candidates.iter().position(|candidate| candidate.outcome == Outcome::Wins);
         // Of many, those nearest to the winner are told.
-        let skip = wins.map_or(0, |at| (at + 1).saturating_sub(MOST));
-        let trials: Vec<_> = candidates.iter().skip(skip).take(MOST).map(trial).collect();
+        let (most, behind) = if self.question.all { (ALL, ALL) } else { (NEAREST, BEHIND) };
+        let candidates = host.explain(&view, behind);
+        let wins = candidates.iter().any(|candidate| candidate.outcome == Outcome::Wins);
+        let skip = if wins { candidates.len().saturating_sub(most) } else { 0 };
+        let trials: Vec<_> = candidates.iter().skip(skip).take(most).map(trial).collect();
         let found = host.find(&view);
         let chosen = found.map(|found| (found.route.data().clone(), action::captured(&found, view.path), found.params));
-        self.told.routes_left_out = candidates.len().saturating_sub(trials.len());
+        self.told.routes_left_out = host.routes().len().saturating_sub(trials.len());
         self.told.routes = trials;
         let (route, params, ranges) = chosen.ok_or(Reason::NoRoute)?;
         self.told.route = Some(RouteFinding {
@@ -348,7 +340,7 @@ fn trial(candidate: &portcullis_policy::Candidate<'_, Arc<RouteData>>) -> RouteT
         wins: candidate.outcome == Outcome::Wins,
         why: candidate.outcome.to_string(),
         failed,
-        at: format!("{}:{}", place.file, place.line),
+        at: place.at(),
     }
 }
 

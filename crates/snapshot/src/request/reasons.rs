@@ -47,6 +47,8 @@ pub const fn of_head(error: HeadError) -> Reason {
         | E::FieldNameEmpty
         | E::FieldWithoutColon
         | E::ConnectionInvalid
-        | E::ConnectionNominatesFraming => Reason::MalformedRequest,
+        | E::ConnectionNominatesFraming
+        | E::ConnectionNominatesEndToEnd
+        | E::TooManyConnectionOptions => Reason::MalformedRequest,
     }
 }

@@ -36,6 +36,19 @@ struct Window {
 struct Block {
     bytes: u32,
     continuations: u32,
+    sent: Sent,
+}
+
+/// How much of a header block is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Sent {
+    /// All of it: no block is open.
+    #[default]
+    Whole,
+    /// The header of its last frame.
+    Last,
+    /// Less.
+    Part,
 }
 
 /// The judge of one client's HTTP/2 connection.
@@ -79,6 +92,16 @@ impl H2Watch {
         &self.counts
     }
 
+    /// The number of the header block that has begun and is not whole, counted from 1; `None` between blocks. A client
+    /// that stops there holds the connection: nothing else may be sent on it (RFC 9113 section 6.10).
+    #[must_use]
+    pub const fn open_block(&self) -> Option<u64> {
+        match self.block.sent {
+            Sent::Whole => None,
+            Sent::Last | Sent::Part => Some(self.counts.headers),
+        }
+    }
+
     /// Judges the next bytes from the client, read at `now`.
     ///
     /// # Errors
@@ -90,7 +113,12 @@ impl H2Watch {
             match self.state {
                 State::Failed(abuse) => return Err(abuse),
                 State::Payload(left) => match skip(left, &mut rest) {
-                    0 => self.state = State::Header,
+                    0 => {
+                        self.state = State::Header;
+                        if self.block.sent == Sent::Last {
+                            self.block = Block::default();
+                        }
+                    }
                     left => {
                         self.state = State::Payload(left);
                         return Ok(());
@@ -216,9 +244,7 @@ impl H2Watch {
         if self.block.bytes > self.limits.header_block {
             return Err(H2Abuse::HeaderBlockTooLarge);
         }
-        if frame.has(END_HEADERS) {
-            self.block = Block::default();
-        }
+        self.block.sent = if frame.has(END_HEADERS) { Sent::Last } else { Sent::Part };
         Ok(())
     }
 

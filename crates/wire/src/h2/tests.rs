@@ -75,6 +75,34 @@ fn bounds_continuations_and_bytes_of_one_header_block() {
 }
 
 #[test]
+fn says_which_header_block_is_open() {
+    let now = Instant::now();
+    let mut watch = H2Watch::after_preface(H2Limits::default());
+    let mut check = |bytes: &[u8], expected| {
+        watch.feed(now, bytes).unwrap();
+        assert_eq!(watch.open_block(), expected, "{}", bytes.escape_ascii());
+    };
+    let whole = frame(kind::HEADERS, END_HEADERS, 1, b"block");
+    check(b"", None);
+    check(&whole, None);
+    let (begin, rest) = whole.split_at(11);
+    check(&begin[..8], None);
+    check(&begin[8..], Some(2));
+    check(rest, None);
+    check(&frame(kind::HEADERS, 0, 3, b"block"), Some(3));
+    check(&frame(kind::CONTINUATION, 0, 3, b"block"), Some(3));
+    let (begin, rest) = (frame(kind::CONTINUATION, END_HEADERS, 3, b"end"), b"");
+    check(&begin[..10], Some(3));
+    check(&begin[10..], None);
+    check(&frame(kind::CONTINUATION, END_HEADERS, 3, rest), None);
+    // The end of one block and the beginning of the next in one read: another block.
+    check(&whole[..12], Some(4));
+    check(&[&whole[12..], &whole[..12]].concat(), Some(5));
+    check(&whole[12..], None);
+    check(&frame(kind::DATA, 0, 3, b"data")[..10], None);
+}
+
+#[test]
 fn a_new_window_forgets_and_an_abuse_is_sticky() {
     let reset = frame(kind::RST_STREAM, 0, 1, &[0; 4]);
     let mut watch = H2Watch::after_preface(limits());

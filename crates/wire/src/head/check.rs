@@ -37,6 +37,7 @@ fn assemble(head: &[u8], request: &RequestLine, fields: Fields) -> Result<HeadFa
     let authority = authority(head, request, &fields)?;
     let framing = framing(request.version, &fields)?;
     let mut flags = fields.flags;
+    flags.host = fields.host.is_some();
     flags.expect_continue = match (request.version, fields.expect) {
         (Version::Http11, Some(Expect::Other)) => return Err(HeadError::ExpectationUnsupported),
         (Version::Http11, Some(Expect::Continue)) => true,

@@ -50,6 +50,9 @@ closed_error! {
         ConnectionInvalid, "connection_invalid", "Connection is not a list of tokens";
         ConnectionNominatesFraming, "connection_nominates_framing",
             "Connection nominates Host, Content-Length or Transfer-Encoding";
+        ConnectionNominatesEndToEnd, "connection_nominates_end_to_end",
+            "Connection nominates a field that is for every recipient";
+        TooManyConnectionOptions, "too_many_connection_options", "Connection has more than 8 options";
         ExpectationUnsupported, "expectation_unsupported", "Expect asks for anything but 100-continue";
         ContentNotAllowed, "content_not_allowed", "a CONNECT or TRACE request has content";
     }

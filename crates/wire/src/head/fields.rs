@@ -3,6 +3,24 @@
 use super::{HeadError, HeadFlags, Span};
 use crate::class::{self, CR, LF, TOKEN, find_control};
 
+/// Most options that all Connection fields of a head may have; no client sends more than a few.
+const MAX_OPTIONS: usize = 8;
+
+/// Fields beside `X-Forwarded-*` and `Content-*` that Connection may not nominate.
+const END_TO_END: &[&[u8]] = &[
+    b"forwarded",
+    b"via",
+    b"x-real-ip",
+    b"x-original-forwarded-for",
+    b"x-request-id",
+    b"traceparent",
+    b"tracestate",
+    b"authorization",
+    b"cookie",
+    b"cache-control",
+    b"expect",
+];
+
 /// What the fields of a head have said so far.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -12,6 +30,8 @@ pub(super) struct Fields {
     pub(super) chunked: bool,
     pub(super) upgrade: Option<Span>,
     pub(super) expect: Option<Expect>,
+    /// Options of Connection.
+    pub(super) options: usize,
     pub(super) flags: HeadFlags,
 }
 
@@ -136,14 +156,26 @@ impl Fields {
                 self.flags.connection_upgrade = true;
             } else if is(b"host") || is(b"content-length") || is(b"transfer-encoding") {
                 return Err(HeadError::ConnectionNominatesFraming);
+            } else if is_end_to_end(option) {
+                return Err(HeadError::ConnectionNominatesEndToEnd);
             } else if class::is_token(option) {
                 self.flags.nominates = true;
             } else {
                 return Err(HeadError::ConnectionInvalid);
             }
+            self.options += 1;
         }
-        Ok(())
+        if self.options > MAX_OPTIONS { Err(HeadError::TooManyConnectionOptions) } else { Ok(()) }
     }
+}
+
+/// Whether an option of Connection is a field that every recipient is to see, so that it must not be nominated (RFC 9110
+/// section 7.6.1): those that say who asks and on which way, those that describe the content, and what governs the
+/// exchange. A hop that took one out would make the next one trust, cache or read something else than was sent.
+fn is_end_to_end(option: &[u8]) -> bool {
+    let begins =
+        |prefix: &[u8]| option.get(..prefix.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix));
+    begins(b"x-forwarded-") || begins(b"content-") || END_TO_END.iter().any(|name| option.eq_ignore_ascii_case(name))
 }
 
 /// Digits only, below 2^63 so that no signed reader behind us overflows.

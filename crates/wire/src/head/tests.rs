@@ -54,7 +54,7 @@ fn reads_a_plain_request() {
     let authority = facts.authority.unwrap();
     assert_eq!((authority.host.text(&head), authority.port), ("a.example", Some(81)));
     assert_eq!((facts.framing, facts.fields), (Framing::None, 2));
-    assert_eq!(facts.flags, HeadFlags::default());
+    assert_eq!(facts.flags, HeadFlags { host: true, ..HeadFlags::default() });
     assert!(facts.persists() && !facts.asks_upgrade());
 }
 
@@ -100,9 +100,40 @@ fn reads_the_connection_fields() {
     assert!(!facts("GET / HTTP/1.0", &[]).persists());
     assert!(facts("GET / HTTP/1.0", &["connection: keep-alive"]).persists());
     refuses(GET, &[HOST, "connection: a b"], E::ConnectionInvalid);
+}
+
+#[test]
+fn refuses_to_take_out_what_is_for_every_recipient() {
+    let nominated = |field: &str| format!("connection: close, {field}");
     for field in ["Host", "content-length", "Transfer-Encoding"] {
-        refuses(GET, &[HOST, &format!("connection: close, {field}")], E::ConnectionNominatesFraming);
+        refuses(GET, &[HOST, &nominated(field)], E::ConnectionNominatesFraming);
     }
+    for field in [
+        "X-Forwarded-For",
+        "x-forwarded-proto",
+        "x-forwarded-anything",
+        "forwarded",
+        "Via",
+        "x-real-ip",
+        "x-original-forwarded-for",
+        "X-Request-Id",
+        "traceparent",
+        "tracestate",
+        "Authorization",
+        "cookie",
+        "content-type",
+        "Content-Encoding",
+        "Cache-Control",
+        "expect",
+    ] {
+        refuses(GET, &[HOST, &nominated(field)], E::ConnectionNominatesEndToEnd);
+    }
+    for field in ["te", "trailer", "http2-settings", "proxy-connection", "proxy-authorization", "x-hop", "x-forwarded"]
+    {
+        assert!(facts(GET, &[HOST, &nominated(field)]).flags.nominates, "{field}");
+    }
+    assert!(facts(GET, &[HOST, "connection: a, b, c, d, , e", "connection: f, g, h"]).flags.nominates);
+    refuses(GET, &[HOST, "connection: a, b, c, d, e", "connection: f, g, h, i"], E::TooManyConnectionOptions);
 }
 
 #[test]
@@ -181,7 +212,10 @@ fn refuses_hosts_by_rule() {
         refuses(GET, &[&format!("host: {value}")], E::HostInvalid);
     }
     assert_eq!(facts("GET / HTTP/1.0", &[]).authority, None);
-    assert!(facts("GET http://b.example/ HTTP/1.0", &[]).authority.is_some());
+    let absolute = facts("GET http://b.example/ HTTP/1.0", &[]);
+    assert!(absolute.authority.is_some() && !absolute.flags.host);
+    assert!(facts("GET http://b.example/ HTTP/1.0", &["host: b.example"]).flags.host);
+    refuses("GET http://b.example/ HTTP/1.0", &[HOST], E::HostDisagrees);
     assert!(facts(GET, &["host: [2001:db8::1]:8443"]).authority.is_some());
 }
 

@@ -285,7 +285,7 @@ proptest! {
             let expected = naive(&routes, plain, true).map(|n| n.to_string());
             let found = host.find(&request.view()).map(|found| found.route.data().clone());
             prop_assert_eq!(&found, &expected, "{:?}", plain);
-            let explained = host.explain(&request.view());
+            let explained = host.explain(&request.view(), 8);
             let wins = explained.iter().find(|candidate| candidate.outcome == Outcome::Wins);
             prop_assert_eq!(wins.map(|candidate| candidate.route.data().clone()), expected);
             let needs = naive(&routes, plain, false).is_some_and(|n| !routes[n].jsonrpc.is_empty());
@@ -317,7 +317,7 @@ proptest! {
         let mut request = Request::new("GET /");
         (request.query, request.path) = (Some(path.clone()), path);
         let _ = host.find(&request.view());
-        let told = host.explain(&request.view());
+        let told = host.explain(&request.view(), 8);
         prop_assert!(told.iter().all(|candidate| !candidate.outcome.to_string().is_empty()));
     }
 }
