@@ -1,10 +1,15 @@
 //! The rules of choice, each over the candidates of one priority.
 
+use crate::ask::Ask;
+use crate::capacity::share_when;
 use crate::endpoint::{Endpoint, EndpointIdx};
+use crate::heat::Heat;
+use crate::least_loaded::least_loaded;
 use crate::options::{Algorithm, LoadBound};
 use crate::random::{Draws, mix};
 use crate::ring::Ring;
-use crate::set::{Ask, EndpointSet};
+use crate::set::EndpointSet;
+use crate::signals::Stamp;
 use crate::state::EndpointState;
 use crate::tier::Tier;
 
@@ -83,14 +88,67 @@ impl<'a> Candidates<'a> {
         self.set.weight(index)
     }
 
+    /// A position drawn by weight.
+    pub(crate) fn position(&self, random: u64) -> usize {
+        self.tier.draw(random)
+    }
+
+    /// The mean of the candidates' weights.
+    pub(crate) fn mean_weight(&self) -> f32 {
+        self.tier.weight() as f32 / self.len().max(1) as f32
+    }
+
+    pub(crate) fn stamp(&self, now: std::time::Instant) -> Stamp {
+        self.set.lineage().stamp(now)
+    }
+
+    pub(crate) fn heat(&self) -> &'a Heat {
+        self.set.lineage().heat()
+    }
+
+    /// The part of its weight that an endpoint in slow start has; 1 for any other.
+    pub(crate) fn ramp(&self, state: &EndpointState, now: Stamp) -> f32 {
+        let began = state.signals().ramp();
+        if began == 0 {
+            return 1.0;
+        }
+        let share = self.set.tuning().slow_start.map_or(1.0, |ramp| ramp.share(now.seconds_since(began)));
+        if share >= 1.0 {
+            state.signals().end_ramp();
+        }
+        share
+    }
+
+    /// Whether an endpoint that was named without a look at its load takes this request: less often in slow start and
+    /// when it says that it is full, not at all when it asked to be left alone.
+    pub(crate) fn admits(&self, index: EndpointIdx, random: u64, now: Stamp) -> bool {
+        let Some(state) = self.state(index) else { return false };
+        let (pressure, away) = state.signals().reported().read(now);
+        let share = self.ramp(state, now) * share_when(pressure);
+        !away && (share >= 1.0 || unit(random) < share)
+    }
+
     fn in_flight(&self, index: EndpointIdx) -> u64 {
         self.state(index).map_or(0, |state| u64::from(state.in_flight()))
     }
 
-    /// The first candidate from a random position on that was not tried.
-    pub(crate) fn any_untried(&self, random: u64, skip: &[EndpointIdx]) -> Option<EndpointIdx> {
-        self.tier.walk(self.tier.draw(random), |index| !skip.contains(&EndpointIdx(index))).map(EndpointIdx)
+    /// The first candidate from a random position on that was not tried; one that asked to be left alone only when
+    /// there is no other.
+    pub(crate) fn any_untried(&self, random: u64, ask: &Ask<'_>) -> Option<EndpointIdx> {
+        let (from, now) = (self.tier.draw(random), self.stamp(ask.now));
+        let untried = |index: u32| !ask.skip.contains(&EndpointIdx(index));
+        let willing = |index: u32| untried(index) && !self.is_away(EndpointIdx(index), now);
+        self.tier.walk(from, willing).or_else(|| self.tier.walk(from, untried)).map(EndpointIdx)
     }
+
+    fn is_away(&self, index: EndpointIdx, now: Stamp) -> bool {
+        self.state(index).is_some_and(|state| state.signals().reported().read(now).1)
+    }
+}
+
+/// Whether the rule names endpoints without a look at what they say of themselves.
+pub(crate) const fn is_blind(algorithm: &Algorithm) -> bool {
+    matches!(algorithm, Algorithm::RoundRobin | Algorithm::Random)
 }
 
 /// Applies the rule once. It may answer with an endpoint that was tried when it has no better.
@@ -113,31 +171,6 @@ pub(crate) fn pick(algorithm: &Algorithm, candidates: &Candidates<'_>, ask: &Ask
     }
 }
 
-/// Of two different candidates drawn by weight, the one whose load for its weight would be less with this request.
-fn least_loaded(candidates: &Candidates<'_>, ask: &Ask<'_>) -> Option<EndpointIdx> {
-    let mut draws = Draws::new(ask.random);
-    let first_at = candidates.tier.draw(draws.next());
-    // Redrawing until the second differs could go on for long where one weight dwarfs the others.
-    let second_at = (0..3).map(|_| candidates.tier.draw(draws.next())).find(|at| *at != first_at);
-    let second_at = second_at.unwrap_or((first_at + 1) % candidates.len());
-    let (first, second) = (candidates.get(first_at)?, candidates.get(second_at)?);
-    match (ask.skip.contains(&first), ask.skip.contains(&second)) {
-        (true, false) => Some(second),
-        (false, true) => Some(first),
-        (true, true) | (false, false) => Some(less_loaded(candidates, first, second)),
-    }
-}
-
-fn less_loaded(candidates: &Candidates<'_>, first: EndpointIdx, second: EndpointIdx) -> EndpointIdx {
-    let (busy_first, busy_second) = (candidates.in_flight(first), candidates.in_flight(second));
-    // Between two idle ones the draw decides: otherwise the heavier would take everything of a quiet cluster.
-    let idle = busy_first == 0 && busy_second == 0;
-    // (in flight + 1) / weight, compared without a division.
-    let load_first = (busy_first + 1).saturating_mul(u64::from(candidates.weight(second)));
-    let load_second = (busy_second + 1).saturating_mul(u64::from(candidates.weight(first)));
-    if idle || load_first <= load_second { first } else { second }
-}
-
 struct Keyed<'a> {
     key: u64,
     ring: &'a Ring,
@@ -153,10 +186,12 @@ const PROBES: u64 = 32;
 /// spreads them over all the others.
 fn hashed(candidates: &Candidates<'_>, ask: &Ask<'_>, by: &Keyed<'_>) -> Option<EndpointIdx> {
     let total = candidates.set.cluster_in_flight() + 1;
+    let now = candidates.stamp(ask.now);
     let fits = |index: u32| {
         let index = EndpointIdx(index);
         let cap = by.bound.cap(total, candidates.weight(index), candidates.tier.weight());
-        !ask.skip.contains(&index) && candidates.in_flight(index) < cap
+        let away = candidates.is_away(index, now);
+        !ask.skip.contains(&index) && !away && candidates.in_flight(index) < cap
     };
     let mut derived = Draws::new(by.key);
     let mut probes = (0..PROBES).filter_map(|_| by.ring.owner(derived.next()));
@@ -166,6 +201,11 @@ fn hashed(candidates: &Candidates<'_>, ask: &Ask<'_>, by: &Keyed<'_>) -> Option<
     probed
         .or_else(walked)
         .map(EndpointIdx)
-        .or_else(|| candidates.any_untried(mix(by.key), ask.skip))
+        .or_else(|| candidates.any_untried(mix(by.key), ask))
         .or_else(|| candidates.get(0))
+}
+
+/// Random bits as a number from 0 to just under 1.
+pub(crate) fn unit(random: u64) -> f32 {
+    (random >> 40) as f32 / 16_777_216.0
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_types::Reason;
 
+use crate::answer::Answer;
 use crate::endpoint::{Endpoint, EndpointIdx};
 
 /// The endpoint of one attempt. While it lives, the attempt counts as in flight; dropping it ends that, however the
@@ -29,8 +30,8 @@ enum Outcome {
 }
 
 impl Choice {
-    pub(crate) fn new(endpoint: Arc<Endpoint>, index: EndpointIdx, again: bool) -> Self {
-        endpoint.state().enter();
+    pub(crate) fn new(endpoint: Arc<Endpoint>, index: EndpointIdx, again: bool, now: Option<Instant>) -> Self {
+        endpoint.state().enter(now);
         Self { endpoint, index, again, outcome: Outcome::Open }
     }
 
@@ -61,17 +62,36 @@ impl Choice {
     /// Reports a good answer, `latency` after the attempt began (to the first byte). The first report counts; a
     /// failure may still follow when the answer breaks off.
     pub fn success(&mut self, now: Instant, latency: Duration) {
-        if self.outcome == Outcome::Open {
-            self.outcome = Outcome::Succeeded;
-            self.endpoint.state().count_success(now, latency);
+        self.answered(now, latency, Answer::Good);
+    }
+
+    /// Reports an answer and what it says of the endpoint. Otherwise as [`Self::success`].
+    pub fn answered(&mut self, now: Instant, latency: Duration, answer: Answer) {
+        if self.outcome != Outcome::Open {
+            return;
         }
+        let state = self.endpoint.state();
+        self.outcome = match answer {
+            Answer::Good => {
+                state.count_success(now, latency);
+                Outcome::Succeeded
+            }
+            Answer::Overloaded => {
+                state.count_overload(now);
+                Outcome::Succeeded
+            }
+            Answer::Failed => {
+                state.count_failure(now, None);
+                Outcome::Failed
+            }
+        };
     }
 
     /// Reports a failure that is the endpoint's. Counts once; the first reason stands.
     pub fn failure(&mut self, now: Instant, reason: Reason) {
         if self.outcome != Outcome::Failed {
             self.outcome = Outcome::Failed;
-            self.endpoint.state().count_failure(now, reason);
+            self.endpoint.state().count_failure(now, Some(reason));
         }
     }
 }

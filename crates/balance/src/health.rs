@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use portcullis_types::{EndpointName, Percent};
 
 use crate::endpoint::identity_hash;
+use crate::random::fraction;
 use crate::state::{EndpointState, Health, HealthRecord};
 
 /// How a cluster's endpoints are checked.
@@ -204,6 +205,10 @@ impl HealthMachine {
     pub fn on_result(&mut self, now: Instant, result: Result<(), CheckFailure>) -> Option<Transition> {
         let edge = self.state.update(|record| step(record, &self.policy, now, result));
         let Edge { before, checks } = edge?;
+        if before.health == Health::Unhealthy && result.is_ok() {
+            self.state.begin_ramp(now);
+            self.state.lineage().acquit(&self.state, now);
+        }
         self.state.lineage().refresh(now);
         Some(Transition {
             endpoint: self.state.name().clone(),
@@ -252,14 +257,6 @@ fn step(
     }
     (record.health, record.since) = (to, now);
     Some(Edge { before, checks })
-}
-
-/// This share of a duration, the share written as random bits: 0 is nothing, all ones all but a nanosecond. What it
-/// answers with is under 585 years, so that an `Instant` can always take it.
-fn fraction(of: Duration, random: u64) -> Duration {
-    let nanos = u64::try_from(of.as_nanos()).unwrap_or(u64::MAX);
-    let part = (u128::from(nanos) * u128::from(random)) >> 64;
-    Duration::from_nanos(u64::try_from(part).unwrap_or(nanos))
 }
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl Latency {
         let _ = self.mean.fetch_update(Relaxed, Relaxed, fold);
     }
 
+    /// The estimate in seconds; 0.0 before the first sample.
+    pub(crate) fn seconds(&self) -> f32 {
+        // Latencies are far from the ends of an f32, and seven digits are more than an estimate has.
+        f64::from_bits(self.mean.load(Relaxed)) as f32
+    }
+
     /// The estimate; `None` before the first sample.
     pub(crate) fn mean(&self) -> Option<Duration> {
         let mean = f64::from_bits(self.mean.load(Relaxed));

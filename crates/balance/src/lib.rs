@@ -17,29 +17,64 @@
 //! - An endpoint of weight 0 is never chosen. An unhealthy one is chosen only in a panic, which is off by default.
 
 mod algorithm;
+mod answer;
+mod ask;
+mod atomics;
+mod backoff;
+mod budget;
+mod capacity;
 mod choice;
 mod endpoint;
 mod health;
+mod heat;
+mod hedge;
 mod latency;
+mod least_loaded;
+mod limit;
 mod lineage;
 mod options;
+mod outlier;
+mod quantile;
+mod queue;
 mod random;
 mod ring;
 mod rotation;
 mod set;
+mod signals;
 mod standing;
 mod state;
 mod tier;
+mod tuning;
 
 pub use algorithm::{Candidates, ChoicePolicy};
+pub use answer::Answer;
+pub use ask::{Ask, NoEndpoint};
+pub use backoff::backoff;
+pub use budget::{Budget, BudgetPolicy, Spent};
+pub use capacity::{CapacityReport, MOST_AWAY, OrcaError, REPORT_MEMORY, parse_orca};
 pub use choice::Choice;
 pub use endpoint::{Endpoint, EndpointIdx, EndpointSpec};
 pub use health::{BeforeFirstCheck, CheckFailure, HealthMachine, HealthPolicy, Transition};
+pub use hedge::{Hedge, HedgePolicy};
+pub use limit::{AdaptivePolicy, Gradient, LimitPolicy, Limiter, Observed, Permit, Priority};
 pub use options::{Algorithm, LoadBound, SetOptions};
+pub use outlier::{EjectionCause, FailureRate, LatencyOutlier, OutlierChange, OutlierEvent, OutlierPolicy};
+pub use quantile::LatencyQuantiles;
+pub use queue::{Offer, QueuePolicy, WaitQueue};
 pub use random::{Draws, key_of};
-pub use set::{Ask, EndpointSet, NoEndpoint, SetError};
+pub use set::{EndpointSet, SetError};
 pub use standing::{EndpointStanding, Place};
 pub use state::{EndpointState, Health, Totals};
+pub use tuning::{Overprovisioning, SlowStart, TunedOptions, Tuning, ZonePreference};
+
+// The simulation speaks of the crate by its name, as the example that it belongs to does.
+#[cfg(test)]
+extern crate self as portcullis_balance;
+
+#[cfg(test)]
+#[path = "../examples/simulate/sim.rs"]
+#[expect(dead_code, clippy::cast_possible_truncation, reason = "it is shared with the example, which uses all of it")]
+mod sim;
 
 #[cfg(test)]
 mod tests;

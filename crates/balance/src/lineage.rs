@@ -3,31 +3,88 @@
 //! A lineage starts with a set built from nothing and goes on through every set rebuilt from it. It holds what must
 //! not start anew at a reload, and it knows the sets alive, so that an edge of health reaches all generations.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use crate::heat::Heat;
+use crate::outlier::OutlierEvent;
 use crate::set::EndpointSet;
+use crate::signals::Stamp;
 
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    sets: Mutex<Vec<Weak<EndpointSet>>>,
+    epoch: Instant,
+    inner: Mutex<Inner>,
     /// The counter of round robin.
     turn: AtomicU64,
     in_flight: AtomicU64,
+    heat: Heat,
+    /// Failures in a row that take an endpoint out; 0 when none do.
+    streak_limit: AtomicU32,
+}
+
+/// What only edges touch: reloads, checks that change health, ejections.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// All sets alive, subsets too.
+    sets: Vec<Weak<EndpointSet>>,
+    /// The whole set of the newest generation, which says what may be ejected.
+    pub(crate) newest: Weak<EndpointSet>,
+    pub(crate) events: VecDeque<OutlierEvent>,
+    pub(crate) window_began: Instant,
+    /// When most endpoints were last seen to fail at once.
+    pub(crate) most_failed: Option<Instant>,
 }
 
 impl Lineage {
     /// The seed decides where round robin starts, so that gateways started together do not walk in step.
-    pub(crate) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { sets: Mutex::default(), turn: AtomicU64::new(seed), in_flight: AtomicU64::new(0) })
+    pub(crate) fn new(seed: u64, epoch: Instant) -> Arc<Self> {
+        let inner = Inner {
+            sets: Vec::new(),
+            newest: Weak::new(),
+            events: VecDeque::new(),
+            window_began: epoch,
+            most_failed: None,
+        };
+        Arc::new(Self {
+            epoch,
+            inner: Mutex::new(inner),
+            turn: AtomicU64::new(seed),
+            in_flight: AtomicU64::new(0),
+            heat: Heat::default(),
+            streak_limit: AtomicU32::new(0),
+        })
     }
 
     pub(crate) fn next_turn(&self) -> u64 {
         self.turn.fetch_add(1, Relaxed)
+    }
+
+    /// A moment on the clock that endpoints' signals use. One before the lineage began is its beginning.
+    pub(crate) fn stamp(&self, now: Instant) -> Stamp {
+        let nanos = now.saturating_duration_since(self.epoch).as_nanos();
+        Stamp(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
+    /// The moment of a stamp.
+    pub(crate) fn instant(&self, stamp: Stamp) -> Instant {
+        self.epoch + stamp.age()
+    }
+
+    pub(crate) const fn heat(&self) -> &Heat {
+        &self.heat
+    }
+
+    /// Whether a streak of so many failures calls for ejection. It does once in as many as the limit, so that a
+    /// cluster whose cap is reached is not looked over at each failure.
+    pub(crate) fn is_streak(&self, failures: u32) -> bool {
+        let limit = self.streak_limit.load(Relaxed);
+        limit != 0 && failures % limit == 0
     }
 
     /// Requests in flight to any endpoint of the cluster, in all generations.
@@ -43,19 +100,44 @@ impl Lineage {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Lets a set hear of changes from now on, and compiles its first rotation.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Makes a set the newest generation: it hears of changes from now on, and gets its first rotation.
     pub(crate) fn join(&self, set: &Arc<EndpointSet>, now: Instant) {
-        let mut sets = self.sets.lock();
-        sets.retain(|set| set.strong_count() > 0);
-        sets.push(Arc::downgrade(set));
+        let mut inner = self.lock();
+        inner.add(set, now);
+        inner.newest = Arc::downgrade(set);
+        let limit = set.tuning().outliers.map_or(0, |policy| policy.consecutive_failures.get());
+        self.streak_limit.store(limit, Relaxed);
+        if inner.bring_back(set, now) {
+            inner.refresh(now);
+        }
+    }
+
+    /// Lets a subset hear of changes, and compiles its first rotation.
+    pub(crate) fn join_subset(&self, set: &Arc<EndpointSet>, now: Instant) {
+        self.lock().add(set, now);
+    }
+
+    /// Compiles the rotation of every set alive anew.
+    pub(crate) fn refresh(&self, now: Instant) {
+        self.lock().refresh(now);
+    }
+}
+
+impl Inner {
+    fn add(&mut self, set: &Arc<EndpointSet>, now: Instant) {
+        self.sets.retain(|set| set.strong_count() > 0);
+        self.sets.push(Arc::downgrade(set));
         // Under the lock, as in `refresh`: no edge can fall between the compilation and the joining.
         set.compile(now);
     }
 
-    /// Compiles the rotation of every set alive anew. The lock also orders compilations, so that the last one stored
-    /// has seen every edge before it.
+    /// Compiles every rotation. The lock orders compilations, so that the last one stored has seen every edge.
     pub(crate) fn refresh(&self, now: Instant) {
-        for set in self.sets.lock().iter().filter_map(Weak::upgrade) {
+        for set in self.sets.iter().filter_map(Weak::upgrade) {
             set.compile(now);
         }
     }

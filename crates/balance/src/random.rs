@@ -3,6 +3,8 @@
 //! The hashes are part of what gateways must agree on: two gateways with the same endpoints send the same key to the
 //! same endpoint. They do not change between releases.
 
+use std::time::Duration;
+
 /// The finaliser of SplitMix64: a bijection whose every output bit depends on every input bit.
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,6 +36,14 @@ impl Draws {
 pub(crate) fn below(random: u64, bound: u32) -> u32 {
     // The product of 32 bits with 32 bits, shifted by 32, is less than the bound: the conversion cannot fail.
     u32::try_from(((random >> 32) * u64::from(bound)) >> 32).unwrap_or(0)
+}
+
+/// This share of a duration, the share written as random bits: 0 is nothing, all ones all but a nanosecond. What it
+/// answers with is under 585 years, so that an `Instant` can always take it.
+pub(crate) fn fraction(of: Duration, random: u64) -> Duration {
+    let nanos = u64::try_from(of.as_nanos()).unwrap_or(u64::MAX);
+    let part = (u128::from(nanos) * u128::from(random)) >> 64;
+    Duration::from_nanos(u64::try_from(part).unwrap_or(nanos))
 }
 
 /// FNV-1a, to be passed through [`mix`] because its high bits are weak on short input.

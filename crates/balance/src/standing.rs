@@ -9,9 +9,11 @@ use portcullis_types::{EndpointName, Reason};
 
 use crate::endpoint::{Endpoint, EndpointIdx};
 use crate::health::{CheckFailure, HealthPolicy, seconds};
+use crate::outlier::EjectionCause;
 use crate::rotation::Rotation;
 use crate::set::EndpointSet;
 use crate::state::{Health, HealthRecord, Totals};
+use crate::tuning::SlowStart;
 
 /// Why an endpoint is in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,10 @@ pub enum Place {
     Unhealthy(Option<CheckFailure>),
     /// No check has ended, and the cluster wants one first.
     Unchecked,
+    /// Outlier detection has taken it out.
+    Ejected(EjectionCause),
+    /// It said itself that it wants no requests for now.
+    Away,
 }
 
 impl Place {
@@ -45,6 +51,8 @@ impl Place {
             Self::Drained => "drained",
             Self::Unhealthy(_) => "unhealthy",
             Self::Unchecked => "unchecked",
+            Self::Ejected(_) => "ejected",
+            Self::Away => "away",
         }
     }
 
@@ -67,12 +75,14 @@ impl fmt::Display for Place {
             Self::Unhealthy(Some(failure)) => write!(f, "takes no requests: health checks fail, {failure}"),
             Self::Unhealthy(None) => f.write_str("takes no requests: health checks fail"),
             Self::Unchecked => f.write_str("takes no requests: its first health check has not ended"),
+            Self::Ejected(cause) => write!(f, "takes no requests: {cause}"),
+            Self::Away => f.write_str("takes requests only when no other can: it asked to be left alone"),
         }
     }
 }
 
 /// Everything there is to say of one endpoint at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EndpointStanding {
     /// Its place in the set.
     pub index: EndpointIdx,
@@ -102,6 +112,12 @@ pub struct EndpointStanding {
     pub latency: Option<Duration>,
     /// The latest failed request: why, and how long ago.
     pub last_failure: Option<(Reason, Duration)>,
+    /// The share of answers of late that were failures, 0 to 1.
+    pub trouble: f32,
+    /// How full it says that it is, 0 to 2, as far as that is still believed.
+    pub utilisation: f32,
+    /// The part of its weight that it has in slow start; 1 outside.
+    pub ramp: f32,
 }
 
 impl fmt::Display for EndpointStanding {
@@ -112,20 +128,40 @@ impl fmt::Display for EndpointStanding {
 }
 
 impl EndpointSet {
-    /// Where each endpoint stands, in the order of the specs. Allocates; not for the request path.
+    /// Where each endpoint stands, in the order of the specs; of a subset, those that belong to it. Allocates; not for the request path.
     #[must_use]
     pub fn explain(&self, now: Instant) -> Vec<EndpointStanding> {
         let rotation = self.rotation();
         let one =
             |(index, endpoint): (u32, &Arc<Endpoint>)| self.standing(&rotation, EndpointIdx(index), endpoint, now);
-        (0_u32..).zip(self.endpoints()).map(one).collect()
+        (0_u32..).zip(self.endpoints()).filter(|(_, endpoint)| self.selects(endpoint.spec())).map(one).collect()
     }
 
     fn standing(&self, rotation: &Rotation, index: EndpointIdx, endpoint: &Endpoint, now: Instant) -> EndpointStanding {
         let (spec, state) = (endpoint.spec(), endpoint.state());
         let record = state.record();
-        let place = self.place(rotation, index, endpoint, &record);
-        let since = since(place, rotation, endpoint, &record);
+        let out = state.watch().record().out;
+        let (utilisation, away) = state.reported(now);
+        let place = match self.place(rotation, index, endpoint, &record) {
+            Place::InUse if away.is_some() => Place::Away,
+            place => place,
+        };
+        let since = match out {
+            Some(out) if matches!(place, Place::Ejected(_)) => out.since,
+            Some(_) | None => since(place, rotation, endpoint, &record),
+        };
+        let next = match (place, out, away) {
+            (Place::Ejected(_), Some(out), _) => returns(out.until.saturating_duration_since(now)),
+            (Place::Away, _, Some(left)) => {
+                format!("In {} it is asked again, or when it says so.", seconds(left))
+            }
+            _ => would_change(place, &record, self.options().health.as_ref()),
+        };
+        let ramped = |slow: &SlowStart| match state.signals().ramp() {
+            0 => 1.0,
+            began => slow.share(state.lineage().stamp(now).seconds_since(began)),
+        };
+        let ramp = self.tuning().slow_start.as_ref().map_or(1.0, ramped);
         let ago = |then: Instant| now.saturating_duration_since(then);
         EndpointStanding {
             index,
@@ -136,12 +172,15 @@ impl EndpointSet {
             zone: spec.zone.clone(),
             place,
             lasted: ago(since),
-            would_change: would_change(place, &record, self.options().health.as_ref()),
+            would_change: next,
             health: record.health,
             in_flight: state.in_flight(),
             totals: state.totals(),
             latency: state.latency(),
             last_failure: state.last_failure().map(|(reason, then)| (reason, ago(then))),
+            trouble: state.trouble(),
+            utilisation,
+            ramp,
         }
     }
 
@@ -149,10 +188,16 @@ impl EndpointSet {
         if endpoint.spec().weight == 0 {
             return Place::Drained;
         }
+        let out = endpoint.state().watch().record().out.filter(|_| self.tuning().outliers.is_some());
         let allowed = self.allows(record.health);
+        let used = rotation.tiers.iter().filter(|tier| tier.share > 0.0).any(|tier| tier.contains(index.0));
+        match (rotation.tiers.first(), out) {
+            (Some(_), None) if used && allowed => return Place::InUse,
+            (Some(_), _) if used => return Place::Panic,
+            (_, Some(out)) if allowed => return Place::Ejected(out.cause),
+            (Some(_) | None, Some(_) | None) => {}
+        }
         match rotation.tiers.first() {
-            Some(tier) if tier.contains(index.0) && allowed => Place::InUse,
-            Some(tier) if tier.contains(index.0) => Place::Panic,
             Some(tier) if allowed => Place::Standby { using: tier.priority },
             Some(_) | None if record.health == Health::Unhealthy => Place::Unhealthy(record.failure),
             Some(_) | None => Place::Unchecked,
@@ -164,7 +209,7 @@ fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &Health
     match place {
         Place::Drained => endpoint.since(),
         Place::InUse | Place::Panic | Place::Standby { .. } => record.since.max(rotation.since),
-        Place::Unhealthy(_) | Place::Unchecked => record.since,
+        Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away => record.since,
     }
 }
 
@@ -180,7 +225,12 @@ fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolic
         Place::Drained => "A weight above 0 in the config brings it back.".to_owned(),
         Place::Unhealthy(_) => comes_back(record, policy),
         Place::Unchecked => "The next health check decides.".to_owned(),
+        Place::Ejected(_) | Place::Away => "It is tried again after a while.".to_owned(),
     }
+}
+
+fn returns(left: Duration) -> String {
+    format!("In {} it is tried again, with a small share first; failing then takes it out for longer.", seconds(left))
 }
 
 fn leaves(record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {

@@ -6,15 +6,18 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use portcullis_types::{EndpointName, Reason};
 
+use crate::capacity::CapacityReport;
 use crate::health::CheckFailure;
-use crate::latency::Latency;
 use crate::lineage::Lineage;
+use crate::outlier::EjectionCause;
+use crate::outlier::watch::Watch;
+use crate::signals::{Signals, Stamp};
 
 /// What active checks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,16 +87,15 @@ impl HealthRecord {
 /// See the module's text.
 #[derive(Debug)]
 pub struct EndpointState {
+    signals: Signals,
     name: EndpointName,
     address: SocketAddr,
     lineage: Arc<Lineage>,
-    born: Instant,
-    in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
     abandoned: AtomicU64,
-    latency: Latency,
-    /// Nanoseconds from birth, and the place in `Reason::ALL` plus one; 0 before the first failure.
+    watch: Watch,
+    /// The stamp, and the place in `Reason::ALL` plus one; 0 before the first failure.
     failed_at: AtomicU64,
     failed_for: AtomicUsize,
     /// `record.health` again, for readers that must not wait.
@@ -104,15 +106,14 @@ pub struct EndpointState {
 impl EndpointState {
     pub(crate) fn new(name: EndpointName, address: SocketAddr, lineage: Arc<Lineage>, now: Instant) -> Self {
         Self {
+            signals: Signals::default(),
             name,
             address,
             lineage,
-            born: now,
-            in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
-            latency: Latency::default(),
+            watch: Watch::default(),
             failed_at: AtomicU64::new(0),
             failed_for: AtomicUsize::new(0),
             health: AtomicU8::new(Health::Unknown as u8),
@@ -145,7 +146,7 @@ impl EndpointState {
     /// Requests in flight to it, of all generations.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        self.signals.in_flight()
     }
 
     /// The counters.
@@ -161,7 +162,7 @@ impl EndpointState {
     /// The mean latency of late, weighted towards now; `None` before the first success.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.latency.mean()
+        self.signals.mean_latency()
     }
 
     /// The latest failed request: why, and when.
@@ -169,7 +170,38 @@ impl EndpointState {
     pub fn last_failure(&self) -> Option<(Reason, Instant)> {
         let place = self.failed_for.load(Relaxed).checked_sub(1)?;
         let reason = Reason::ALL.get(place).copied()?;
-        Some((reason, self.born + Duration::from_nanos(self.failed_at.load(Relaxed))))
+        Some((reason, self.lineage.instant(Stamp(self.failed_at.load(Relaxed)))))
+    }
+
+    /// The share of answers of late that were failures, 0 to 1, weighted towards now.
+    #[must_use]
+    pub fn trouble(&self) -> f32 {
+        self.signals.trouble()
+    }
+
+    /// Takes in what the endpoint says of its capacity, from whatever source. See [`crate::CapacityReport`] for how
+    /// far that is believed.
+    pub fn report(&self, now: Instant, report: &CapacityReport) {
+        self.signals.reported().take_in(self.lineage.stamp(now), report);
+    }
+
+    /// Forgets that the endpoint wanted to be left alone.
+    pub fn come_back(&self) {
+        self.signals.reported().come_back();
+    }
+
+    /// What the endpoint said of its capacity, as far as that is still believed: its utilisation, 0 to 2, and for how
+    /// much longer it wants to be left alone.
+    #[must_use]
+    pub fn reported(&self, now: Instant) -> (f32, Option<Duration>) {
+        let (now, reported) = (self.lineage.stamp(now), self.signals.reported());
+        (reported.read(now).0, reported.away_for(now))
+    }
+
+    /// Whether outlier detection has taken it out.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.watch.is_out()
     }
 
     pub(crate) fn lineage(&self) -> &Lineage {
@@ -188,14 +220,27 @@ impl EndpointState {
         out
     }
 
-    pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+    pub(crate) const fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(crate) const fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Begins slow start: the endpoint comes back, or is new.
+    pub(crate) fn begin_ramp(&self, now: Instant) {
+        self.signals.begin_ramp(self.lineage.stamp(now));
+    }
+
+    pub(crate) fn enter(&self, now: Option<Instant>) {
+        self.signals.enter(now.map(|now| self.lineage.stamp(now)));
         self.requests.fetch_add(1, Relaxed);
         self.lineage.enter();
     }
 
     pub(crate) fn leave(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.signals.leave();
         self.lineage.leave();
     }
 
@@ -204,13 +249,27 @@ impl EndpointState {
     }
 
     pub(crate) fn count_success(&self, now: Instant, latency: Duration) {
-        self.latency.record(now.saturating_duration_since(self.born), latency);
+        self.signals.good(self.lineage.stamp(now), latency);
+        self.watch.good(latency);
     }
 
-    pub(crate) fn count_failure(&self, now: Instant, reason: Reason) {
+    /// A refusal for lack of capacity: it makes the endpoint less wanted, and says nothing of its health.
+    pub(crate) fn count_overload(&self, now: Instant) {
+        self.signals.bad(self.lineage.stamp(now));
+    }
+
+    /// A failure; with a reason when there was no answer at all.
+    pub(crate) fn count_failure(&self, now: Instant, reason: Option<Reason>) {
+        let stamp = self.lineage.stamp(now);
         self.failures.fetch_add(1, Relaxed);
-        let age = now.saturating_duration_since(self.born).as_nanos();
-        self.failed_at.store(u64::try_from(age).unwrap_or(u64::MAX), Relaxed);
-        self.failed_for.store(reason as usize + 1, Relaxed);
+        if let Some(reason) = reason {
+            self.failed_at.store(stamp.0, Relaxed);
+            self.failed_for.store(reason as usize + 1, Relaxed);
+        }
+        self.signals.bad(stamp);
+        let streak = self.watch.bad();
+        if self.lineage.is_streak(streak) {
+            self.lineage.eject(self, now, EjectionCause::Consecutive(streak));
+        }
     }
 }

@@ -12,10 +12,13 @@ use crate::{
 };
 
 mod choose;
+mod concurrent;
 mod cost;
 mod explain;
 mod properties;
 mod reload;
+mod simulation;
+mod zones;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -6,6 +6,7 @@
 //! about evenly. That is smooth weighted round robin with one atomic counter and no memory of a schedule.
 
 use crate::random::below;
+use crate::rotation::WHOLE;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub(crate) struct Tier {
     pub(crate) priority: u8,
     /// Whether health was ignored.
     pub(crate) forced: bool,
+    /// Which part of the requests begins here, and where that part ends when the parts of all tiers are laid end to
+    /// end over [`crate::rotation::WHOLE`].
+    pub(crate) share: f64,
+    pub(crate) until: u64,
     /// Places in the set.
     members: Box<[u32]>,
     /// Where each member's stretch of the line ends; empty when all weights are equal, since then the unit is the
@@ -34,6 +39,8 @@ pub(crate) struct Tier {
 pub(crate) struct Member {
     pub(crate) index: u32,
     pub(crate) weight: u32,
+    /// Whether it stands in the gateway's own zone.
+    pub(crate) local: bool,
 }
 
 impl Tier {
@@ -53,6 +60,8 @@ impl Tier {
             group,
             priority,
             forced: false,
+            share: 1.0,
+            until: WHOLE,
             members: members.iter().map(|member| member.index).collect(),
             ends: if equal { Box::default() } else { ends.into_boxed_slice() },
             total,

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn tier(weights: &[u32]) -> Tier {
-    let members: Vec<Member> = (0..).zip(weights).map(|(index, weight)| Member { index, weight: *weight }).collect();
+    let members: Vec<Member> =
+        (0..).zip(weights).map(|(index, weight)| Member { index, weight: *weight, local: false }).collect();
     Tier::new(0, 0, &members)
 }
 
@@ -85,7 +86,7 @@ proptest! {
 
     #[test]
     fn contains_its_members_alone(indices in prop::collection::btree_set(0_u32..300, 0..40)) {
-        let members: Vec<Member> = indices.iter().map(|index| Member { index: *index, weight: 2 }).collect();
+        let members: Vec<Member> = indices.iter().map(|index| Member { index: *index, weight: 2, local: false }).collect();
         let tier = Tier::new(0, 0, &members);
         for index in 0..400 {
             prop_assert_eq!(tier.contains(index), indices.contains(&index));

@@ -1,0 +1,108 @@
+//! When a second attempt is made while the first is still waited for.
+//!
+//! The wait before it is a quantile of the latency of late, so that of healthy traffic only the slowest few per cent
+//! are repeated; the budget keeps the extra load to that also when all of it turns slow. Which requests may be hedged
+//! (idempotent, with a body that is at hand) the caller knows.
+
+use std::time::{Duration, Instant};
+
+use portcullis_types::Percent;
+
+use crate::budget::{Budget, BudgetPolicy};
+use crate::quantile::LatencyQuantiles;
+use crate::tuning::percent;
+
+/// When to hedge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HedgePolicy {
+    /// The quantile of latency after which the second attempt is made.
+    pub after: Percent,
+    /// Never sooner than this: below it there is nothing to win.
+    pub at_least: Duration,
+    /// Extra load at most.
+    pub budget: BudgetPolicy,
+}
+
+impl Default for HedgePolicy {
+    /// After the 95th percentile and at least a millisecond, for at most 5 % of requests.
+    fn default() -> Self {
+        Self { after: percent(950_000), at_least: Duration::from_millis(1), budget: BudgetPolicy::hedges() }
+    }
+}
+
+/// Samples before the quantile means anything.
+const LEAST: u32 = 100;
+
+/// The hedging of one route; see the module's text. Shared by all workers, kept across reloads.
+#[derive(Debug)]
+pub struct Hedge {
+    policy: HedgePolicy,
+    latency: LatencyQuantiles,
+    budget: Budget,
+}
+
+impl Hedge {
+    /// Without experience: it hedges nothing until it has seen enough.
+    #[must_use]
+    pub fn new(policy: HedgePolicy, now: Instant) -> Self {
+        Self { policy, latency: LatencyQuantiles::new(now), budget: Budget::new(policy.budget, now) }
+    }
+
+    /// Counts a request, and answers how long to wait before it is hedged; `None` when it is not.
+    #[must_use]
+    pub fn request(&self, now: Instant) -> Option<Duration> {
+        self.budget.request(now);
+        let after = self.latency.quantile(now, self.policy.after, LEAST)?;
+        Some(after.max(self.policy.at_least))
+    }
+
+    /// Takes in how long a first attempt took to its first byte, or how long it had been waited for when it lost.
+    pub fn record(&self, now: Instant, latency: Duration) {
+        self.latency.record(now, latency);
+    }
+
+    /// Asks to send the second attempt, the wait being over. Never granted while the cluster or the gateway is
+    /// `overloaded`.
+    #[must_use = "what is granted is spent"]
+    pub fn grant(&self, now: Instant, overloaded: bool) -> bool {
+        !overloaded && self.budget.grant(now)
+    }
+
+    /// The account of the budget.
+    #[must_use]
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_the_quantile_once_it_knows_it() {
+        let now = Instant::now();
+        let hedge = Hedge::new(HedgePolicy::default(), now);
+        assert_eq!(hedge.request(now), None);
+        (1..=100).for_each(|millis| hedge.record(now, Duration::from_millis(millis)));
+        let wait = hedge.request(now).unwrap();
+        assert!((90..=110).contains(&wait.as_millis()), "{wait:?}");
+        let quick = Hedge::new(HedgePolicy::default(), now);
+        (0..100).for_each(|_| quick.record(now, Duration::from_micros(80)));
+        assert_eq!(quick.request(now), Some(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn adds_five_per_cent_at_most_and_nothing_under_overload() {
+        let start = Instant::now();
+        let hedge = Hedge::new(HedgePolicy::default(), start);
+        let mut granted = 0;
+        for nth in 0..10_000 {
+            let now = start + Duration::from_millis(nth);
+            let _ = hedge.request(now);
+            assert!(!hedge.grant(now, true));
+            granted += u32::from(hedge.grant(now, false));
+        }
+        assert!((200..=500).contains(&granted), "{granted}");
+    }
+}

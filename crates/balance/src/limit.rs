@@ -1,0 +1,200 @@
+//! How many requests may be in flight at once: a fixed number, or one that follows latency.
+//!
+//! Invariants: requests in flight never exceed the limit in force when the last was let in; a limit is never below 1,
+//! and at 1 it can grow; what is let in is counted until its [`Permit`] is dropped, however it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::answer::Answer;
+use crate::atomics;
+
+mod gradient;
+mod places;
+
+use places::Places;
+
+pub use gradient::{AdaptivePolicy, Gradient, Observed};
+
+/// How important a request is; less important ones are refused first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// May be refused whenever it is tight: prefetches, batches.
+    Sheddable,
+    /// Everything that says nothing.
+    #[default]
+    Normal,
+    /// People wait for it.
+    Important,
+    /// Refused last: health, administration, payments.
+    Critical,
+}
+
+impl Priority {
+    /// From the least important on.
+    pub const ALL: [Self; 4] = [Self::Sheddable, Self::Normal, Self::Important, Self::Critical];
+
+    /// The part of the limit that requests of this class may fill, in per cent.
+    const fn part(self) -> u64 {
+        match self {
+            Self::Sheddable => 80,
+            Self::Normal | Self::Important | Self::Critical => 100,
+        }
+    }
+}
+
+/// What bounds requests in flight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LimitPolicy {
+    /// So many. 0 counts as 1.
+    Fixed(u32),
+    /// As many as latency allows.
+    Adaptive(AdaptivePolicy),
+}
+
+/// A limit shared by all workers; see the module's text.
+#[derive(Debug)]
+pub struct Limiter {
+    places: Places,
+    refused: AtomicU64,
+    adaptive: Option<Adaptive>,
+}
+
+/// Windows that a step is put off for at most, for want of answers.
+const PATIENCE: u64 = 10;
+
+#[derive(Debug)]
+struct Adaptive {
+    began: Instant,
+    /// Nanoseconds from the beginning to the end of the window.
+    window_ends: AtomicU64,
+    window: u64,
+    peak: AtomicU32,
+    samples: AtomicU32,
+    overloads: AtomicU32,
+    /// Microseconds.
+    latency: AtomicU64,
+    gradient: Mutex<Gradient>,
+}
+
+impl Limiter {
+    /// A limiter with nothing in flight.
+    #[must_use]
+    pub fn new(policy: LimitPolicy, now: Instant) -> Arc<Self> {
+        let (limit, adaptive) = match policy {
+            LimitPolicy::Fixed(limit) => (limit.max(1), None),
+            LimitPolicy::Adaptive(policy) => {
+                let gradient = Gradient::new(policy);
+                (gradient.limit(), Some(Adaptive::new(gradient, policy.window, now)))
+            }
+        };
+        Arc::new(Self { places: Places::new(limit), refused: AtomicU64::new(0), adaptive })
+    }
+
+    /// The limit now.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.places.limit()
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.places.taken()
+    }
+
+    /// How often [`Self::admit`] said no.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Lets a request in, unless as many are as may be.
+    #[must_use]
+    pub fn admit(self: &Arc<Self>, priority: Priority) -> Option<Permit> {
+        let Some(taken) = self.places.take(priority.part()) else {
+            self.refused.fetch_add(1, Relaxed);
+            return None;
+        };
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.peak.fetch_max(taken, Relaxed);
+        }
+        Some(Permit { limiter: Arc::clone(self) })
+    }
+}
+
+impl Adaptive {
+    fn new(gradient: Gradient, window: Duration, now: Instant) -> Self {
+        let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Self {
+            began: now,
+            window_ends: AtomicU64::new(window),
+            window,
+            peak: AtomicU32::new(0),
+            samples: AtomicU32::new(0),
+            overloads: AtomicU32::new(0),
+            latency: AtomicU64::new(0),
+            gradient: Mutex::new(gradient),
+        }
+    }
+
+    /// Takes in a sample; when the window is over, answers with the limit of the next.
+    fn sample(&self, now: Instant, latency: Duration, answer: Answer) -> Option<u32> {
+        self.latency.fetch_add(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        let samples = self.samples.fetch_add(1, Relaxed) + 1;
+        if answer == Answer::Overloaded {
+            self.overloads.fetch_add(1, Relaxed);
+        }
+        let nanos = now.saturating_duration_since(self.began).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        let ends = self.window_ends.load(Relaxed);
+        if nanos < ends {
+            return None;
+        }
+        // Whoever comes while another closes the window goes on.
+        let mut gradient = self.gradient.try_lock()?;
+        // With few and slow answers a step is made all the same, only later.
+        if samples < gradient.least() && nanos < ends.saturating_add(self.window.saturating_mul(PATIENCE)) {
+            return None;
+        }
+        self.window_ends.store(nanos.saturating_add(self.window), Relaxed);
+        let samples = self.samples.swap(0, Relaxed);
+        let mean = self.latency.swap(0, Relaxed).checked_div(u64::from(samples)).unwrap_or(0);
+        Some(gradient.observe(&Observed {
+            latency: Duration::from_micros(mean),
+            overloads: f64::from(self.overloads.swap(0, Relaxed)) / f64::from(samples.max(1)),
+            peak: self.peak.swap(0, Relaxed),
+            samples,
+        }))
+    }
+}
+
+/// A place in flight, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the request counts as in flight only while the permit is held"]
+pub struct Permit {
+    limiter: Arc<Limiter>,
+}
+
+impl Permit {
+    /// Ends it with what an adaptive limit learns from: how long the answer took, a timeout included. One that is
+    /// merely dropped (the client left) teaches nothing.
+    pub fn finish(self, now: Instant, latency: Duration, answer: Answer) {
+        let next = self.limiter.adaptive.as_ref().and_then(|adaptive| adaptive.sample(now, latency, answer));
+        if let Some(next) = next {
+            self.limiter.places.set_limit(next);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.limiter.places.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests;
