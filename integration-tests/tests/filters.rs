@@ -1,5 +1,7 @@
 //! The built-in filters, from their YAML to the wire.
 
+use portcullis_integration_tests::h2::H2Client;
+use portcullis_integration_tests::origin::{HyperOrigin, full};
 use portcullis_integration_tests::{Client, Gateway, Origin, Response, Setup};
 
 fn ask(gateway: &Gateway, line: &str, fields: &str) -> Response {
@@ -99,6 +101,41 @@ fn maps_errors_by_reason_and_by_upstream_status() {
     assert_eq!(gone.text(), "{\"sorry\":\"upstream_connect_refused\"}");
     let record = gateway.record_of(&gone);
     assert_eq!((&record["reason"], &record["status"]), (&"upstream_connect_refused".into(), &503.into()));
+}
+
+/// What clients of each version get for an error that an upstream's head said all of.
+fn check_replaced(gateway: &Gateway, upstream: &str) {
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.text().as_str()), (502, "oops"), "{upstream}: {}", answer.head);
+        assert_eq!((answer.field("content-length"), answer.field("etag")), (None, None), "{upstream}: {}", answer.head);
+    }
+    let head = client.send("HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n").response_to_head();
+    assert_eq!(head.status, 502, "{upstream}");
+    assert_eq!(client.get("/").text(), "oops", "{upstream}: nothing was left on the connection");
+    let old = gateway.client().ask("GET / HTTP/1.0\r\nHost: app.test\r\n\r\n");
+    assert_eq!((old.status, old.text().as_str()), (502, "oops"), "{upstream}: {}", old.head);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = H2Client::plain(gateway.address("edge")).await;
+        for _ in 0..2 {
+            let answer = client.get("http://app.test/").await;
+            assert_eq!((answer.parts.status.as_u16(), &answer.body[..]), (502, &b"oops"[..]), "{upstream}");
+        }
+    });
+}
+
+#[test]
+fn maps_errors_that_an_upstreams_head_said_all_of() {
+    let errors = "filters: [{ errors: { map: [{ upstream_status: 500-599, to: { status: 502, body: oops } }] } }]";
+    let origin = Origin::answers(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nETag: \"1\"\r\n\r\n");
+    let gateway = Setup::to(&origin).host(errors).start();
+    check_replaced(&gateway, "HTTP/1.1");
+    assert_eq!(gateway.record_of(&gateway.get("/"))["bytes_out"], 4);
+    let origin = HyperOrigin::plain(|_| http::Response::builder().status(503).body(full("")).unwrap());
+    let gateway = Setup::to_address(origin.address()).cluster("protocol: http2").host(errors).start();
+    check_replaced(&gateway, "HTTP/2");
 }
 
 #[test]

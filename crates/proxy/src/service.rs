@@ -140,6 +140,19 @@ impl ProxyHttp for Service {
         filtered.map(|()| None).map_err(|error| ctx.fail(error))
     }
 
+    fn response_body_after_header(
+        &self,
+        session: &mut Session,
+        header: &ResponseHeader,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Option<Bytes>> {
+        let mut body = None;
+        if response::may_have_body(session.req_header(), header) {
+            response::body(session.req_header(), &mut body, true, ctx).map_err(|error| ctx.fail(error))?;
+        }
+        Ok(body.filter(|body| !body.is_empty()))
+    }
+
     async fn response_trailer_filter(
         &self,
         session: &mut Session,

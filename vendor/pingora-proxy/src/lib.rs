@@ -1147,6 +1147,35 @@ impl<SV, C> HttpProxy<SV, C>
 where
     C: custom::Connector,
 {
+    // Added by Portcullis, see vendor/README.md.
+    /// The header that ended a response, and the body that ProxyHttp::response_body_after_header() gives it.
+    fn body_after_header(
+        &self,
+        session: &mut Session,
+        task: HttpTask,
+        ctx: &mut SV::CTX,
+    ) -> Result<(HttpTask, Option<HttpTask>)>
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        match task {
+            HttpTask::Header(header, true) => Ok(
+                match self
+                    .inner
+                    .response_body_after_header(session, &header, ctx)?
+                {
+                    Some(body) => (
+                        HttpTask::Header(header, false),
+                        Some(HttpTask::Body(Some(body), true)),
+                    ),
+                    None => (HttpTask::Header(header, true), None),
+                },
+            ),
+            task => Ok((task, None)),
+        }
+    }
+
     async fn process_request(
         self: &Arc<Self>,
         mut session: Session,

@@ -472,6 +472,7 @@ where
             let task = self
                 .h1_response_filter(session, t, ctx, serve_from_cache, range_body_filter, false)
                 .await?;
+            let (task, body) = self.body_after_header(session, task, ctx)?;
             if serve_from_cache.is_miss_header() {
                 response_state.enable_cached_response();
             }
@@ -483,6 +484,7 @@ where
                 }
             }
             filtered_tasks.push(task);
+            filtered_tasks.extend(body);
         }
 
         if !serve_from_cache.should_send_to_downstream() {

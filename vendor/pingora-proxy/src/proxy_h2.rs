@@ -477,8 +477,8 @@ where
                     return Err(e);
                 }
             }
-            filtered_tasks.push(
-                self.h2_response_filter(
+            let task = self
+                .h2_response_filter(
                     session,
                     t,
                     ctx,
@@ -486,8 +486,10 @@ where
                     range_body_filter,
                     false,
                 )
-                .await?,
-            );
+                .await?;
+            let (task, body) = self.body_after_header(session, task, ctx)?;
+            filtered_tasks.push(task);
+            filtered_tasks.extend(body);
             if serve_from_cache.is_miss_header() {
                 response_state.enable_cached_response();
             }

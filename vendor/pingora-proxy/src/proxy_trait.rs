@@ -349,6 +349,23 @@ pub trait ProxyHttp {
     }
 
     // Added by Portcullis, see vendor/README.md.
+    /// A body for a response that the upstream ended with its header, such as one with a `Content-Length` of 0.
+    ///
+    /// Called after [Self::response_filter()], which must have left a framing that such a body can have. `None`, the
+    /// default: the response stays without one. Upstreams of custom protocols and the cache do not ask the hook.
+    fn response_body_after_header(
+        &self,
+        _session: &mut Session,
+        _header: &ResponseHeader,
+        _ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>>
+    where
+        Self::CTX: Send + Sync,
+    {
+        Ok(None)
+    }
+
+    // Added by Portcullis, see vendor/README.md.
     /// How long the client may pause in the middle of its request.
     ///
     /// `None`, the default: the upstream pays for it. Its `read_timeout` runs while a part of the request is still to

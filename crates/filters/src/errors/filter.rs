@@ -121,7 +121,7 @@ fn map_answer(to: &Answer, cx: &mut ResponseCx<'_>) -> ErrorsCtx {
         remove_body_fields(head);
         of_body = ErrorsCtx::Replaced;
     } else if let Some(body) = &to.body {
-        // No Content-Length is set: where the upstream's head was its whole answer, no body phase follows.
+        // Content-Length is the proxy's: another filter may change the body that follows.
         remove_body_fields(head);
         head.insert(&header::CONTENT_TYPE, body.content_type.clone());
         let head_only = cx.request.method == Method::HEAD;

@@ -112,9 +112,7 @@ fn frame(request: &RequestHeader, response: &mut ResponseHeader) -> Result<(), P
     if request.version == Version::HTTP_10 {
         drop(response.remove_header(&TRANSFER_ENCODING));
     }
-    let bodiless = request.method == Method::HEAD
-        || response.status.is_informational()
-        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = !may_have_body(request, response);
     let framed = response.headers.contains_key(CONTENT_LENGTH) || response.headers.contains_key(TRANSFER_ENCODING);
     if request.version != Version::HTTP_11 || bodiless || framed {
         return Ok(());
@@ -122,6 +120,12 @@ fn frame(request: &RequestHeader, response: &mut ResponseHeader) -> Result<(), P
     response
         .insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
         .map_err(|_| ProxyError::with_detail(Reason::Internal, "the answer has too many fields"))
+}
+
+/// Whether an answer may have content (RFC 9110 section 6.4.1).
+pub(super) fn may_have_body(request: &RequestHeader, response: &ResponseHeader) -> bool {
+    let bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    request.method != Method::HEAD && !response.status.is_informational() && !bodiless
 }
 
 /// Runs the response filters, the route's and then the host's, and stamps the id.
