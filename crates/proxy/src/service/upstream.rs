@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use portcullis_filter::{BodyCx, Phase, RequestCx};
 use portcullis_snapshot::Action;
-use portcullis_snapshot::request::{action, forwarding};
+use portcullis_snapshot::request::action;
+use portcullis_snapshot::request::forwarding::{self, ForwardedValues};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
@@ -26,7 +27,10 @@ pub(super) async fn request_head(
     // A replayed body passes the body's phases again from its start.
     ctx.body.received = 0;
     ctx.body.started = None;
-    ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts, rand::rng().random()));
+    let span = rand::rng().random();
+    let trace = CONN.try_with(|conn| forwarding::apply(request, &ctx.facts, span, &conn.forwarded));
+    let alone = |_| forwarding::apply(request, &ctx.facts, span, &ForwardedValues::default());
+    ctx.record.trace_id = Some(trace.unwrap_or_else(alone));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
         action::rewrite(request, session.req_header(), forward, &ctx.params)?;

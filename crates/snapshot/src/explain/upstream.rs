@@ -15,7 +15,8 @@ use super::{cluster, filters};
 use crate::Snapshot;
 use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
 use crate::request::action::RETRY_AFTER;
-use crate::request::{action, forwarding};
+use crate::request::action;
+use crate::request::forwarding::{self, ForwardedValues};
 use crate::route::{Action, Forward, Target};
 
 /// How much of an answer's body is told.
@@ -153,7 +154,7 @@ async fn upstream_head(
     strip(&mut request, cluster.protocol);
     // The id's low half stands for the random span, so that an explanation is the same each time.
     let span = u64::try_from(walk.facts.id.0 & u128::from(u64::MAX)).unwrap_or_default();
-    forwarding::apply(&mut request, &walk.facts, span);
+    forwarding::apply(&mut request, &walk.facts, span, &ForwardedValues::default());
     if let Some(forward) = forward {
         action::rewrite(&mut request, &walk.request, forward, &walk.params)?;
     }

@@ -18,6 +18,7 @@ fn is_unsafe(c: char) -> bool {
 
 /// Appends a JSON string, quotes included.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     inside(out, text);
     out.push(b'"');
