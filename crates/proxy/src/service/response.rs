@@ -6,7 +6,6 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use portcullis_filter::{BodyCx, Phase, ResponseCx, Source};
-use portcullis_snapshot::request::forwarding;
 use portcullis_telemetry::record::Flag;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::response::check_response_framing;
@@ -157,8 +156,7 @@ pub(super) async fn filters(
         let mut cx = ResponseCx { response, request, facts: &ctx.facts, notes: &mut ctx.notes, source };
         host.chain.response_filter(&mut cx, &mut ctx.host_state).await?;
     }
-    let id = forwarding::id_value(ctx.facts.id).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    drop(response.insert_header("x-request-id", id));
+    drop(response.insert_header("x-request-id", ctx.id_value()));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use portcullis_filter::{BodyCx, Phase, RequestCx};
 use portcullis_snapshot::Action;
 use portcullis_snapshot::request::action;
-use portcullis_snapshot::request::forwarding::{self, ForwardedValues};
+use portcullis_snapshot::request::forwarding::{self, ForwardedValues, Stamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
@@ -27,9 +27,9 @@ pub(super) async fn request_head(
     // A replayed body passes the body's phases again from its start.
     ctx.body.received = 0;
     ctx.body.started = None;
-    let span = rand::rng().random();
-    let trace = CONN.try_with(|conn| forwarding::apply(request, &ctx.facts, span, &conn.forwarded));
-    let alone = |_| forwarding::apply(request, &ctx.facts, span, &ForwardedValues::default());
+    let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random() };
+    let trace = CONN.try_with(|conn| forwarding::apply(request, &ctx.facts, stamp.clone(), &conn.forwarded));
+    let alone = |_| forwarding::apply(request, &ctx.facts, stamp, &ForwardedValues::default());
     ctx.record.trace_id = Some(trace.unwrap_or_else(alone));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {

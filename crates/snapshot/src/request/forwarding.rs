@@ -76,8 +76,17 @@ impl Made {
     }
 }
 
-/// Sets the fields, and gives the trace the request belongs to. `span` is 64 random bits, new for each attempt.
-pub fn apply(request: &mut RequestHeader, facts: &Facts, span: u64, values: &ForwardedValues) -> u128 {
+/// What is new with each request, or with each attempt.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The request's id, as [`id_value`] writes it.
+    pub id: HeaderValue,
+    /// 64 random bits, new for each attempt.
+    pub span: u64,
+}
+
+/// Sets the fields, and gives the trace the request belongs to.
+pub fn apply(request: &mut RequestHeader, facts: &Facts, stamp: Stamp, values: &ForwardedValues) -> u128 {
     // On the parts a field is set by its static name; through the head's own methods each would be parsed again.
     let mut parts = into_parts(request);
     let fields = &mut parts.headers;
@@ -108,8 +117,8 @@ pub fn apply(request: &mut RequestHeader, facts: &Facts, span: u64, values: &For
             fields.insert(name, value);
         }
     }
-    set(fields, X_REQUEST_ID, id_value(facts.id));
-    let trace = trace(fields, facts, span, believed);
+    fields.insert(X_REQUEST_ID, stamp.id);
+    let trace = trace(fields, facts, stamp.span, believed);
     *request = RequestHeader::from(parts);
     trace
 }
@@ -166,12 +175,10 @@ fn kept(fields: &HeaderMap, name: &HeaderName) -> String {
     all
 }
 
-/// An id as a field's value.
-///
-/// # Errors
-/// Never: hex digits are a field value. The type keeps the caller from having to assume so.
-pub fn id_value(id: RequestId) -> Result<HeaderValue, InvalidHeaderValue> {
-    HeaderValue::from_bytes(&id.to_hex())
+/// An id as a field's value: hex digits, which always are one.
+#[must_use]
+pub fn id_value(id: RequestId) -> HeaderValue {
+    HeaderValue::from_bytes(&id.to_hex()).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 /// Continues a trusted trace, or begins one at the request's id.
@@ -188,14 +195,8 @@ fn trace(fields: &mut HeaderMap, facts: &Facts, span: u64, believed: bool) -> u1
             TraceParent::root(facts.id.0.to_be_bytes(), span, false)
         }
     };
-    set(fields, TRACEPARENT, HeaderValue::from_bytes(&next.write()));
-    u128::from_be_bytes(next.trace_id())
-}
-
-/// Sets a field; a value that is none (no input can make one) removes it rather than letting a claim through.
-fn set<E>(fields: &mut HeaderMap, name: HeaderName, value: Result<HeaderValue, E>) {
-    match value {
-        Ok(value) => drop(fields.insert(name, value)),
-        Err(_) => drop(fields.remove(&name)),
+    if let Ok(value) = HeaderValue::from_bytes(&next.write()) {
+        fields.insert(TRACEPARENT, value);
     }
+    u128::from_be_bytes(next.trace_id())
 }

@@ -60,10 +60,12 @@ fn connection(fields: &mut Fields<'_>, record: &Record) {
 
 fn request(fields: &mut Fields<'_>, record: &Record) {
     let head = &record.head;
-    fields.some_text(key!("protocol"), record.protocol.map(|protocol| protocol.as_str()));
+    if let Some(protocol) = record.protocol {
+        fields.word(key!("protocol"), protocol.as_str());
+    }
     fields.non_empty(key!("method"), head.method());
     if !head.path().is_empty() || !head.host().is_empty() {
-        fields.text(key!("scheme"), record.downstream.scheme().as_str());
+        fields.word(key!("scheme"), record.downstream.scheme().as_str());
     }
     fields.non_empty(key!("host"), head.host());
     fields.non_empty(key!("path"), head.path());
@@ -75,15 +77,15 @@ fn request(fields: &mut Fields<'_>, record: &Record) {
 }
 
 fn outcome(fields: &mut Fields<'_>, record: &Record) {
-    fields.text(key!("action"), record.decision.action());
+    fields.word(key!("action"), record.decision.action());
     fields.some_text(key!("cluster"), record.decision.cluster().map(|cluster| cluster.as_str()));
     fields.number(key!("status"), record.status);
     if let Some(status) = record.upstream_status {
         fields.number(key!("upstream_status"), status);
     }
     if let Some(reason) = record.reason {
-        fields.text(key!("reason"), reason.name());
-        fields.text(key!("fault"), reason.fault().as_str());
+        fields.word(key!("reason"), reason.name());
+        fields.word(key!("fault"), reason.fault().as_str());
     }
     fields.some_text(key!("detail"), record.detail.as_deref());
     fields.some_text(key!("answered_by"), record.answered_by.as_deref());
@@ -119,7 +121,7 @@ fn upstream(fields: &mut Fields<'_>, record: &Record) {
 fn considered(out: &mut Vec<u8>, considered: &Considered) {
     out.extend_from_slice(b"{\"endpoint\":");
     string(out, considered.endpoint.as_str());
-    Fields { out }.text(key!("verdict"), considered.verdict.as_str());
+    Fields { out }.word(key!("verdict"), considered.verdict.as_str());
     out.push(b'}');
 }
 
@@ -133,7 +135,7 @@ fn attempt(out: &mut Vec<u8>, attempt: &Attempt) {
     fields.some_millis(key!("first_byte_ms"), attempt.first_byte);
     match attempt.outcome {
         Ok(status) => fields.number(key!("status"), status),
-        Err(reason) => fields.text(key!("reason"), reason.name()),
+        Err(reason) => fields.word(key!("reason"), reason.name()),
     }
     fields.key(key!("reused"));
     fields.out.extend_from_slice(if attempt.reused { b"true" } else { b"false" });
@@ -173,6 +175,14 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn key(&mut self, key: Key) {
         self.out.extend_from_slice(key.0.as_bytes());
+    }
+
+    /// A text of our own that needs no escaping.
+    fn word(&mut self, key: Key, word: &'static str) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(word.as_bytes());
+        self.out.push(b'"');
     }
 
     fn text(&mut self, key: Key, text: &str) {
