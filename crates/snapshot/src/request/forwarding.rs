@@ -34,12 +34,18 @@ const CLAIMS: [HeaderName; 4] = [
 
 /// The values that stay the same from request to request of a connection: made once for a host, then shared.
 #[derive(Debug, Default)]
-pub struct ForwardedValues(Mutex<Option<Made>>);
+pub struct ForwardedValues(Mutex<Option<MadeFor>>);
+
+/// What was made, and the authority it was made for.
+#[derive(Debug)]
+struct MadeFor {
+    host: Box<str>,
+    port: Option<u16>,
+    made: Made,
+}
 
 #[derive(Debug, Clone)]
 struct Made {
-    host: Box<str>,
-    port: Option<u16>,
     x_for: HeaderValue,
     x_host: HeaderValue,
     x_port: HeaderValue,
@@ -49,11 +55,13 @@ struct Made {
 impl ForwardedValues {
     /// The values for a request's host. The connection's peer and scheme never change.
     fn of(&self, facts: &Facts) -> Result<Made, InvalidHeaderValue> {
-        let mut made = self.0.lock();
-        if let Some(made) = made.as_ref().filter(|made| made.host == facts.host && made.port == facts.port) {
-            return Ok(made.clone());
+        let mut last = self.0.lock();
+        if let Some(last) = last.as_ref().filter(|last| last.host == facts.host && last.port == facts.port) {
+            return Ok(last.made.clone());
         }
-        Ok(made.insert(Made::new(facts, String::new(), String::new())?).clone())
+        let made = Made::new(facts, String::new(), String::new())?;
+        *last = Some(MadeFor { host: facts.host.clone(), port: facts.port, made: made.clone() });
+        Ok(made)
     }
 }
 
@@ -66,8 +74,6 @@ impl Made {
         let host = (!facts.host.is_empty()).then_some(&*facts.host);
         push_forwarded(&mut forwarded, &Hop { client: Some(peer), by: None, host, proto: Some(scheme.as_str()) });
         Ok(Self {
-            host: facts.host.clone(),
-            port: facts.port,
             x_for: HeaderValue::from_str(&x_for)?,
             x_host: HeaderValue::from_str(&facts.host)?,
             x_port: HeaderValue::from(facts.port.unwrap_or_else(|| scheme.default_port())),

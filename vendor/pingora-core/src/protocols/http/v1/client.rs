@@ -53,6 +53,8 @@ pub struct HttpSession {
     keepalive_timeout: KeepaliveStatus,
     pub(crate) digest: Box<Digest>,
     response_header: Option<Box<ResponseHeader>>,
+    // Added by Portcullis, see vendor/README.md: what a header that was given away said of keepalive.
+    keepalive_given: Option<Option<u64>>,
     request_written: Option<Box<RequestHeader>>,
     bytes_sent: usize,
     /// Total response body payload bytes received from upstream
@@ -90,6 +92,7 @@ impl HttpSession {
             body_writer: BodyWriter::new(),
             keepalive_timeout: KeepaliveStatus::Off,
             response_header: None,
+            keepalive_given: None,
             request_written: None,
             read_timeout: None,
             write_timeout: None,
@@ -132,7 +135,7 @@ impl HttpSession {
 
         let write_fut = self.underlying_stream.write_all(to_wire.as_ref());
         match self.write_timeout {
-            Some(t) => match timeout(t, write_fut).await {
+            Some(t) => match timeout_unless_ready(t, write_fut).await {
                 Ok(res) => res,
                 Err(_) => Err(std::io::Error::from(ErrorKind::TimedOut)),
             },
@@ -284,9 +287,11 @@ impl HttpSession {
                         // while header_refs doesn't as it is still empty
                         let _num_headers = populate_headers(base, &mut header_refs, resp.headers);
 
+                        // Changed by Portcullis, see vendor/README.md: with room for the fields that a
+                        // proxy adds.
                         let mut response_header = match ResponseHeader::build(
                             resp.code.unwrap(),
-                            Some(resp.headers.len()),
+                            Some(resp.headers.len() + ADDED_HEADERS),
                         ) {
                             Ok(header) => Box::new(header),
                             Err(e) => return self.fail_response_header_read(e),
@@ -337,6 +342,7 @@ impl HttpSession {
                         self.preread_body = Some(BufRef(s, total_read));
                         self.buf = buf;
                         self.response_header = Some(response_header);
+                        self.keepalive_given = None;
                         if let Err(e) = self.validate_response() {
                             return self.fail_response_header_read(e);
                         }
@@ -441,6 +447,17 @@ impl HttpSession {
         Ok(Box::new(self.resp_header().unwrap().clone()))
     }
 
+    /// Added by Portcullis, see vendor/README.md: like [`Self::read_resp_header_parts()`], but the header is given
+    /// away, not copied. From then on [`Self::resp_header()`] has its status and version, and no fields.
+    async fn take_resp_header_parts(&mut self) -> Result<Box<ResponseHeader>> {
+        self.read_response().await?;
+        self.keepalive_given = Some(self.keepalive_of_response());
+        let read = self.response_header.as_deref().expect("just read");
+        let mut kept = Box::new(ResponseHeader::build_no_case(read.status, Some(0))?);
+        kept.set_version(read.version);
+        Ok(self.response_header.replace(kept).expect("just read"))
+    }
+
     /// Return a reference of the [`ResponseHeader`] if the response is read
     pub fn resp_header(&self) -> Option<&ResponseHeader> {
         self.response_header.as_deref()
@@ -478,7 +495,7 @@ impl HttpSession {
     /// Return `Ok(None)` if there is no more body to read.
     pub async fn read_body_ref(&mut self) -> Result<Option<&[u8]>> {
         let result = match self.read_timeout {
-            Some(t) => match timeout(t, self.do_read_body()).await {
+            Some(t) => match timeout_unless_ready(t, self.do_read_body()).await {
                 Ok(res) => res,
                 Err(_) => Error::e_explain(ReadTimedout, format!("reading body, timeout: {t:?}")),
             },
@@ -571,6 +588,16 @@ impl HttpSession {
             return;
         }
 
+        // Changed by Portcullis, see vendor/README.md: asked for before, if the header was given away.
+        let keepalive = match self.keepalive_given {
+            Some(keepalive) => keepalive,
+            None => self.keepalive_of_response(),
+        };
+        self.set_keepalive(keepalive);
+    }
+
+    // What the response header says: for how many seconds, 0 for any time.
+    fn keepalive_of_response(&self) -> Option<u64> {
         // Per [RFC 9112 Section 6.1-16](https://datatracker.ietf.org/doc/html/rfc9112#section-6.1-16),
         // if Transfer-Encoding is received in HTTP/1.0 response, connection MUST be closed after processing.
         if self.resp_header().map(|h| h.version) == Some(Version::HTTP_10)
@@ -579,24 +606,14 @@ impl HttpSession {
                 .and_then(|h| h.headers.get(header::TRANSFER_ENCODING))
                 .is_some()
         {
-            self.set_keepalive(None);
-            return;
+            return None;
         }
-        if let Some(keepalive) = self.is_connection_keepalive() {
-            if keepalive {
-                let (timeout, _max_use) = self.get_keepalive_values();
-                // TODO: respect max_use
-                match timeout {
-                    Some(d) => self.set_keepalive(Some(d)),
-                    None => self.set_keepalive(Some(0)), // infinite
-                }
-            } else {
-                self.set_keepalive(None);
-            }
-        } else if self.resp_header().map(|h| h.version) == Some(Version::HTTP_11) {
-            self.set_keepalive(Some(0)); // on by default for http 1.1
-        } else {
-            self.set_keepalive(None); // off by default for http 1.0
+        match self.is_connection_keepalive() {
+            // TODO: respect max_use
+            Some(true) => Some(self.get_keepalive_values().0.unwrap_or(0)), // infinite if unset
+            Some(false) => None,
+            // on by default for http 1.1, off by default for http 1.0
+            None => (self.resp_header().map(|h| h.version) == Some(Version::HTTP_11)).then_some(0),
         }
     }
 
@@ -810,7 +827,7 @@ impl HttpSession {
 
     pub async fn read_response_task(&mut self) -> Result<HttpTask> {
         if self.should_read_resp_header() {
-            let resp_header = self.read_resp_header_parts().await?;
+            let resp_header = self.take_resp_header_parts().await?;
             let end_of_body = self.is_body_done();
             debug!("Response header: {resp_header:?}");
             trace!(
@@ -879,6 +896,22 @@ impl HttpSession {
     /// prior to being returned.
     pub fn into_inner(self) -> Stream {
         self.underlying_stream
+    }
+}
+
+/// Added by Portcullis, see vendor/README.md: room in a response header for the fields that a proxy adds.
+const ADDED_HEADERS: usize = 4;
+
+/// Added by Portcullis, see vendor/README.md: `timeout()`, without a timer and without a look at the clock when the
+/// future is ready at once.
+async fn timeout_unless_ready<F: std::future::Future>(
+    duration: Duration,
+    future: F,
+) -> std::result::Result<F::Output, pingora_timeout::Elapsed> {
+    let mut future = std::pin::pin!(future);
+    match futures::poll!(future.as_mut()) {
+        std::task::Poll::Ready(output) => Ok(output),
+        std::task::Poll::Pending => timeout(duration, future).await,
     }
 }
 

@@ -335,7 +335,15 @@ pub(crate) fn content_length_parse_all(headers: &HMap) -> Option<u64> {
     // alright if they all contain the same value, and all parse correctly. If
     // not, then it's an error.
     let mut content_length: Option<u64> = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
+    let values = headers.get_all(header::CONTENT_LENGTH);
+    // Added by Portcullis, see vendor/README.md: one value that is a number, which is most of them.
+    let mut line = values.iter();
+    if let (Some(value), None) = (line.next(), line.next()) {
+        if let Some(n) = from_digits(value.as_bytes()) {
+            return Some(n);
+        }
+    }
+    for value in values {
         // A non-visible-ASCII value can't be a valid Content-Length, so the
         // framing is ambiguous.
         let line = value.to_str().ok()?;
@@ -357,6 +365,10 @@ pub(crate) fn content_length_parse_all(headers: &HMap) -> Option<u64> {
 /// present but cannot be resolved to a single value (conflicting duplicates or
 /// an unparseable value), or `None` when the header is absent.
 pub(crate) fn content_length_for_framing(headers: &HMap) -> Result<Option<usize>> {
+    // Added by Portcullis, see vendor/README.md: absent, as in most requests, it is looked for once.
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return Ok(None);
+    }
     match content_length_parse_all(headers) {
         Some(cl) => {
             // Content-Length frames the body, so a value that does not fit in
@@ -373,13 +385,12 @@ pub(crate) fn content_length_for_framing(headers: &HMap) -> Result<Option<usize>
                 )
             })
         }
-        None if headers.contains_key(header::CONTENT_LENGTH) => {
+        None => {
             // debug, not warn: per-message, client-influenced; avoids log floods
             // under adversarial load. The error is returned to the caller.
             debug!("invalid Content-Length header");
             Error::e_explain(InvalidHTTPHeader, "invalid Content-Length header")
         }
-        None => Ok(None),
     }
 }
 
