@@ -18,6 +18,7 @@ mod grpc;
 mod http2;
 mod http2_requests;
 mod http2_upstream;
+mod idle_upstream;
 mod limits;
 mod log_trouble;
 mod pipelining;

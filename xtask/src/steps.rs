@@ -17,6 +17,7 @@ const STEPS: [Step; 4] = [
     Step { name: "fmt", words: &["fmt", "--all", "--check"], env: None },
     // Outside the workspace, so `--all` does not reach it.
     Step { name: "fmt fuzz", words: &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"], env: None },
+    Step { name: "fmt bare", words: &["fmt", "--manifest-path", "load-tests/bare/Cargo.toml", "--check"], env: None },
     Step {
         name: "clippy",
         words: &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"],

@@ -103,6 +103,9 @@ impl RouteIndex {
     }
 
     fn exact(&self, path: &str) -> Option<&Exact> {
+        if self.exact.is_empty() {
+            return None;
+        }
         let key = self.seed.hash(path.as_bytes());
         self.exact.find(key, |each| each.key == key)
     }

@@ -6,6 +6,8 @@
 mod core;
 mod gate;
 mod gateway;
+#[cfg(test)]
+mod idle_pool_tests;
 mod listeners;
 mod probe;
 mod reasons;

@@ -1,7 +1,7 @@
 //! The least a Pingora proxy can be: every request goes to one upstream. The floor of the rig's measurements.
 //!
-//! Usage: `bare <listen-port> <upstream-address>`. Same allocator, same build profile, same Pingora as the gateway;
-//! one worker thread.
+//! Usage: `bare <listen-port> <upstream-address>`. Same allocator and same build profile as the gateway; Pingora
+//! as published, without the gateway's changes to it. One worker thread.
 
 use std::{env, error::Error, net::SocketAddr, sync::Arc};
 

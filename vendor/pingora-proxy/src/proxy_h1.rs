@@ -16,6 +16,7 @@ use futures::future::OptionFuture;
 use futures::StreamExt;
 
 use super::*;
+use crate::exchange::{self, Pipe, Turn};
 use crate::proxy_cache::{range_filter::RangeBodyFilter, ServeFromCache};
 use crate::proxy_common::*;
 use http::StatusCode;
@@ -25,6 +26,11 @@ use pingora_core::protocols::http::{
     custom::CUSTOM_MESSAGE_QUEUE_SIZE,
     v1::common::is_upgrade_req as is_h1_upgrade_req,
 };
+
+// Changed by Portcullis, see vendor/README.md: channels of `tokio::sync::mpsc` before.
+type TaskSender<'p> = exchange::Sender<'p, HttpTask, TASK_BUFFER_SIZE>;
+type TaskReceiver<'p> = exchange::Receiver<'p, HttpTask, TASK_BUFFER_SIZE>;
+type TaskPermit<'p> = exchange::Permit<'p, HttpTask, TASK_BUFFER_SIZE>;
 
 impl<SV, C> HttpProxy<SV, C>
 where
@@ -140,21 +146,25 @@ where
             Err(e) => return (false, false, Some(e)),
         };
 
-        let (tx_upstream, rx_upstream) = mpsc::channel::<HttpTask>(TASK_BUFFER_SIZE);
-        let (tx_downstream, rx_downstream) = mpsc::channel::<HttpTask>(TASK_BUFFER_SIZE);
+        // Whose turn it is, see exchange().
+        let (downstream_turn, upstream_turn) = (Turn::default(), Turn::default());
+        let response_pipe = Pipe::new(&upstream_turn, &downstream_turn);
+        let request_pipe = Pipe::new(&downstream_turn, &upstream_turn);
+        let (tx_upstream, rx_upstream) = response_pipe.ends();
+        let (tx_downstream, rx_downstream) = request_pipe.ends();
 
         session.as_mut().enable_retry_buffering();
 
         // Shared signal so the upstream half can distinguish an expected task-pipe
         // closure (the downstream half finished and dropped rx) from an unexpected one.
-        let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
+        let pipe_state = AtomicU8::new(PipeState::Active as u8);
 
         let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
         let pause_timeout = self.inner.request_pause_timeout(session, ctx);
         let held = expects_continue(session.req_header());
 
         // start bi-directional streaming
-        let ret = tokio::try_join!(
+        let ret = exchange::exchange(
             self.proxy_handle_downstream(
                 session,
                 tx_downstream,
@@ -162,18 +172,20 @@ where
                 ctx,
                 &mut downstream_custom_message_writer,
                 &mut downstream_custom_message_reader,
-                pipe_state.clone(),
+                &pipe_state,
             ),
             self.proxy_handle_upstream(
                 client_session,
                 tx_upstream,
                 rx_downstream,
-                pipe_state,
+                &pipe_state,
                 idle_timeout,
                 pause_timeout,
-                held
+                held,
             ),
-        );
+            (&downstream_turn, &upstream_turn),
+        )
+        .await;
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
             if let Some(downstream_custom_message_writer) = downstream_custom_message_writer {
@@ -261,9 +273,9 @@ where
     async fn proxy_handle_upstream(
         &self,
         client_session: &mut HttpSessionV1,
-        tx: mpsc::Sender<HttpTask>,
-        mut rx: mpsc::Receiver<HttpTask>,
-        pipe_state: Arc<AtomicU8>,
+        tx: TaskSender<'_>,
+        mut rx: TaskReceiver<'_>,
+        pipe_state: &AtomicU8,
         idle_timeout: Option<Duration>,
         pause_timeout: Option<Duration>,
         mut held: bool,
@@ -286,11 +298,18 @@ where
             Some(pause) if !request_done && !held => pause,
             _ => timeout,
         };
-        let header_wait = time::sleep(turn(header_timeout.unwrap_or_default(), false, held));
+        // Made when it is first waited for, not at all if the answer is there before.
+        let header_wait: Option<time::Sleep> = None;
         tokio::pin!(header_wait);
 
         /* duplex mode, wait for either to complete */
         while !request_done || !response_done {
+            // What was already queued of the request is sent first.
+            let wait_for_header = header_timeout.filter(|_| request_done || rx.is_empty());
+            if let (Some(timeout), None) = (wait_for_header, header_wait.as_ref().as_pin_ref()) {
+                header_wait.set(Some(time::sleep(turn(timeout, request_done, held))));
+            }
+
             tokio::select! {
                 res = client_session.read_response_task(), if !response_done => {
                     match res {
@@ -304,10 +323,10 @@ where
                                     request_done = false;
                                 }
                             }
-                            if let (HttpTask::Header(header, _), Some(timeout)) = (&task, header_timeout) {
+                            if let HttpTask::Header(header, _) = &task {
                                 if held && header.status == StatusCode::CONTINUE {
                                     held = false;
-                                    header_wait.set(time::sleep(turn(timeout, request_done, held)));
+                                    header_wait.set(None); // the client's turn
                                 }
                             }
                             if let (HttpTask::Header(header, _), Some(idle)) = (&task, idle_timeout) {
@@ -363,7 +382,7 @@ where
                     }
                 },
 
-                _ = &mut header_wait, if header_timeout.is_some() => {
+                _ = poll_sleep(header_wait.as_mut()), if wait_for_header.is_some() => {
                     let e = Error::explain(ReadTimedout, "while waiting for the response header");
                     let _ = tx.send(HttpTask::Failed(send_error.unwrap_or(e).into_up())).await;
                     return Ok(false);
@@ -376,10 +395,7 @@ where
                     let of_request = matches!(body, Some(HttpTask::Body(..)));
                     let sent = send_body_to1(client_session, body).await;
                     held = false;
-                    if let Some(timeout) = header_timeout {
-                        let whole = !matches!(sent, Ok(false));
-                        header_wait.set(time::sleep(turn(timeout, whole, held)));
-                    }
+                    header_wait.set(None); // starts again
                     match sent {
                         Ok(send_done) => {
                             request_done =
@@ -422,7 +438,7 @@ where
         session: &mut Session,
         ctx: &mut SV::CTX,
         initial_task: HttpTask,
-        rx: &mut mpsc::Receiver<HttpTask>,
+        rx: &mut TaskReceiver<'_>,
         serve_from_cache: &mut ServeFromCache,
         range_body_filter: &mut proxy_cache::range_filter::RangeBodyFilter,
         response_state: &mut ResponseStateMachine,
@@ -441,14 +457,9 @@ where
         // Batch: pull as many tasks as we can from rx
         let mut tasks = Vec::with_capacity(TASK_BUFFER_SIZE);
         tasks.push(initial_task);
-        // tokio::task::unconstrained because now_or_never may yield None when the future is ready
-        while let Some(maybe_task) = tokio::task::unconstrained(rx.recv()).now_or_never() {
-            debug!("upstream event now: {:?}", maybe_task);
-            if let Some(t) = maybe_task {
-                tasks.push(t);
-            } else {
-                break; // upstream closed
-            }
+        while let Some(t) = rx.try_recv() {
+            debug!("upstream event now: {t:?}");
+            tasks.push(t);
         }
 
         /* run filters before sending to downstream */
@@ -503,14 +514,14 @@ where
     async fn proxy_handle_downstream(
         &self,
         session: &mut Session,
-        tx: mpsc::Sender<HttpTask>,
-        mut rx: mpsc::Receiver<HttpTask>,
+        tx: TaskSender<'_>,
+        mut rx: TaskReceiver<'_>,
         ctx: &mut SV::CTX,
         downstream_custom_message_writer: &mut Option<Box<dyn CustomMessageWrite>>,
         downstream_custom_message_reader: &mut Option<
             Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
         >,
-        pipe_state: Arc<AtomicU8>,
+        pipe_state: &AtomicU8,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -667,7 +678,7 @@ where
                 _ = tx.reserve(), if downstream_state.is_reading() && send_permit.is_err() => {
                     // If tx is closed, the upstream has already finished its job.
                     downstream_state.maybe_finished(tx.is_closed());
-                    debug!("waiting for permit {send_permit:?}, upstream closed {}", tx.is_closed());
+                    debug!("waiting for permit, upstream closed {}", tx.is_closed());
                      /* No permit, wait on more capacity to avoid starving.
                      * Otherwise this select only blocks on rx, which might send no data
                      * before the entire body is uploaded.
@@ -1081,7 +1092,7 @@ where
         session: &mut Session,
         mut data: Option<Bytes>,
         end_of_body: bool,
-        tx: mpsc::Permit<'_, HttpTask>,
+        tx: TaskPermit<'_>,
         ctx: &mut SV::CTX,
     ) -> Result<bool>
     where
@@ -1129,6 +1140,15 @@ where
 
         Ok(end_of_body)
     }
+}
+
+/// Added by Portcullis, see vendor/README.md. Waits for the timer; for ever if there is none.
+async fn poll_sleep(mut timer: std::pin::Pin<&mut Option<time::Sleep>>) {
+    std::future::poll_fn(|cx| match timer.as_mut().as_pin_mut() {
+        Some(timer) => timer.poll(cx),
+        None => std::task::Poll::Pending,
+    })
+    .await
 }
 
 pub(crate) async fn send_body_to1(

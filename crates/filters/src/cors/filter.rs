@@ -70,8 +70,8 @@ impl Filter for Cors {
         if ctx.answered {
             return Ok(());
         }
-        for name in &OURS {
-            cx.response.remove(name);
+        if cx.response.headers.keys().any(|name| name.as_str().starts_with("access-control-")) {
+            OURS.iter().for_each(|name| cx.response.remove(name));
         }
         if self.depends_on_origin() {
             add_vary(cx.response, "origin");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
+use portcullis_snapshot::request::forwarding::ForwardedValues;
 use portcullis_snapshot::{Listener, ListenerLimits};
 use portcullis_types::{Downstream, ProxyError};
 use portcullis_wire::h2::H2Event;
@@ -25,6 +26,8 @@ pub(crate) struct Conn {
     pub(crate) listener: Arc<Listener>,
     /// The gateway.
     pub(crate) gateway: Arc<Core>,
+    /// Values of the forwarding fields.
+    pub(crate) forwarded: ForwardedValues,
     fault: Mutex<Option<ProxyError>>,
     head_started: Mutex<Option<(Instant, SystemTime)>>,
     requests: AtomicU32,
@@ -43,6 +46,7 @@ impl Conn {
             downstream,
             listener,
             gateway,
+            forwarded: ForwardedValues::default(),
             fault: Mutex::default(),
             head_started: Mutex::default(),
             requests: AtomicU32::new(0),

@@ -4,7 +4,6 @@
 //! all buffers between requests.
 
 use bytes::BytesMut;
-use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use std::sync::Arc;
@@ -105,7 +104,9 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
         session.set_keepalive_reuses_remaining(Some(0));
     }
     let before = conn.requests();
-    let reused = gateway.proxy.process_new_http(session, drain).await;
+    // On the heap, so that an idle connection does not hold it, and written there in place: it is many KiB.
+    let phases = Box::write(Box::new_uninit(), gateway.proxy.process_one(session, drain));
+    let reused = Box::into_pin(phases).await;
     if conn.requests() == before {
         // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
         conn.gateway.unparsed_request(conn, head.arrived);

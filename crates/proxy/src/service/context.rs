@@ -1,6 +1,7 @@
 //! The state of one request.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis_balance::{Choice, EndpointIdx};
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
+use portcullis_snapshot::request::forwarding;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
@@ -39,6 +41,8 @@ pub(crate) struct Ctx {
     pub(crate) host_state: ChainState,
     pub(crate) route_state: ChainState,
     pub(crate) record: Record,
+    /// The id as a field's value, once it was written.
+    id_value: Option<HeaderValue>,
     pub(crate) arrived: Instant,
     /// Where it goes.
     pub(crate) upstream: Upstream,
@@ -107,6 +111,7 @@ impl Ctx {
             host_state: ChainState::default(),
             route_state: ChainState::default(),
             record,
+            id_value: None,
             arrived,
             upstream: Upstream::default(),
             body: Body::default(),
@@ -134,6 +139,11 @@ impl Ctx {
         self.snapshot.clone().ok_or_else(|| ProxyError::with_detail(Reason::Internal, "no generation"))
     }
 
+    /// The request's id as a field's value. The id is settled by then.
+    pub(crate) fn id_value(&mut self) -> HeaderValue {
+        self.id_value.get_or_insert_with(|| forwarding::id_value(self.facts.id)).clone()
+    }
+
     /// Takes a route: the request counts on it until it is over.
     pub(crate) fn set_route(&mut self, route: Arc<RouteData>) {
         route.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -146,14 +156,14 @@ impl Ctx {
 
     /// Notes that the current attempt has a connection.
     pub(crate) fn connected(&mut self, reused: bool) {
-        let took = self.upstream.attempt_started.map(|started| started.elapsed());
+        let took = self.upstream.attempt_started.filter(|_| !reused).map(|started| started.elapsed());
         self.upstream.connected = true;
         self.upstream.progress = Some(Progress::Waiting);
         if let Some(attempt) = self.record.attempts.last_mut() {
             attempt.reused = reused;
-            attempt.connect = took.filter(|_| !reused);
+            attempt.connect = took;
         }
-        if let (false, Some(took)) = (reused, took) {
+        if let Some(took) = took {
             self.record.timers.connect.get_or_insert(took);
         }
     }

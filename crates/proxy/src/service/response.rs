@@ -6,7 +6,6 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use portcullis_filter::{BodyCx, Phase, ResponseCx, Source};
-use portcullis_snapshot::request::forwarding;
 use portcullis_telemetry::record::Flag;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::response::check_response_framing;
@@ -15,8 +14,11 @@ use super::cache;
 use super::context::Ctx;
 use crate::reasons::Progress;
 
+/// How many of [`HOP_BY_HOP`] there are.
+const HOPS: usize = 4;
 /// Fields that end at this hop (RFC 9110 section 7.6.1); framing and Connection are Pingora's to write.
-const HOP_BY_HOP: [HeaderName; 3] = [
+const HOP_BY_HOP: [HeaderName; HOPS] = [
+    CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     http::header::PROXY_AUTHENTICATE,
@@ -74,16 +76,30 @@ fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {
 
 /// Takes out what concerns the upstream's own connection.
 fn strip(response: &mut ResponseHeader) {
-    if let Some(nominated) = response.remove_header(&CONNECTION) {
-        for name in nominated.to_str().unwrap_or_default().split(',').map(str::trim) {
-            if !name.eq_ignore_ascii_case("transfer-encoding") && !name.eq_ignore_ascii_case("content-length") {
-                drop(response.remove_header(name));
-            }
+    // Most of the fields are absent; each is looked for only when a pass over the names has seen it.
+    let mut seen = [false; HOPS];
+    for name in response.headers.keys() {
+        for (seen, hop) in seen.iter_mut().zip(&HOP_BY_HOP) {
+            *seen |= name == hop;
         }
-        drop(response.remove_header(&UPGRADE));
     }
-    for name in &HOP_BY_HOP {
-        drop(response.remove_header(name));
+    if seen.contains(&true) {
+        nominated(response);
+        for (name, _) in HOP_BY_HOP.iter().zip(seen).filter(|(_, seen)| *seen) {
+            drop(response.remove_header(name));
+        }
+    }
+}
+
+/// Takes out what Connection names.
+fn nominated(response: &mut ResponseHeader) {
+    let Some(nominated) = response.headers.get(CONNECTION).cloned() else { return };
+    drop(response.remove_header(&UPGRADE));
+    for name in nominated.to_str().unwrap_or_default().split(',').map(str::trim) {
+        let kept = ["transfer-encoding", "content-length", "keep-alive", "close"];
+        if !kept.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+            drop(response.remove_header(name));
+        }
     }
 }
 
@@ -144,8 +160,7 @@ pub(super) async fn filters(
         let mut cx = ResponseCx { response, request, facts: &ctx.facts, notes: &mut ctx.notes, source };
         host.chain.response_filter(&mut cx, &mut ctx.host_state).await?;
     }
-    let id = forwarding::id_value(ctx.facts.id).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    drop(response.insert_header("x-request-id", id));
+    drop(response.insert_header("x-request-id", ctx.id_value()));
     Ok(())
 }
 

@@ -126,9 +126,10 @@ async fn choose(
     host: &VirtualHost,
     snapshot: &Snapshot,
 ) -> Result<(), ProxyError> {
-    let needs_body = host.needs_body(&ctx.facts.view(session.req_header()));
     let body = match &snapshot.seams.body {
-        Some(reader) if needs_body => peek::read(session, &**reader).await?,
+        Some(reader) if host.needs_body(&ctx.facts.view(session.req_header())) => {
+            peek::read(session, &**reader).await?
+        }
         _ => None,
     };
     let view =

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use portcullis_filter::{BodyCx, Phase, RequestCx};
 use portcullis_snapshot::Action;
-use portcullis_snapshot::request::{action, forwarding};
+use portcullis_snapshot::request::action;
+use portcullis_snapshot::request::forwarding::{self, ForwardedValues, Stamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
@@ -28,7 +29,10 @@ pub(super) async fn request_head(
     ctx.body.started = None;
     ctx.body.held = None;
     ctx.body.stated = length::stated(session);
-    ctx.record.trace_id = Some(forwarding::apply(request, &ctx.facts, rand::rng().random()));
+    let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random() };
+    let trace = CONN.try_with(|conn| forwarding::apply(request, &ctx.facts, stamp.clone(), &conn.forwarded));
+    let alone = |_| forwarding::apply(request, &ctx.facts, stamp, &ForwardedValues::default());
+    ctx.record.trace_id = Some(trace.unwrap_or_else(alone));
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     if let Some(Action::Forward(forward)) = route.as_deref().map(|route| &route.action) {
         action::rewrite(request, session.req_header(), forward, &ctx.params)?;

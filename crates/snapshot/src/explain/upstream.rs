@@ -14,7 +14,8 @@ use super::{cluster, filters};
 use crate::Snapshot;
 use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
 use crate::request::action::RETRY_AFTER;
-use crate::request::{action, forwarding};
+use crate::request::action;
+use crate::request::forwarding::{self, ForwardedValues, Stamp};
 use crate::route::{Action, Forward, Place, Target};
 
 /// How much of an answer's body is told.
@@ -144,7 +145,8 @@ async fn upstream_head(
     strip(&mut request, cluster.protocol);
     // The id's low half stands for the random span, so that an explanation is the same each time.
     let span = u64::try_from(walk.facts.id.0 & u128::from(u64::MAX)).unwrap_or_default();
-    forwarding::apply(&mut request, &walk.facts, span);
+    let stamp = Stamp { id: forwarding::id_value(walk.facts.id), span };
+    forwarding::apply(&mut request, &walk.facts, stamp, &ForwardedValues::default());
     if let Some(forward) = forward {
         action::rewrite(&mut request, &walk.request, forward, &walk.params)?;
     }
@@ -252,9 +254,7 @@ impl Walk<'_> {
             let mut cx = ResponseCx { response: header, request, facts, notes: &mut self.notes, source };
             failed = host.chain.response_filter(&mut cx, &mut self.host_state).await.err();
         }
-        if let Ok(id) = forwarding::id_value(self.facts.id) {
-            drop(response.header.insert_header(forwarding::X_REQUEST_ID, id));
-        }
+        drop(response.header.insert_header(forwarding::X_REQUEST_ID, forwarding::id_value(self.facts.id)));
         if let Some(error) = failed {
             self.told.notes.push(("response_filter".to_owned(), error.to_string()));
         }

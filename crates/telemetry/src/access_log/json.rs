@@ -11,6 +11,13 @@ use super::escape::{address, millis, number, string};
 use crate::record::{Attempt, Considered, Record};
 use crate::timestamp::write_timestamp;
 
+/// The key of a field that is not its object's first.
+macro_rules! key {
+    ($name:literal) => {
+        Key(concat!(",\"", $name, "\":"))
+    };
+}
+
 /// A record as JSON text, for the API.
 #[must_use]
 pub fn json(record: &Record) -> String {
@@ -39,80 +46,82 @@ pub fn write_json(record: &Record, out: &mut Vec<u8>) {
 }
 
 fn connection(fields: &mut Fields<'_>, record: &Record) {
-    fields.number("generation", record.generation.0);
-    fields.text("listener", record.downstream.listener.as_str());
-    fields.key("client");
+    fields.number(key!("generation"), record.generation.0);
+    fields.text(key!("listener"), record.downstream.listener.as_str());
+    fields.key(key!("client"));
     fields.out.push(b'"');
     address(fields.out, record.client);
     fields.out.push(b'"');
     if let Some(tls) = &record.downstream.tls {
-        fields.text("tls", tls.version);
-        fields.some_text("sni", tls.sni.as_deref());
+        fields.text(key!("tls"), tls.version);
+        fields.some_text(key!("sni"), tls.sni.as_deref());
     }
 }
 
 fn request(fields: &mut Fields<'_>, record: &Record) {
     let head = &record.head;
-    fields.some_text("protocol", record.protocol.map(|protocol| protocol.as_str()));
-    fields.non_empty("method", head.method());
-    if !head.path().is_empty() || !head.host().is_empty() {
-        fields.text("scheme", record.downstream.scheme().as_str());
+    if let Some(protocol) = record.protocol {
+        fields.word(key!("protocol"), protocol.as_str());
     }
-    fields.non_empty("host", head.host());
-    fields.non_empty("path", head.path());
-    fields.non_empty("query", head.query());
-    fields.non_empty("user_agent", head.user_agent());
-    fields.some_text("virtual_host", record.virtual_host.as_deref());
-    fields.some_text("route", record.route.as_ref().map(|route| route.as_str()));
-    fields.some_text("consumer", record.consumer.as_deref());
+    fields.non_empty(key!("method"), head.method());
+    if !head.path().is_empty() || !head.host().is_empty() {
+        fields.word(key!("scheme"), record.downstream.scheme().as_str());
+    }
+    fields.non_empty(key!("host"), head.host());
+    fields.non_empty(key!("path"), head.path());
+    fields.non_empty(key!("query"), head.query());
+    fields.non_empty(key!("user_agent"), head.user_agent());
+    fields.some_text(key!("virtual_host"), record.virtual_host.as_deref());
+    fields.some_text(key!("route"), record.route.as_ref().map(|route| route.as_str()));
+    fields.some_text(key!("consumer"), record.consumer.as_deref());
 }
 
 fn outcome(fields: &mut Fields<'_>, record: &Record) {
-    fields.text("action", record.decision.action());
-    fields.some_text("cluster", record.decision.cluster().map(|cluster| cluster.as_str()));
-    fields.number("status", record.status);
+    fields.word(key!("action"), record.decision.action());
+    fields.some_text(key!("cluster"), record.decision.cluster().map(|cluster| cluster.as_str()));
+    fields.number(key!("status"), record.status);
     if let Some(status) = record.upstream_status {
-        fields.number("upstream_status", status);
+        fields.number(key!("upstream_status"), status);
     }
     if let Some(reason) = record.reason {
-        fields.text("reason", reason.name());
-        fields.text("fault", reason.fault().as_str());
+        fields.word(key!("reason"), reason.name());
+        fields.word(key!("fault"), reason.fault().as_str());
     }
-    fields.some_text("detail", record.detail.as_deref());
-    fields.some_text("answered_by", record.answered_by.as_deref());
+    fields.some_text(key!("detail"), record.detail.as_deref());
+    fields.some_text(key!("answered_by"), record.answered_by.as_deref());
     if !record.flags.is_empty() {
-        fields.array("flags", record.flags.iter(), |out, flag| string(out, flag.name()));
+        fields.array(key!("flags"), record.flags.iter(), |out, flag| string(out, flag.name()));
     }
 }
 
 fn timers(fields: &mut Fields<'_>, record: &Record) {
-    fields.some_millis("queue_ms", record.timers.queue);
-    fields.some_millis("connect_ms", record.timers.connect);
-    fields.some_millis("first_byte_ms", record.timers.first_byte);
-    fields.some_millis("total_ms", Some(record.timers.total));
-    fields.number("bytes_in", record.bytes_in);
-    fields.number("bytes_out", record.bytes_out);
+    fields.some_millis(key!("queue_ms"), record.timers.queue);
+    fields.some_millis(key!("connect_ms"), record.timers.connect);
+    fields.some_millis(key!("first_byte_ms"), record.timers.first_byte);
+    fields.some_millis(key!("total_ms"), Some(record.timers.total));
+    fields.number(key!("bytes_in"), record.bytes_in);
+    fields.number(key!("bytes_out"), record.bytes_out);
 }
 
 fn upstream(fields: &mut Fields<'_>, record: &Record) {
     if !record.considered.is_empty() {
-        fields.array("endpoints", record.considered.iter(), considered);
+        fields.array(key!("endpoints"), record.considered.iter(), considered);
     }
     if record.considered.more() > 0 {
-        fields.number("endpoints_more", record.considered.more());
+        fields.number(key!("endpoints_more"), record.considered.more());
     }
     if !record.attempts.is_empty() {
-        fields.array("attempts", record.attempts.iter(), attempt);
+        fields.array(key!("attempts"), record.attempts.iter(), attempt);
     }
     if record.attempts.more() > 0 {
-        fields.number("attempts_more", record.attempts.more());
+        fields.number(key!("attempts_more"), record.attempts.more());
     }
 }
 
 fn considered(out: &mut Vec<u8>, considered: &Considered) {
     out.extend_from_slice(b"{\"endpoint\":");
     string(out, considered.endpoint.as_str());
-    Fields { out }.text("verdict", considered.verdict.as_str());
+    Fields { out }.word(key!("verdict"), considered.verdict.as_str());
     out.push(b'}');
 }
 
@@ -120,22 +129,22 @@ fn attempt(out: &mut Vec<u8>, attempt: &Attempt) {
     out.extend_from_slice(b"{\"endpoint\":");
     string(out, attempt.endpoint.as_str());
     let mut fields = Fields { out };
-    fields.some_text("cluster", attempt.cluster.as_ref().map(|cluster| cluster.as_str()));
-    fields.some_millis("started_ms", Some(attempt.started));
-    fields.some_millis("connect_ms", attempt.connect);
-    fields.some_millis("first_byte_ms", attempt.first_byte);
+    fields.some_text(key!("cluster"), attempt.cluster.as_ref().map(|cluster| cluster.as_str()));
+    fields.some_millis(key!("started_ms"), Some(attempt.started));
+    fields.some_millis(key!("connect_ms"), attempt.connect);
+    fields.some_millis(key!("first_byte_ms"), attempt.first_byte);
     match attempt.outcome {
-        Ok(status) => fields.number("status", status),
-        Err(reason) => fields.text("reason", reason.name()),
+        Ok(status) => fields.number(key!("status"), status),
+        Err(reason) => fields.word(key!("reason"), reason.name()),
     }
-    fields.key("reused");
+    fields.key(key!("reused"));
     fields.out.extend_from_slice(if attempt.reused { b"true" } else { b"false" });
     out.push(b'}');
 }
 
 fn extras(fields: &mut Fields<'_>, record: &Record) {
     if let Some(trace) = record.trace_id {
-        fields.key("trace_id");
+        fields.key(key!("trace_id"));
         fields.out.push(b'"');
         // A trace id is written as a request id is: 32 hex digits.
         fields.out.extend_from_slice(&RequestId(trace).to_hex());
@@ -144,7 +153,7 @@ fn extras(fields: &mut Fields<'_>, record: &Record) {
     if record.notes().is_empty() {
         return;
     }
-    fields.key("notes");
+    fields.key(key!("notes"));
     for (place, (key, text)) in record.notes().iter().enumerate() {
         fields.out.push(if place == 0 { b'{' } else { b',' });
         string(fields.out, key);
@@ -154,46 +163,56 @@ fn extras(fields: &mut Fields<'_>, record: &Record) {
     fields.out.push(b'}');
 }
 
-/// Writes fields behind the first one of an object. Keys are literals that need no escaping.
+/// A key with all that stands around it, of a literal that needs no escaping.
+#[derive(Clone, Copy)]
+struct Key(&'static str);
+
+/// Writes fields behind the first one of an object.
 struct Fields<'a> {
     out: &'a mut Vec<u8>,
 }
 
 impl Fields<'_> {
-    fn key(&mut self, key: &'static str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn key(&mut self, key: Key) {
+        self.out.extend_from_slice(key.0.as_bytes());
     }
 
-    fn text(&mut self, key: &'static str, text: &str) {
+    /// A text of our own that needs no escaping.
+    fn word(&mut self, key: Key, word: &'static str) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(word.as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn text(&mut self, key: Key, text: &str) {
         self.key(key);
         string(self.out, text);
     }
 
-    fn some_text(&mut self, key: &'static str, text: Option<&str>) {
+    fn some_text(&mut self, key: Key, text: Option<&str>) {
         if let Some(text) = text {
             self.text(key, text);
         }
     }
 
-    fn non_empty(&mut self, key: &'static str, text: &str) {
+    fn non_empty(&mut self, key: Key, text: &str) {
         self.some_text(key, Some(text).filter(|text| !text.is_empty()));
     }
 
-    fn number(&mut self, key: &'static str, n: impl itoa::Integer) {
+    fn number(&mut self, key: Key, n: impl itoa::Integer) {
         self.key(key);
         number(self.out, n);
     }
 
-    fn some_millis(&mut self, key: &'static str, duration: Option<Duration>) {
+    fn some_millis(&mut self, key: Key, duration: Option<Duration>) {
         if let Some(duration) = duration {
             self.key(key);
             millis(self.out, duration);
         }
     }
 
-    fn array<T>(&mut self, key: &'static str, items: impl Iterator<Item = T>, write: fn(&mut Vec<u8>, T)) {
+    fn array<T>(&mut self, key: Key, items: impl Iterator<Item = T>, write: fn(&mut Vec<u8>, T)) {
         self.key(key);
         self.out.push(b'[');
         for (place, item) in items.enumerate() {

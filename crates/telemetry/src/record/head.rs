@@ -4,6 +4,7 @@
 //! enters. Control characters may be inside: a malformed request is recorded too. Whoever writes the texts escapes
 //! them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::redact::Redaction;
@@ -80,7 +81,10 @@ impl Head {
 
     /// The cut comes last: a cut through an escape or a character must not hide a key from the redaction.
     fn append(&mut self, part: &[u8], bound: usize, redaction: Option<&Redaction>) {
-        let text = String::from_utf8_lossy(part);
+        if part.is_empty() {
+            return;
+        }
+        let text = str::from_utf8(part).map_or_else(|_| String::from_utf8_lossy(part), Cow::Borrowed);
         let text = match redaction {
             Some(redaction) => redaction.query(&text).into_owned().into(),
             None => text,
