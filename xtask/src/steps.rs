@@ -13,9 +13,9 @@ struct Step {
     env: Option<(&'static str, &'static str)>,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { name: "fmt", words: &["fmt", "--all", "--check"], env: None },
-    // Outside the workspace, so `--all` does not reach it.
+    // Outside the workspace, so `--all` does not reach them.
     Step { name: "fmt fuzz", words: &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"], env: None },
     Step { name: "fmt bare", words: &["fmt", "--manifest-path", "load-tests/bare/Cargo.toml", "--check"], env: None },
     Step {
