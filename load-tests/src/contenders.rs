@@ -138,7 +138,7 @@ impl Gateway {
     }
 }
 
-fn start(place: &Place, words: Vec<OsString>, address: SocketAddr, name: &str) -> Result<Gateway, Failure> {
+pub(crate) fn start(place: &Place, words: Vec<OsString>, address: SocketAddr, name: &str) -> Result<Gateway, Failure> {
     let output = place.folder.join(format!("{name}.out"));
     let mut process = Process::start(&Program { words, core: place.core, log: output.clone() })?;
     process.ready(address, PATH).map_err(|failure| {

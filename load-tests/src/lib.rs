@@ -10,13 +10,19 @@
 
 pub mod client;
 pub mod contenders;
+pub mod event;
+pub mod head;
 pub mod instructions;
 pub mod memory;
+pub mod open_loop;
 pub mod origin;
 pub mod process;
 pub mod random;
 pub mod reload;
+pub mod replicas;
 pub mod report;
+pub mod scenes;
+pub mod slots;
 pub mod speed;
 pub mod stats;
 pub mod wrk;

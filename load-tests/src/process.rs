@@ -101,6 +101,41 @@ impl Process {
         if nanoseconds == 0 { Err("this kernel does not count in schedstat".into()) } else { Ok(Cpu { nanoseconds }) }
     }
 
+    /// Nanoseconds that its threads were ready to run and somebody else had the core.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn waited(&self) -> Result<u64, Failure> {
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // A thread may end between the listing and the look.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanoseconds += text.split(' ').nth(1).unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(nanoseconds)
+    }
+
+    /// CPU time of the oldest thread of a name, in nanoseconds. A runtime's first worker is older than any of its helpers.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn oldest_thread_cpu(&self, name: &str) -> Result<u64, Failure> {
+        let mut oldest: Option<(u32, u64)> = None;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let path = task?.path();
+            // A thread may end between the listing and the look.
+            let Ok(comm) = fs::read_to_string(path.join("comm")) else { continue };
+            let Ok(stat) = fs::read_to_string(path.join("schedstat")) else { continue };
+            let id: u32 = path.file_name().and_then(|id| id.to_str()).unwrap_or_default().parse()?;
+            if comm.trim() == name && oldest.is_none_or(|(other, _)| id < other) {
+                oldest = Some((id, stat.split(' ').next().unwrap_or_default().parse()?));
+            }
+        }
+        oldest.map(|(_, nanoseconds)| nanoseconds).ok_or_else(|| format!("no thread is called {name}").into())
+    }
+
     /// Bytes of memory that it holds.
     ///
     /// # Errors

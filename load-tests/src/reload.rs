@@ -2,7 +2,8 @@
 //!
 //! The gateway is watched from outside. One of its routes answers with the config's number: the first answer with the
 //! new number says that the new config is in force. A probe on a connection of its own asks without a pause; its
-//! slowest answer says how long the one worker was away.
+//! slowest answer says how long the one worker was away, if it was the reload that kept it and not the machine. What the
+//! reload costs the worker at all, in CPU time while nobody asks anything, bounds every stall that is the reload's.
 
 mod load;
 
@@ -21,6 +22,12 @@ use crate::stats::{largest, median};
 
 /// How long a config may take to come into force.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a reload has when nobody asks: its end, and that of the generation before, are well inside.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What the gateway calls its threads.
+const WORKER: &str = "gateway";
 
 /// The route that answers with the config's number.
 const NUMBER: &str = "/rig/number";
@@ -44,13 +51,33 @@ impl Subject {
         Ok(Self { gateway, config, file, number: 0 })
     }
 
-    /// Changes the config and waits until it is in force. Says how long that took.
-    fn reload(&mut self, watcher: &mut Client) -> Result<Duration, Failure> {
+    /// Writes the next config; nobody has read it yet.
+    fn write(&mut self) -> Result<(), Failure> {
         self.number += 1;
         // A rename, so that no half-written file is ever read.
         let next = self.file.with_extension("next");
         fs::write(&next, with_number(&self.config, self.number))?;
         fs::rename(&next, &self.file)?;
+        Ok(())
+    }
+
+    /// Changes the config while nobody asks anything. Says how much CPU time the worker spent meanwhile.
+    fn quiet_reload(&mut self, watcher: &mut Client) -> Result<Duration, Failure> {
+        self.write()?;
+        let worker = || self.gateway.process.oldest_thread_cpu(WORKER);
+        let before = worker()?;
+        self.gateway.process.hang_up()?;
+        std::thread::sleep(QUIET);
+        let spent = Duration::from_nanos(worker()?.saturating_sub(before));
+        if watcher.get(NUMBER)?.body != self.number.to_string().as_bytes() {
+            return Err(format!("config {} is not in force after {QUIET:?}", self.number).into());
+        }
+        Ok(spent)
+    }
+
+    /// Changes the config and waits until it is in force. Says how long that took.
+    fn reload(&mut self, watcher: &mut Client) -> Result<Duration, Failure> {
+        self.write()?;
         let start = Instant::now();
         self.gateway.process.hang_up()?;
         let wanted = self.number.to_string();
@@ -112,7 +139,7 @@ pub fn under_load(reloads: u32, place: &Place, origin: SocketAddr) -> Result<Tab
 pub fn apply_time(reloads: u32, routes: usize, place: &Place, origin: SocketAddr) -> Result<Table, Failure> {
     let mut subject = Subject::start(place, origin, routes)?;
     let mut watcher = Client::connect(subject.gateway.address)?;
-    let (mut took, mut stalls, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut took, mut stalls, mut quiet, mut spent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for n in 0..reloads {
         let address = subject.gateway.address;
         let (duration, worst) = probed(address, || subject.reload(&mut watcher))?;
@@ -123,6 +150,7 @@ pub fn apply_time(reloads: u32, routes: usize, place: &Place, origin: SocketAddr
         took.push(duration.as_secs_f64() * 1e3);
         stalls.push(worst.as_secs_f64() * 1e3);
         quiet.push(idle.as_secs_f64() * 1e3);
+        spent.push(subject.quiet_reload(&mut watcher)?.as_secs_f64() * 1e3);
         progress(&format!("reload {} of {reloads}: {duration:?}, stall {worst:?}, quiet {idle:?}", n + 1));
     }
     let mut table = Table::new(&[
@@ -134,6 +162,7 @@ pub fn apply_time(reloads: u32, routes: usize, place: &Place, origin: SocketAddr
         ("from the signal to the first request on the new generation, YAML included", &mut took),
         ("longest answer meanwhile", &mut stalls),
         ("longest answer in as long a time without a reload", &mut quiet),
+        ("CPU time of the worker in a reload while nobody asks: no stall is longer", &mut spent),
     ] {
         let most = largest(values).ok_or("no reloads")?;
         let middle = median(values).ok_or("no reloads")?;

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use portcullis_config::{Environment, LoadInput, Stamp, SystemResolver, activate, check};
 use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
-use portcullis_snapshot::{Generations, Snapshot};
+use portcullis_snapshot::{Fleets, Generations, Snapshot};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::record::{Record, RequestLine};
 use portcullis_telemetry::{Metrics, MetricsOptions, Ring, RingOptions, SinkStat};
@@ -114,13 +114,15 @@ fn snapshot(text: &str) -> Snapshot {
     let loaded = check(&input);
     let report = portcullis_yaml::render_text(&loaded.diagnostics, &loaded.sources);
     let candidate = loaded.candidate.unwrap_or_else(|| panic!("{report}"));
-    let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
+    let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
+    let fleets = Fleets::new(metrics.clone());
     let (state, certificates) = (StateStore::default(), Arc::default());
     let resolver = SystemResolver::default();
     let environment = Environment {
         seams: &seams,
         state: &state,
         metrics: &metrics,
+        fleets: &fleets,
         resolver: &resolver,
         certificates: &certificates,
     };

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_balance::{
-    Algorithm, Ask, BeforeFirstCheck, CheckFailure, Choice, Draws, EndpointSet, EndpointSpec, HealthMachine,
-    HealthPolicy, LoadBound, SetOptions,
+    AdaptivePolicy, Algorithm, Answer, Ask, BeforeFirstCheck, Budget, BudgetPolicy, CheckFailure, Choice, Draws,
+    EndpointSet, EndpointSpec, HealthMachine, HealthPolicy, Hedge, HedgePolicy, LimitPolicy, Limiter, LoadBound,
+    Priority, SetOptions, Tuning,
 };
 use portcullis_types::Percent;
 
@@ -87,5 +88,28 @@ fn edge(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, choose, edge);
+/// All that a request may ask of this crate: a place, the budgets, the choice, what the answer says.
+fn request(c: &mut Criterion) {
+    let options = SetOptions { health: Some(POLICY), ..SetOptions::default() }.tuned(Tuning::recommended());
+    let spec = |nth: u32| EndpointSpec::new(format!("n{nth}").into(), (nth.to_be_bytes(), 80).into());
+    let now = Instant::now();
+    let set = EndpointSet::build((0..5_000).map(spec).collect(), options, now).unwrap();
+    let limiter = Limiter::new(LimitPolicy::Adaptive(AdaptivePolicy::default()), now);
+    let (retries, hedge) = (Budget::new(BudgetPolicy::retries(), now), Hedge::new(HedgePolicy::default(), now));
+    let mut draws = Draws::new(1);
+    c.bench_function("request/5000", |b| {
+        b.iter(|| {
+            let permit = limiter.admit(Priority::Normal).unwrap();
+            retries.request(now);
+            let wait = hedge.request(now);
+            let mut choice = set.choose(&Ask::new(now, draws.next())).unwrap();
+            choice.answered(now, Duration::from_millis(3), Answer::Good);
+            hedge.record(now, Duration::from_millis(3));
+            permit.finish(now, Duration::from_millis(3), Answer::Good);
+            wait
+        });
+    });
+}
+
+criterion_group!(benches, choose, edge, request);
 criterion_main!(benches);

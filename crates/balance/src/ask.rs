@@ -33,7 +33,7 @@ pub struct Ask<'a> {
     pub now: Instant,
     /// 64 random bits.
     pub random: u64,
-    /// The request's affinity, for [`Algorithm::Hash`]; see [`crate::key_of`].
+    /// The request's affinity, for [`crate::Algorithm::Hash`]; see [`crate::key_of`].
     pub key: Option<u64>,
     /// Endpoints tried already. One of them is chosen again only when no other is left.
     pub skip: &'a [EndpointIdx],

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::number::{single, whole};
 use crate::signals::Stamp;
 
 mod orca;
@@ -63,7 +64,7 @@ impl Reported {
     pub(crate) fn take_in(&self, now: Stamp, report: &CapacityReport) {
         if let Some(pressure) = report.pressure() {
             // Milliseconds in 44 bits are 500 years; pressure is at most 2 and takes 18 bits.
-            let units = (pressure * SCALE) as u64;
+            let units = whole(pressure * SCALE);
             self.pressure.store((millis(now) + 1) << 20 | units, Relaxed);
         }
         let away = match (report.drain, report.retry_after) {
@@ -94,7 +95,7 @@ impl Reported {
         }
         let age = (millis(now) + 1).saturating_sub(packed >> 20) as f32 * 1e-3;
         let believed = (1.0 - age / REPORT_MEMORY.as_secs_f32()).max(0.0);
-        (packed & 0xf_ffff) as f32 / SCALE as f32 * believed
+        (packed & 0xf_ffff) as f32 / single(SCALE) * believed
     }
 
     /// For how much longer it wants to be left alone.

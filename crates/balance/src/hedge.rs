@@ -4,6 +4,7 @@
 //! are repeated; the budget keeps the extra load to that also when all of it turns slow. Which requests may be hedged
 //! (idempotent, with a body that is at hand) the caller knows.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use portcullis_types::Percent;
@@ -32,6 +33,8 @@ impl Default for HedgePolicy {
 
 /// Samples before the quantile means anything.
 const LEAST: u32 = 100;
+/// How often the quantile is worked out anew.
+const RENEWED: Duration = Duration::from_millis(100);
 
 /// The hedging of one route; see the module's text. Shared by all workers, kept across reloads.
 #[derive(Debug)]
@@ -39,21 +42,42 @@ pub struct Hedge {
     policy: HedgePolicy,
     latency: LatencyQuantiles,
     budget: Budget,
+    began: Instant,
+    /// The wait in nanoseconds, 0 when it is not known, and how many times [`RENEWED`] it was worked out after.
+    wait: AtomicU64,
+    renewed: AtomicU64,
 }
 
 impl Hedge {
     /// Without experience: it hedges nothing until it has seen enough.
     #[must_use]
     pub fn new(policy: HedgePolicy, now: Instant) -> Self {
-        Self { policy, latency: LatencyQuantiles::new(now), budget: Budget::new(policy.budget, now) }
+        Self {
+            policy,
+            latency: LatencyQuantiles::new(now),
+            budget: Budget::new(policy.budget, now),
+            began: now,
+            wait: AtomicU64::new(0),
+            renewed: AtomicU64::new(0),
+        }
     }
 
     /// Counts a request, and answers how long to wait before it is hedged; `None` when it is not.
     #[must_use]
     pub fn request(&self, now: Instant) -> Option<Duration> {
         self.budget.request(now);
-        let after = self.latency.quantile(now, self.policy.after, LEAST)?;
-        Some(after.max(self.policy.at_least))
+        let elapsed = now.saturating_duration_since(self.began).as_nanos() / RENEWED.as_nanos();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let known = self.wait.load(Relaxed);
+        if known != 0 && self.renewed.load(Relaxed) >= elapsed {
+            return Some(Duration::from_nanos(known));
+        }
+        self.renewed.store(elapsed, Relaxed);
+        let after = self.latency.quantile(now, self.policy.after, LEAST);
+        let wait = after.map(|after| after.max(self.policy.at_least));
+        let nanos = wait.map_or(0, |wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+        self.wait.store(nanos, Relaxed);
+        wait
     }
 
     /// Takes in how long a first attempt took to its first byte, or how long it had been waited for when it lost.
@@ -90,6 +114,9 @@ mod tests {
         let quick = Hedge::new(HedgePolicy::default(), now);
         (0..100).for_each(|_| quick.record(now, Duration::from_micros(80)));
         assert_eq!(quick.request(now), Some(Duration::from_millis(1)));
+        let later = now + Duration::from_millis(150);
+        (0..200).for_each(|_| quick.record(later, Duration::from_millis(20)));
+        assert!(quick.request(later) > Some(Duration::from_millis(19)), "it follows");
     }
 
     #[test]

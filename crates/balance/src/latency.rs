@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::number::single;
+
 /// How long the estimate remembers: after this much time a change of level has come through by 63 %, after three
 /// times as much by 95 %, so that it follows within a second.
 const MEMORY_SECONDS: f64 = 0.3;
@@ -36,8 +38,8 @@ impl Latency {
 
     /// The estimate in seconds; 0.0 before the first sample.
     pub(crate) fn seconds(&self) -> f32 {
-        // Latencies are far from the ends of an f32, and seven digits are more than an estimate has.
-        f64::from_bits(self.mean.load(Relaxed)) as f32
+        // Seven digits are more than an estimate has.
+        single(f64::from_bits(self.mean.load(Relaxed)))
     }
 
     /// The estimate; `None` before the first sample.

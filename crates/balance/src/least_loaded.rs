@@ -94,10 +94,11 @@ pub(crate) fn least_loaded(candidates: &Candidates<'_>, ask: &Ask<'_>) -> Option
     let now = candidates.stamp(ask.now);
     let luck = draws.next();
     let sample = draw(candidates, &mut draws, first, now)?;
-    if luck % EXPLORES == 0
+    // A request that failed once already does not go looking.
+    if luck.is_multiple_of(EXPLORES)
+        && ask.skip.is_empty()
         && let Some((index, reading, _)) = sample.first().copied().flatten()
         && unheard(&reading)
-        && !ask.skip.contains(&index)
     {
         return Some(index);
     }

@@ -8,6 +8,10 @@
 //! - [`EndpointState`]: what is counted and known of one endpoint. It outlives the set: a set that is rebuilt from
 //!   its predecessor shares the states of all endpoints whose name and address did not change.
 //! - [`HealthMachine`]: turns results of checks into edges of health, written into the shared state.
+//! - [`Tuning`]: slow start, zones, spill-over between priorities, outlier detection ([`EndpointSet::sweep`]).
+//! - [`CapacityReport`]: what an endpoint says of itself.
+//! - [`Budget`], [`Hedge`], [`backoff`]: whether and when an attempt is made again.
+//! - [`Limiter`], [`WaitQueue`]: how many requests may be in flight, and who waits for a place.
 //! - [`ChoicePolicy`]: the seam for an algorithm that is not built in.
 //!
 //! Invariants:
@@ -15,6 +19,7 @@
 //! - What may be chosen is compiled when health changes, not when a request comes: choosing reads a table, takes no
 //!   lock and allocates nothing.
 //! - An endpoint of weight 0 is never chosen. An unhealthy one is chosen only in a panic, which is off by default.
+//! - While any endpoint passes its checks there is one to choose, whatever outlier detection and reports say.
 
 mod algorithm;
 mod answer;
@@ -32,6 +37,7 @@ mod latency;
 mod least_loaded;
 mod limit;
 mod lineage;
+mod number;
 mod options;
 mod outlier;
 mod quantile;

@@ -84,7 +84,7 @@ impl Lineage {
     /// cluster whose cap is reached is not looked over at each failure.
     pub(crate) fn is_streak(&self, failures: u32) -> bool {
         let limit = self.streak_limit.load(Relaxed);
-        limit != 0 && failures % limit == 0
+        limit != 0 && failures.is_multiple_of(limit)
     }
 
     /// Requests in flight to any endpoint of the cluster, in all generations.

@@ -15,7 +15,8 @@ pub enum Algorithm {
     RoundRobin,
     /// By chance.
     Random,
-    /// Of two drawn by chance, the one with fewer requests in flight for its weight.
+    /// Of a few drawn by chance, the one that would answer soonest, unless it holds more requests than most: the
+    /// hot/cold rule of Prequal. Endpoints that fail attract nothing.
     #[default]
     LeastLoaded,
     /// By the request's key, so that equal keys meet on one endpoint; by chance for a request without one.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use portcullis_types::Percent;
 
+use crate::number::whole;
 use crate::ring::Ring;
 use crate::tier::{Member, Tier};
 use crate::tuning::{Tuning, ZonePreference};
@@ -92,8 +93,8 @@ impl Plan<'_> {
             && let Some((at, _)) = best
         {
             short.retain(|used| used.at != at);
-            let whole = |group| Use { at, group, members: group.members.to_vec(), forced: true };
-            enough.extend(self.groups.get(at).map(whole));
+            let all = |group| Use { at, group, members: group.members.to_vec(), forced: true };
+            enough.extend(self.groups.get(at).map(all));
         }
         enough.append(&mut short);
         self.share_out(&enough)
@@ -113,7 +114,7 @@ impl Plan<'_> {
         let mut until = 0.0;
         for tier in &mut tiers {
             until += tier.share;
-            tier.until = (until * WHOLE as f64).round() as u64;
+            tier.until = whole((until * WHOLE as f64).round());
         }
         // Rounding must not leave a gap at the end that falls to the first.
         if let Some(last) = tiers.iter_mut().rev().find(|tier| tier.share > 0.0) {

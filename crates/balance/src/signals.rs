@@ -77,9 +77,9 @@ impl Signals {
     }
 
     /// Counts a request in. Without a moment the wait that it begins is not measured.
-    pub(crate) fn enter(&self, at: Option<Stamp>) {
+    pub(crate) fn enter(&self, at: impl FnOnce() -> Option<Stamp>) {
         if self.in_flight.fetch_add(1, Relaxed) == 0 {
-            self.waiting.store(at.map_or(0, |at| at.0), Relaxed);
+            self.waiting.store(at().map_or(0, |at| at.0), Relaxed);
         }
     }
 

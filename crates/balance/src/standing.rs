@@ -28,6 +28,8 @@ pub enum Place {
         /// The priority in use.
         using: u8,
     },
+    /// It could take requests; those stay with the endpoints of the gateway's own zone.
+    OtherZone,
     /// Its weight is 0.
     Drained,
     /// Checks fail.
@@ -48,6 +50,7 @@ impl Place {
             Self::InUse => "in_use",
             Self::Panic => "panic",
             Self::Standby { .. } => "standby",
+            Self::OtherZone => "other_zone",
             Self::Drained => "drained",
             Self::Unhealthy(_) => "unhealthy",
             Self::Unchecked => "unchecked",
@@ -71,6 +74,7 @@ impl fmt::Display for Place {
                 f.write_str("takes requests although it is not known to be healthy, since too few endpoints are")
             }
             Self::Standby { using } => write!(f, "stands by: requests go to priority {using}"),
+            Self::OtherZone => f.write_str("stands by: requests stay in the gateway's zone"),
             Self::Drained => f.write_str("takes no requests: its weight is 0"),
             Self::Unhealthy(Some(failure)) => write!(f, "takes no requests: health checks fail, {failure}"),
             Self::Unhealthy(None) => f.write_str("takes no requests: health checks fail"),
@@ -142,10 +146,10 @@ impl EndpointSet {
         let record = state.record();
         let out = state.watch().record().out;
         let (utilisation, away) = state.reported(now);
-        let place = match self.place(rotation, index, endpoint, &record) {
-            Place::InUse if away.is_some() => Place::Away,
-            place => place,
-        };
+        let mut place = self.place(rotation, index, endpoint, &record);
+        if place == Place::InUse && away.is_some() {
+            place = Place::Away;
+        }
         let since = match out {
             Some(out) if matches!(place, Place::Ejected(_)) => out.since,
             Some(_) | None => since(place, rotation, endpoint, &record),
@@ -198,6 +202,7 @@ impl EndpointSet {
             (Some(_) | None, Some(_) | None) => {}
         }
         match rotation.tiers.first() {
+            Some(tier) if allowed && tier.priority == endpoint.spec().priority => Place::OtherZone,
             Some(tier) if allowed => Place::Standby { using: tier.priority },
             Some(_) | None if record.health == Health::Unhealthy => Place::Unhealthy(record.failure),
             Some(_) | None => Place::Unchecked,
@@ -208,7 +213,7 @@ impl EndpointSet {
 fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &HealthRecord) -> Instant {
     match place {
         Place::Drained => endpoint.since(),
-        Place::InUse | Place::Panic | Place::Standby { .. } => record.since.max(rotation.since),
+        Place::InUse | Place::Panic | Place::Standby { .. } | Place::OtherZone => record.since.max(rotation.since),
         Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away => record.since,
     }
 }
@@ -221,6 +226,10 @@ fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolic
             format!(
                 "It takes requests when priority {using} has too few available endpoints, or none that was not tried."
             )
+        }
+        Place::OtherZone => {
+            "It takes requests when the endpoints of the zone cannot carry all of them, or none is left that was not tried."
+                .to_owned()
         }
         Place::Drained => "A weight above 0 in the config brings it back.".to_owned(),
         Place::Unhealthy(_) => comes_back(record, policy),

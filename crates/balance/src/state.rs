@@ -234,7 +234,7 @@ impl EndpointState {
     }
 
     pub(crate) fn enter(&self, now: Option<Instant>) {
-        self.signals.enter(now.map(|now| self.lineage.stamp(now)));
+        self.signals.enter(|| now.map(|now| self.lineage.stamp(now)));
         self.requests.fetch_add(1, Relaxed);
         self.lineage.enter();
     }

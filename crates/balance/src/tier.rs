@@ -25,6 +25,10 @@ pub(crate) struct Tier {
     /// Where each member's stretch of the line ends; empty when all weights are equal, since then the unit is the
     /// position.
     ends: Box<[u32]>,
+    /// For each stretch of `1 << shift` units, the position that its first unit belongs to, and one more at the end:
+    /// so that a unit is found in a step or two. Empty when all weights are equal.
+    index: Box<[u32]>,
+    shift: u32,
     /// Units on the line: weights over their greatest common divisor.
     total: u32,
     stride: u32,
@@ -56,6 +60,8 @@ impl Tier {
             })
             .collect();
         let equal = members.iter().all(|member| member.weight == divisor);
+        let ends = if equal { Box::default() } else { ends.into_boxed_slice() };
+        let (index, shift) = index(&ends, total);
         Self {
             group,
             priority,
@@ -63,7 +69,9 @@ impl Tier {
             share: 1.0,
             until: WHOLE,
             members: members.iter().map(|member| member.index).collect(),
-            ends: if equal { Box::default() } else { ends.into_boxed_slice() },
+            ends,
+            index,
+            shift,
             total,
             stride: stride(total),
             weight: members.iter().map(|member| u64::from(member.weight)).sum(),
@@ -101,7 +109,14 @@ impl Tier {
     }
 
     fn position(&self, unit: u32) -> usize {
-        if self.ends.is_empty() { unit as usize } else { self.ends.partition_point(|end| *end <= unit) }
+        if self.ends.is_empty() {
+            return unit as usize;
+        }
+        let stretch = (unit >> self.shift) as usize;
+        let at = |stretch: usize| self.index.get(stretch).map_or(0, |position| *position as usize);
+        let (from, to) = (at(stretch), at(stretch + 1));
+        let among = self.ends.get(from..to).unwrap_or_default();
+        from + among.partition_point(|end| *end <= unit)
     }
 
     /// The first member from this position on, round the end, that will do.
@@ -109,6 +124,21 @@ impl Tier {
         let (before, after) = self.members.split_at_checked(from)?;
         after.iter().chain(before).copied().find(|index| will_do(*index))
     }
+}
+
+/// The index of a line whose stretches end there, with about as many entries as there are stretches.
+fn index(ends: &[u32], total: u32) -> (Box<[u32]>, u32) {
+    if ends.is_empty() {
+        return (Box::default(), 0);
+    }
+    let wanted = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+    let shift = (total / wanted).max(1).ilog2();
+    let position = |stretch: u64| {
+        let unit = (stretch << shift).min(u64::from(total));
+        u32::try_from(ends.partition_point(|end| u64::from(*end) <= unit)).unwrap_or(u32::MAX)
+    };
+    let stretches = u64::from(total.saturating_sub(1) >> shift) + 1;
+    ((0..=stretches).map(position).collect(), shift)
 }
 
 fn bits(members: &[Member]) -> Box<[u64]> {

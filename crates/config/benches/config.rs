@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use portcullis_config::{Candidate, Environment, LoadInput, Stamp, SystemResolver, activate, check, diff};
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
-use portcullis_snapshot::Snapshot;
+use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_yaml::MemoryLoader;
@@ -53,16 +53,18 @@ struct World {
     registry: Registry,
     seams: Seams,
     state: StateStore,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
+    fleets: Arc<Fleets>,
 }
 
 impl World {
     fn new() -> Self {
-        let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
+        let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
         Self {
             registry: portcullis_filters::registry(),
             seams: Seams::default(),
             state: StateStore::default(),
+            fleets: Fleets::new(metrics.clone()),
             metrics,
         }
     }
@@ -78,6 +80,7 @@ impl World {
             seams: &self.seams,
             state: &self.state,
             metrics: &self.metrics,
+            fleets: &self.fleets,
             resolver: &SystemResolver::default(),
             certificates: &Arc::default(),
         };

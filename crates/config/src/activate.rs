@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
 use portcullis_snapshot::tls::DynamicCertificates;
-use portcullis_snapshot::{ClusterIdx, Origin, Places, Snapshot};
+use portcullis_snapshot::{ClusterIdx, Fleets, Origin, Places, Snapshot};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::Diagnostics;
@@ -34,6 +34,8 @@ pub struct Environment<'a> {
     pub state: &'a StateStore,
     /// Counters by name.
     pub metrics: &'a Metrics,
+    /// The endpoints of clusters.
+    pub fleets: &'a Arc<Fleets>,
     /// Where host names of endpoints get their addresses.
     pub resolver: &'a dyn Resolver,
     /// Certificates that a source answered.

@@ -11,7 +11,7 @@ use portcullis_config::{
 };
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
-use portcullis_snapshot::Snapshot;
+use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     pub(crate) seams: Seams,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     certificates: Arc<DynamicCertificates>,
     resolver: Box<dyn Resolver>,
@@ -38,6 +39,7 @@ impl World {
             path: path.to_owned(),
             registry: Arc::new(registry),
             seams,
+            fleets: Fleets::new(metrics.clone()),
             metrics,
             state: StateStore::default(),
             certificates: Arc::default(),
@@ -88,6 +90,7 @@ impl World {
             seams: &self.seams,
             state: &self.state,
             metrics: &self.metrics,
+            fleets: &self.fleets,
             resolver: &*self.resolver,
             certificates: &self.certificates,
         };

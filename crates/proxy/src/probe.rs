@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use portcullis_balance::{CheckFailure, Endpoint, EndpointState, Health, HealthMachine};
-use portcullis_snapshot::{Cluster, HealthCheck, HealthProbe, Snapshot};
+use portcullis_snapshot::{Cluster, HealthCheck, HealthProbe, Members, Snapshot};
 use portcullis_telemetry::metrics::{EndpointMetrics, Health as Shown};
 
 /// Bytes of an answer that are looked at: a status line fits many times.
@@ -43,12 +43,13 @@ impl Probes {
         let mut before = std::mem::take(&mut *running);
         for cluster in &snapshot.clusters {
             let Some(check) = &cluster.health else { continue };
-            for (endpoint, metrics) in cluster.endpoints.endpoints().iter().zip(&cluster.endpoint_metrics) {
+            let members = cluster.fleet.members();
+            for (endpoint, metrics) in members.each() {
                 let key = (cluster.name.to_string(), endpoint.spec().address);
                 let state = Arc::as_ptr(endpoint.state()).addr();
                 let same = |old: &Running| old.check == *check && old.state == state;
                 let kept = before.remove(&key).filter(same);
-                let now = kept.unwrap_or_else(|| start(cluster, endpoint, metrics, check));
+                let now = kept.unwrap_or_else(|| start(cluster, &members, (endpoint, metrics), check));
                 running.insert(key, now);
             }
         }
@@ -73,8 +74,8 @@ impl Drop for Running {
 
 fn start(
     cluster: &Arc<Cluster>,
-    endpoint: &Arc<Endpoint>,
-    metrics: &Arc<EndpointMetrics>,
+    members: &Members,
+    (endpoint, metrics): (&Arc<Endpoint>, &Arc<EndpointMetrics>),
     check: &HealthCheck,
 ) -> Running {
     let stop = CancellationToken::new();
@@ -86,7 +87,7 @@ fn start(
         state: endpoint.state().clone(),
         metrics: metrics.clone(),
     };
-    let fleet = cluster.endpoints.endpoints().len();
+    let fleet = members.endpoints.endpoints().len();
     let watched = stop.clone();
     tokio::spawn(async move { watched.run_until_cancelled(run(machine, target, fleet)).await });
     Running { check: check.clone(), state: Arc::as_ptr(endpoint.state()).addr(), stop }

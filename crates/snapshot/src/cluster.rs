@@ -1,18 +1,21 @@
 //! A cluster: a group of endpoints, how one is chosen, how the gateway speaks to it.
 
+pub mod fleet;
+
 use http::{HeaderValue, StatusCode};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_balance::{Endpoint, EndpointIdx, EndpointSet, Health, HealthPolicy};
-use portcullis_filter::Candidate;
+use portcullis_balance::HealthPolicy;
 use portcullis_policy::HashKey;
-use portcullis_telemetry::metrics::{ClusterMetrics, EndpointMetrics};
+use portcullis_telemetry::metrics::ClusterMetrics;
 use portcullis_types::ClusterName;
 
 use crate::route::Timeouts;
+
+pub use fleet::{Fleet, FleetPlan, Fleets, Members};
 
 /// The place of a cluster in its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,8 +25,8 @@ pub struct ClusterIdx(pub u32);
 pub struct Cluster {
     /// Its key in the config.
     pub name: ClusterName,
-    /// Its endpoints with their state, which the next generation shares, and the algorithm that chooses.
-    pub endpoints: Arc<EndpointSet>,
+    /// Its endpoints as they are now; they change without a new generation.
+    pub fleet: Arc<Fleet>,
     /// What the `hash` algorithm hashes.
     pub hash_key: Option<HashKey>,
     /// What the gateway speaks to it.
@@ -43,30 +46,6 @@ pub struct Cluster {
     pub connection_group: u64,
     /// Its counters, kept across generations.
     pub metrics: Arc<ClusterMetrics>,
-    /// The endpoints' counters, in the order of [`EndpointSet::endpoints`].
-    pub endpoint_metrics: Box<[Arc<EndpointMetrics>]>,
-}
-
-impl Cluster {
-    /// The endpoints as a filter sees them, in the order of the config. `tried` are those that earlier attempts of the
-    /// same request used.
-    #[must_use]
-    pub fn candidates(&self, tried: &[EndpointIdx]) -> Vec<Candidate> {
-        let candidate = |(at, endpoint): (usize, &Arc<Endpoint>)| {
-            let (spec, state) = (endpoint.spec(), endpoint.state());
-            Candidate {
-                name: spec.name.clone(),
-                address: spec.address,
-                weight: spec.weight,
-                priority: spec.priority,
-                zone: spec.zone.clone(),
-                healthy: state.health() != Health::Unhealthy,
-                in_flight: state.in_flight(),
-                tried: tried.iter().any(|index| index.get() == at),
-            }
-        };
-        self.endpoints.endpoints().iter().enumerate().map(candidate).collect()
-    }
 }
 
 /// What the gateway speaks to a cluster.

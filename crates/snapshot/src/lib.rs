@@ -21,7 +21,7 @@ use portcullis_filter::seam::Seams;
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
 
-pub use cluster::{Cluster, ClusterIdx, HealthCheck, HealthProbe, UpstreamProtocol, UpstreamTls};
+pub use cluster::{Cluster, ClusterIdx, Fleet, FleetPlan, Fleets, HealthCheck, Members, HealthProbe, UpstreamProtocol, UpstreamTls};
 pub use generations::{Generations, Holders};
 pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol, most_continuations};
 pub use route::{Action, Forward, HostData, Mirror, Place, RouteData, Target, Timeouts};

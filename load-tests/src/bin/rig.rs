@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
 use portcullis_load::contenders::{self, Contender, Place};
 use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
+use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
 use portcullis_load::{Failure, instructions, memory, reload, speed};
 
@@ -75,6 +76,24 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         routes: usize,
     },
+    /// What clients see while replicas are slow, killed, failing or down, beside other proxies. Bars are printed.
+    Scenes {
+        /// Which ones.
+        #[arg(long, value_delimiter = ',', default_value = "slow,kill-get,kill-post,failing,hanging,outage")]
+        scenes: Vec<SceneName>,
+        /// Who plays. Default: all that are installed.
+        #[arg(long, value_delimiter = ',')]
+        players: Vec<Player>,
+        /// Rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of a window that count.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// A line for the gateway's cluster, such as `balance: round_robin`. May be repeated.
+        #[arg(long = "knob")]
+        knobs: Vec<String>,
+    },
     /// All of it, other proxies included where they are installed.
     All,
 }
@@ -106,7 +125,7 @@ fn everything() -> Vec<What> {
     });
     let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256] };
-    ["speed", "instructions", "memory", "reload"].into_iter().filter_map(parse).chain([beside]).collect()
+    ["speed", "instructions", "memory", "reload", "scenes"].into_iter().filter_map(parse).chain([beside]).collect()
 }
 
 fn run(what: &What, place: &Place) -> Result<(), Failure> {
@@ -141,8 +160,37 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             table.print("Memory per idle keep-alive connection", &command)
         }
         What::Reload { reloads, timed, routes } => run_reload([*reloads, *timed], *routes, place),
+        What::Scenes { scenes, players, rounds, seconds, knobs } => run_scenes(
+            scenes::Plan {
+                scenes: scenes.clone(),
+                players: players.clone(),
+                rounds: *rounds,
+                seconds: *seconds,
+                knobs: knobs.clone(),
+            },
+            place,
+        ),
         What::All => Ok(()),
     }
+}
+
+fn run_scenes(mut plan: scenes::Plan, place: &Place) -> Result<(), Failure> {
+    if plan.players.is_empty() {
+        let there = |player: &Player| {
+            let there = player.program().is_some();
+            if !there {
+                progress(&format!("{player} is not installed and left out: scripts/setup bench"));
+            }
+            there
+        };
+        plan.players = Player::value_variants().iter().copied().filter(there).collect();
+    }
+    let names: Vec<String> =
+        plan.scenes.iter().filter_map(SceneName::to_possible_value).map(|name| name.get_name().to_owned()).collect();
+    let knobs: String = plan.knobs.iter().map(|knob| format!(" --knob '{knob}'")).collect();
+    let command =
+        format!("rig scenes --scenes {} --rounds {} --seconds {}{knobs}", names.join(","), plan.rounds, plan.seconds);
+    scenes::run(&plan, place, &command)
 }
 
 fn run_reload([reloads, timed]: [u32; 2], routes: usize, place: &Place) -> Result<(), Failure> {

@@ -20,7 +20,8 @@ pub(crate) async fn clusters(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 fn describe(cluster: &Cluster, now: Instant) -> Value {
-    let endpoints: Vec<Value> = cluster
+    let members = cluster.fleet.members();
+    let endpoints: Vec<Value> = members
         .endpoints
         .explain(now)
         .iter()
@@ -45,10 +46,10 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
         .collect();
     json!({
         "name": cluster.name.as_str(),
-        "balance": cluster.endpoints.options().algorithm.as_str(),
-        "available": cluster.endpoints.available(),
-        "panicking": cluster.endpoints.is_panicking(),
-        "in_flight": cluster.endpoints.cluster_in_flight(),
+        "balance": members.endpoints.options().algorithm.as_str(),
+        "available": members.endpoints.available(),
+        "panicking": members.endpoints.is_panicking(),
+        "in_flight": members.endpoints.cluster_in_flight(),
         "endpoints": endpoints,
     })
 }

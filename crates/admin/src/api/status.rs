@@ -66,11 +66,12 @@ fn speaks(listener: &Listener) -> Vec<&'static str> {
 
 fn clusters(snapshot: &Snapshot) -> Value {
     let one = |cluster: &Arc<portcullis_snapshot::Cluster>| {
+        let endpoints = &cluster.fleet.members().endpoints;
         json!({
             "name": cluster.name.as_str(),
-            "endpoints": cluster.endpoints.endpoints().len(),
-            "available": cluster.endpoints.available(),
-            "in_flight": cluster.endpoints.cluster_in_flight(),
+            "endpoints": endpoints.endpoints().len(),
+            "available": endpoints.available(),
+            "in_flight": endpoints.cluster_in_flight(),
         })
     };
     snapshot.clusters.iter().map(one).collect()

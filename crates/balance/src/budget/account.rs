@@ -42,9 +42,14 @@ impl Slot {
         self.lap << 48 | self.requests << 24 | self.granted
     }
 
-    /// This slot in the lap that now is: empty when it is of an older one.
+    /// This slot in the lap that now is: empty when it is of an older one, itself when it is of a newer one.
     const fn in_lap(self, lap: u64) -> Self {
-        if self.lap == lap { self } else { Self { lap, requests: 0, granted: 0 } }
+        if self.lap == lap || self.is_newer(lap) { self } else { Self { lap, requests: 0, granted: 0 } }
+    }
+
+    /// Whether a worker whose clock reads a little later has used it already. What that worker spent counts.
+    const fn is_newer(self, lap: u64) -> bool {
+        matches!(self.lap.wrapping_sub(lap) & 0xffff, 1 | 2)
     }
 }
 
@@ -123,9 +128,7 @@ impl Budget {
         let mut before = cell.load(Ordering::Relaxed);
         loop {
             let slot = Slot::unpack(before);
-            // A worker whose clock reads a little earlier must not wipe the slot of a newer lap.
-            let newer = slot.lap.wrapping_sub(lap) & 0xffff;
-            let slot = if newer == 1 || newer == 2 { slot } else { slot.in_lap(lap) };
+            let slot = slot.in_lap(lap);
             let after = change(slot);
             if after.granted > FULL {
                 return true;

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::number::small;
+
 /// How the limit moves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdaptivePolicy {
@@ -103,9 +105,7 @@ impl Gradient {
     /// The limit now.
     #[must_use]
     pub fn limit(&self) -> u32 {
-        let whole = self.limit.round();
-        // Bounded by the policy, whose bounds are u32.
-        whole as u32
+        small(self.limit.round())
     }
 
     /// How many answers a window must have.

@@ -6,6 +6,7 @@ use portcullis_types::Percent;
 
 use super::watch::Window;
 use super::{EjectionCause, FailureRate, LatencyOutlier, OutlierPolicy};
+use crate::number::small;
 use crate::tuning::percent;
 
 /// Those that stand out, the worst first, with the cause. Failing is worse than being slow.
@@ -49,7 +50,7 @@ fn failing(rule: &FailureRate, windows: &[Window]) -> Vec<(usize, EjectionCause)
 
 /// Rounded to a tenth of a per cent, which is what people can read.
 fn share(rate: f64) -> Percent {
-    percent((rate.clamp(0.0, 1.0) * 1_000.0).round() as u32 * 1_000)
+    percent(small((rate.clamp(0.0, 1.0) * 1_000.0).round()) * 1_000)
 }
 
 fn slow(rule: &LatencyOutlier, windows: &[Window]) -> Vec<(usize, EjectionCause)> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::judge::judge;
 use super::watch::Window;
-use super::{EjectionCause, OutlierChange, OutlierEvent, OutlierPolicy};
+use super::{EjectionCause, OutlierChange, OutlierEvent};
 use crate::lineage::{Inner, Lineage};
 use crate::set::EndpointSet;
 use crate::state::EndpointState;
@@ -67,9 +67,7 @@ impl Lineage {
     pub(crate) fn eject(&self, state: &EndpointState, now: Instant, cause: EjectionCause) {
         let mut inner = self.lock();
         let Some(set) = inner.newest.upgrade() else { return };
-        if let Some(policy) = set.tuning().outliers
-            && inner.eject(&set, &policy, state, now, cause)
-        {
+        if inner.eject(&set, state, now, cause) {
             inner.refresh(now);
         }
     }
@@ -86,7 +84,7 @@ impl Lineage {
             let windows: Vec<Window> = states.iter().map(|state| state.watch().close()).collect();
             for (at, cause) in judge(&policy, &windows) {
                 if let Some(state) = states.get(at) {
-                    changed |= inner.eject(&set, &policy, state, now, cause);
+                    changed |= inner.eject(&set, state, now, cause);
                 }
             }
         }
@@ -111,14 +109,8 @@ impl Inner {
         }
     }
 
-    fn eject(
-        &mut self,
-        set: &EndpointSet,
-        policy: &OutlierPolicy,
-        state: &EndpointState,
-        now: Instant,
-        cause: EjectionCause,
-    ) -> bool {
+    fn eject(&mut self, set: &EndpointSet, state: &EndpointState, now: Instant, cause: EjectionCause) -> bool {
+        let Some(policy) = set.tuning().outliers else { return false };
         // When most fail, taking endpoints out mends nothing and leaves too few once the fault is over. It goes on for
         // a while after: answers to requests from before come in late.
         let since = self.most_failed.map(|then| now.saturating_duration_since(then));
@@ -129,7 +121,7 @@ impl Inner {
         if since.is_some_and(|since| since < policy.interval) || !set.may_eject(state) {
             return false;
         }
-        let Some(out) = state.watch().eject(policy, now, cause) else { return false };
+        let Some(out) = state.watch().eject(&policy, now, cause) else { return false };
         self.tell(
             state,
             now,

@@ -77,7 +77,7 @@ proptest! {
         let mut queue = queue(capacity);
         let mut now = Instant::now();
         let mut waiting: Vec<(u32, Instant, Priority)> = Vec::new();
-        let mut leave = |waiting: &mut Vec<(u32, Instant, Priority)>, gone: u32| {
+        let leave = |waiting: &mut Vec<(u32, Instant, Priority)>, gone: u32| {
             let at = waiting.iter().position(|(nth, ..)| *nth == gone);
             at.map(|at| waiting.remove(at))
         };

@@ -15,9 +15,11 @@ mod atomics {
 }
 
 #[path = "../budget/account.rs"]
-#[expect(dead_code, unreachable_pub, clippy::cast_possible_truncation, reason = "only what is shared is tried here")]
+#[expect(clippy::duplicate_mod, reason = "the second copy has other atomics")]
+#[expect(dead_code, unreachable_pub, reason = "only what is shared is tried here")]
 mod account;
 #[path = "../limit/places.rs"]
+#[expect(clippy::duplicate_mod, reason = "the second copy has other atomics")]
 mod places;
 
 use account::Budget;

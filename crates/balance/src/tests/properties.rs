@@ -14,6 +14,8 @@ enum Event {
     Choose { random: u64, skipped: Vec<prop::sample::Index>, retries: bool },
     Succeed(prop::sample::Index),
     Fail(prop::sample::Index),
+    Answer(prop::sample::Index, u16),
+    Report(prop::sample::Index, f64, bool),
     Drop(prop::sample::Index),
     Check { nth: prop::sample::Index, passes: bool },
     Reload(Vec<(u32, u8)>),
@@ -26,6 +28,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(random, skipped, retries)| Event::Choose { random, skipped, retries }),
         1 => index().prop_map(Event::Succeed),
         1 => index().prop_map(Event::Fail),
+        1 => (index(), 200_u16..600).prop_map(|(index, status)| Event::Answer(index, status)),
+        1 => (index(), 0.0..3.0, any::<bool>()).prop_map(|(nth, full, drain)| Event::Report(nth, full, drain)),
         2 => index().prop_map(Event::Drop),
         3 => (index(), any::<bool>()).prop_map(|(nth, passes)| Event::Check { nth, passes }),
         1 => fleet().prop_map(Event::Reload),
@@ -55,6 +59,18 @@ impl World {
             Event::Choose { random, skipped, retries } => return self.choose(*random, skipped, *retries),
             Event::Succeed(index) => self.with_held(index, |choice| choice.success(now, SECOND)),
             Event::Fail(index) => self.with_held(index, |choice| choice.failure(now, Reason::UpstreamReset)),
+            Event::Answer(index, status) => {
+                let answer = crate::Answer::of_status(*status);
+                self.with_held(index, |choice| choice.answered(now, SECOND, answer));
+            }
+            Event::Report(nth, full, drain) => {
+                let report = crate::CapacityReport {
+                    utilisation: Some(*full),
+                    drain: *drain,
+                    ..crate::CapacityReport::default()
+                };
+                nth.get(self.set.endpoints()).state().report(now, &report);
+            }
             Event::Drop(index) if !self.held.is_empty() => {
                 drop(self.held.swap_remove(index.index(self.held.len())));
             }

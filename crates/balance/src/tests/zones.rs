@@ -60,6 +60,7 @@ fn a_zone_keeps_what_it_can_carry() {
     for algorithm in every_algorithm() {
         let set = tuned(zoned(&even), algorithm.clone(), prefer(None));
         assert_eq!(percents(&set)[2..], [0, 0], "{algorithm:?}: all stays at home");
+        assert_eq!(set.explain(Instant::now())[2].place, Place::OtherZone);
         make(&set, 0, false);
         let away: usize = percents(&set)[2..].iter().sum();
         assert!((25..=35).contains(&away), "{algorithm:?}: one of two at home carries 70 %, {away}");

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use portcullis_balance::{Endpoint, EndpointSet, EndpointSpec, SetError, SetOptions};
-use portcullis_snapshot::{Cluster, Snapshot};
+use portcullis_balance::{EndpointSpec, SetError, SetOptions, Tuning};
+use portcullis_snapshot::{Cluster, FleetPlan, Snapshot};
 use portcullis_types::Percent;
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
@@ -50,16 +50,12 @@ impl Build<'_> {
             panic_threshold: Percent::default(),
             seed: self.stamp.seed,
         };
-        let endpoints = match before {
-            Some(before) => before.endpoints.rebuild(specs, options, self.stamp.now)?,
-            None => EndpointSet::build(specs, options, self.stamp.now)?,
-        };
-        let metrics = self.environment.metrics;
-        let counters = |endpoint: &Arc<Endpoint>| metrics.endpoint(&plan.name, &endpoint.spec().name);
+        let fleet = FleetPlan { specs, options, tuning: Tuning::default() };
+        let before = before.map(|before| &*before.fleet);
+        let fleet = self.environment.fleets.fleet(&plan.name, fleet, before, self.stamp.now)?;
         Ok(Arc::new(Cluster {
             name: plan.name.clone(),
-            endpoint_metrics: endpoints.endpoints().iter().map(counters).collect(),
-            endpoints,
+            fleet,
             hash_key: plan.hash_key.clone(),
             protocol: plan.protocol,
             tls: plan.tls.clone(),
@@ -68,17 +64,16 @@ impl Build<'_> {
             keepalive: plan.keepalive,
             health: plan.health.clone(),
             connection_group: connection_group(plan),
-            metrics: metrics.cluster(&plan.name),
+            metrics: self.environment.metrics.cluster(&plan.name),
         }))
     }
 }
 
 /// Whether a cluster of the generation before is just what is wanted.
 fn unchanged(before: &Cluster, plan: &ClusterPlan, specs: &[EndpointSpec]) -> bool {
-    let endpoints = before.endpoints.endpoints();
-    let algorithm = &before.endpoints.options().algorithm;
-    endpoints.len() == specs.len()
-        && endpoints.iter().zip(specs).all(|(endpoint, spec)| endpoint.spec() == spec)
+    let FleetPlan { specs: had, options, .. } = before.fleet.plan();
+    let algorithm = &options.algorithm;
+    had == specs
         && format!("{algorithm:?}") == format!("{:?}", plan.algorithm)
         && before.hash_key == plan.hash_key
         && before.protocol == plan.protocol

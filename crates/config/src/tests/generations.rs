@@ -34,7 +34,7 @@ fn a_config_becomes_what_it_says() {
     let world = World::default();
     let snapshot = world.generation(BASE, None);
     assert!(matches!(snapshot.listeners[0].kind, ListenerKind::Http { http1: true, http2: true }));
-    assert_eq!(snapshot.cluster_named("web").unwrap().endpoints.endpoints().len(), 2);
+    assert_eq!(snapshot.cluster_named("web").unwrap().fleet.members().endpoints.endpoints().len(), 2);
     assert_eq!(snapshot.cluster_named("web").unwrap().keepalive.as_secs(), 5);
     let api = route(&snapshot, "api");
     assert_eq!((&*api.label, api.place.line, &*api.place.file), ("www.example.com/api", 12, "gate.yaml"));
@@ -59,7 +59,7 @@ fn what_did_not_change_is_the_very_same() {
     assert!(!Arc::ptr_eq(first.cluster_named("web").unwrap(), second.cluster_named("web").unwrap()));
     let states = |snapshot: &Snapshot| {
         let web = snapshot.cluster_named("web").unwrap();
-        web.endpoints.endpoints().iter().map(|endpoint| endpoint.state().clone()).collect::<Vec<_>>()
+        web.fleet.members().endpoints.endpoints().iter().map(|endpoint| endpoint.state().clone()).collect::<Vec<_>>()
     };
     assert!(states(&first).iter().zip(&states(&second)).all(|(one, other)| Arc::ptr_eq(one, other)));
     assert!(Arc::ptr_eq(&route(&first, "web").metrics, &route(&second, "web").metrics));
@@ -113,6 +113,7 @@ fn a_name_with_two_addresses_is_two_endpoints() {
     let world = World::default();
     let snapshot = world.generation(&BASE.replace("127.0.0.1:9003", "twice.test:80"), None);
     let api = snapshot.cluster_named("api").unwrap();
+    let api = api.fleet.members();
     let addresses: Vec<String> = api.endpoints.endpoints().iter().map(|it| it.spec().address.to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:80", "127.0.0.2:80"]);
     assert!(api.endpoints.endpoints().iter().all(|it| it.spec().name.as_str() == "twice.test:80"));

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
-use portcullis_snapshot::Snapshot;
+use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
@@ -56,17 +56,20 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) seams: Seams,
     pub(crate) state: StateStore,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) fleets: Arc<Fleets>,
     pub(crate) certificates: Arc<DynamicCertificates>,
 }
 
 impl Default for World {
     fn default() -> Self {
+        let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
         Self {
             registry: portcullis_filters::registry(),
             seams: Seams::default(),
             state: StateStore::default(),
-            metrics: Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap(),
+            fleets: Fleets::new(metrics.clone()),
+            metrics,
             certificates: Arc::default(),
         }
     }
@@ -87,6 +90,7 @@ impl World {
             seams: &self.seams,
             state: &self.state,
             metrics: &self.metrics,
+            fleets: &self.fleets,
             resolver: &NoResolver,
             certificates: &self.certificates,
         };

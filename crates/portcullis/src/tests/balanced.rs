@@ -56,7 +56,7 @@ async fn of_user(snapshot: &Snapshot, user: &str) -> Explanation {
 async fn a_hashed_request_is_told_the_endpoint_that_the_balancer_takes() {
     let snapshot = snapshot(CONFIG);
     let cluster = snapshot.cluster_named("sessions").unwrap();
-    let before = cluster.endpoints.explain(Instant::now());
+    let before = cluster.fleet.members().endpoints.explain(Instant::now());
     let mut told = Vec::new();
     for user in (0..60).map(|user| format!("user-{user}")) {
         let finding = of_user(&snapshot, &user).await.cluster.unwrap();
@@ -65,11 +65,11 @@ async fn a_hashed_request_is_told_the_endpoint_that_the_balancer_takes() {
         assert!(finding.endpoints.iter().all(|endpoint| endpoint.share.is_none()));
         told.push((user, endpoint));
     }
-    let after = cluster.endpoints.explain(Instant::now());
+    let after = cluster.fleet.members().endpoints.explain(Instant::now());
     assert!(before.iter().zip(&after).all(|(one, other)| one.totals == other.totals), "an explanation was counted");
     for (user, endpoint) in &told {
         let key = portcullis_policy::stable_hash(0, user.as_bytes());
-        let choice = cluster.endpoints.choose(&Ask { key: Some(key), ..Ask::new(Instant::now(), 7) }).unwrap();
+        let choice = cluster.fleet.members().endpoints.choose(&Ask { key: Some(key), ..Ask::new(Instant::now(), 7) }).unwrap();
         assert_eq!(choice.endpoint().spec().name.as_str(), endpoint, "{user}");
     }
     for name in ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"] {
@@ -87,7 +87,7 @@ async fn a_hashed_request_passes_an_endpoint_that_is_full_as_the_balancer_does()
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..30 {
         let told = of_user(&snapshot, "user-1").await.cluster.unwrap().endpoint.unwrap();
-        let choice = cluster.endpoints.choose(&ask()).unwrap();
+        let choice = cluster.fleet.members().endpoints.choose(&ask()).unwrap();
         assert_eq!(choice.endpoint().spec().name.as_str(), told, "with {} in flight", held.len());
         names.insert(told);
         held.push(choice);

@@ -13,7 +13,7 @@ use portcullis_balance::{Choice, EndpointIdx};
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
-use portcullis_snapshot::{Cluster, ClusterIdx, HostData, RouteData, Snapshot, Timeouts};
+use portcullis_snapshot::{Cluster, ClusterIdx, HostData, Members, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
@@ -58,6 +58,8 @@ pub(crate) struct Ctx {
 #[derive(Default)]
 pub(crate) struct Upstream {
     pub(crate) cluster: Option<(ClusterIdx, Arc<Cluster>)>,
+    /// The cluster's endpoints, taken at the first attempt and kept for all: `tried` are places among them.
+    pub(crate) members: Option<Arc<Members>>,
     pub(crate) timeouts: Timeouts,
     /// The endpoint of the current attempt; counts as in flight until it is dropped.
     pub(crate) choice: Option<Choice>,

@@ -117,7 +117,7 @@ async fn exchange(connector: &Connector, copy: Copy) -> Option<()> {
     if !body.is_empty() {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len())).ok()?;
     }
-    let choice = cluster.endpoints.choose(&Ask::new(Instant::now(), rand::rng().random())).ok()?;
+    let choice = cluster.fleet.members().endpoints.choose(&Ask::new(Instant::now(), rand::rng().random())).ok()?;
     let peer = peer(&cluster, &choice);
     let (mut session, _) = connector.get_http_session(&peer).await.ok()?;
     session.write_request_header(head).await.ok()?;

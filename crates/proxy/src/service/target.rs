@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use portcullis_balance::{Ask, Choice, EndpointIdx, Health};
 use portcullis_filter::{Phase, SelectCx};
 use portcullis_snapshot::request::action;
-use portcullis_snapshot::{Action, Cluster, ClusterIdx, Snapshot, UpstreamProtocol};
+use portcullis_snapshot::{Action, Cluster, ClusterIdx, Members, Snapshot, UpstreamProtocol};
 use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
 use portcullis_types::{ProxyError, Reason};
@@ -52,6 +52,7 @@ pub(super) fn set(
         _ => cluster.timeouts,
     };
     ctx.upstream.cluster = Some((index, cluster));
+    ctx.upstream.members = None;
     Ok(())
 }
 
@@ -61,9 +62,10 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     let now = Instant::now();
     let started = now.saturating_duration_since(ctx.arrived);
     ctx.in_time()?;
-    let choice = choose(session.req_header(), ctx, &cluster, now)?;
+    let members = ctx.upstream.members.get_or_insert_with(|| cluster.fleet.members()).clone();
+    let choice = choose(session.req_header(), ctx, (&cluster, &members), now)?;
     let endpoint = choice.endpoint().spec().name.clone();
-    note_considered(ctx, &cluster, choice.index());
+    note_considered(ctx, &members, choice.index());
     let attempt = Attempt {
         endpoint,
         cluster: None,
@@ -78,7 +80,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
         ctx.record.flags.set(Flag::Retried);
     }
     let peer = http_peer(&cluster, &choice, ctx);
-    let counted = cluster.endpoint_metrics.get(choice.index().get()).filter(|_| ctx.core.observes());
+    let counted = members.metrics.get(choice.index().get()).filter(|_| ctx.core.observes());
     let upstream = &mut ctx.upstream;
     upstream.counted = counted.map(|metrics| (metrics.clone(), EndpointMetrics::begin(metrics)));
     upstream.attempts += 1;
@@ -91,24 +93,33 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
 }
 
 /// A filter's choice first, the cluster's balancer else.
-fn choose(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>, now: Instant) -> Result<Choice, ProxyError> {
+fn choose(
+    request: &RequestHeader,
+    ctx: &mut Ctx,
+    (cluster, members): (&Cluster, &Members),
+    now: Instant,
+) -> Result<Choice, ProxyError> {
     let filters = [
         ctx.route.as_ref().map(|r| r.chain.has(Phase::UpstreamPeer)),
         ctx.host.as_ref().map(|h| h.chain.has(Phase::UpstreamPeer)),
     ];
     if filters.contains(&Some(true))
-        && let Some(choice) = by_filter(request, ctx, cluster)?
+        && let Some(choice) = by_filter(request, ctx, (cluster, members))?
     {
         return Ok(choice);
     }
     let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
-    cluster.endpoints.choose(&ask).map_err(|none| {
+    members.endpoints.choose(&ask).map_err(|none| {
         ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
     })
 }
 
-fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> Result<Option<Choice>, ProxyError> {
-    let candidates = cluster.candidates(&ctx.upstream.tried);
+fn by_filter(
+    request: &RequestHeader,
+    ctx: &mut Ctx,
+    (cluster, members): (&Cluster, &Members),
+) -> Result<Option<Choice>, ProxyError> {
+    let candidates = members.candidates(&ctx.upstream.tried);
     let (route, host) = (ctx.route.clone(), ctx.host.clone());
     let chains = [
         route.as_ref().map(|route| (&route.chain, &mut ctx.route_state)),
@@ -124,7 +135,7 @@ fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> 
             attempt: ctx.upstream.attempts,
         };
         if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
-            let choice = cluster.endpoints.index_at(at).and_then(|index| cluster.endpoints.claim(index));
+            let choice = members.endpoints.index_at(at).and_then(|index| members.endpoints.claim(index));
             let unknown =
                 || ProxyError::with_detail(Reason::FilterFailed, format!("{filter} chose no endpoint there is"));
             return choice.ok_or_else(unknown).map(Some);
@@ -134,12 +145,12 @@ fn by_filter(request: &RequestHeader, ctx: &mut Ctx, cluster: &Arc<Cluster>) -> 
 }
 
 /// Notes the endpoint that was chosen, and why others could not be. Those that merely were not drawn are counted.
-fn note_considered(ctx: &mut Ctx, cluster: &Cluster, chosen: EndpointIdx) {
-    let endpoints = cluster.endpoints.endpoints();
-    let all_available = cluster.endpoints.available() == endpoints.len() && ctx.upstream.tried.is_empty();
+fn note_considered(ctx: &mut Ctx, members: &Members, chosen: EndpointIdx) {
+    let endpoints = members.endpoints.endpoints();
+    let all_available = members.endpoints.available() == endpoints.len() && ctx.upstream.tried.is_empty();
     let considered = &mut ctx.record.considered;
     if all_available {
-        if let Some(endpoint) = cluster.endpoints.endpoint(chosen) {
+        if let Some(endpoint) = members.endpoints.endpoint(chosen) {
             considered.push(Considered { endpoint: endpoint.spec().name.clone(), verdict: Verdict::Chosen });
         }
         considered.count_more(u32::try_from(endpoints.len().saturating_sub(1)).unwrap_or(u32::MAX));

@@ -8,7 +8,7 @@ use portcullis_types::quantity::format_duration;
 use super::draw::Draw;
 use super::finding::{ClusterFinding, EndpointFinding};
 use super::{MOST, Moment};
-use crate::cluster::{Cluster, UpstreamProtocol};
+use crate::cluster::{Cluster, Members, UpstreamProtocol};
 use crate::route::Timeouts;
 
 /// Tells of a cluster. `key` is the hash of what the request is balanced by.
@@ -16,10 +16,11 @@ pub(super) fn describe(
     cluster: &Cluster,
     because: String,
     timeouts: &Timeouts,
+    members: &Members,
     (key, moment): (Option<u64>, Moment<'_>),
 ) -> ClusterFinding {
-    let standings = cluster.endpoints.explain(moment.now);
-    let draw = Draw::of(cluster, key, &standings, moment.now);
+    let standings = members.endpoints.explain(moment.now);
+    let draw = Draw::of((cluster, members), key, &standings, moment.now);
     let one = |standing: &EndpointStanding| {
         let share = draw.as_ref().and_then(|draw| draw.share(standing));
         EndpointFinding { share, ..endpoint(standing, moment.live) }
@@ -28,7 +29,7 @@ pub(super) fn describe(
     ClusterFinding {
         name: cluster.name.to_string(),
         because,
-        balance: balance(cluster),
+        balance: balance(cluster, members),
         protocol: protocol(cluster),
         timeouts: words(timeouts),
         at: None,
@@ -40,8 +41,8 @@ pub(super) fn describe(
     }
 }
 
-fn balance(cluster: &Cluster) -> String {
-    let algorithm = &cluster.endpoints.options().algorithm;
+fn balance(cluster: &Cluster, members: &Members) -> String {
+    let algorithm = &members.endpoints.options().algorithm;
     match (algorithm, &cluster.hash_key) {
         (Algorithm::Hash(_), Some(key)) => format!("hash by {key}"),
         _ => algorithm.as_str().to_owned(),

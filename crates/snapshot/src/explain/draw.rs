@@ -9,7 +9,7 @@ use std::time::Instant;
 use portcullis_balance::{Algorithm, Ask, EndpointSet, EndpointStanding, LoadBound};
 use portcullis_types::{EndpointName, Percent};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Members};
 
 /// How the endpoint is chosen.
 pub(super) struct Draw {
@@ -24,17 +24,17 @@ pub(super) struct Draw {
 impl Draw {
     /// `None` where the moment decides: in turn, or by load.
     pub(super) fn of(
-        cluster: &Cluster,
+        (cluster, members): (&Cluster, &Members),
         key: Option<u64>,
         standings: &[EndpointStanding],
         now: Instant,
     ) -> Option<Self> {
-        let algorithm = &cluster.endpoints.options().algorithm;
+        let algorithm = &members.endpoints.options().algorithm;
         let by = cluster.hash_key.as_ref();
         match (algorithm, by, key) {
             (Algorithm::RoundRobin | Algorithm::LeastLoaded | Algorithm::Custom(_), _, _) => None,
             (Algorithm::Hash(bound), Some(by), Some(key)) => {
-                let name = owner(cluster, (key, *bound), standings, now)?;
+                let name = owner(members, (key, *bound), standings, now)?;
                 let because = format!("by its {by}, this request takes {name}");
                 Some(Self { endpoint: Some(name), because, chance: None })
             }
@@ -72,18 +72,18 @@ fn in_use(standings: &[EndpointStanding]) -> (u64, u8) {
 
 /// The endpoint that a key meets.
 fn owner(
-    cluster: &Cluster,
+    members: &Members,
     (key, bound): (u64, LoadBound),
     standings: &[EndpointStanding],
     now: Instant,
 ) -> Option<EndpointName> {
-    let specs = cluster.endpoints.endpoints().iter().map(|endpoint| endpoint.spec().clone()).collect();
-    let mut options = cluster.endpoints.options().clone();
+    let specs = members.endpoints.endpoints().iter().map(|endpoint| endpoint.spec().clone()).collect();
+    let mut options = members.endpoints.options().clone();
     options.health = None;
     let copy = EndpointSet::build(specs, options, now).ok()?;
     let (weights, _) = in_use(standings);
     let passed = standings.iter().filter(|standing| {
-        !standing.place.takes_requests() || is_full(standing, bound, (cluster.endpoints.cluster_in_flight(), weights))
+        !standing.place.takes_requests() || is_full(standing, bound, (members.endpoints.cluster_in_flight(), weights))
     });
     let skip: Vec<_> = passed.filter_map(|standing| copy.index_at(standing.index.get())).collect();
     let takes = standings.iter().any(|standing| standing.place.takes_requests());

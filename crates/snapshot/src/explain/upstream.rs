@@ -12,7 +12,7 @@ use super::finding::{Answer, UpstreamFinding};
 use super::walk::{Stop, Walk, asks_websocket};
 use super::{cluster, filters};
 use crate::Snapshot;
-use crate::cluster::{Cluster, ClusterIdx, UpstreamProtocol};
+use crate::cluster::{Cluster, ClusterIdx, Members, UpstreamProtocol};
 use crate::request::action::RETRY_AFTER;
 use crate::request::action;
 use crate::request::forwarding::{self, ForwardedValues, Stamp};
@@ -62,12 +62,13 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
     });
     let timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
     let key = cluster.hash_key.as_ref().and_then(|key| key.hash(&walk.facts.view(&walk.request)));
-    let mut told = cluster::describe(&cluster, because, &timeouts, (key, walk.moment));
+    let members = cluster.fleet.members();
+    let mut told = cluster::describe(&cluster, because, &timeouts, &members, (key, walk.moment));
     told.at = usize::try_from(index.0).ok().and_then(|at| walk.snapshot.places.clusters.get(at)).map(Place::at);
     told.mirror = forward.and_then(|forward| mirror(forward, walk.snapshot));
-    let available = cluster.endpoints.available();
+    let available = members.endpoints.available();
     walk.told.cluster = Some(told);
-    let chosen = chosen(walk, &cluster)?;
+    let chosen = chosen(walk, &cluster, &members)?;
     let by_filter = chosen.is_some();
     if let (Some(told), Some((endpoint, because))) = (&mut walk.told.cluster, chosen) {
         (told.endpoint, told.chosen) = (Some(endpoint), Some(because));
@@ -75,7 +76,7 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         told.endpoints.iter_mut().for_each(|endpoint| endpoint.share = None);
     }
     if available == 0 && !by_filter {
-        let none = match cluster.endpoints.endpoints().len() {
+        let none = match members.endpoints.endpoints().len() {
             0 => NoEndpoint::Empty,
             endpoints => NoEndpoint::NoneAvailable { endpoints },
         };
@@ -108,9 +109,9 @@ fn mirror(forward: &Forward, snapshot: &Snapshot) -> Option<String> {
 }
 
 /// The endpoint that a filter chooses, and a sentence with the filter's name.
-fn chosen(walk: &mut Walk<'_>, cluster: &Cluster) -> Result<Option<(String, String)>, Stop> {
+fn chosen(walk: &mut Walk<'_>, cluster: &Cluster, members: &Members) -> Result<Option<(String, String)>, Stop> {
     let (route, host) = walk.chains(Phase::UpstreamPeer);
-    let candidates = cluster.candidates(&[]);
+    let candidates = members.candidates(&[]);
     let chains = [
         route.as_ref().map(|route| (&route.chain, &mut walk.route_state)),
         host.as_ref().map(|host| (&host.chain, &mut walk.host_state)),

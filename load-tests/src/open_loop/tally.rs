@@ -1,0 +1,230 @@
+//! What a load brought. Pure.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::Failure;
+
+/// The length of a bucket of time.
+pub(super) const BUCKET: Duration = Duration::from_millis(100);
+
+/// Microseconds that a histogram reaches, and its digits: beyond ten minutes nothing is told apart.
+const LONGEST: u64 = 600_000_000;
+const DIGITS: u8 = 3;
+
+/// What the tool may send late, in a hundred and in a thousand, until a window says nothing.
+const LATE_P99: Duration = Duration::from_millis(1);
+const LATE_P999: Duration = Duration::from_millis(10);
+
+/// A request that was not answered with 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed {
+    /// Its number, from 1.
+    pub id: u64,
+    /// The moment it was planned for, from the load's start.
+    pub planned: Duration,
+    /// The status it was answered with; `None` when the connection ended or nothing came.
+    pub status: Option<u16>,
+}
+
+/// How late the tool was by itself, as sent less planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// One in a hundred requests was later than this.
+    pub p99: Duration,
+    /// One in a thousand.
+    pub p999: Duration,
+}
+
+impl Lag {
+    /// Whether the machine held the rate.
+    #[must_use]
+    pub fn held(self) -> bool {
+        self.p99 <= LATE_P99 && self.p999 <= LATE_P999
+    }
+}
+
+/// Requests of a bucket of time, by the moment they were planned for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Bucket {
+    sent: u32,
+    bad: u32,
+}
+
+/// What a load brought.
+#[derive(Debug)]
+pub struct Tally {
+    objective: Duration,
+    warm_up: Duration,
+    latency: Histogram<u64>,
+    lag: Histogram<u64>,
+    buckets: Vec<Bucket>,
+    /// Requests that were answered with 200 in time, counted from the end of the warm-up.
+    pub good: u64,
+    /// Requests that were not answered with 200 within the objective, since the warm-up. Failed ones are among them.
+    pub beyond: u64,
+    /// Requests that were not answered with 200, since the warm-up.
+    pub failed: Vec<Failed>,
+    /// Requests that waited because too many were in flight.
+    pub delayed: u64,
+    /// The most that were in flight at once.
+    pub most_in_flight: usize,
+}
+
+impl Tally {
+    /// Of nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Never; the histogram's bounds are sound.
+    pub fn new(objective: Duration, warm_up: Duration) -> Result<Self, Failure> {
+        let empty = Histogram::new_with_bounds(1, LONGEST, DIGITS)?;
+        Ok(Self {
+            objective,
+            warm_up,
+            latency: empty.clone(),
+            lag: empty,
+            buckets: Vec::new(),
+            good: 0,
+            beyond: 0,
+            failed: Vec::new(),
+            delayed: 0,
+            most_in_flight: 0,
+        })
+    }
+
+    /// A request was sent so long after the moment it was planned for, through no fault of the other side.
+    pub fn sent(&mut self, lag: Duration) {
+        self.lag.saturating_record(micros(lag));
+    }
+
+    /// A request of this moment was answered with 200, so long after it.
+    pub fn answered(&mut self, planned: Duration, latency: Duration) {
+        let bad = latency > self.objective;
+        self.count(planned, bad);
+        if planned >= self.warm_up {
+            self.latency.saturating_record(micros(latency));
+            self.good += u64::from(!bad);
+            self.beyond += u64::from(bad);
+        }
+    }
+
+    /// A request was not answered with 200.
+    pub fn failed(&mut self, failed: Failed) {
+        self.count(failed.planned, true);
+        if failed.planned >= self.warm_up {
+            self.beyond += 1;
+            self.failed.push(failed);
+        }
+    }
+
+    fn count(&mut self, planned: Duration, bad: bool) {
+        let index = usize::try_from(planned.as_millis() / BUCKET.as_millis()).unwrap_or(usize::MAX);
+        // A load is minutes long at most.
+        if index >= self.buckets.len() && index < 100_000 {
+            self.buckets.resize(index + 1, Bucket::default());
+        }
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.sent += 1;
+            bucket.bad += u32::from(bad);
+        }
+    }
+
+    /// Requests since the warm-up.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.good + self.beyond
+    }
+
+    /// The latency that this share of the answered requests did not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_micros(self.latency.value_at_quantile(share))
+    }
+
+    /// The longest latency of an answered request.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        Duration::from_micros(self.latency.max())
+    }
+
+    /// How late the tool was.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        let at = |share| Duration::from_micros(self.lag.value_at_quantile(share));
+        Lag { p99: at(0.99), p999: at(0.999) }
+    }
+
+    /// How long after a moment the last tenth of a second ended in which more than one in a hundred requests failed or
+    /// was beyond the objective. Zero when there is none.
+    #[must_use]
+    pub fn recovered_after(&self, moment: Duration) -> Duration {
+        let last = self.buckets.iter().rposition(|bucket| bucket.bad * 100 > bucket.sent);
+        let end = last.and_then(|index| u32::try_from(index + 1).ok()).map_or(Duration::ZERO, |count| BUCKET * count);
+        end.saturating_sub(moment)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn says_quantiles_to_three_digits() {
+        let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
+        for n in 1..=10_000 {
+            tally.answered(ms(n), Duration::from_micros(n * 10));
+        }
+        for (share, expected) in [(0.5, ms(50)), (0.99, ms(99)), (0.999, Duration::from_micros(99_900))] {
+            let found = tally.quantile(share);
+            assert!(found.abs_diff(expected) <= expected / 1000, "{share}: {found:?}");
+        }
+        assert_eq!((tally.good, tally.beyond, tally.requests()), (5000, 5000, 10_000));
+        assert!(tally.longest().abs_diff(ms(100)) <= ms(100) / 1000);
+    }
+
+    #[test]
+    fn a_failed_request_is_beyond_the_objective_and_not_among_the_latencies() {
+        let mut tally = Tally::new(ms(50), ms(1000)).unwrap();
+        let failed = |id, planned| Failed { id, planned, status: None };
+        tally.answered(ms(999), ms(70));
+        tally.failed(failed(2, ms(999)));
+        tally.answered(ms(1000), ms(50));
+        tally.failed(failed(4, ms(1001)));
+        assert_eq!((tally.good, tally.beyond), (1, 1));
+        assert_eq!(tally.failed, [failed(4, ms(1001))]);
+        assert!(tally.longest() < ms(51), "{:?}", tally.longest());
+    }
+
+    #[test]
+    fn says_when_the_last_bad_tenth_of_a_second_ended() {
+        let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
+        for n in 0..3000 {
+            // Bad from 1,000 to 1,449; then one in a hundred, which is not too many.
+            let bad = (1000..1450).contains(&n) || n % 100 == 7;
+            tally.answered(ms(n), if bad { ms(51) } else { ms(1) });
+        }
+        assert_eq!(tally.recovered_after(ms(1200)), ms(300));
+        assert_eq!(tally.recovered_after(ms(2000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn says_itself_when_it_was_late() {
+        // So many of a thousand late by so many milliseconds.
+        for (late, lag, held) in [(0, 0, true), (9, 9, true), (0, 30, true), (11, 2, false), (2, 30, false)] {
+            let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
+            (0..1000 - late).for_each(|_| tally.sent(Duration::from_micros(100)));
+            (0..late).for_each(|_| tally.sent(ms(lag)));
+            assert_eq!(tally.lag().held(), held, "{late} late by {lag} ms: {:?}", tally.lag());
+        }
+    }
+}
