@@ -13,8 +13,8 @@ use super::walk::{Stop, Walk, asks_websocket};
 use super::{cluster, filters};
 use crate::Snapshot;
 use crate::cluster::{Cluster, ClusterIdx, Members, UpstreamProtocol};
-use crate::request::action::RETRY_AFTER;
 use crate::request::action;
+use crate::request::action::RETRY_AFTER;
 use crate::request::forwarding::{self, ForwardedValues, Stamp};
 use crate::route::{Action, Forward, Place, Target};
 

@@ -116,8 +116,7 @@ pub fn apply(request: &mut RequestHeader, facts: &Facts, stamp: Stamp, values: &
     let scheme = HeaderValue::from_static(facts.downstream.scheme().as_str());
     fields.insert(X_FORWARDED_FOR, made.x_for);
     fields.insert(FORWARDED, made.forwarded);
-    for (name, value) in
-        [(X_FORWARDED_PROTO, scheme), (X_FORWARDED_HOST, made.x_host), (X_FORWARDED_PORT, made.x_port)]
+    for (name, value) in [(X_FORWARDED_PROTO, scheme), (X_FORWARDED_HOST, made.x_host), (X_FORWARDED_PORT, made.x_port)]
     {
         if !(believed && fields.contains_key(&name)) {
             fields.insert(name, value);
@@ -143,15 +142,8 @@ fn may_be_claim(name: &HeaderName) -> bool {
 
 /// Takes out all that a client claims about the way and the trace.
 fn withdraw(fields: &mut HeaderMap) {
-    let set = [
-        X_FORWARDED_FOR,
-        X_FORWARDED_HOST,
-        X_FORWARDED_PORT,
-        X_FORWARDED_PROTO,
-        FORWARDED,
-        X_REQUEST_ID,
-        TRACEPARENT,
-    ];
+    let set =
+        [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, FORWARDED, X_REQUEST_ID, TRACEPARENT];
     for name in set.iter().chain(&CLAIMS) {
         fields.remove(name);
     }

@@ -13,6 +13,7 @@ const fn is_suspect(byte: u8) -> bool {
 }
 
 /// [`is_suspect`] of each byte: most texts are short, and a look-up is then cheaper than the comparisons.
+#[expect(clippy::indexing_slicing, reason = "the loop ends where the table does, and this runs at compile time")]
 const SUSPECT: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -331,8 +331,8 @@ impl TransportConnector {
 fn matches_peer<P: Peer>(peer: &P, stream: &Stream) -> bool {
     let digest = stream.get_socket_digest();
     let connected_to = digest.as_ref().and_then(|digest| digest.peer_addr.get()?.as_ref());
-    // Known since it was made: no need to ask the system, unless there is a proxy between.
-    if peer.get_proxy().is_none() && connected_to == Some(peer.address()) {
+    // Known since it was made: mostly there is no need to ask the system.
+    if connected_to.is_some_and(|address| peer.matches_addr(address)) {
         return true;
     }
     #[cfg(unix)]

@@ -256,6 +256,13 @@ pub trait Peer: Display + Clone {
             .unwrap_or_default()
     }
 
+    // Added by Portcullis, see vendor/README.md.
+    /// Whether the address that a connection was made to shows that it serves this peer. If not, it is
+    /// `matches_fd()` that decides.
+    fn matches_addr(&self, _connected_to: &SocketAddr) -> bool {
+        false
+    }
+
     #[cfg(unix)]
     fn matches_fd<V: AsRawFd>(&self, fd: V) -> bool {
         self.address().check_fd_match(fd)
@@ -844,6 +851,10 @@ impl Peer for HttpPeer {
 
     fn get_proxy(&self) -> Option<&Proxy> {
         self.proxy.as_ref()
+    }
+
+    fn matches_addr(&self, connected_to: &SocketAddr) -> bool {
+        self.proxy.is_none() && connected_to == self.address()
     }
 
     #[cfg(unix)]
