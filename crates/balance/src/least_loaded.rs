@@ -20,8 +20,10 @@ use crate::endpoint::EndpointIdx;
 use crate::random::Draws;
 use crate::signals::{Reading, Stamp};
 
-/// How many candidates are drawn; all of them in a fleet no larger.
-const LOOK: usize = 4;
+/// How many candidates are drawn in a large fleet.
+const DRAWN: usize = 4;
+/// A fleet no larger is looked at whole.
+const LOOK: usize = 16;
 /// An endpoint is hot past the threshold by this factor: the threshold is followed in steps and is not exact.
 pub(crate) const SLACK: f32 = 1.1;
 /// A cold endpoint this many times slower than a hot one is not preferred to it.
@@ -122,7 +124,7 @@ fn draw(candidates: &Candidates<'_>, draws: &mut Draws, first: usize, now: Stamp
         let state = candidates.state(index)?;
         Some((index, state.signals().read(now), candidates.ramp(state, now)))
     };
-    for (nth, slot) in sample.iter_mut().enumerate().take(candidates.len()) {
+    for (nth, slot) in sample.iter_mut().enumerate().take(if few { candidates.len() } else { DRAWN }) {
         let position = match (nth, few) {
             (0, _) => first,
             (_, true) => (first + nth) % candidates.len(),
@@ -134,7 +136,10 @@ fn draw(candidates: &Candidates<'_>, draws: &mut Draws, first: usize, now: Stamp
         }
     }
     if sample.iter().all(Option::is_none) {
-        sample = [look(first), None, None, None];
+        sample = [None; LOOK];
+        if let Some(slot) = sample.first_mut() {
+            *slot = look(first);
+        }
     }
     Some(sample)
 }

@@ -11,6 +11,7 @@
 //! - [`Tuning`]: slow start, zones, spill-over between priorities, outlier detection ([`EndpointSet::sweep`]).
 //! - [`CapacityReport`]: what an endpoint says of itself.
 //! - [`Budget`], [`Hedge`], [`backoff`]: whether and when an attempt is made again.
+//! - [`Failover`]: which cluster of a chain takes the requests.
 //! - [`Limiter`], [`WaitQueue`]: how many requests may be in flight, and who waits for a place.
 //! - [`ChoicePolicy`]: the seam for an algorithm that is not built in.
 //!
@@ -30,6 +31,7 @@ mod budget;
 mod capacity;
 mod choice;
 mod endpoint;
+mod failover;
 mod health;
 mod heat;
 mod hedge;
@@ -60,6 +62,7 @@ pub use budget::{Budget, BudgetPolicy, Spent};
 pub use capacity::{CapacityReport, MOST_AWAY, OrcaError, REPORT_MEMORY, parse_orca};
 pub use choice::Choice;
 pub use endpoint::{Endpoint, EndpointIdx, EndpointSpec};
+pub use failover::{Failover, Turn};
 pub use health::{BeforeFirstCheck, CheckFailure, HealthMachine, HealthPolicy, Transition};
 pub use hedge::{Hedge, HedgePolicy};
 pub use limit::{AdaptivePolicy, Gradient, LimitPolicy, Limiter, Observed, Permit, Priority};

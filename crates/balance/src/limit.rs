@@ -4,7 +4,7 @@
 //! and at 1 it can grow; what is let in is counted until its [`Permit`] is dropped, however it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -34,6 +34,17 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// The word of the config, the record and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sheddable => "sheddable",
+            Self::Normal => "normal",
+            Self::Important => "important",
+            Self::Critical => "critical",
+        }
+    }
+
     /// From the least important on.
     pub const ALL: [Self; 4] = [Self::Sheddable, Self::Normal, Self::Important, Self::Critical];
 
@@ -58,9 +69,12 @@ pub enum LimitPolicy {
 /// A limit shared by all workers; see the module's text.
 #[derive(Debug)]
 pub struct Limiter {
-    places: Places,
+    policy: LimitPolicy,
+    places: Arc<Places>,
     refused: AtomicU64,
     adaptive: Option<Adaptive>,
+    /// Whether another policy has taken its place: what its permits learn then moves nothing.
+    replaced: AtomicBool,
 }
 
 /// Windows that a step is put off for at most, for want of answers.
@@ -84,14 +98,38 @@ impl Limiter {
     /// A limiter with nothing in flight.
     #[must_use]
     pub fn new(policy: LimitPolicy, now: Instant) -> Arc<Self> {
-        let (limit, adaptive) = match policy {
+        Self::over(Arc::new(Places::new(0)), policy, policy, now)
+    }
+
+    /// The limiter of another policy, in which all that is in flight here counts. An adaptive one begins where this one
+    /// is. The same policy gives the same limiter.
+    #[must_use]
+    pub fn with_policy(self: &Arc<Self>, policy: LimitPolicy, now: Instant) -> Arc<Self> {
+        if self.policy == policy {
+            return self.clone();
+        }
+        self.replaced.store(true, Relaxed);
+        let start = match policy {
+            LimitPolicy::Fixed(_) => policy,
+            // No limit at all says nothing of where to begin.
+            LimitPolicy::Adaptive(_) if self.limit() == u32::MAX => policy,
+            LimitPolicy::Adaptive(adaptive) => {
+                LimitPolicy::Adaptive(AdaptivePolicy { initial: self.limit(), ..adaptive })
+            }
+        };
+        Self::over(self.places.clone(), policy, start, now)
+    }
+
+    fn over(places: Arc<Places>, policy: LimitPolicy, start: LimitPolicy, now: Instant) -> Arc<Self> {
+        let (limit, adaptive) = match start {
             LimitPolicy::Fixed(limit) => (limit.max(1), None),
             LimitPolicy::Adaptive(policy) => {
                 let gradient = Gradient::new(policy);
                 (gradient.limit(), Some(Adaptive::new(gradient, policy.window, now)))
             }
         };
-        Arc::new(Self { places: Places::new(limit), refused: AtomicU64::new(0), adaptive })
+        places.set_limit(limit);
+        Arc::new(Self { policy, places, refused: AtomicU64::new(0), adaptive, replaced: AtomicBool::new(false) })
     }
 
     /// The limit now.
@@ -115,7 +153,13 @@ impl Limiter {
     /// Lets a request in, unless as many are as may be.
     #[must_use]
     pub fn admit(self: &Arc<Self>, priority: Priority) -> Option<Permit> {
-        let Some(taken) = self.places.take(priority.part()) else {
+        self.admit_below(priority, u32::MAX)
+    }
+
+    /// As [`Self::admit`], with this bound beside the limit, 0 counting as 1: what the endpoints take together.
+    #[must_use]
+    pub fn admit_below(self: &Arc<Self>, priority: Priority, most: u32) -> Option<Permit> {
+        let Some(taken) = self.places.take_below(priority.part(), most) else {
             self.refused.fetch_add(1, Relaxed);
             return None;
         };
@@ -184,7 +228,9 @@ impl Permit {
     /// merely dropped (the client left) teaches nothing.
     pub fn finish(self, now: Instant, latency: Duration, answer: Answer) {
         let next = self.limiter.adaptive.as_ref().and_then(|adaptive| adaptive.sample(now, latency, answer));
-        if let Some(next) = next {
+        if let Some(next) = next
+            && !self.limiter.replaced.load(Relaxed)
+        {
             self.limiter.places.set_limit(next);
         }
     }

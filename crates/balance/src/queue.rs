@@ -64,6 +64,18 @@ impl<T> WaitQueue<T> {
         Self { policy, classes: std::array::from_fn(|_| VecDeque::new()) }
     }
 
+    /// Another policy for those that wait and those that come.
+    pub const fn set_policy(&mut self, policy: QueuePolicy) {
+        self.policy = policy;
+    }
+
+    /// How important the next to be let in is.
+    #[must_use]
+    pub fn most_important(&self) -> Option<Priority> {
+        let classes = Priority::ALL.iter().zip(&self.classes).rev();
+        classes.filter(|(_, class)| !class.is_empty()).map(|(priority, _)| *priority).next()
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -28,12 +28,13 @@ impl Places {
         self.taken.load(Relaxed)
     }
 
-    /// Takes a place while no more than this part of the limit, in per cent, is taken; one may always be. Answers with
-    /// how many are taken then.
-    pub(crate) fn take(&self, part: u64) -> Option<u32> {
+    /// Takes a place while no more than this part of the limit, in per cent, is taken, nor of this bound; one may always
+    /// be. Answers with how many are taken then.
+    pub(crate) fn take_below(&self, part: u64, most: u32) -> Option<u32> {
         let mut before = self.taken();
         loop {
-            let most = u32::try_from(u64::from(self.limit()) * part / 100).unwrap_or(u32::MAX).max(1);
+            let limit = u64::from(self.limit().min(most));
+            let most = u32::try_from(limit * part / 100).unwrap_or(u32::MAX).max(1);
             if before >= most {
                 return None;
             }

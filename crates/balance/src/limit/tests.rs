@@ -27,6 +27,27 @@ fn admits_up_to_the_limit_and_the_less_important_not_as_far() {
     }
 }
 
+#[test]
+fn another_policy_counts_what_is_in_flight_and_begins_where_the_one_before_was() {
+    let now = Instant::now();
+    let adaptive = AdaptivePolicy { window: Duration::ZERO, samples: 1, ..AdaptivePolicy::default() };
+    let unlimited = Limiter::new(LimitPolicy::Fixed(u32::MAX), now);
+    let held: Vec<Permit> = (0..2).filter_map(|_| unlimited.admit(Priority::Normal)).collect();
+    let first = unlimited.with_policy(LimitPolicy::Adaptive(adaptive), now);
+    assert_eq!((first.limit(), first.in_flight()), (adaptive.initial, 2));
+    assert!(Arc::ptr_eq(&first, &first.with_policy(LimitPolicy::Adaptive(adaptive), now)));
+    let learning = first.admit(Priority::Normal).unwrap();
+    let fixed = first.with_policy(LimitPolicy::Fixed(3), now);
+    assert!(fixed.admit(Priority::Normal).is_none());
+    // What belongs to the policy before moves this one no more.
+    learning.finish(now + Duration::from_secs(1), Duration::from_millis(5), Answer::Good);
+    drop(held);
+    assert_eq!((fixed.limit(), fixed.in_flight()), (3, 0));
+    let again = fixed.with_policy(LimitPolicy::Adaptive(AdaptivePolicy { max: 500, ..adaptive }), now);
+    assert_eq!(again.limit(), 3);
+    assert!(again.admit_below(Priority::Critical, 0).is_some() && again.in_flight() == 0, "one may always be");
+}
+
 /// An M/M/c server behind an adaptive limit, asked for so much of its capacity; what is refused is lost.
 struct Sim {
     workers: usize,

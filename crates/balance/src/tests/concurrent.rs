@@ -86,7 +86,7 @@ fn racing_workers_take_no_more_places_than_there_are_and_leave_none_taken() {
                 let (places, held) = (Arc::clone(&places), Arc::clone(&held));
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        if places.take(100).is_some() {
+                        if places.take_below(100, u32::MAX).is_some() {
                             let with_me = held.fetch_add(1, shuttle::sync::atomic::Ordering::SeqCst) + 1;
                             assert!(with_me <= 2, "{with_me} hold a place");
                             held.fetch_sub(1, shuttle::sync::atomic::Ordering::SeqCst);
@@ -109,12 +109,12 @@ fn a_limit_that_shrinks_meanwhile_is_kept_by_whoever_comes_after() {
             let places = Arc::new(Places::new(4));
             let taker = {
                 let places = Arc::clone(&places);
-                thread::spawn(move || (0..4).filter(|_| places.take(100).is_some()).count())
+                thread::spawn(move || (0..4).filter(|_| places.take_below(100, u32::MAX).is_some()).count())
             };
             places.set_limit(1);
             taker.join().unwrap();
             assert!((1..=4).contains(&places.taken()));
-            assert!(places.take(100).is_none() && places.limit() == 1);
+            assert!(places.take_below(100, u32::MAX).is_none() && places.limit() == 1);
         },
         TRIES,
     );
