@@ -15,6 +15,7 @@
 pub mod admin;
 pub mod cli;
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod h2;
 pub mod origin;

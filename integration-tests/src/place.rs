@@ -22,6 +22,13 @@ pub fn own_ip() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 64 + (high & 0x3f), middle, low))
 }
 
+/// Another one, for what needs the same port twice.
+#[must_use]
+pub fn other_ip() -> IpAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 128 + (high & 0x3f), middle, low))
+}
+
 /// An address that nobody else gets.
 #[must_use]
 pub fn address() -> SocketAddr {

@@ -8,22 +8,29 @@
 )]
 
 mod admin_api;
+mod choice;
 mod cli;
+mod deadlines;
+mod discovery;
 mod drain;
+mod failover;
 mod failures;
 mod filters;
 mod forwarding;
 mod generations;
 mod grpc;
+mod health;
 mod http2;
 mod http2_requests;
 mod http2_upstream;
 mod idle_upstream;
 mod limits;
 mod log_trouble;
+mod overload;
 mod pipelining;
 mod proxy_protocol;
 mod reload_load;
+mod retries;
 mod routing;
 mod semantics;
 mod slow;

@@ -347,3 +347,17 @@ fn ends_an_http2_answer_that_the_client_does_not_take() {
     let record = gateway.record("the request", |record| record["path"] == "/big");
     assert_eq!((&record["reason"], &record["flags"]), (&"client_too_slow".into(), &serde_json::json!(["aborted"])));
 }
+
+#[test]
+fn an_answered_request_that_is_never_ended_lets_go_of_its_upstream() {
+    let origin = Origin::at_head(|received, wire| {
+        wire.ok("early");
+        wire.read_body(received);
+        After::Close
+    });
+    let gateway = Setup::to(&origin).listener("limits: { body_timeout: 300ms }").start();
+    let mut client = raw(&gateway);
+    client.send(frame(1, 4, 1, &block(&fields(&[(":method", "POST")]))));
+    let record = gateway.record("the request", |record| record["status"] == 200);
+    assert_eq!((&record["reason"], &record["flags"]), (&"body_timeout".into(), &serde_json::json!(["aborted"])));
+}

@@ -215,3 +215,16 @@ fn ends_an_http2_connection_without_streams() {
     client.send(preface()).send(frame(4, 1, 0, b""));
     client.rest();
 }
+
+#[test]
+fn a_total_timeout_ends_with_the_answers_head() {
+    let origin = Origin::at_head(|received, wire| {
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        if wire.read_body(received) { wire.send(b"whole") } else { After::Close }
+    });
+    let gateway = Setup::to(&origin).cluster("timeouts: { total: 500ms, connect: 200ms }").start();
+    let mut client = gateway.client();
+    client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\n\r\nab");
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(client.ask("cd").text(), "whole");
+}

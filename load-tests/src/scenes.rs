@@ -9,6 +9,7 @@
 mod bars;
 mod configs;
 mod contender;
+mod ideal;
 mod proof;
 mod scene;
 mod tables;
@@ -66,7 +67,14 @@ pub fn run(plan: &Plan, place: &Place, command: &str) -> Result<(), Failure> {
     let mut bars = Vec::new();
     for scene in &plan.scenes {
         let (rounds, flaws) = play(*scene, plan, place)?;
-        tables::summary(&plan.players, &rounds, &flaws)?.print(scene.title(), command)?;
+        let length = Duration::from_secs(plan.seconds.into());
+        let mut table = tables::summary(&plan.players, &rounds, &flaws);
+        // In an outage nobody is well, and to wait for its end is no aim.
+        if *scene != SceneName::Outage {
+            let ideal = seeds(plan).map(|seed| ideal::play(&scene.scene(length, seed), seed));
+            tables::ideal(&mut table, &ideal.collect::<Result<Vec<_>, _>>()?);
+        }
+        table.print(scene.title(), command)?;
         tables::shares(&plan.players, &rounds).print(&format!("{}: share of attempts, %", scene.title()), command)?;
         bars.extend(bars::judge(*scene, &plan.players, &rounds));
     }
@@ -84,12 +92,17 @@ fn stay_on(core: u32) -> Result<(), Failure> {
     Ok(sched_setaffinity(None, &cores)?)
 }
 
+/// A seed for each round.
+fn seeds(plan: &Plan) -> impl Iterator<Item = u64> {
+    (1..).take(plan.rounds)
+}
+
 fn play(name: SceneName, plan: &Plan, place: &Place) -> Result<(Vec<Round>, Flaws), Failure> {
     let mut random = Random::new(11);
     let mut order: Vec<usize> = (0..plan.players.len()).collect();
     let mut flaws = vec![0; plan.players.len()];
     let mut rounds = Vec::with_capacity(plan.rounds);
-    for seed in (1..).take(plan.rounds) {
+    for seed in seeds(plan) {
         let scene = name.scene(Duration::from_secs(plan.seconds.into()), seed);
         random.shuffle(&mut order);
         let mut round: Round = vec![None; plan.players.len()];

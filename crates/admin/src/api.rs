@@ -2,6 +2,7 @@
 
 pub(crate) mod clusters;
 pub(crate) mod config;
+pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod metrics;

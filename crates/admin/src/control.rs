@@ -35,6 +35,8 @@ pub enum Readiness {
     Starting,
     /// Yes.
     Ready,
+    /// Not now: the process's guards refuse requests of no particular priority.
+    Overloaded,
     /// Not any more: the gateway drains.
     Draining,
 }
@@ -46,6 +48,7 @@ impl Readiness {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }
     }
@@ -167,6 +170,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// The reloads that were tried, latest first.
     fn history(&self) -> Vec<ReloadEntry>;
+
+    /// How near the process is to refusing work, as `/api/status` shows it.
+    fn overload(&self) -> Value {
+        Value::Null
+    }
 
     /// The sinks of records.
     fn sinks(&self) -> Vec<SinkLine>;

@@ -38,6 +38,7 @@ problems! {
     CrossSite, "cross_site", FORBIDDEN, "A web page of another site may not use this API";
     NotFound, "not_found", NOT_FOUND, "There is no such path";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
+    OverrideRefused, "override_refused", CONFLICT, "The override does not fit what is there";
     ConfigFailed, "config_failed", CONFLICT, "The config is right but could not be put to work; the one before serves";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "Another config serves than the one this was meant for";
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";

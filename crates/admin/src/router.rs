@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{clusters, config, explain, health, metrics, requests, status};
+use crate::api::{clusters, config, endpoints, explain, health, metrics, requests, status};
 use crate::auth;
 use crate::control::AdminState;
 use crate::problem::{Kind, Problem};
@@ -16,7 +16,7 @@ use crate::problem::{Kind, Problem};
 /// The largest config that can be applied, and the largest body of any request.
 pub const CONFIG_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long an answer may take. A reload resolves names, which has a bound of its own below this.
+/// How long an answer may take. A reload waits for new sources of endpoints, which has a bound of its own below this.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The API.
@@ -30,6 +30,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/reload", only(post(config::reload), "POST"))
         .route("/api/explain", only(get(explain::by_query).post(explain::by_body), "GET, POST"))
         .route("/api/clusters", only(get(clusters::clusters), "GET"))
+        .route("/api/clusters/{name}/endpoints", only(get(endpoints::show).post(endpoints::change), "GET, POST"))
         .route("/api/requests", only(get(requests::requests), "GET"))
         .fallback(|| async { Problem::new(Kind::NotFound) })
         .layer(middleware::from_fn_with_state(state.clone(), auth::check))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use portcullis_config::{Environment, LoadInput, Stamp, SystemResolver, activate, check};
+use portcullis_config::{Environment, LoadInput, Stamp, activate, check};
 use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
 use portcullis_snapshot::{Fleets, Generations, Snapshot};
@@ -117,15 +117,8 @@ fn snapshot(text: &str) -> Snapshot {
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
     let fleets = Fleets::new(metrics.clone());
     let (state, certificates) = (StateStore::default(), Arc::default());
-    let resolver = SystemResolver::default();
-    let environment = Environment {
-        seams: &seams,
-        state: &state,
-        metrics: &metrics,
-        fleets: &fleets,
-        resolver: &resolver,
-        certificates: &certificates,
-    };
+    let environment =
+        Environment { seams: &seams, state: &state, metrics: &metrics, fleets: &fleets, certificates: &certificates };
     let (created, now) = (SystemTime::UNIX_EPOCH, Instant::now());
     let stamp = Stamp { id: GenerationId(3), trigger: "start", created, now, seed: 1 };
     activate(candidate, None, &environment, stamp).unwrap_or_else(|_| panic!("activate"))

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_config::{Candidate, Environment, LoadInput, Stamp, SystemResolver, activate, check, diff};
+use portcullis_config::{Candidate, Environment, LoadInput, Stamp, activate, check, diff};
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
 use portcullis_snapshot::{Fleets, Snapshot};
@@ -81,7 +81,6 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
-            resolver: &SystemResolver::default(),
             certificates: &Arc::default(),
         };
         let id = GenerationId(1);

@@ -1,12 +1,13 @@
 //! From a candidate to a generation, sharing all that did not change.
 //!
-//! Names are resolved and filters are built here, so this can fail; then nothing has changed but state that nobody
-//! holds. Listeners and clusters that say what they said before are the very same objects, which is how the proxy
+//! Filters are built here, so this can fail; then nothing has changed but state that nobody holds. Names are not
+//! resolved here: that goes on in the background. Listeners and clusters that say what they said before are the very same objects, which is how the proxy
 //! knows that it may leave them alone.
 
 mod clusters;
 mod endpoints;
 mod hosts;
+mod limits;
 mod listeners;
 
 use std::collections::HashMap;
@@ -23,7 +24,6 @@ use portcullis_yaml::Diagnostics;
 
 use crate::compile::HostChains;
 use crate::load::Candidate;
-use crate::resolver::Resolver;
 
 /// What lives longer than a generation.
 #[derive(Clone, Copy)]
@@ -36,8 +36,6 @@ pub struct Environment<'a> {
     pub metrics: &'a Metrics,
     /// The endpoints of clusters.
     pub fleets: &'a Arc<Fleets>,
-    /// Where host names of endpoints get their addresses.
-    pub resolver: &'a dyn Resolver,
     /// Certificates that a source answered.
     pub certificates: &'a Arc<DynamicCertificates>,
 }
@@ -60,7 +58,7 @@ pub struct Stamp {
 /// Makes a generation.
 ///
 /// # Errors
-/// A name that does not resolve, or a filter that cannot be made of its settings; all of them at once. The sources
+/// A filter that cannot be made of its settings, endpoints that make no set; all of them at once. The sources
 /// of [`crate::Loaded`] show their places.
 pub fn activate(
     candidate: Candidate,
@@ -71,11 +69,14 @@ pub fn activate(
     let Candidate { checked, chains } = candidate;
     environment.metrics.prune();
     let mut diagnostics = Diagnostics::new();
-    let specs = endpoints::resolve(&checked.clusters, environment.resolver, &mut diagnostics);
     let build = clusters::Build { previous, environment, stamp };
-    let clusters = build.clusters(&checked.clusters, specs, &mut diagnostics);
+    let clusters = build.clusters(&checked.clusters, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let build = hosts::Build { environment, chains: hosts::Chains { state: environment.state, clusters: &names } };
+    let build = hosts::Build {
+        environment,
+        now: stamp.now,
+        chains: hosts::Chains { state: environment.state, clusters: &names },
+    };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
     let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);
     if diagnostics.has_errors() {

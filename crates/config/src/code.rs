@@ -44,12 +44,20 @@ codes! {
     DUPLICATE_ENDPOINT = "duplicate_endpoint";
     /// An address that is none.
     ADDRESS_INVALID = "address_invalid";
-    /// A name that has no address, or gave none in time.
+    /// A source of endpoints that the binary does not have.
+    UNKNOWN_SOURCE = "unknown_source";
+    /// An endpoints' file that cannot be used as it is (a warning; it is followed all the same).
+    ENDPOINTS_FILE = "endpoints_file";
+    /// A name that has no address, or gave none in time (a warning; it is resolved again and again).
     NAME_UNRESOLVED = "name_unresolved";
     /// Endpoints that do not make a set, for example when their weights are too large.
     ENDPOINTS_INVALID = "endpoints_invalid";
     /// No weight is above 0.
     WEIGHTS_ZERO = "weights_zero";
+    /// A failover chain that names a cluster twice, or its own.
+    FAILOVER_INVALID = "failover_invalid";
+    /// A field that means something else already.
+    HEADER_TAKEN = "header_taken";
     /// A name of a cluster that is none.
     UNKNOWN_CLUSTER = "unknown_cluster";
     /// A cluster that no route names (a warning).

@@ -5,11 +5,14 @@
 
 mod actions;
 mod addresses;
+mod attempts;
 mod certificates;
 mod clusters;
+mod endpoints;
 mod filters;
 mod health;
 mod hosts;
+mod limits;
 mod listeners;
 mod loops;
 mod matchers;
@@ -19,9 +22,10 @@ mod ranges;
 mod rewrites;
 mod routes;
 mod settings;
+mod tuning;
 mod upstream;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -30,7 +34,7 @@ use portcullis_snapshot::ClusterIdx;
 use portcullis_yaml::{Cx, Diagnostic, Named, SourceMap, Span, Spanned, code as yaml_code};
 
 use crate::code;
-use crate::plan::Checked;
+use crate::plan::{Checked, ClusterPlan};
 use crate::raw::clusters::RawCluster;
 use crate::raw::top::Top;
 
@@ -44,6 +48,10 @@ pub(crate) struct Compiler<'a, 'c> {
     now: SystemTime,
     clusters: ClusterNames<'a>,
     used: HashSet<ClusterIdx>,
+    /// Where the gateway stands.
+    zone: Option<Arc<str>>,
+    /// What routes select of each cluster.
+    subsets: HashMap<ClusterIdx, Vec<BTreeMap<String, String>>>,
 }
 
 /// The world around a config.
@@ -69,13 +77,18 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let none = Named::default();
     let raw_clusters = top.clusters.as_ref().unwrap_or(&none);
     let clusters = ClusterNames::new(raw_clusters);
-    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used: HashSet::new() };
+    let zone = top.zone.as_ref().map(|zone| Arc::from(zone.value.as_str()));
+    let (used, subsets) = (HashSet::new(), HashMap::new());
+    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
     compiler.version(&top, span);
     let settings = compiler.settings(&top);
     compiler.check_addresses(&top, span);
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
-    let clusters = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
+    let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
+    for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
+        cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
+    }
     compiler.warn_unused(raw_clusters);
     Compiled { checked: Checked { listeners, clusters, hosts, settings, hash: String::new(), text }, chains }
 }

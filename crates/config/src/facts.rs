@@ -11,11 +11,14 @@ use std::time::Duration;
 use portcullis_types::ByteSize;
 use portcullis_types::quantity::format_duration;
 
+mod attempts;
 mod cluster;
 mod host;
+mod limits;
 mod listener;
 mod route;
 mod settings;
+mod tuning;
 
 pub(crate) use settings::settings;
 

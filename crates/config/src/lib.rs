@@ -20,16 +20,16 @@ mod load;
 mod place;
 mod plan;
 mod raw;
-mod resolver;
 mod schema;
+mod survey;
 mod tls;
 
 pub use activate::{Environment, Stamp, activate, rehearse};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use load::{Candidate, LoadInput, Loaded, check, fuzz_check};
 pub use plan::Checked;
-pub use resolver::{Resolved, Resolver, SystemResolver, Target};
 pub use schema::schema;
+pub use survey::survey;
 
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,20 @@
 //!
 //! A plan holds no state and no handle: two plans can be compared, and one can be made into a generation.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portcullis_balance::Algorithm;
+use portcullis_balance::{Algorithm, Priority, Tuning};
 use portcullis_filter::Response;
 use portcullis_policy::{HashKey, HostPattern, Matcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_snapshot::route::{Place, RouteTimeouts};
-use portcullis_snapshot::{ClusterIdx, HealthCheck, ListenerLimits, Settings, Timeouts, UpstreamProtocol, UpstreamTls};
+use portcullis_snapshot::{
+    ClusterIdx, HealthCheck, LimitRules, ListenerLimits, LoadReports, RetryPolicy, Settings, SourceKey, Timeouts,
+    UpstreamProtocol, UpstreamTls,
+};
 use portcullis_types::{ClusterName, Dialect, ListenerName, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
 use portcullis_yaml::{Node, Span};
@@ -71,29 +74,44 @@ pub(crate) struct ClusterPlan {
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) tls: Option<UpstreamTls>,
     pub(crate) timeouts: Timeouts,
-    pub(crate) attempts: u32,
+    pub(crate) deadline_header: Option<HeaderName>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) failover: Box<[ClusterName]>,
+    pub(crate) limits: LimitRules,
     pub(crate) keepalive: std::time::Duration,
     pub(crate) health: Option<HealthCheck>,
+    pub(crate) tuning: Tuning,
+    pub(crate) panic_threshold: Percent,
+    pub(crate) reports: LoadReports,
+    /// What routes select of it, by the labels of endpoints.
+    pub(crate) subsets: Vec<BTreeMap<String, String>>,
 }
 
-/// An endpoint, its name not yet resolved.
+/// An entry of a cluster's endpoints: one endpoint, or a source of them.
 #[derive(Debug)]
 pub(crate) struct EndpointPlan {
-    /// The address as written.
+    /// The address as written, or the source in words.
     pub(crate) text: String,
     pub(crate) address: AddressPlan,
     pub(crate) zone: Option<Arc<str>>,
-    pub(crate) weight: u32,
-    pub(crate) priority: u8,
+    pub(crate) weight: Option<u32>,
+    pub(crate) priority: Option<u8>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) span: Span,
 }
 
-/// An address, or a name that has one.
+impl EndpointPlan {
+    /// An entry that says nothing more.
+    pub(crate) const fn new(text: String, address: AddressPlan, span: Span) -> Self {
+        Self { text, address, zone: None, weight: None, priority: None, labels: BTreeMap::new(), span }
+    }
+}
+
+/// An address, or where addresses come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum AddressPlan {
     Socket(SocketAddr),
-    Name { host: Arc<str>, port: u16 },
+    Source(SourceKey),
 }
 
 /// A virtual host.
@@ -129,13 +147,15 @@ pub(crate) struct RoutePlan {
     pub(crate) dialect: Dialect,
     pub(crate) cache: Option<String>,
     pub(crate) upgrade: bool,
+    pub(crate) limits: LimitRules,
+    pub(crate) priority: Priority,
     pub(crate) place: Place,
 }
 
 /// What a route does.
 #[derive(Debug)]
 pub(crate) enum ActionPlan {
-    Forward(ForwardPlan),
+    Forward(Box<ForwardPlan>),
     Redirect(RedirectPlan),
     Respond(Response),
 }
@@ -148,6 +168,14 @@ pub(crate) struct ForwardPlan {
     pub(crate) host: Option<HeaderValue>,
     pub(crate) mirror: Option<(ClusterIdx, Percent)>,
     pub(crate) timeouts: RouteTimeouts,
+    pub(crate) fallback: Option<FallbackPlan>,
+}
+
+/// What is done when no endpoint can be reached.
+#[derive(Debug)]
+pub(crate) enum FallbackPlan {
+    Respond(Box<Response>),
+    Cluster(ClusterIdx),
 }
 
 /// Another path, with the words of the config for it.
@@ -168,7 +196,16 @@ pub(crate) struct RedirectPlan {
 #[derive(Debug)]
 pub(crate) enum TargetPlan {
     Cluster(ClusterIdx),
-    Split { split: WeightedSplit<ClusterIdx>, sticky: Option<HashKey> },
+    /// A place in the cluster's `subsets`, and the labels.
+    Subset {
+        cluster: ClusterIdx,
+        subset: usize,
+        labels: BTreeMap<String, String>,
+    },
+    Split {
+        split: WeightedSplit<ClusterIdx>,
+        sticky: Option<HashKey>,
+    },
 }
 
 /// A config that was read and found valid. Nothing of it runs.

@@ -5,13 +5,17 @@
 
 pub(crate) mod actions;
 pub(crate) mod admin;
+pub(crate) mod attempts;
 pub(crate) mod clusters;
+pub(crate) mod endpoints;
 pub(crate) mod filters;
 pub(crate) mod hosts;
 pub(crate) mod lax;
+pub(crate) mod limits;
 pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod matchers;
 pub(crate) mod routes;
 pub(crate) mod top;
+pub(crate) mod tuning;
 pub(crate) mod words;

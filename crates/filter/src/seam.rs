@@ -3,6 +3,7 @@
 pub mod body;
 pub mod cache;
 pub mod certificate;
+pub mod endpoints;
 pub mod host;
 pub mod stream;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 pub use body::{BodyPeek, PEEK_LIMIT};
 pub use cache::{Cache, CacheFill, CachedResponse};
 pub use certificate::{CertificatePem, CertificateSource};
+pub use endpoints::{EndpointSink, EndpointSource, FoundEndpoint};
 pub use host::HostSource;
 pub use stream::{ConnectHandler, ConnectVerdict, Io, L4Handler, RawStream};
 
@@ -28,6 +30,8 @@ pub struct Seams {
     pub certificates: Option<Arc<dyn CertificateSource>>,
     /// Who reads bodies for body matchers.
     pub body: Option<Arc<dyn BodyPeek>>,
+    /// Sources of endpoints, named by a `source` in a cluster's `endpoints`.
+    pub endpoints: BTreeMap<&'static str, Arc<dyn EndpointSource>>,
     /// Caches, named by a route's `cache`.
     pub caches: BTreeMap<&'static str, Arc<dyn Cache>>,
 }

@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Explain(Box<ExplainArgs>),
     /// Make a running gateway read its config again.
     Reload(AdminArgs),
+    /// Add, drain, weigh or remove an endpoint of a running gateway, for a while.
+    ///
+    /// For example: endpoint drain api 10.0.0.11:8899 --for 30m --reason 'disk swap' -c gateway.yaml
+    Endpoint(EndpointArgs),
     /// Show a running gateway at a glance.
     Status(StatusArgs),
     /// Print the version.
@@ -113,6 +117,63 @@ pub(crate) struct AdminArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reach: Reach,
+}
+
+/// What is done to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EndpointAction {
+    /// Put it beside those of the config.
+    Add,
+    /// Let it take no new requests.
+    Drain,
+    /// Give it another weight.
+    Weigh,
+    /// Take it out.
+    Remove,
+    /// End what was said of it.
+    Restore,
+}
+
+impl EndpointAction {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Drain => "drain",
+            Self::Weigh => "weigh",
+            Self::Remove => "remove",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndpointArgs {
+    /// What to do.
+    #[arg(value_enum)]
+    pub(crate) action: EndpointAction,
+    /// The cluster.
+    #[arg(value_name = "CLUSTER")]
+    pub(crate) cluster: String,
+    /// The endpoint: its name or its address.
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoint: String,
+    /// How long it lasts, such as 30m.
+    #[arg(long = "for", value_name = "TIME", required_if_eq_any = [("action", "add"), ("action", "drain"), ("action", "weigh"), ("action", "remove")])]
+    pub(crate) lasts: Option<String>,
+    /// Why, for whoever finds it.
+    #[arg(long, value_name = "WORDS", required_if_eq_any = [("action", "add"), ("action", "drain"), ("action", "weigh"), ("action", "remove")])]
+    pub(crate) reason: Option<String>,
+    /// The weight.
+    #[arg(long, required_if_eq("action", "weigh"))]
+    pub(crate) weight: Option<u32>,
+    /// The priority of one that is added.
+    #[arg(long)]
+    pub(crate) priority: Option<u8>,
+    /// The zone of one that is added.
+    #[arg(long)]
+    pub(crate) zone: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +266,10 @@ mod tests {
         check("portcullis reload --admin 127.0.0.1:1 --token t", true);
         check("portcullis reload", false);
         check("portcullis status -c a.yaml --format json", true);
+        check("portcullis endpoint drain api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", true);
+        check("portcullis endpoint drain api 10.0.0.1:80 -c a.yaml", false);
+        check("portcullis endpoint weigh api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", false);
+        check("portcullis endpoint restore api 10.0.0.1:80 --admin 127.0.0.1:1", true);
         check("portcullis schema", true);
         check("portcullis version", true);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 mod diff;
+mod endpoint;
 pub(crate) mod explain;
 mod reload;
 mod schema;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Schema => finish(schema::schema(app)),
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
+        Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));
@@ -43,7 +45,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
 fn world(app: App, path: &Path) -> Result<World, String> {
     let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default());
     let metrics = metrics.map_err(|error| error.to_string())?;
-    Ok(World::new(path, app.registry, app.seams, Arc::new(metrics)).offline())
+    Ok(World::new(path, app.registry, app.seams, Arc::new(metrics)))
 }
 
 /// A config without errors; with errors, they are said.

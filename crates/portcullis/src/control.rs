@@ -1,6 +1,7 @@
 //! The gateway as the admin API sees it.
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,7 @@ impl Control for Running {
         match (self.gateway.is_ready(), self.reloader.get()) {
             (false, _) => Readiness::Draining,
             (true, None) => Readiness::Starting,
+            (true, Some(_)) if !self.gateway.has_room() => Readiness::Overloaded,
             (true, Some(_)) => Readiness::Ready,
         }
     }
@@ -33,6 +35,18 @@ impl Control for Running {
 
     fn history(&self) -> Vec<ReloadEntry> {
         self.reloader.get().map(|reloader| reloader.history.entries()).unwrap_or_default()
+    }
+
+    fn overload(&self) -> Value {
+        let now = self.gateway.overload();
+        let shown = |[used, limit, refused]: [u64; 3]| json!({ "used": used, "limit": limit, "refused": refused });
+        json!({
+            "refuses": now.refuses,
+            "memory_bytes": shown(now.memory),
+            "event_loop_delay_microseconds": shown(now.event_loop_delay),
+            "connections": shown(now.connections),
+            "streams": self.gateway.streams(),
+        })
     }
 
     fn sinks(&self) -> Vec<SinkLine> {

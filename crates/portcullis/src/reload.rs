@@ -1,7 +1,7 @@
 //! The one place where a config becomes the one that serves, whoever asked: at start no one has to ask.
 //!
 //! Invariants: one change at a time, in the order in which they were asked for; everything that can fail (the check,
-//! names, filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
+//! filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
 //! dry run is counted, noted in the history and said in the log once.
 
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Reloader {
     pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change) -> Result<Changed, Stale> {
         let current = self.current.clone().lock_owned().await;
         let this = self.clone();
-        // Reading and compiling take their time, and resolving names waits: not on a worker's thread.
+        // Reading and compiling take their time, and new sources are waited for: not on a worker's thread.
         let attempt = tokio::task::spawn_blocking(move || this.attempt(current, trigger, change));
         match attempt.await {
             Ok(outcome) => outcome,
@@ -160,12 +160,16 @@ impl Reloader {
             }
             return changed;
         }
-        // Who asks in person gets names resolved again even where nothing changed.
+        // Who asks in person gets a new generation, and filters made anew, even where nothing changed.
         if same && trigger == Trigger::Watch {
             changed.outcome = ReloadOutcome::Unchanged;
             return changed;
         }
-        match self.put_in_place(candidate, current, trigger, &sources) {
+        let placed = self.put_in_place(candidate, current, trigger, &sources);
+        if placed.is_err() {
+            self.stay();
+        }
+        match placed {
             Ok(snapshot) => {
                 (current.checked, current.id) = (next, snapshot.id);
                 changed.outcome = ReloadOutcome::Applied;
@@ -195,6 +199,9 @@ impl Reloader {
             diagnostics: Some(render_json(&diagnostics, sources)),
         })?;
         let next = Arc::new(next);
+        // What the new generation names is asked before it serves; whoever does not answer soon is not waited for.
+        self.world.discovery.follow(&next.settings.dns);
+        tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
         let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
@@ -205,6 +212,13 @@ impl Reloader {
             self.logs.commit(log);
         }
         Ok(next)
+    }
+
+    /// A generation was made and thrown away: endpoints and their sources are those of the one that serves.
+    fn stay(&self) {
+        let serves = self.gateway.generations().current();
+        self.world.fleets.refresh_all(Instant::now());
+        self.world.discovery.follow(&serves.settings.dns);
     }
 
     /// Counts an attempt, keeps it in the history and says it in the log.

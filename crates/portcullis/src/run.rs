@@ -106,6 +106,9 @@ impl Signals {
 async fn serve(world: World, first: First, brought: Brought, watched: bool) -> Result<(), String> {
     // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    // Names, files and other sources of endpoints: most answer at once, and the first request finds their endpoints.
+    world.discovery.follow(&first.snapshot.settings.dns);
+    world.discovery.settle().await;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
     let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));

@@ -1,24 +1,21 @@
 //! What every load of the config works with, whatever asks for it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use portcullis_config::{
-    Candidate, Environment, LoadInput, Loaded, Resolved, Resolver, Stamp, SystemResolver, Target, activate, check,
-};
+use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
+use portcullis_discovery::Discovery;
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
-use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_snapshot::tls::DynamicCertificates;
+use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
 use crate::files::{Reader, State};
-use crate::output;
 
 /// Filters, seams and state: what lives longer than a generation.
 pub(crate) struct World {
@@ -29,28 +26,24 @@ pub(crate) struct World {
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     certificates: Arc<DynamicCertificates>,
-    resolver: Box<dyn Resolver>,
+    /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
+    pub(crate) discovery: Discovery,
 }
 
 impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
+        let fleets = Fleets::new(metrics.clone());
         Self {
             path: path.to_owned(),
             registry: Arc::new(registry),
+            discovery: Discovery::new(fleets.clone(), seams.endpoints.clone()),
             seams,
-            fleets: Fleets::new(metrics.clone()),
+            fleets,
             metrics,
             state: StateStore::default(),
             certificates: Arc::default(),
-            resolver: Box::new(SystemResolver::default()),
         }
-    }
-
-    /// The same without a need for names to resolve: for commands that only look.
-    pub(crate) fn offline(mut self) -> Self {
-        self.resolver = Box::new(Lenient(SystemResolver { timeout: Duration::from_secs(2) }));
-        self
     }
 
     /// The same for another file.
@@ -91,7 +84,6 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
-            resolver: &*self.resolver,
             certificates: &self.certificates,
         };
         let (created, now) = (SystemTime::now(), Instant::now());
@@ -116,21 +108,5 @@ impl Loader for Overlay<'_> {
 
     fn glob(&self, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
         OsLoader.glob(base, pattern)
-    }
-}
-
-/// Gives 0.0.0.0 for names that do not resolve here, and says so.
-struct Lenient(SystemResolver);
-
-impl Resolver for Lenient {
-    fn resolve(&self, targets: &[Target]) -> Vec<Resolved> {
-        let answers = self.0.resolve(targets);
-        let lenient = |(target, answer): (&Target, Resolved)| {
-            answer.or_else(|error| {
-                output::say(&format!("note: {} does not resolve here ({error}); shown as 0.0.0.0", target.host));
-                Ok(vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, target.port))])
-            })
-        };
-        targets.iter().zip(answers).map(lenient).collect()
     }
 }

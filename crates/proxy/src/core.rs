@@ -16,7 +16,9 @@ use portcullis_telemetry::sink::{RecordSink as _, Sinks};
 use portcullis_types::{GenerationId, ProxyError, Reason, RequestId};
 
 use crate::gate::conn::Conn;
+use crate::overload::Guard as OverloadGuard;
 use crate::service::Mirrors;
+use crate::streams::Streams;
 
 /// Who hears of what happens: sinks of records, metric families, the ring of recent requests.
 #[derive(Clone)]
@@ -38,6 +40,10 @@ pub(crate) struct Core {
     /// Turns `true` once, when the gateway drains.
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) mirrors: Mirrors,
+    /// Open WebSockets and event streams.
+    pub(crate) streams: Arc<Streams>,
+    /// When the process itself refuses work.
+    pub(crate) guard: OverloadGuard,
     options: ArcSwap<RecordOptions>,
     observe: AtomicBool,
     /// Requests of generations below this one end at their next byte.
@@ -52,6 +58,8 @@ impl Core {
             tasks: TaskTracker::new(),
             drain: watch::Sender::new(false),
             mirrors: Mirrors::default(),
+            streams: Arc::default(),
+            guard: OverloadGuard::new(),
             options: ArcSwap::default(),
             observe: AtomicBool::new(true),
             cut_below: AtomicU64::new(0),
@@ -81,6 +89,7 @@ impl Core {
     /// Takes what a new generation says about records.
     pub(crate) fn follow(&self, settings: &Settings) {
         self.observe.store(settings.observe, Ordering::Relaxed);
+        self.guard.follow(&settings.overload);
         let query = settings.access_log.as_ref().is_some_and(|log| log.query);
         self.options.store(Arc::new(RecordOptions { query, ..RecordOptions::default() }));
     }

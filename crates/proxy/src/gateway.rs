@@ -10,7 +10,8 @@ use portcullis_snapshot::{Generations, Snapshot};
 
 use crate::core::{Core, Observers};
 use crate::listeners::{BindError, Listeners};
-use crate::probe::Probes;
+use crate::overload::{self, OverloadState};
+use crate::probe::{Probes, keep};
 use crate::service::Service;
 
 /// Attempts of one request that Pingora may make; how many a route makes is decided per attempt.
@@ -68,6 +69,19 @@ async fn reap(gateway: Weak<Gateway>) {
     }
 }
 
+/// Puts the limits of a generation in force.
+fn enforce_limits(snapshot: &Snapshot) {
+    let now = Instant::now();
+    let of_clusters = snapshot.clusters.iter().filter_map(|cluster| cluster.limits.as_ref());
+    of_clusters.for_each(|limits| limits.enforce(now));
+    let routes = snapshot.router.hosts().flat_map(|host| host.routes());
+    for route in routes {
+        if let Some(limits) = &route.data().limits {
+            limits.enforce(now);
+        }
+    }
+}
+
 impl Gateway {
     /// Binds the listeners of the first generation and begins to accept. Runs on the current Tokio runtime.
     ///
@@ -90,9 +104,13 @@ impl Gateway {
         let gateway = Arc::new(Self { core, proxy, listeners: Listeners::default(), probes: Probes::default() });
         let change = gateway.listeners.prepare(&first.listeners)?;
         gateway.listeners.commit(change, &gateway);
-        gateway.probes.follow(&first);
+        gateway.probes.follow(&gateway.core.generations);
         gateway.core.follow(&first.settings);
+        gateway.core.guard.show(&gateway.core.observers.metrics);
+        enforce_limits(&first);
+        tokio::spawn(overload::watch(Arc::downgrade(&gateway.core)));
         gateway.count_generations();
+        tokio::spawn(keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -111,12 +129,22 @@ impl Gateway {
             // A drain began meanwhile: what was just bound must not accept.
             self.listeners.stop();
         }
-        self.probes.follow(&next);
+        self.probes.follow(&self.core.generations);
         self.core.follow(&next.settings);
+        enforce_limits(&next);
+        self.core.streams.end_left(&next);
         self.bound_generations(&next);
         self.count_generations();
         tokio::spawn(reap(Arc::downgrade(self)));
         Ok(before)
+    }
+
+    /// Lets what is kept for each endpoint follow endpoints that changed without a generation.
+    pub(crate) fn follow(&self) {
+        if self.is_ready() {
+            self.probes.follow(&self.core.generations);
+            self.core.streams.end_left(&self.core.generations.current());
+        }
     }
 
     /// Begins to drain the oldest generations when more live than may.
@@ -148,6 +176,24 @@ impl Gateway {
         self.listeners.addresses()
     }
 
+    /// How many WebSockets and event streams are open.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.core.streams.count()
+    }
+
+    /// The process's guards as they are now.
+    #[must_use]
+    pub fn overload(&self) -> OverloadState {
+        self.core.guard.state()
+    }
+
+    /// Whether requests of no particular priority are taken: the process's guards refuse none of them.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.core.guard.is_open()
+    }
+
     /// Whether the gateway takes new work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -158,10 +204,15 @@ impl Gateway {
     /// connection does, at the latest after the generation's `drain_timeout`.
     pub async fn drain(&self) -> DrainReport {
         let started = Instant::now();
-        let timeout = self.core.generations.peek().settings.drain_timeout;
+        let (timeout, streams) = {
+            let settings = &self.core.generations.peek().settings;
+            (settings.drain_timeout, settings.drain_streams)
+        };
         self.core.drain.send_replace(true);
         self.listeners.stop();
         self.probes.stop();
+        // The last of them still has time to be answered.
+        self.core.streams.end_all(streams.min(timeout * 4 / 5));
         self.core.tasks.close();
         let complete = tokio::time::timeout(timeout, self.core.tasks.wait()).await.is_ok();
         DrainReport { complete, took: started.elapsed(), left: self.core.tasks.len() }

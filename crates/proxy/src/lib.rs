@@ -9,10 +9,13 @@ mod gateway;
 #[cfg(test)]
 mod idle_pool_tests;
 mod listeners;
+mod overload;
 mod probe;
 mod reasons;
 mod service;
+mod streams;
 
 pub use core::Observers;
 pub use gateway::{ApplyError, DrainReport, Gateway};
 pub use listeners::BindError;
+pub use overload::OverloadState;

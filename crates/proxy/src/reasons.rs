@@ -42,6 +42,11 @@ pub(crate) fn of_downstream(error: &Error) -> Reason {
     }
 }
 
+/// The reason of an error of a connection that the gateway opened by itself.
+pub(crate) fn of_upstream_side(error: &Error, progress: Progress) -> Reason {
+    of_upstream(error, progress)
+}
+
 /// Whether our HTTP/2 layer reset a client's stream because its content broke a rule (RFC 9113 section 8.1.1).
 fn is_malformed_stream(error: &Error) -> bool {
     let h2 = error.root_cause().downcast_ref::<h2::Error>();

@@ -4,15 +4,21 @@
 //! because the request's future was.
 
 mod admit;
+mod attempts;
 mod cache;
 mod context;
+mod deadline;
+mod failover;
 mod failure;
 mod length;
+mod limits;
 mod mirror;
 mod peek;
 mod record;
+mod reports;
 mod respond;
 mod response;
+mod retry;
 mod route;
 mod target;
 mod upstream;
@@ -27,10 +33,12 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use context::Ctx;
 pub(crate) use mirror::Mirrors;
+pub(crate) use reports::says_drain;
+pub(crate) use target::peer_of as peer;
 
 use crate::core::Core;
 use crate::gate::conn::CONN;
@@ -77,7 +85,7 @@ impl ProxyHttp for Service {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<Box<HttpPeer>> {
-        target::peer(session, ctx).map_err(|error| ctx.fail(error))
+        attempts::peer(session, ctx).await.map_err(|error| ctx.fail(error))
     }
 
     async fn connected_to_upstream(
@@ -110,13 +118,18 @@ impl ProxyHttp for Service {
         Some(target::pause_timeout(session, ctx))
     }
 
+    fn response_header_deadline(&self, _session: &Session, ctx: &Box<Ctx>) -> Option<Instant> {
+        ctx.upstream.deadline
+    }
+
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Box<Ctx>,
     ) -> Result<()> {
-        response::from_upstream(response, ctx).map_err(|error| ctx.fail(error))
+        response::from_upstream(response, ctx).map_err(|error| ctx.fail(error))?;
+        if retry::status(session, ctx, response) { Err(Ctx::again()) } else { Ok(()) }
     }
 
     async fn response_filter(

@@ -1,21 +1,34 @@
 //! A cluster: a group of endpoints, how one is chosen, how the gateway speaks to it.
 
+pub mod failover;
+pub mod feed;
 pub mod fleet;
+pub mod fleets;
+pub mod health;
+pub mod overrides;
+pub mod reports;
+pub mod retry;
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderName;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_balance::HealthPolicy;
 use portcullis_policy::HashKey;
 use portcullis_telemetry::metrics::ClusterMetrics;
 use portcullis_types::ClusterName;
 
+use crate::limits::Limits;
 use crate::route::Timeouts;
 
-pub use fleet::{Fleet, FleetPlan, Fleets, Members};
+pub use failover::{FailoverChain, Fitness, Way};
+pub use feed::{Feed, FeedStatus, SourceKey};
+pub use fleet::{Fleet, FleetPlan, Members, Mould, Part};
+pub use fleets::Fleets;
+pub use health::{HealthCheck, HealthProbe};
+pub use overrides::{Override, OverrideError};
+pub use reports::LoadReports;
+pub use retry::{NotRetryable, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord};
 
 /// The place of a cluster in its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,12 +48,21 @@ pub struct Cluster {
     pub tls: Option<UpstreamTls>,
     /// Its timeouts, which a route may narrow.
     pub timeouts: Timeouts,
-    /// How often one request may be tried, the first time included, where trying again is safe.
-    pub attempts: u32,
+    /// The field that carries the milliseconds that are left of the total timeout, to endpoints and from trusted
+    /// callers.
+    pub deadline_header: Option<HeaderName>,
+    /// When a request is tried again, where that is safe.
+    pub retry: Retries,
+    /// The clusters that stand in for this one.
+    pub failover: Option<Arc<FailoverChain>>,
+    /// What it takes at once, and what waits.
+    pub limits: Option<Limits>,
     /// How long an idle connection is kept.
     pub keepalive: Duration,
     /// Active health checks.
     pub health: Option<HealthCheck>,
+    /// What its endpoints say of their own load, as far as it is believed.
+    pub reports: LoadReports,
     /// Distinguishes connections that must not be shared although they go to the same address (TLS settings,
     /// protocol): a hash of those settings, equal across generations when they are.
     pub connection_group: u64,
@@ -84,40 +106,5 @@ impl fmt::Debug for UpstreamTls {
     }
 }
 
-/// Active health checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// Interval, timeout and thresholds.
-    pub policy: HealthPolicy,
-    /// What is asked.
-    pub probe: HealthProbe,
-    /// The port, where it is not the endpoint's own.
-    pub port: Option<u16>,
-}
-
-/// What a health check asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthProbe {
-    /// A TCP connection.
-    Tcp,
-    /// A GET over HTTP/1.1.
-    Http {
-        /// The path and query.
-        path: String,
-        /// The Host.
-        host: HeaderValue,
-        /// The statuses that are healthy.
-        statuses: RangeInclusive<u16>,
-    },
-}
-
-impl HealthProbe {
-    /// Whether a status is healthy; a TCP probe has none.
-    #[must_use]
-    pub fn accepts(&self, status: StatusCode) -> bool {
-        match self {
-            Self::Tcp => true,
-            Self::Http { statuses, .. } => statuses.contains(&status.as_u16()),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use portcullis_types::GenerationId;

@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod explain;
 pub mod generations;
+pub mod limits;
 pub mod listener;
 pub mod request;
 pub mod route;
@@ -21,11 +22,16 @@ use portcullis_filter::seam::Seams;
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
 
-pub use cluster::{Cluster, ClusterIdx, Fleet, FleetPlan, Fleets, HealthCheck, Members, HealthProbe, UpstreamProtocol, UpstreamTls};
+pub use cluster::{
+    Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe, LoadReports,
+    Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,
+    UpstreamProtocol, UpstreamTls, Way,
+};
 pub use generations::{Generations, Holders};
+pub use limits::{LimitRules, Limits};
 pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol, most_continuations};
-pub use route::{Action, Forward, HostData, Mirror, Place, RouteData, Target, Timeouts};
-pub use settings::{AccessLog, AccessLogFormat, Settings};
+pub use route::{Action, Fallback, Forward, HostData, Mirror, Place, RouteData, Target, Timeouts};
+pub use settings::{AccessLog, AccessLogFormat, Dns, Settings};
 
 /// One generation of the config, compiled.
 pub struct Snapshot {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use portcullis_balance::Priority;
 use portcullis_filter::seam::Cache;
 use portcullis_filter::{Chain, Response};
 use portcullis_policy::{HashKey, PathRewrite, Redirect, WeightedSplit};
@@ -12,6 +13,7 @@ use portcullis_types::{Dialect, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
 
 use crate::cluster::ClusterIdx;
+use crate::limits::Limits;
 
 /// A place in the config, for `explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,10 @@ pub struct RouteData {
     pub cache: Option<Arc<dyn Cache>>,
     /// Whether a request may be upgraded (WebSocket).
     pub upgrade: bool,
+    /// What it takes at once.
+    pub limits: Option<Limits>,
+    /// How important its requests are.
+    pub priority: Priority,
     /// Where it stands in the config.
     pub place: Place,
     /// Requests of this generation in flight on it: who holds an old generation.
@@ -106,6 +112,16 @@ pub struct Forward {
     pub mirror: Option<Mirror>,
     /// This route's timeouts where they differ from the cluster's.
     pub timeouts: RouteTimeouts,
+    /// What is done when no cluster can take a request.
+    pub fallback: Option<Fallback>,
+}
+
+/// What is done when no endpoint could be reached.
+pub enum Fallback {
+    /// Answer with this.
+    Respond(Box<Response>),
+    /// Ask one more cluster, after those of the failover chain.
+    Cluster(ClusterIdx),
 }
 
 /// A route's own timeouts; what is `None` is the cluster's.
@@ -113,6 +129,8 @@ pub struct Forward {
 pub struct RouteTimeouts {
     /// As [`Timeouts::connect`].
     pub connect: Option<Duration>,
+    /// As [`Timeouts::per_try`]; `Some(None)` turns it off.
+    pub per_try: Option<Option<Duration>>,
     /// As [`Timeouts::first_byte`].
     pub first_byte: Option<Duration>,
     /// As [`Timeouts::idle`].
@@ -125,6 +143,13 @@ pub struct RouteTimeouts {
 pub enum Target {
     /// This one.
     Cluster(ClusterIdx),
+    /// The endpoints of this cluster that carry some labels.
+    Subset {
+        /// The cluster.
+        cluster: ClusterIdx,
+        /// The place of the labels in the cluster's [`crate::FleetPlan::subsets`].
+        subset: usize,
+    },
     /// One of several by weight; the same key keeps its choice.
     Split {
         /// Clusters and weights.
@@ -132,6 +157,18 @@ pub enum Target {
         /// What sticks; without it, each request is drawn.
         sticky: Option<HashKey>,
     },
+}
+
+impl Target {
+    /// What the target selects of a cluster's endpoints: a place in its [`crate::FleetPlan::subsets`]; `None` for all,
+    /// and of any other cluster.
+    #[must_use]
+    pub fn subset_of(&self, index: ClusterIdx) -> Option<usize> {
+        match self {
+            Self::Subset { cluster, subset } if *cluster == index => Some(*subset),
+            Self::Cluster(_) | Self::Subset { .. } | Self::Split { .. } => None,
+        }
+    }
 }
 
 /// A copy of the request to a second cluster, its answer thrown away.
@@ -147,6 +184,8 @@ pub struct Mirror {
 pub struct Timeouts {
     /// For TCP, and TLS on top.
     pub connect: Duration,
+    /// For one attempt, from its start to the end of the answer's head; `None` for no limit.
+    pub per_try: Option<Duration>,
     /// From the end of the request to the first byte of the answer.
     pub first_byte: Duration,
     /// Between two reads of an answer.
@@ -159,6 +198,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(1),
+            per_try: None,
             first_byte: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             total: None,
@@ -172,6 +212,7 @@ impl Timeouts {
     pub fn narrowed(self, route: &RouteTimeouts) -> Self {
         Self {
             connect: route.connect.unwrap_or(self.connect),
+            per_try: route.per_try.unwrap_or(self.per_try),
             first_byte: route.first_byte.unwrap_or(self.first_byte),
             idle: route.idle.unwrap_or(self.idle),
             total: route.total.unwrap_or(self.total),

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_types::Percent;
+
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -16,6 +18,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How long an idle connection is kept open in a drain, so that a request on its way is answered.
     pub drain_idle: Duration,
+    /// Over how long the ends of streams are spread, in a drain and when their endpoint leaves.
+    pub drain_streams: Duration,
+    /// When the process itself refuses work.
+    pub overload: Overload,
     /// Generations that may live at once; the oldest is drained beyond it.
     pub generations: usize,
     /// Worker threads; read at start only.
@@ -28,6 +34,57 @@ pub struct Settings {
     pub observe: bool,
     /// The admin listener.
     pub admin: Option<Admin>,
+    /// How names of endpoints are resolved.
+    pub dns: Dns,
+}
+
+/// How names of endpoints are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Who is asked; the system's resolvers, when there is none.
+    pub resolvers: Vec<SocketAddr>,
+    /// How long one question may take.
+    pub timeout: Duration,
+    /// An answer is asked for again when its time to live is over, but no sooner than this.
+    pub least_refresh: Duration,
+    /// And no later than this.
+    pub most_refresh: Duration,
+}
+
+impl Default for Dns {
+    /// The system's resolvers, 2 seconds, between 5 seconds and 5 minutes.
+    fn default() -> Self {
+        Self {
+            resolvers: Vec::new(),
+            timeout: Duration::from_secs(2),
+            least_refresh: Duration::from_secs(5),
+            most_refresh: Duration::from_secs(300),
+        }
+    }
+}
+
+/// When the process itself refuses work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overload {
+    /// Memory from which sheddable requests are refused; each priority above has a sixteenth more.
+    pub memory: MemoryBound,
+    /// How late the event loop may run, without a break, before sheddable requests are refused; each priority above has
+    /// twice as much. `None` for no bound.
+    pub event_loop_delay: Option<Duration>,
+    /// Client connections of all listeners together; `None` for half of the descriptors that may be open, 0 for no
+    /// bound.
+    pub connections: Option<u32>,
+}
+
+/// A bound on memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryBound {
+    /// None.
+    Off,
+    /// This share of what the process may have.
+    Share(Percent),
+    /// This many bytes.
+    Bytes(u64),
 }
 
 /// The admin listener.

@@ -10,12 +10,14 @@ mod class;
 mod cluster;
 mod family;
 mod gateway;
+mod health;
 mod histogram;
 mod listener;
 mod live;
 mod process;
 mod route;
 mod shard;
+mod source;
 
 use std::sync::Arc;
 
@@ -24,19 +26,23 @@ use prometheus::{Encoder, Error, Registry, TextEncoder};
 
 pub use cluster::{ClusterMetrics, EndpointMetrics, Health, InFlight};
 pub use gateway::{Build, GatewayMetrics, ReloadOutcome};
+pub use health::{HealthMetrics, Report, Standing};
 pub use listener::ListenerMetrics;
 pub use route::RouteMetrics;
+pub use source::SourceMetrics;
 
 use crate::bound::Bound;
 use crate::record::{Kind, Record};
 use crate::sink::SinkStats;
 use cluster::{Clusters, Endpoints};
 use gateway::Bounds;
+use health::ClustersHealth;
 use listener::Listeners;
 use live::Live;
 use process::Process;
 use route::Routes;
 use shard::Shards;
+use source::Sources;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -52,6 +58,8 @@ pub struct MetricsOptions {
     pub clusters: usize,
     /// Endpoints with a handle of their own: 10,000 by default.
     pub endpoints: usize,
+    /// Sources of endpoints with a handle of their own: 2,000 by default.
+    pub sources: usize,
     /// Bounds with series of their own: 10,000 by default.
     pub bounds: usize,
     /// Shards of a counter; `None` for one a core.
@@ -67,6 +75,7 @@ impl Default for MetricsOptions {
             routes: 2_000,
             clusters: 1_000,
             endpoints: 10_000,
+            sources: 2_000,
             bounds: 10_000,
             shards: None,
             build: Build::default(),
@@ -91,6 +100,7 @@ pub struct Metrics {
     routes: Arc<Routes>,
     clusters: Arc<Clusters>,
     endpoints: Arc<Endpoints>,
+    sources: Arc<Sources>,
     bounds: Arc<Bounds>,
     shards: Shards,
 }
@@ -108,6 +118,7 @@ impl Metrics {
             routes: Arc::new(Routes { live: Live::new(options.routes), none: RouteMetrics::new(shards) }),
             clusters: Arc::new(Clusters(Live::new(options.clusters))),
             endpoints: Arc::new(Endpoints(Live::new(options.endpoints))),
+            sources: Arc::new(Sources(Live::new(options.sources))),
             bounds: Arc::new(Bounds(Live::new(options.bounds))),
             shards,
         };
@@ -115,7 +126,9 @@ impl Metrics {
         family::register(registry, &metrics.listeners)?;
         family::register(registry, &metrics.routes)?;
         family::register(registry, &metrics.clusters)?;
+        family::register(registry, &Arc::new(ClustersHealth(metrics.clusters.clone())))?;
         family::register(registry, &metrics.endpoints)?;
+        family::register(registry, &metrics.sources)?;
         family::register(registry, &metrics.bounds)?;
         family::register(registry, &Arc::new(Process::new("/proc")))?;
         Ok(metrics)
@@ -128,6 +141,7 @@ impl Metrics {
         self.routes.live.prune();
         self.clusters.0.prune();
         self.endpoints.0.prune();
+        self.sources.0.prune();
         self.bounds.0.prune();
     }
 
@@ -173,6 +187,12 @@ impl Metrics {
     #[must_use]
     pub fn endpoint(&self, cluster: &ClusterName, name: &EndpointName) -> Arc<EndpointMetrics> {
         self.endpoints.0.get((cluster.clone(), name.clone()), |_| EndpointMetrics::new(self.shards))
+    }
+
+    /// The handle of a source of endpoints.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Arc<SourceMetrics> {
+        self.sources.0.get(name.into(), |_| SourceMetrics::default())
     }
 
     /// A bound to count in: `what` is a fixed word with its unit (`filter_buffer_bytes`), `of` a name of the config.

@@ -8,6 +8,7 @@
 mod attempt;
 mod flags;
 mod head;
+mod why;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use portcullis_types::{
 pub use attempt::{Attempt, Considered, Listed, Verdict};
 pub use flags::{Flag, Flags};
 pub use head::{Head, RecordOptions, RequestLine};
+pub use why::{FailoverWhy, NotRetried};
 
 /// How many notes a record takes.
 pub const NOTES: usize = 8;
@@ -134,6 +136,10 @@ pub struct Record {
     pub considered: Listed<Considered, 4>,
     /// What was tried, in order.
     pub attempts: Listed<Attempt, 1>,
+    /// Why a failure that is one to try again after was not tried again.
+    pub not_retried: Option<NotRetried>,
+    /// Why it went to another cluster than the decided one; the attempts say to which.
+    pub failover: Option<FailoverWhy>,
     /// How long each part took.
     pub timers: Timers,
     /// Bytes of the request body as received.
@@ -187,6 +193,8 @@ impl Record {
             decision: Decision::None,
             considered: Listed::default(),
             attempts: Listed::default(),
+            not_retried: None,
+            failover: None,
             timers: Timers::default(),
             bytes_in: 0,
             bytes_out: 0,

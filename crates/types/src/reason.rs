@@ -138,6 +138,9 @@ reasons! {
     OverConcurrency, "over_concurrency", Client, Later, 429, "http_request_denied", 8, "As many requests are in flight as may be";
     // The gateway.
     Overloaded, "overloaded", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway is at its limit";
+    MemoryPressure, "memory_pressure", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is short of memory and refuses what is least important";
+    EventLoopDelay, "event_loop_delay", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway cannot keep up and refuses what is least important";
+    ProcessConnections, "process_connections", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway holds as many connections as it may";
     Draining, "draining", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is shutting down";
     FaultInjected, "fault_injected", Gateway, Later, 503, "proxy_internal_response", 14, "A configured fault was injected";
     FilterFailed, "filter_failed", Gateway, Never, 500, "proxy_internal_error", 13, "A filter failed";
@@ -153,6 +156,7 @@ reasons! {
     UpstreamRefusedStream, "upstream_refused_stream", Upstream, Unsent, 502, "connection_terminated", 14, "The upstream refused the stream before acting on it";
     UpstreamWriteTimeout, "upstream_write_timeout", Upstream, Idempotent, 504, "connection_write_timeout", 4, "The upstream stopped reading the request";
     UpstreamFirstByteTimeout, "upstream_first_byte_timeout", Upstream, Idempotent, 504, "http_response_timeout", 4, "The upstream did not begin its answer in time";
+    UpstreamPerTryTimeout, "upstream_per_try_timeout", Upstream, Idempotent, 504, "http_response_timeout", 4, "The attempt took longer than one attempt may";
     UpstreamIdleTimeout, "upstream_idle_timeout", Upstream, Never, 504, "connection_read_timeout", 4, "The upstream stopped in the middle of its answer";
     UpstreamTotalTimeout, "upstream_total_timeout", Upstream, Never, 504, "http_response_timeout", 4, "The whole exchange took longer than the route allows";
     UpstreamMalformed, "upstream_malformed", Upstream, Never, 502, "http_protocol_error", 13, "The upstream's answer is malformed";
@@ -210,6 +214,18 @@ mod tests {
         .join(" ");
         for reason in Reason::ALL {
             assert!(registered.split(' ').any(|name| name == reason.proxy_status()), "{reason}");
+        }
+    }
+
+    #[test]
+    fn says_504_for_timeouts_502_for_what_an_upstream_did_and_503_for_what_was_refused() {
+        for reason in Reason::ALL.iter().filter(|reason| reason.name().starts_with("upstream_")) {
+            let expected = if reason.name().ends_with("_timeout") { 504 } else { 502 };
+            assert_eq!((reason.status(), reason.fault()), (expected, Fault::Upstream), "{reason}");
+        }
+        for reason in Reason::ALL.iter().filter(|reason| reason.retry() == Retry::Later) {
+            let expected = if reason.fault() == Fault::Client { 429 } else { 503 };
+            assert_eq!(reason.status(), expected, "{reason}");
         }
     }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod calls;
 mod certificates;
+mod registry;
 mod shout;
 mod sites;
 mod streams;
@@ -22,5 +23,6 @@ fn plug(seams: &mut Seams) {
     seams.body = Some(Arc::new(calls::Calls));
     seams.hosts = Some(Arc::new(sites::Sites));
     seams.certificates = Some(Arc::new(certificates::SelfSigned::default()));
+    seams.endpoints.insert("registry", Arc::new(registry::Registry));
     seams.caches.insert("toy", Arc::new(cache::ToyCache::default()));
 }

@@ -25,7 +25,7 @@ struct Wing {
     tcp: u16,
     tls: u16,
     asked: Arc<AtomicU32>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Wing {
@@ -72,6 +72,10 @@ impl Wing {
         let asked = Arc::new(AtomicU32::new(0));
         let app = origin(asked.clone());
         let (http, tcp, tls, admin) = (free_port(), free_port(), free_port(), free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let registry = dir.path().join("endpoints.txt");
+        std::fs::write(&registry, format!("127.0.0.1:{app}\n")).unwrap();
+        let registry = registry.display();
         let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/certs");
         let yaml = format!(
             "version: 1\n\
@@ -80,14 +84,16 @@ impl Wing {
              \x20 tcp: {{ bind: \"127.0.0.1:{tcp}\", handler: echo }}\n\
              \x20 tls: {{ bind: \"127.0.0.1:{tls}\", tls: {{ certificates: [{{ cert: {certificates}/edge.pem, key: {certificates}/edge.key }}] }} }}\n\
              admin: {{ bind: \"127.0.0.1:{admin}\" }}\n\
-             clusters: {{ app: {{ endpoints: [\"127.0.0.1:{app}\"] }} }}\n\
+             clusters:\n\
+             \x20 app: {{ endpoints: [\"127.0.0.1:{app}\"] }}\n\
+             \x20 pool: {{ endpoints: {{ source: registry, of: \"{registry}\" }} }}\n\
              hosts:\n\
              \x20 - names: [template.test]\n\
              \x20   routes:\n\
              \x20     - {{ name: app, cache: toy, filters: [shout], to: app }}\n\
+             \x20     - {{ name: pool, match: {{ path: /pool }}, to: pool }}\n\
              \x20     - {{ name: calls, match: {{ jsonrpc: [ping] }}, respond: {{ status: 200, body: pong }} }}\n"
         );
-        let dir = tempfile::tempdir().unwrap();
         let path: PathBuf = dir.path().join("gateway.yaml");
         std::fs::write(&path, yaml).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_toy-wing"))
@@ -105,7 +111,7 @@ impl Wing {
         });
         assert!(ready.is_some(), "the wing does not start: {:?}", lines.lock().unwrap());
         std::thread::spawn(move || log.for_each(drop));
-        Self { process, http, tcp, tls, asked, _dir: dir }
+        Self { process, http, tcp, tls, asked, dir }
     }
 
     fn connect(port: u16) -> TcpStream {
@@ -166,6 +172,20 @@ fn a_cache_answers_the_second_request_and_the_body_is_transformed() {
     assert_eq!(wing.asked.load(Ordering::SeqCst), 1);
     wing.get("template.test", "/other");
     assert_eq!(wing.asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_source_of_endpoints_says_where_requests_go() {
+    let wing = Wing::start();
+    assert!(wing.get("template.test", "/pool").ends_with("hello"));
+    let other = Arc::new(AtomicU32::new(0));
+    let port = origin(other.clone());
+    std::fs::write(wing.dir.path().join("endpoints.txt"), format!("127.0.0.1:{port}\n")).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while other.load(Ordering::SeqCst) == 0 {
+        assert!(std::time::Instant::now() < deadline, "the new endpoint is never used");
+        assert!(wing.get("template.test", "/pool").ends_with("hello"));
+    }
 }
 
 #[test]

@@ -197,3 +197,6 @@ impl Generator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,10 +137,13 @@ impl Tally {
         self.good + self.beyond
     }
 
-    /// The latency that this share of the answered requests did not exceed.
+    /// The latency that this share of the requests did not exceed. A failed one takes longer than any that was answered,
+    /// or to fail would make a tail shorter: `None` when the share reaches into them.
     #[must_use]
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.latency.value_at_quantile(share))
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let answered = self.latency.len() as f64;
+        let rank = share * (answered + self.failed.len() as f64);
+        (rank <= answered).then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered.max(1.0))))
     }
 
     /// The longest latency of an answered request.
@@ -185,7 +188,7 @@ mod tests {
             tally.answered(ms(n), Duration::from_micros(n * 10));
         }
         for (share, expected) in [(0.5, ms(50)), (0.99, ms(99)), (0.999, Duration::from_micros(99_900))] {
-            let found = tally.quantile(share);
+            let found = tally.quantile(share).unwrap();
             assert!(found.abs_diff(expected) <= expected / 1000, "{share}: {found:?}");
         }
         assert_eq!((tally.good, tally.beyond, tally.requests()), (5000, 5000, 10_000));
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_request_is_beyond_the_objective_and_not_among_the_latencies() {
+    fn a_failed_request_is_beyond_the_objective() {
         let mut tally = Tally::new(ms(50), ms(1000)).unwrap();
         let failed = |id, planned| Failed { id, planned, status: None };
         tally.answered(ms(999), ms(70));
@@ -203,6 +206,17 @@ mod tests {
         assert_eq!((tally.good, tally.beyond), (1, 1));
         assert_eq!(tally.failed, [failed(4, ms(1001))]);
         assert!(tally.longest() < ms(51), "{:?}", tally.longest());
+    }
+
+    #[test]
+    fn to_fail_makes_no_tail_shorter() {
+        let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
+        assert_eq!(tally.quantile(0.5), Some(Duration::ZERO));
+        (1..=98).for_each(|n| tally.answered(ms(n), ms(n)));
+        (99..=100).for_each(|id| tally.failed(Failed { id, planned: ms(id), status: None }));
+        assert_eq!(tally.quantile(0.5).map(|found| found.as_millis()), Some(50));
+        assert_eq!(tally.quantile(0.98).map(|found| found.as_millis()), Some(98));
+        assert_eq!(tally.quantile(0.99), None);
     }
 
     #[test]

@@ -72,7 +72,9 @@ fn ratios(own: usize, rounds: &[Round], value: impl Fn(&Window) -> f64) -> Vec<f
     let of = |round: &Round| {
         let all: Vec<f64> = round.iter().map(|window| window.as_ref().map(&value)).collect::<Option<_>>()?;
         let others = all.iter().enumerate().filter(|(turn, _)| *turn != own).map(|(_, value)| *value);
-        Some(all.get(own)? / others.min_by(f64::total_cmp)?)
+        let ratio = all.get(own)? / others.min_by(f64::total_cmp)?;
+        // Infinite over infinite: nobody has a tail to speak of, and no promise is kept.
+        Some(if ratio.is_nan() { f64::INFINITY } else { ratio })
     };
     rounds.iter().filter_map(of).collect()
 }
@@ -103,6 +105,7 @@ mod tests {
             beyond,
             failed,
             held: 1,
+            answers: String::new(),
             shares: vec![1.0],
             marked: 0.01,
             pressure: 1.3,
@@ -133,6 +136,17 @@ mod tests {
         check(SceneName::KillPost, &rounds, &[("0", true)]);
         check(SceneName::Failing, &rounds, &[("1.00", true)]);
         check(SceneName::Outage, &rounds, &[("1.30", false), ("4.00", true)]);
+    }
+
+    #[test]
+    fn a_tail_of_failed_requests_meets_no_bar() {
+        let round = |own: f64, other: f64| -> Round {
+            vec![Some(window(other, 10, 0)), Some(window(own, 9, 1)), Some(window(other, 20, 0))]
+        };
+        for other in [20.0, f64::INFINITY] {
+            let expected = [("inf [inf, inf]", false), ("0.90 [0.90, 0.90]", false)];
+            check(SceneName::Slow, &[round(f64::INFINITY, other)], &expected);
+        }
     }
 
     #[test]

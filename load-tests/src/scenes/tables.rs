@@ -1,21 +1,22 @@
 //! What a scene brought, as tables.
 
-use crate::Failure;
+use crate::open_loop::Tally;
 use crate::report::Table;
 use crate::stats::{Estimate, median};
 
-use super::{Player, Round, Window};
+use super::{Player, Round, Window, window};
 
 /// A window in a line.
 pub(super) fn line(window: &Window) -> String {
     let [p50, p90, p99, p999] = window.quantiles;
     format!(
-        "p50 {p50:.1} p90 {p90:.1} p99 {p99:.1} p99.9 {p999:.1} ms, beyond {} of {}, failed {} (held {}), marked {:.2} %, \
-         pressure {:.2}, recovery {:.1} s, most in flight {}, lag p99.9 {:?}, waited {:.1} %",
+        "p50 {p50:.1} p90 {p90:.1} p99 {p99:.1} p99.9 {p999:.1} ms, beyond {} of {}, failed {} (held {}){}, marked {:.2} %, \
+         attempts to before {:.2}, recovery {:.1} s, most in flight {}, lag p99.9 {:?}, waited {:.1} %",
         window.beyond,
         window.requests,
         window.failed,
         window.held,
+        window.answers,
         window.marked * 100.0,
         window.pressure,
         window.recovery,
@@ -26,7 +27,7 @@ pub(super) fn line(window: &Window) -> String {
 }
 
 /// A row for each player.
-pub(super) fn summary(players: &[Player], rounds: &[Round], flaws: &[usize]) -> Result<Table, Failure> {
+pub(super) fn summary(players: &[Player], rounds: &[Round], flaws: &[usize]) -> Table {
     let mut table = Table::new(&[
         "medians of rounds",
         "p50 ms",
@@ -45,7 +46,7 @@ pub(super) fn summary(players: &[Player], rounds: &[Round], flaws: &[usize]) -> 
     for (turn, player) in players.iter().enumerate() {
         let windows: Vec<&Window> = rounds.iter().filter_map(|round| round.get(turn)?.as_ref()).collect();
         let values = |value: &dyn Fn(&Window) -> f64| -> Vec<f64> {
-            windows.iter().map(|window| value(window)).filter(|value| value.is_finite()).collect()
+            windows.iter().map(|window| value(window)).filter(|value| !value.is_nan()).collect()
         };
         let middle = |value: &dyn Fn(&Window) -> f64, digits: usize| {
             median(&mut values(value)).map_or_else(|| "-".to_owned(), |median| format!("{median:.digits$}"))
@@ -72,7 +73,33 @@ pub(super) fn summary(players: &[Player], rounds: &[Round], flaws: &[usize]) -> 
             &format!("{} ({})", windows.len(), flaws.get(turn).copied().unwrap_or_default()),
         ]);
     }
-    Ok(table)
+    table
+}
+
+/// A row for what a choice of endpoint can come near to.
+#[expect(clippy::cast_precision_loss, reason = "counts of a window are far below 2^52")]
+pub(super) fn ideal(table: &mut Table, tallies: &[Tally]) {
+    let middle =
+        |value: &dyn Fn(&Tally) -> f64| median(&mut tallies.iter().map(value).collect::<Vec<_>>()).unwrap_or(f64::NAN);
+    let [p50, p90, p99, p999] =
+        [0, 1, 2, 3].map(|n| format!("{:.1}", middle(&|tally| at(&window::quantiles(tally), n))));
+    let beyond = middle(&|tally| tally.beyond as f64 * 1000.0 / tally.requests().max(1) as f64);
+    let none = "-";
+    table.row([
+        &"one queue before all sound replicas (computed)",
+        &p50,
+        &p90,
+        &p99,
+        &p999,
+        &format!("{beyond:.1}"),
+        &none,
+        &none,
+        &none,
+        &none,
+        &none,
+        &none,
+        &tallies.len(),
+    ]);
 }
 
 /// Of a thousand requests.

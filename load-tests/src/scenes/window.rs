@@ -1,5 +1,6 @@
 //! One contender in one scene, once.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
@@ -22,7 +23,7 @@ const WAITED: f64 = 0.05;
 /// What one window brought.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
-    /// p50, p90, p99 and p99.9 in milliseconds.
+    /// p50, p90, p99 and p99.9 in milliseconds; infinite where they lie among failed requests.
     pub(super) quantiles: [f64; 4],
     pub(super) requests: u64,
     /// Requests that failed or took longer than the objective.
@@ -30,6 +31,8 @@ pub(super) struct Window {
     pub(super) failed: u64,
     /// Of the failed ones, those that a replica held when it was killed.
     pub(super) held: u64,
+    /// What failed requests were answered with, in words.
+    pub(super) answers: String,
     /// The share of the attempts that each replica got.
     pub(super) shares: Vec<f64>,
     /// The same for all marked ones together.
@@ -101,11 +104,12 @@ fn window(scene: &Scene, tally: &Tally, observed: &Observed, waited: f64) -> Win
         |from: Duration, to: Duration| attempts(from, to).iter().sum::<f64>() / to.saturating_sub(from).as_secs_f64();
     let fault = &scene.fault;
     Window {
-        quantiles: [0.5, 0.9, 0.99, 0.999].map(|share| tally.quantile(share).as_secs_f64() * 1e3),
+        quantiles: quantiles(tally),
         requests: tally.requests(),
         beyond: tally.beyond,
         failed: tally.failed.len() as u64,
         held: tally.failed.iter().filter(|failed| observed.held.contains(&failed.id)).count() as u64,
+        answers: answers(tally),
         marked: scene.marked.iter().filter_map(|index| shares.get(*index)).sum(),
         shares,
         pressure: rate(fault.start, fault.end) / rate(WARM_UP, fault.start),
@@ -115,4 +119,22 @@ fn window(scene: &Scene, tally: &Tally, observed: &Observed, waited: f64) -> Win
         lag: tally.lag(),
         waited,
     }
+}
+
+/// p50, p90, p99 and p99.9 in milliseconds; infinite where they lie among failed requests.
+pub(super) fn quantiles(tally: &Tally) -> [f64; 4] {
+    [0.5, 0.9, 0.99, 0.999]
+        .map(|share| tally.quantile(share).map_or(f64::INFINITY, |duration| duration.as_secs_f64() * 1e3))
+}
+
+fn answers(tally: &Tally) -> String {
+    let mut counts = BTreeMap::new();
+    for failed in &tally.failed {
+        *counts.entry(failed.status).or_insert(0_u64) += 1;
+    }
+    let word = |(status, count): (Option<u16>, u64)| match status {
+        Some(status) => format!(", {count} times {status}"),
+        None => format!(", {count} times nothing"),
+    };
+    counts.into_iter().map(word).collect()
 }

@@ -252,6 +252,10 @@ impl<T, E, F: Future<Output = Result<T, E>> + Unpin> Half<F, T> {
     }
 }
 
+/// How often the halves take turns in one poll. Handing a task over spends nothing of Tokio's budget, and an upstream
+/// that sends tiny chunks would keep the worker to itself.
+const ROUNDS: u32 = 64;
+
 /// Runs both halves to their end, or until one fails. `turns` are those of the first and of the second.
 pub(crate) async fn exchange<A, B, E>(
     first: impl Future<Output = Result<A, E>>,
@@ -271,12 +275,19 @@ pub(crate) async fn exchange<A, B, E>(
             turns.0.take();
             first.poll(cx)?;
         }
+        let mut rounds = 0;
         loop {
             if turns.1.take() {
                 second.poll(cx)?;
             } else if turns.0.take() {
                 first.poll(cx)?;
             } else {
+                break;
+            }
+            rounds += 1;
+            if rounds == ROUNDS {
+                // Both get a turn at the next poll; other tasks get theirs before.
+                cx.waker().wake_by_ref();
                 break;
             }
         }

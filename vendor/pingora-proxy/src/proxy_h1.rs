@@ -161,7 +161,9 @@ where
 
         let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
         let pause_timeout = self.inner.request_pause_timeout(session, ctx);
-        let held = expects_continue(session.req_header());
+        let header_deadline = self.inner.response_header_deadline(session, ctx);
+        // A 100 of an attempt before may have told the client to go on.
+        let held = expects_continue(session.req_header()) && session.response_written().is_none();
 
         // start bi-directional streaming
         let ret = exchange::exchange(
@@ -181,6 +183,7 @@ where
                 &pipe_state,
                 idle_timeout,
                 pause_timeout,
+                header_deadline,
                 held,
             ),
             (&downstream_turn, &upstream_turn),
@@ -278,6 +281,7 @@ where
         pipe_state: &AtomicU8,
         idle_timeout: Option<Duration>,
         pause_timeout: Option<Duration>,
+        header_deadline: Option<std::time::Instant>,
         mut held: bool,
     ) -> Result<bool>
     where
@@ -307,7 +311,9 @@ where
             // What was already queued of the request is sent first.
             let wait_for_header = header_timeout.filter(|_| request_done || rx.is_empty());
             if let (Some(timeout), None) = (wait_for_header, header_wait.as_ref().as_pin_ref()) {
-                header_wait.set(Some(time::sleep(turn(timeout, request_done, held))));
+                let wait = turn(timeout, request_done, held);
+                let left = header_deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
+                header_wait.set(Some(time::sleep(left.map_or(wait, |left| left.min(wait)))));
             }
 
             tokio::select! {
@@ -393,7 +399,18 @@ where
                     // was queued before the downstream half saw the 101. Its end is that of the
                     // request; only `UpgradedBody` or a closed pipe ends the tunnel.
                     let of_request = matches!(body, Some(HttpTask::Body(..)));
-                    let sent = send_body_to1(client_session, body).await;
+                    let sending = send_body_to1(client_session, body);
+                    let sent = match header_deadline.filter(|_| header_timeout.is_some()) {
+                        None => sending.await,
+                        Some(at) => match time::timeout_at(at.into(), sending).await {
+                            Ok(sent) => sent,
+                            Err(_) => {
+                                let e = Error::explain(ReadTimedout, "while sending the request");
+                                let _ = tx.send(HttpTask::Failed(send_error.unwrap_or(e).into_up())).await;
+                                return Ok(false);
+                            }
+                        },
+                    };
                     held = false;
                     header_wait.set(None); // starts again
                     match sent {
@@ -594,11 +611,21 @@ where
          * If both are done, quit the loop
          * Usually there is no request body to read for cacheable request
          */
+        // Changed by Portcullis, see vendor/README.md: bounds what is left of the request once it is answered.
+        let rest_wait: Option<time::Sleep> = None;
+        tokio::pin!(rest_wait);
+
         while !downstream_state.is_done()
             || !response_state.is_done()
             || downstream_custom_read && !downstream_state.is_errored()
             || downstream_custom_write
         {
+            let answered = response_state.is_done() && downstream_state.can_poll() && !downstream_state.is_done();
+            if answered && rest_wait.is_none() && !session.was_upgraded() {
+                let pause = self.inner.request_pause_timeout(session, ctx);
+                rest_wait.set(pause.filter(|pause| !pause.is_zero()).map(time::sleep));
+            }
+
             // reserve tx capacity ahead to avoid deadlock, see below
 
             let send_permit = tx
@@ -673,6 +700,11 @@ where
                     )
                     .await?;
                     downstream_state.maybe_finished(request_done);
+                },
+
+                _ = poll_sleep(rest_wait.as_mut()), if rest_wait.is_some() => {
+                    let e = Error::explain(ReadTimedout, "while waiting for the rest of an answered request");
+                    return Err(e.into_down());
                 },
 
                 _ = tx.reserve(), if downstream_state.is_reading() && send_permit.is_err() => {
@@ -1143,7 +1175,7 @@ where
 }
 
 /// Added by Portcullis, see vendor/README.md. Waits for the timer; for ever if there is none.
-async fn poll_sleep(mut timer: std::pin::Pin<&mut Option<time::Sleep>>) {
+pub(crate) async fn poll_sleep(mut timer: std::pin::Pin<&mut Option<time::Sleep>>) {
     std::future::poll_fn(|cx| match timer.as_mut().as_pin_mut() {
         Some(timer) => timer.poll(cx),
         None => std::task::Poll::Pending,

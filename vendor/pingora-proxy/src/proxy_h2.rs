@@ -279,6 +279,7 @@ where
         client_session.read_timeout = peer.options.read_timeout;
         let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
         let pause_timeout = self.inner.request_pause_timeout(session, ctx);
+        let header_deadline = self.inner.response_header_deadline(session, ctx);
         let request_progress = RequestProgress::new(session.as_mut().is_body_done());
 
         let mut downstream_custom_message_writer = session
@@ -331,6 +332,7 @@ where
                 pipe_state,
                 idle_timeout,
                 pause_timeout,
+                header_deadline,
                 &request_progress
             )
         );
@@ -574,11 +576,21 @@ where
         /* duplex mode
          * see the Same function for h1 for more comments
          */
+        // Changed by Portcullis, see vendor/README.md: bounds what is left of the request once it is answered.
+        let rest_wait: Option<time::Sleep> = None;
+        tokio::pin!(rest_wait);
+
         while !downstream_state.is_done()
             || !response_state.is_done()
             || downstream_custom_read && !downstream_state.is_errored()
             || downstream_custom_write
         {
+            let answered = response_state.is_done() && downstream_state.can_poll() && !downstream_state.is_done();
+            if answered && rest_wait.is_none() && !session.was_upgraded() {
+                let pause = self.inner.request_pause_timeout(session, ctx);
+                rest_wait.set(pause.filter(|pause| !pause.is_zero()).map(time::sleep));
+            }
+
             // Use optional futures to allow using optional channels in select branches
             let custom_inject_rx_recv: OptionFuture<_> = downstream_custom_message_inject_rx
                 .as_mut()
@@ -673,6 +685,11 @@ where
                             request_progress.note(true);
                         }
                     };
+                },
+
+                _ = crate::proxy_h1::poll_sleep(rest_wait.as_mut()), if rest_wait.is_some() => {
+                    let e = Error::explain(ReadTimedout, "while waiting for the rest of an answered request");
+                    return Err(e.into_down());
                 },
 
                 // Handle buffered upstream task from previous iteration
@@ -1167,6 +1184,7 @@ pub(crate) async fn pipe_up_to_down_response(
     pipe_state: Arc<AtomicU8>,
     idle_timeout: Option<Duration>,
     pause_timeout: Option<Duration>,
+    header_deadline: Option<std::time::Instant>,
     request_progress: &RequestProgress,
 ) -> Result<()> {
     // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). A read can
@@ -1179,6 +1197,10 @@ pub(crate) async fn pipe_up_to_down_response(
             }
             _ => header_timeout,
         };
+        if let Some(at) = header_deadline.filter(|_| idle_timeout.is_some()) {
+            let left = at.saturating_duration_since(std::time::Instant::now());
+            client.read_timeout = Some(client.read_timeout.map_or(left, |wait| wait.min(left)));
+        }
         tokio::select! {
             biased;
             res = client.read_response_header() => {

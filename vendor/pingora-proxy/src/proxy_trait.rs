@@ -373,10 +373,27 @@ pub trait ProxyHttp {
     ///
     /// `Some(pause)`: until the request is whole, `pause` bounds the wait for the response header in place of
     /// `read_timeout`, again from each part on. Zero means that it is not bounded here. A client that expects a 100
-    /// does not pause before it got one: that is the upstream's to answer.
+    /// does not pause before it got one: that is the upstream's to answer. Once the response is whole, `pause` bounds
+    /// all that is left of the request, however it comes.
     ///
     /// Asked where [Self::upstream_idle_timeout()] is, and only heeded when that gives a timeout.
     fn request_pause_timeout(&self, _session: &Session, _ctx: &Self::CTX) -> Option<Duration> {
+        None
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// When the wait for the final (non-1xx) response header of this attempt ends, whatever else bounds it.
+    ///
+    /// `None`, the default: nothing but the timeouts ends it. Those start again with each part of the request that
+    /// was sent; this moment does not move, and it also ends the sending of a request to an HTTP/1 upstream that does
+    /// not read it. The error is the same: `ReadTimedout`, from the upstream.
+    ///
+    /// Asked where [Self::upstream_idle_timeout()] is, and only heeded when that gives a timeout.
+    fn response_header_deadline(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+    ) -> Option<std::time::Instant> {
         None
     }
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_snapshot::Cluster;
+use portcullis_snapshot::{Cluster, Limits, Members};
 
+use super::endpoints::{overrides, sources};
 use super::{json as answer, seconds};
 use crate::control::AdminState;
 
@@ -17,6 +18,26 @@ pub(crate) async fn clusters(State(state): State<Arc<AdminState>>) -> Response {
     let now = Instant::now();
     let clusters: Vec<Value> = snapshot.clusters.iter().map(|cluster| describe(cluster, now)).collect();
     answer(&json!({ "generation": snapshot.id.0, "clusters": clusters }))
+}
+
+/// What routes select of the cluster, and how many endpoints of each selection may be chosen now.
+fn subsets(cluster: &Cluster, members: &Members) -> Vec<Value> {
+    let selected = cluster.fleet.plan().subsets.iter().zip(&members.subsets);
+    selected.map(|(labels, set)| json!({ "labels": labels, "available": set.available() })).collect()
+}
+
+/// What counts against the cluster's limits now.
+fn limits(limits: &Limits) -> Value {
+    let bounded = limits.rules.bound_requests();
+    json!({
+        "says": limits.rules.to_string(),
+        "requests": bounded.then(|| limits.gate.in_flight()),
+        "requests_limit": limits.rules.requests.map(|_| limits.gate.limit()),
+        "per_endpoint_limit": limits.rules.per_endpoint,
+        "waiting": bounded.then(|| limits.gate.waiting()),
+        "streams": limits.rules.streams.map(|_| limits.streams.used()),
+        "streams_limit": limits.rules.streams,
+    })
 }
 
 fn describe(cluster: &Cluster, now: Instant) -> Value {
@@ -36,7 +57,14 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
                 "takes_requests": standing.place.takes_requests(),
                 "says": standing.to_string(),
                 "lasted_seconds": seconds(standing.lasted),
+                "health": standing.health.as_str(),
+                "would_change": standing.would_change,
                 "in_flight": standing.in_flight,
+                "requests": standing.totals.requests,
+                "failures": standing.totals.failures,
+                "failing_share": f64::from(standing.trouble),
+                "utilisation": Some(f64::from(standing.utilisation)).filter(|utilisation| *utilisation > 0.0),
+                "slow_start_share": Some(f64::from(standing.ramp)).filter(|share| *share < 1.0),
                 "latency_ms": standing.latency.map(|latency| seconds(latency * 1000)),
                 "last_failure": standing.last_failure.map(|(reason, ago)| {
                     json!({ "reason": reason.name(), "seconds_ago": seconds(ago) })
@@ -50,6 +78,13 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
         "available": members.endpoints.available(),
         "panicking": members.endpoints.is_panicking(),
         "in_flight": members.endpoints.cluster_in_flight(),
+        "ejected": members.endpoints.ejected(),
+        "max_ejected": members.endpoints.max_ejected(),
+        "subsets": subsets(cluster, &members),
+        "limits": cluster.limits.as_ref().map(limits),
         "endpoints": endpoints,
+        "sources": sources(cluster, now),
+        "overrides": overrides(cluster, now),
+        "trouble": cluster.fleet.trouble(),
     })
 }

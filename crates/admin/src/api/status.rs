@@ -31,6 +31,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
         "routes": snapshot.router.hosts().map(|host| host.routes().len()).sum::<usize>(),
         "last_reload": history.first().map(reload),
         "reloads": reloads,
+        "overload": control.overload(),
         "logs": sinks,
         "generations": generations(&state),
     }))

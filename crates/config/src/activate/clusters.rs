@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use portcullis_balance::{EndpointSpec, SetError, SetOptions, Tuning};
-use portcullis_snapshot::{Cluster, FleetPlan, Snapshot};
-use portcullis_types::Percent;
+use portcullis_balance::{SetError, SetOptions};
+use portcullis_snapshot::{Cluster, FailoverChain, FleetPlan, Part, Retries, Snapshot};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
-use super::{Environment, Stamp};
+use super::limits::Owner;
+use super::{Environment, Stamp, endpoints};
 use crate::code;
 use crate::facts::hash_of;
 use crate::plan::ClusterPlan;
@@ -21,15 +21,10 @@ pub(super) struct Build<'a> {
 
 impl Build<'_> {
     /// The clusters in the order of their plans. One that cannot be made is left out after its error was pushed.
-    pub(super) fn clusters(
-        &self,
-        plans: &[ClusterPlan],
-        specs: Vec<Vec<EndpointSpec>>,
-        diagnostics: &mut Diagnostics,
-    ) -> Vec<Arc<Cluster>> {
+    pub(super) fn clusters(&self, plans: &[ClusterPlan], diagnostics: &mut Diagnostics) -> Vec<Arc<Cluster>> {
         let mut clusters = Vec::with_capacity(plans.len());
-        for (plan, specs) in plans.iter().zip(specs) {
-            match self.cluster(plan, specs) {
+        for plan in plans {
+            match self.cluster(plan) {
                 Ok(cluster) => clusters.push(cluster),
                 Err(error) => {
                     diagnostics.push(Diagnostic::error(code::ENDPOINTS_INVALID, plan.span, error.to_string()));
@@ -39,20 +34,25 @@ impl Build<'_> {
         clusters
     }
 
-    fn cluster(&self, plan: &ClusterPlan, specs: Vec<EndpointSpec>) -> Result<Arc<Cluster>, SetError> {
+    fn cluster(&self, plan: &ClusterPlan) -> Result<Arc<Cluster>, SetError> {
         let before = self.previous.and_then(|previous| previous.cluster_named(plan.name.as_str()));
-        if let Some(same) = before.filter(|before| unchanged(before, plan, &specs)) {
+        let parts = endpoints::parts(plan, self.environment.fleets);
+        if let Some(same) = before.filter(|before| unchanged(before, plan, &parts)) {
             return Ok(same.clone());
         }
         let options = SetOptions {
             algorithm: plan.algorithm.clone(),
             health: plan.health.as_ref().map(|health| health.policy),
-            panic_threshold: Percent::default(),
+            panic_threshold: plan.panic_threshold,
             seed: self.stamp.seed,
         };
-        let fleet = FleetPlan { specs, options, tuning: Tuning::default() };
+        let fleet = FleetPlan { parts, options, tuning: plan.tuning.clone(), subsets: plan.subsets.clone() };
+        let retry = Retries::new(plan.retry, before.map(|before| &before.retry), self.stamp.now);
+        let failover = FailoverChain::new(plan.failover.clone(), before.and_then(|before| before.failover.as_ref()));
         let before = before.map(|before| &*before.fleet);
         let fleet = self.environment.fleets.fleet(&plan.name, fleet, before, self.stamp.now)?;
+        // Held before the limits are made: what they show is a part of it.
+        let metrics = self.environment.metrics.cluster(&plan.name);
         Ok(Arc::new(Cluster {
             name: plan.name.clone(),
             fleet,
@@ -60,28 +60,39 @@ impl Build<'_> {
             protocol: plan.protocol,
             tls: plan.tls.clone(),
             timeouts: plan.timeouts,
-            attempts: plan.attempts,
+            deadline_header: plan.deadline_header.clone(),
+            retry,
+            failover,
+            limits: self.environment.limits(Owner::Cluster(&plan.name), plan.limits, self.stamp.now),
             keepalive: plan.keepalive,
             health: plan.health.clone(),
+            reports: plan.reports.clone(),
             connection_group: connection_group(plan),
-            metrics: self.environment.metrics.cluster(&plan.name),
+            metrics,
         }))
     }
 }
 
 /// Whether a cluster of the generation before is just what is wanted.
-fn unchanged(before: &Cluster, plan: &ClusterPlan, specs: &[EndpointSpec]) -> bool {
-    let FleetPlan { specs: had, options, .. } = before.fleet.plan();
+fn unchanged(before: &Cluster, plan: &ClusterPlan, parts: &[Part]) -> bool {
+    let FleetPlan { parts: had, options, tuning, subsets, .. } = before.fleet.plan();
     let algorithm = &options.algorithm;
-    had == specs
+    had == parts
         && format!("{algorithm:?}") == format!("{:?}", plan.algorithm)
         && before.hash_key == plan.hash_key
         && before.protocol == plan.protocol
         && before.tls == plan.tls
         && before.timeouts == plan.timeouts
-        && before.attempts == plan.attempts
+        && before.deadline_header == plan.deadline_header
+        && before.retry.policy == plan.retry
+        && before.failover.as_ref().map(|chain| &*chain.to).unwrap_or_default() == &*plan.failover
+        && before.limits.as_ref().map(|limits| limits.rules).unwrap_or_default() == plan.limits
         && before.keepalive == plan.keepalive
         && before.health == plan.health
+        && before.reports == plan.reports
+        && options.panic_threshold == plan.panic_threshold
+        && *tuning == plan.tuning
+        && *subsets == plan.subsets
 }
 
 /// Connections of equal groups may serve each other's requests.

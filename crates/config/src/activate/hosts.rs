@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Instant;
 
 use portcullis_filter::{BuildCx, Chain, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
-use portcullis_snapshot::{Action, Forward, HostData, Mirror, RouteData, Target};
+use portcullis_snapshot::{Action, Fallback, Forward, HostData, Mirror, RouteData, Target};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
 use super::Environment;
+use super::limits::Owner;
 use crate::code;
 use crate::compile::{ChainSpec, HostChains};
-use crate::plan::{ActionPlan, Checked, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
+use crate::plan::{ActionPlan, Checked, FallbackPlan, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
 
 /// What making hosts needs.
 #[derive(Clone, Copy)]
 pub(super) struct Build<'a> {
     pub(super) environment: &'a Environment<'a>,
+    pub(super) now: Instant,
     pub(super) chains: Chains<'a>,
 }
 
@@ -91,6 +94,8 @@ impl Build<'_> {
             body_limit: plan.body_limit,
             dialect: plan.dialect,
             cache,
+            limits: self.environment.limits(Owner::Route(&plan.label), plan.limits, self.now),
+            priority: plan.priority,
             upgrade: plan.upgrade,
             place: plan.place.clone(),
             in_flight: AtomicU32::new(0),
@@ -112,11 +117,16 @@ fn forward(plan: &ForwardPlan) -> Forward {
     Forward {
         target: match &plan.target {
             TargetPlan::Cluster(index) => Target::Cluster(*index),
+            TargetPlan::Subset { cluster, subset, .. } => Target::Subset { cluster: *cluster, subset: *subset },
             TargetPlan::Split { split, sticky } => Target::Split { split: split.clone(), sticky: sticky.clone() },
         },
         rewrite: plan.rewrite.as_ref().map(|plan| plan.rewrite.clone()),
         host: plan.host.clone(),
         mirror: plan.mirror.map(|(cluster, share)| Mirror { cluster, share }),
         timeouts: plan.timeouts,
+        fallback: plan.fallback.as_ref().map(|plan| match plan {
+            FallbackPlan::Respond(response) => Fallback::Respond(response.clone()),
+            FallbackPlan::Cluster(index) => Fallback::Cluster(*index),
+        }),
     }
 }

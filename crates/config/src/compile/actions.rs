@@ -1,24 +1,25 @@
 //! What a route does: forward, redirect or answer.
 
 use bytes::Bytes;
+use std::collections::BTreeMap;
+
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use portcullis_filter::Response;
-use portcullis_policy::{PathMatcher, Redirect, RedirectStatus, WeightedSplit};
-use portcullis_snapshot::route::RouteTimeouts;
+use portcullis_policy::{HashKey, PathMatcher, Redirect, RedirectStatus, WeightedSplit};
 use portcullis_types::{Percent, Scheme};
 use portcullis_yaml::{Diagnostic, Named, Span, Spanned};
 
 use super::Compiler;
 use crate::code;
 use crate::plan::{ActionPlan, ForwardPlan, RedirectPlan, TargetPlan};
-use crate::raw::actions::{RawAction, RawRedirect, RawRespond, RawScheme, RawSplit, RawTarget};
-use crate::raw::routes::{RawRoute, RawRouteTimeouts};
+use crate::raw::actions::{RawAction, RawRedirect, RawRespond, RawScheme, RawTarget, RawTargetMap, RawWhich};
+use crate::raw::routes::RawRoute;
 
 impl Compiler<'_, '_> {
     pub(super) fn action(&mut self, route: &RawRoute, matched: &PathMatcher) -> Option<ActionPlan> {
         match &route.action {
-            RawAction::To(target) => self.forward(target, route, matched).map(ActionPlan::Forward),
+            RawAction::To(target) => self.forward(target, route, matched).map(Box::new).map(ActionPlan::Forward),
             RawAction::Redirect(redirect) => {
                 self.only_forwarding(route, "redirect");
                 self.redirect(redirect, matched).map(ActionPlan::Redirect)
@@ -32,10 +33,11 @@ impl Compiler<'_, '_> {
 
     /// Settings that mean nothing without an upstream.
     fn only_forwarding(&mut self, route: &RawRoute, action: &str) {
-        let spans: [(&str, Option<Span>); 5] = [
+        let spans: [(&str, Option<Span>); 6] = [
             ("rewrite", route.rewrite.as_ref().map(|it| it.span)),
             ("mirror", route.mirror.as_ref().map(|it| it.span)),
             ("timeouts", route.timeouts.as_ref().map(|it| it.span)),
+            ("fallback", route.fallback.as_ref().map(|it| it.span)),
             ("cache", route.cache.as_ref().map(|it| it.span)),
             ("upgrade", route.upgrade.as_ref().map(|it| it.span)),
         ];
@@ -48,7 +50,7 @@ impl Compiler<'_, '_> {
     fn forward(&mut self, target: &RawTarget, route: &RawRoute, matched: &PathMatcher) -> Option<ForwardPlan> {
         let target = match target {
             RawTarget::Cluster(name) => self.cluster_named(name).map(TargetPlan::Cluster),
-            RawTarget::Split(split) => self.split(split),
+            RawTarget::Map(map) => self.target(map),
         };
         let (rewrite, host) = self.rewrite(route.rewrite.as_ref(), matched);
         let mirror = route.mirror.as_ref().and_then(|mirror| {
@@ -56,28 +58,57 @@ impl Compiler<'_, '_> {
             Some((cluster, mirror.value.share.unwrap_or(Percent::ALL)))
         });
         let timeouts = route.timeouts.as_ref().map(|raw| self.route_timeouts(&raw.value)).unwrap_or_default();
-        Some(ForwardPlan { target: target?, rewrite, host, mirror, timeouts })
+        let fallback = route.fallback.as_ref().and_then(|raw| self.fallback(&raw.value));
+        Some(ForwardPlan { target: target?, rewrite, host, mirror, timeouts, fallback })
+    }
+
+    fn target(&mut self, raw: &RawTargetMap) -> Option<TargetPlan> {
+        match &raw.which {
+            RawWhich::Cluster(name) => {
+                let (sticky, beside) = (raw.sticky.as_ref().map(|sticky| sticky.span), "a single cluster");
+                self.needless("sticky", sticky, beside);
+                self.subset(name, raw.subset.as_ref())
+            }
+            RawWhich::Split(split) => {
+                self.needless("subset", raw.subset.as_ref().map(|subset| subset.span), "a split");
+                self.split(split, raw.sticky.as_ref().map(|sticky| sticky.value.0.clone()))
+            }
+        }
+    }
+
+    fn needless(&mut self, key: &str, written: Option<Span>, beside: &str) {
+        if let Some(span) = written {
+            let message = format!("`{key}` means nothing beside {beside}");
+            self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, span, message).help(format!("remove `{key}`")));
+        }
+    }
+
+    /// The endpoints of a cluster that carry all these labels; each set of labels is known to the cluster once.
+    fn subset(&mut self, name: &Spanned<String>, raw: Option<&Spanned<Named<String>>>) -> Option<TargetPlan> {
+        let cluster = self.cluster_named(name)?;
+        let labels: BTreeMap<String, String> =
+            raw.iter().flat_map(|raw| &raw.value).map(|label| (label.name.clone(), label.value.clone())).collect();
+        if labels.is_empty() {
+            return Some(TargetPlan::Cluster(cluster));
+        }
+        let known = self.subsets.entry(cluster).or_default();
+        let subset = known.iter().position(|other| *other == labels).unwrap_or_else(|| {
+            known.push(labels.clone());
+            known.len() - 1
+        });
+        Some(TargetPlan::Subset { cluster, subset, labels })
     }
 
     /// Clusters are known by their names: users keep theirs whatever the order in the file.
-    fn split(&mut self, raw: &RawSplit) -> Option<TargetPlan> {
-        let mut items = Vec::with_capacity(raw.split.value.len());
-        for entry in &raw.split.value {
+    fn split(&mut self, raw: &Spanned<Named<u32>>, sticky: Option<HashKey>) -> Option<TargetPlan> {
+        let mut items = Vec::with_capacity(raw.value.len());
+        for entry in &raw.value {
             let name = Spanned { span: entry.span, value: entry.name.as_str() };
             items.push(self.cluster_named(&name).map(|index| (entry.name.as_str(), index, entry.value)));
         }
         match WeightedSplit::by_name(items.into_iter().collect::<Option<Vec<_>>>()?) {
-            Ok(split) => Some(TargetPlan::Split { split, sticky: raw.sticky.as_ref().map(|key| key.0.clone()) }),
-            Err(error) => self.cx.fail(Diagnostic::error(code::WEIGHTS_ZERO, raw.split.span, error.to_string())),
-        }
-    }
-
-    fn route_timeouts(&mut self, raw: &RawRouteTimeouts) -> RouteTimeouts {
-        RouteTimeouts {
-            connect: self.time_some(raw.connect),
-            first_byte: self.time_some(raw.first_byte),
-            idle: self.time_some(raw.idle),
-            total: raw.total.map(|total| (!total.is_zero()).then_some(total)),
+            Ok(split) => Some(TargetPlan::Split { split, sticky }),
+            Err(error) => self.cx.fail(Diagnostic::error(code::WEIGHTS_ZERO, raw.span, error.to_string())),
         }
     }
 
@@ -109,7 +140,7 @@ impl Compiler<'_, '_> {
         Some(RedirectPlan { redirect, path_text })
     }
 
-    fn respond(&mut self, raw: &Spanned<RawRespond>) -> Option<Response> {
+    pub(super) fn respond(&mut self, raw: &Spanned<RawRespond>) -> Option<Response> {
         let status = raw.value.status.map_or(StatusCode::OK, |status| status.value);
         if let Some(at) = raw.value.status.filter(|status| status.value.is_informational()) {
             let message = format!("{} is not a final status: expected 200 to 599", status.as_u16());

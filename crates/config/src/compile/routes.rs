@@ -7,6 +7,7 @@ use portcullis_yaml::{Diagnostic, Span, Spanned, suggest};
 use super::Compiler;
 use super::filters::ChainSpec;
 use super::hosts::dialect;
+use super::limits;
 use crate::code;
 use crate::place::place;
 use crate::plan::RoutePlan;
@@ -46,6 +47,8 @@ impl Compiler<'_, '_> {
             body_limit: Some(raw.body_limit.unwrap_or(BODY_LIMIT).0).filter(|limit| *limit > 0),
             dialect: raw.errors.map_or(host.dialect, dialect),
             cache: cache.map_or(Some(None), |cache| cache.map(Some))?,
+            limits: self.route_limits(raw.limits.as_ref()),
+            priority: raw.priority.map(limits::priority).unwrap_or_default(),
             upgrade: raw.upgrade.is_none_or(|upgrade| upgrade.value),
             place: place(self.cx.sources(), span, ROUTE_LINES),
         };

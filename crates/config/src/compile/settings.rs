@@ -26,12 +26,15 @@ impl Compiler<'_, '_> {
             trusted_networks: top.trusted_networks.as_ref().cloned().unwrap_or_default(),
             drain_timeout: drain.and_then(|drain| drain.timeout).unwrap_or(Duration::from_secs(30)),
             drain_idle: drain.and_then(|drain| drain.idle).unwrap_or(Duration::from_secs(1)),
+            drain_streams: drain.and_then(|drain| drain.streams).unwrap_or(Duration::from_secs(10)),
+            overload: self.overload(top.overload.as_ref()),
             generations: self.number(*top.generations, 8, 2..=64),
             threads: self.number(*top.threads, cores, 1..=1024),
             access_log: top.access_log.as_ref().map(|log| self.access_log(log)),
             recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().map(|admin| self.admin(admin)),
+            dns: self.dns(top.dns.as_ref()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_policy::HostName;
-use portcullis_snapshot::UpstreamTls;
+use portcullis_snapshot::{SourceKey, UpstreamTls};
 use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
 
 use super::Compiler;
@@ -57,9 +57,9 @@ impl Compiler<'_, '_> {
             };
         }
         match endpoints.first().map(|endpoint| &endpoint.address) {
-            Some(AddressPlan::Name { host, .. }) => Some(host.to_string()),
-            Some(AddressPlan::Socket(_)) => {
-                let message = "the name to verify is missing: the first endpoint is an address, not a name";
+            Some(AddressPlan::Source(SourceKey::Name { host, .. })) => Some(host.to_string()),
+            Some(AddressPlan::Socket(_) | AddressPlan::Source(_)) => {
+                let message = "the name to verify is missing: the first endpoint is not a name";
                 let help = "add `server_name: api.internal`, a name that the endpoints' certificates are for";
                 self.cx.fail(Diagnostic::error(yaml_code::MISSING_KEY, raw.span, message).help(help))
             }

@@ -94,7 +94,7 @@ impl Diff {
 fn uses(route: &RoutePlan, named: impl Fn(portcullis_snapshot::ClusterIdx) -> bool) -> bool {
     let ActionPlan::Forward(forward) = &route.action else { return false };
     let target = match &forward.target {
-        TargetPlan::Cluster(index) => named(*index),
+        TargetPlan::Cluster(index) | TargetPlan::Subset { cluster: index, .. } => named(*index),
         TargetPlan::Split { split, .. } => split.items().any(|(index, _)| named(*index)),
     };
     target || forward.mirror.is_some_and(|(index, _)| named(index))

@@ -4,6 +4,7 @@ use portcullis_snapshot::Settings;
 use portcullis_snapshot::settings::AccessLogFormat;
 
 use super::Facts;
+use super::limits::say_overload;
 
 /// The facts of the settings as a whole.
 pub(crate) fn settings(settings: &Settings) -> Facts {
@@ -12,10 +13,16 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     facts.say_list("trusted_networks", &settings.trusted_networks);
     facts.say_duration("drain.timeout", settings.drain_timeout);
     facts.say_duration("drain.idle", settings.drain_idle);
+    facts.say_duration("drain.streams", settings.drain_streams);
+    say_overload(&settings.overload, &mut facts);
     facts.say("generations", settings.generations);
     facts.say("threads", settings.threads);
     facts.say("recent_requests", settings.recent_requests);
     facts.say("observe", settings.observe);
+    facts.say_list("dns.resolvers", &settings.dns.resolvers);
+    facts.say_duration("dns.timeout", settings.dns.timeout);
+    facts.say_duration("dns.least_refresh", settings.dns.least_refresh);
+    facts.say_duration("dns.most_refresh", settings.dns.most_refresh);
     if let Some(admin) = &settings.admin {
         facts.say("admin.bind", admin.bind);
         if let Some(token) = &admin.token {

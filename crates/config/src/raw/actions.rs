@@ -23,19 +23,31 @@ pub(crate) enum RawTarget {
     /// A cluster, by name.
     #[config(scalar)]
     Cluster(Spanned<String>),
-    /// Several clusters.
+    /// Several clusters, or a part of one.
     #[config(map)]
-    Split(RawSplit),
+    Map(Box<RawTargetMap>),
 }
 
-/// A split over several clusters.
+/// A split over several clusters, or the endpoints of one cluster that carry some labels.
 #[derive(Debug, Decode)]
-pub(crate) struct RawSplit {
+pub(crate) struct RawTargetMap {
+    /// Which.
+    #[config(flatten)]
+    pub(crate) which: RawWhich,
+    /// With `split`, what keeps its choice: `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. Left out, each
+    /// request is drawn. Another order of the clusters moves nobody, another weight only the difference.
+    pub(crate) sticky: Option<Spanned<KeyWord>>,
+    /// With `cluster`, the labels of the endpoints that are used, such as `{ version: canary }`. Left out, all are.
+    pub(crate) subset: Option<Spanned<Named<String>>>,
+}
+
+/// Which clusters: one of these keys.
+#[derive(Debug, Decode)]
+pub(crate) enum RawWhich {
     /// Clusters with their weights: of a total of 100, a weight is a percentage.
-    pub(crate) split: Spanned<Named<u32>>,
-    /// What keeps its choice: `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. Left out, each request is
-    /// drawn. Another order of the clusters moves nobody, another weight only the difference.
-    pub(crate) sticky: Option<KeyWord>,
+    Split(Spanned<Named<u32>>),
+    /// One cluster, by name.
+    Cluster(Spanned<String>),
 }
 
 /// Another path: one of these keys.

@@ -1,20 +1,40 @@
 //! `clusters:`.
 
-use portcullis_yaml::{Decode, Named, Spanned};
+use portcullis_types::Percent;
+use portcullis_yaml::{Decode, OneOrMany, Spanned};
+use regex::Regex;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
+use super::attempts::{RawRetry, RawTimeouts};
+use super::endpoints::RawEndpoint;
 use super::lax::Lax;
-use super::words::{AuthorityWord, KeyWord};
+use super::limits::RawClusterLimits;
+use super::tuning::{RawLoadReports, RawOutliers, RawSlowStart, RawZonePreference};
+use super::words::{AuthorityWord, FactorWord, KeyWord};
 
 /// A cluster: a group of endpoints, how one is chosen, and how the gateway speaks to it.
 #[derive(Debug, Decode)]
 pub(crate) struct RawCluster {
-    /// The endpoints: addresses such as `10.0.0.11:8899` or `api.internal:80`, or maps. A name is resolved when the
-    /// configuration is loaded.
-    pub(crate) endpoints: Spanned<Vec<Spanned<RawEndpoint>>>,
+    /// The endpoints, a list or a single entry: addresses such as `10.0.0.11:8899` or `api.internal:80`, or maps. Names,
+    /// files and other sources are followed in the background.
+    pub(crate) endpoints: Spanned<OneOrMany<Spanned<RawEndpoint>>>,
     /// How an endpoint is chosen. Default: least_loaded.
     pub(crate) balance: Lax<Spanned<RawBalance>>,
+    /// How an endpoint that is new or comes back is led up to its full share. Default: 10s, from 10%.
+    pub(crate) slow_start: Lax<RawSlowStart>,
+    /// Below this share of available endpoints, health is ignored and all of them take requests: for checks that may be
+    /// wrong about a whole cluster. Default: 0%, which never ignores it.
+    pub(crate) panic_threshold: Lax<Percent>,
+    /// How much more than its part an endpoint can carry, 100% to 1000%: a priority, or the gateway's zone, hands on
+    /// requests once its available endpoints times this are less than all of them. Default: 140%.
+    pub(crate) overprovisioning: Lax<FactorWord>,
+    /// Whether endpoints of the gateway's own zone are preferred. Default: true, where the gateway's `zone` is given.
+    pub(crate) zone_preference: Lax<RawZonePreference>,
+    /// Endpoints that fail or are slow, other than the rest, are taken out for a while. Default: on.
+    pub(crate) outlier_detection: Lax<RawOutliers>,
+    /// What endpoints say of their own load, in fields of their answers. Default: only the Retry-After of a 503.
+    pub(crate) load_reports: Lax<RawLoadReports>,
     /// What is spoken. Default: http1.
     pub(crate) protocol: Lax<RawUpstreamProtocol>,
     /// TLS to the endpoints: `true`, or a map. Default: plain text.
@@ -25,48 +45,20 @@ pub(crate) struct RawCluster {
     pub(crate) timeouts: Lax<RawTimeouts>,
     /// When a request is tried again.
     pub(crate) retry: Lax<RawRetry>,
+    /// Clusters that stand in for this one, in order, while less than half of its endpoints may be used. Requests go back
+    /// to it when it has been fit for 5s. Default: none.
+    pub(crate) failover: Lax<Spanned<Vec<Spanned<String>>>>,
+    /// What the cluster takes at once, and what waits. Default: no bound.
+    pub(crate) limits: Lax<RawClusterLimits>,
     /// How long an idle connection is kept, to be used again. Default: 60s.
     pub(crate) keepalive: Lax<Spanned<Duration>>,
-}
-
-/// An endpoint: an address, or a map.
-#[derive(Debug, Decode)]
-pub(crate) enum RawEndpoint {
-    /// The address, such as `10.0.0.11:8899` or `api.internal:80`.
-    #[config(scalar)]
-    Address(Spanned<String>),
-    /// An address with more settings.
-    #[config(map)]
-    Map(RawEndpointMap),
-}
-
-/// An endpoint.
-#[derive(Debug, Decode)]
-pub(crate) struct RawEndpointMap {
-    /// The address, such as `10.0.0.11:8899` or `api.internal:80`.
-    pub(crate) address: Spanned<String>,
-    /// Where it stands, such as `us-east-1a`.
-    pub(crate) zone: Option<String>,
-    /// Its share beside the other endpoints of its priority; 0 takes no requests. Default: 1.
-    pub(crate) weight: Option<u32>,
-    /// Lower numbers are used first. Default: 0.
-    pub(crate) priority: Option<u8>,
-    /// Words that say more about it, for people and for filters.
-    #[config(default)]
-    pub(crate) labels: Named<String>,
-}
-
-impl RawEndpointMap {
-    /// An address with all defaults.
-    pub(crate) fn new(address: Spanned<String>) -> Self {
-        Self { address, zone: None, weight: None, priority: None, labels: Named::default() }
-    }
 }
 
 /// How an endpoint is chosen. Every rule respects weights.
 #[derive(Debug, Decode)]
 pub(crate) enum RawBalance {
-    /// Of two drawn by chance, the one with fewer requests in flight for its weight.
+    /// Of a few drawn by chance, the one that would answer soonest, by its latency and its requests in flight; one that
+    /// fails attracts nothing.
     LeastLoaded,
     /// In turn.
     RoundRobin,
@@ -81,6 +73,9 @@ pub(crate) enum RawBalance {
 pub(crate) struct RawHash {
     /// `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. A request without it is sent by chance.
     pub(crate) by: KeyWord,
+    /// How much of its fair share of the requests in flight an endpoint may hold before its keys spill over, 100% to
+    /// 1000%. Default: 125%.
+    pub(crate) bound: Option<FactorWord>,
 }
 
 /// What the gateway speaks to a cluster.
@@ -134,15 +129,28 @@ pub(crate) struct RawHealthCheck {
     pub(crate) healthy_after: Option<NonZeroU32>,
     /// The port to check. Default: the endpoint's own.
     pub(crate) port: Option<NonZeroU16>,
+    /// Whether the check speaks plain text although the cluster speaks TLS, as a health page on a `port` of its own may.
+    /// Default: false.
+    pub(crate) plain_text: Option<Spanned<bool>>,
+    /// What is spoken. Default: as to the cluster; HTTP/2 for `grpc`.
+    pub(crate) protocol: Option<Spanned<RawUpstreamProtocol>>,
+    /// Whether an `http` or `grpc` check keeps its connection for the next one. Default: true.
+    pub(crate) reuse: Option<bool>,
+    /// How far an interval may be off to either side, so that gateways do not check in step. Default: 10%.
+    pub(crate) jitter: Option<Percent>,
 }
 
 /// What a health check does: one of these keys.
 #[derive(Debug, Decode)]
 pub(crate) enum RawProbe {
-    /// Send a GET over HTTP/1.1.
+    /// Send a GET.
     Http(RawHttpProbe),
     /// Open a TCP connection.
     Tcp(RawTcpProbe),
+    /// Open a TCP connection and shake hands in TLS.
+    Tls(RawTlsProbe),
+    /// Call `grpc.health.v1.Health/Check`; SERVING passes.
+    Grpc(RawGrpcProbe),
 }
 
 /// A health check over HTTP.
@@ -152,31 +160,34 @@ pub(crate) struct RawHttpProbe {
     pub(crate) path: Option<Spanned<String>>,
     /// The Host. Default: the cluster's name.
     pub(crate) host: Option<AuthorityWord>,
-    /// The statuses that pass: one, or a range such as `200-299`. Default: 200-299.
-    pub(crate) statuses: Option<Spanned<String>>,
+    /// The statuses that pass: numbers and ranges such as `200-299`, one or a list. Default: 200-299.
+    pub(crate) statuses: Option<OneOrMany<Spanned<String>>>,
+    /// What the body must hold, in its first 64 KiB. Default: anything.
+    pub(crate) body: Option<RawBodyMatch>,
+}
+
+/// What a body must hold: one of these keys.
+#[derive(Debug, Decode)]
+pub(crate) enum RawBodyMatch {
+    /// This text.
+    Contains(String),
+    /// Something that this regular expression finds.
+    Regex(Regex),
 }
 
 /// A health check by connecting. It has no settings.
 #[derive(Debug, Decode)]
 pub(crate) struct RawTcpProbe {}
 
-/// Timeouts towards an upstream.
-#[derive(Debug, Default, Decode)]
-pub(crate) struct RawTimeouts {
-    /// For the TCP connection, and for TLS on top. Default: 1s.
-    pub(crate) connect: Option<Spanned<Duration>>,
-    /// From the end of the request to the first byte of the answer. Default: 15s.
-    pub(crate) first_byte: Option<Spanned<Duration>>,
-    /// Between two pieces of an answer. Default: 60s.
-    pub(crate) idle: Option<Spanned<Duration>>,
-    /// For the whole exchange up to the end of the answer's head; 0 for no bound. Default: 0.
-    pub(crate) total: Option<Spanned<Duration>>,
-}
-
-/// When a request is tried again.
+/// A health check by a TLS handshake, with the cluster's TLS settings. It has no settings of its own.
 #[derive(Debug, Decode)]
-pub(crate) struct RawRetry {
-    /// How often a request may be tried, the first time included, 1 to 10. A request that may have been acted on is
-    /// only tried again when its method is idempotent. Default: 2.
-    pub(crate) attempts: Option<Spanned<u32>>,
+pub(crate) struct RawTlsProbe {}
+
+/// A health check over gRPC.
+#[derive(Debug, Decode)]
+pub(crate) struct RawGrpcProbe {
+    /// The service that is asked about. Default: empty, the server as a whole.
+    pub(crate) service: Option<String>,
+    /// The authority. Default: the cluster's name.
+    pub(crate) host: Option<AuthorityWord>,
 }

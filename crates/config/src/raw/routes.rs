@@ -2,12 +2,13 @@
 
 use portcullis_types::{ByteSize, Percent};
 use portcullis_yaml::{Decode, Spanned};
-use std::time::Duration;
 
 use super::actions::{RawAction, RawRewrite};
+use super::attempts::{RawFallback, RawRouteTimeouts};
 use super::filters::RawFilter;
 use super::hosts::RawDialect;
 use super::lax::Lax;
+use super::limits::{RawPriority, RawRouteLimits};
 use super::matchers::RawMatch;
 
 /// A route: what it matches, and one of `to`, `redirect` and `respond`.
@@ -27,6 +28,8 @@ pub(crate) struct RawRoute {
     pub(crate) mirror: Lax<Spanned<RawMirror>>,
     /// Timeouts in place of the cluster's.
     pub(crate) timeouts: Lax<Spanned<RawRouteTimeouts>>,
+    /// What is done when no endpoint can be reached. Default: 503 with the reason `no_healthy_upstream`.
+    pub(crate) fallback: Lax<Spanned<RawFallback>>,
     /// The largest request body; 0 for no bound. Default: 10MiB.
     pub(crate) body_limit: Lax<ByteSize>,
     /// Filters of its requests, after those of the host.
@@ -35,6 +38,10 @@ pub(crate) struct RawRoute {
     pub(crate) errors: Lax<RawDialect>,
     /// A cache of the binary that stands in front of the route.
     pub(crate) cache: Lax<Spanned<String>>,
+    /// What the route takes at once. Default: no bound.
+    pub(crate) limits: Lax<RawRouteLimits>,
+    /// How important its requests are: under overload the least important are refused first. Default: normal.
+    pub(crate) priority: Lax<RawPriority>,
     /// Whether a request may be upgraded, as WebSocket does. Default: true.
     pub(crate) upgrade: Lax<Spanned<bool>>,
 }
@@ -46,17 +53,4 @@ pub(crate) struct RawMirror {
     pub(crate) to: Spanned<String>,
     /// The share of requests that are copied. Requests with a body over 64KiB never are. Default: 100%.
     pub(crate) share: Option<Percent>,
-}
-
-/// Timeouts towards the upstream. What is left out is the cluster's.
-#[derive(Debug, Decode)]
-pub(crate) struct RawRouteTimeouts {
-    /// For the TCP connection, and for TLS on top.
-    pub(crate) connect: Option<Spanned<Duration>>,
-    /// From the end of the request to the first byte of the answer.
-    pub(crate) first_byte: Option<Spanned<Duration>>,
-    /// Between two pieces of an answer.
-    pub(crate) idle: Option<Spanned<Duration>>,
-    /// For the whole exchange up to the end of the answer's head; 0 for no bound.
-    pub(crate) total: Option<Duration>,
 }

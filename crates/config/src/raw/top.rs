@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::admin::RawAdmin;
 use super::clusters::RawCluster;
+use super::endpoints::RawDns;
 use super::hosts::RawHost;
 use super::lax::Lax;
+use super::limits::RawOverload;
 use super::listeners::RawListener;
 use super::log::RawAccessLog;
 
@@ -27,8 +29,14 @@ pub(crate) struct Top {
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
     /// Default: none.
     pub(crate) trusted_networks: Lax<Vec<IpNet>>,
+    /// Where the gateway stands, such as `us-east-1a`: clusters prefer the endpoints of this zone.
+    pub(crate) zone: Lax<Spanned<String>>,
     /// The access log. Left out, there is none.
     pub(crate) access_log: Lax<RawAccessLog>,
+    /// How names of endpoints are resolved.
+    pub(crate) dns: Lax<RawDns>,
+    /// When the process itself refuses work.
+    pub(crate) overload: Lax<RawOverload>,
     /// How the gateway shuts down.
     pub(crate) drain: Lax<RawDrain>,
     /// Generations of the configuration that may live at once, 2 to 64; beyond it the oldest is drained. Default: 8.
@@ -50,4 +58,7 @@ pub(crate) struct RawDrain {
     pub(crate) timeout: Option<Duration>,
     /// How long an idle connection is kept, so that a request on its way is still answered. Default: 1s.
     pub(crate) idle: Option<Duration>,
+    /// Over how long the ends of WebSockets and event streams are spread, in a drain (no later than four fifths of its
+    /// timeout) and when their endpoint leaves its cluster. Default: 10s.
+    pub(crate) streams: Option<Duration>,
 }

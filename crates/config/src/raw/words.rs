@@ -2,8 +2,23 @@
 
 use portcullis_policy::matcher::{CertificateName, Fingerprint};
 use portcullis_policy::{HashKey, HostName, HostPattern, HostRewrite};
+use portcullis_snapshot::RetryWord;
 use portcullis_yaml::{Cx, Decode, Form, Node, SchemaGen, decode_from_str};
 use serde_json::Value as Json;
+use std::str::FromStr;
+
+/// A factor in per cent, 100 to 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FactorPercent(pub(crate) u32);
+
+impl FromStr for FactorPercent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+        number.filter(|percent| (100..=1000).contains(percent)).map(Self).ok_or("expected 100% to 1000%")
+    }
+}
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident($inner:ty), $what:literal, $examples:expr;)*) => {$(
@@ -32,8 +47,12 @@ words! {
     HostNameWord(HostName), "a host", &["www.example.com", "10.0.0.1", "[2001:db8::1]"];
     /// A host that may have a port.
     AuthorityWord(HostRewrite), "a host with an optional port", &["api.internal", "api.internal:8443"];
+    /// A failure after which a request is tried again.
+    RetryOnWord(RetryWord), "a failure", &["connect_failure", "reset", "refused_stream", "timeout", "503", "5xx"];
     /// A name of a certificate.
     CertificateNameWord(CertificateName), "a name of a certificate", &["a.example.net", "*.example.net"];
+    /// How many times as much, in per cent.
+    FactorWord(FactorPercent), "a factor in per cent", &["125%", "140%"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
 }

@@ -6,8 +6,8 @@
 use portcullis_yaml::{Diagnostics, render_text};
 use std::collections::BTreeSet;
 
-use super::kit::{Rooted, World, conf};
-use crate::code;
+use super::kit::{Rooted, World, conf, nothing_answers};
+use crate::{code, survey};
 
 fn names() -> Vec<String> {
     let files = std::fs::read_dir(conf().join("bad")).unwrap();
@@ -25,6 +25,12 @@ fn report(name: &str) -> (String, BTreeSet<&'static str>) {
     let mut text = render_text(&loaded.diagnostics, &loaded.sources);
     let codes = |diagnostics: &Diagnostics| diagnostics.sorted().iter().map(|one| one.code).collect::<BTreeSet<_>>();
     let mut found = codes(&loaded.diagnostics);
+    if let Some(candidate) = &loaded.candidate {
+        let mut silent = Diagnostics::new();
+        survey(candidate.checked(), nothing_answers, &mut silent);
+        text.push_str(&render_text(&silent, &loaded.sources));
+        found.extend(codes(&silent));
+    }
     if let Some(Err(diagnostics)) = loaded.candidate.map(|candidate| world.activate(candidate, None)) {
         text.push_str(&render_text(&diagnostics, &loaded.sources));
         found.extend(codes(&diagnostics));

@@ -1,7 +1,9 @@
 //! Generations share what did not change.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use portcullis_filter::seam::FoundEndpoint;
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phases};
 use portcullis_snapshot::{Action, ListenerKind, Snapshot, Target};
 use portcullis_types::{ClusterName, RouteName};
@@ -112,6 +114,9 @@ fn tls_is_kept_until_a_certificate_changes() {
 fn a_name_with_two_addresses_is_two_endpoints() {
     let world = World::default();
     let snapshot = world.generation(&BASE.replace("127.0.0.1:9003", "twice.test:80"), None);
+    let feed = world.fleets.feeds().pop().unwrap();
+    let found = ["127.0.0.1:80", "127.0.0.2:80"].map(|address| FoundEndpoint::new(address.parse().unwrap()));
+    feed.publish(found.to_vec(), Instant::now());
     let api = snapshot.cluster_named("api").unwrap();
     let api = api.fleet.members();
     let addresses: Vec<String> = api.endpoints.endpoints().iter().map(|it| it.spec().address.to_string()).collect();
@@ -181,4 +186,38 @@ fn a_sticky_user_keeps_the_cluster_when_the_file_is_put_in_another_order() {
     let before = check(["a", "b", "c"], "{ a: 5, b: 3, c: 2 }");
     assert!(["a", "b", "c"].iter().all(|name| before.iter().any(|picked| picked == name)));
     assert_eq!(before, check(["c", "a", "b"], "{ b: 3, c: 2, a: 5 }"));
+}
+
+#[test]
+fn a_cluster_is_another_when_any_knob_of_choice_or_health_is_and_keeps_its_endpoints() {
+    let world = World::default();
+    let with = |knob: &str| BASE.replace("keepalive: 5s", &format!("keepalive: 5s{knob}"));
+    let plain = world.generation(&with(""), None);
+    for knob in [
+        ", slow_start: 20s",
+        ", slow_start: 0s",
+        ", panic_threshold: 10%",
+        ", overprovisioning: 200%",
+        ", outlier_detection: false",
+        ", outlier_detection: { ejection: 31s }",
+        ", outlier_detection: { latency: { factor: 4 } }",
+        ", load_reports: true",
+        ", load_reports: { retry_after: never, orca: false }",
+        ", health_check: { tcp: {} }",
+        ", health_check: { http: { body: { contains: a } } }",
+    ] {
+        let next = world.generation(&with(knob), Some(&plain));
+        let again = world.generation(&with(knob), Some(&next));
+        let of = |snapshot: &Snapshot| snapshot.cluster_named("web").unwrap().clone();
+        assert!(!Arc::ptr_eq(&of(&plain), &of(&next)), "{knob} is no change");
+        assert!(Arc::ptr_eq(&of(&next), &of(&again)), "{knob} is a change each time");
+        let state = |snapshot: &Snapshot| of(snapshot).fleet.members().endpoints.endpoints()[0].state().clone();
+        assert!(Arc::ptr_eq(&state(&plain), &state(&next)), "{knob}");
+    }
+    for default in [", slow_start: 10s", ", panic_threshold: 0%", ", overprovisioning: 140%", ", outlier_detection: {}"]
+    {
+        let next = world.generation(&with(default), Some(&plain));
+        let of = |snapshot: &Snapshot| snapshot.cluster_named("web").unwrap().clone();
+        assert!(Arc::ptr_eq(&of(&plain), &of(&next)), "{default} is the default");
+    }
 }

@@ -1,4 +1,4 @@
-//! What the tests share: a loader rooted in a folder, a resolver that knows nothing, and a world to activate in.
+//! What the tests share: a loader rooted in a folder, sources that know nothing, and a world to activate in.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
-use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_snapshot::tls::DynamicCertificates;
+use portcullis_snapshot::{Fleets, Snapshot, SourceKey};
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Loader, MemoryLoader, OsLoader, render_text};
 
-use crate::{Candidate, Environment, LoadInput, Loaded, Resolved, Resolver, Stamp, Target, activate, check};
+use crate::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
 
 /// The folder of the examples.
 pub(crate) fn conf() -> PathBuf {
@@ -38,17 +38,14 @@ impl Loader for Rooted {
     }
 }
 
-/// Resolves no name, but `twice.test`, which has two addresses.
-pub(crate) struct NoResolver;
-
-impl Resolver for NoResolver {
-    fn resolve(&self, targets: &[Target]) -> Vec<Resolved> {
-        let one = |target: &Target| match &*target.host {
-            "twice.test" => Ok([[127, 0, 0, 1], [127, 0, 0, 2]].map(|ip| (ip, target.port).into()).to_vec()),
-            _ => Err("no such name".to_owned()),
-        };
-        targets.iter().map(one).collect()
-    }
+/// Where no name resolves and no file of endpoints is right.
+pub(crate) fn nothing_answers(sources: &[SourceKey]) -> Vec<Result<(), String>> {
+    let one = |source: &SourceKey| match source {
+        SourceKey::Name { .. } | SourceKey::Service { .. } => Err("no such name".to_owned()),
+        SourceKey::File { path } => Err(format!("{} cannot be read", path.display())),
+        SourceKey::Other { .. } => Ok(()),
+    };
+    sources.iter().map(one).collect()
 }
 
 /// What lives longer than a generation.
@@ -91,7 +88,6 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
-            resolver: &NoResolver,
             certificates: &self.certificates,
         };
         let id = GenerationId(previous.map_or(1, |previous| previous.id.0 + 1));

@@ -1,18 +1,35 @@
 //! `check`: every error at once, those included that only show when filters are made.
 
-use portcullis_config::rehearse;
-use portcullis_yaml::{render_json, render_text};
+use std::time::Duration;
+
+use portcullis_config::{Checked, rehearse, survey};
+use portcullis_yaml::{Diagnostics, render_json, render_text};
 
 use super::world;
 use crate::app::App;
 use crate::cli::{CheckArgs, Format};
 use crate::output::{self, count};
 
+/// How long names may take.
+const NAMES: Duration = Duration::from_secs(5);
+
+/// Warns of names that do not resolve from here, and of files of endpoints that cannot be used.
+fn ask_sources(checked: &Checked, diagnostics: &mut Diagnostics) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let dns = &checked.settings().dns;
+    survey(checked, |sources| runtime.block_on(portcullis_discovery::survey(sources, dns, NAMES)), diagnostics);
+    Ok(())
+}
+
 /// Whether the config can be used. Findings go to standard output, since they are the result.
 pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
     let path = args.file.as_ref().or(args.config.as_ref()).ok_or("which file?")?;
     let mut loaded = world(app, path)?.check();
     let candidate = loaded.candidate.take();
+    if let Some(candidate) = &candidate {
+        ask_sources(candidate.checked(), &mut loaded.diagnostics)?;
+    }
     let good = candidate.is_some_and(|candidate| rehearse(candidate, &mut loaded.diagnostics));
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
     match args.format {

@@ -1,10 +1,13 @@
 //! `explain`: where a request would go, and why.
 
 use hyper::Method;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use portcullis_filter::seam::FoundEndpoint;
 use portcullis_snapshot::explain::{Explanation, Moment, Question};
+use portcullis_snapshot::{Snapshot, SourceKey};
 use portcullis_types::{ClientCertificate, GenerationId, RequestId};
 use portcullis_yaml::render_text;
 
@@ -45,11 +48,36 @@ pub(crate) fn as_configured(world: &World, question: &Question) -> Result<Explan
     let runtime = runtime.map_err(|error| error.to_string())?;
     let moment = Moment { now: Instant::now(), live: false, bound: &[] };
     let explaining = async {
+        look_up(world, &snapshot).await;
         tokio::time::timeout(TIMEOUT, portcullis_snapshot::explain::explain(&snapshot, question, moment)).await
     };
     runtime
         .block_on(explaining)
         .map_err(|_| "a filter, the host source or the cache did not answer within 10 s".to_owned())
+}
+
+/// Asks names, files and other sources once. A name that gives no address here stands for one that will.
+async fn look_up(world: &World, snapshot: &Snapshot) {
+    world.discovery.follow(&snapshot.settings.dns);
+    world.discovery.settle().await;
+    let now = Instant::now();
+    for feed in world.fleets.feeds() {
+        let status = feed.status(now);
+        if status.answered.is_some() {
+            continue;
+        }
+        let key = feed.key();
+        match key {
+            SourceKey::Name { port, .. } => {
+                output::say(&format!("note: {key} does not resolve here ({status}); shown as 0.0.0.0"));
+                let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
+                feed.publish(vec![FoundEndpoint::new(nowhere)], now);
+            }
+            SourceKey::Service { .. } | SourceKey::File { .. } | SourceKey::Other { .. } => {
+                output::say(&format!("note: {key}: {status}"));
+            }
+        }
+    }
 }
 
 fn candidate_error(world: &World) -> Result<Explanation, String> {

@@ -69,7 +69,8 @@ async fn a_hashed_request_is_told_the_endpoint_that_the_balancer_takes() {
     assert!(before.iter().zip(&after).all(|(one, other)| one.totals == other.totals), "an explanation was counted");
     for (user, endpoint) in &told {
         let key = portcullis_policy::stable_hash(0, user.as_bytes());
-        let choice = cluster.fleet.members().endpoints.choose(&Ask { key: Some(key), ..Ask::new(Instant::now(), 7) }).unwrap();
+        let choice =
+            cluster.fleet.members().endpoints.choose(&Ask { key: Some(key), ..Ask::new(Instant::now(), 7) }).unwrap();
         assert_eq!(choice.endpoint().spec().name.as_str(), endpoint, "{user}");
     }
     for name in ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"] {
@@ -156,4 +157,16 @@ fn of_many_routes_the_nearest_are_told_and_all_when_asked() {
     assert_eq!(told.to_json()["routes_left_out"], 281);
     let told = of(true);
     assert_eq!((told.routes.len(), told.routes_left_out), (301, 0));
+}
+
+#[tokio::test]
+async fn a_selection_by_labels_is_told_and_only_its_endpoints_are() {
+    let config = CONFIG
+        .replace("127.0.0.1:9002\" }", "127.0.0.1:9002\", labels: { version: canary } }")
+        .replace("to: sessions }", "to: { cluster: sessions, subset: { version: canary } } }");
+    let told = of_user(&snapshot(&config), "a").await;
+    let cluster = told.cluster.as_ref().unwrap();
+    assert!(cluster.because.contains("version: canary"), "{}", cluster.because);
+    assert_eq!(cluster.endpoints.len(), 1);
+    assert_eq!(cluster.endpoint.as_deref(), Some("127.0.0.1:9002"));
 }

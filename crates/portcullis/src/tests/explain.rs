@@ -72,7 +72,7 @@ pub(super) fn world(config: &str) -> (tempfile::TempDir, World) {
     std::fs::write(&path, config).unwrap();
     let app = App::new();
     let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
-    let world = World::new(&path, app.registry, app.seams, Arc::new(metrics)).offline();
+    let world = World::new(&path, app.registry, app.seams, Arc::new(metrics));
     (dir, world)
 }
 

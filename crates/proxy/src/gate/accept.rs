@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use portcullis_snapshot::Listener;
+use portcullis_telemetry::Held;
 use portcullis_types::Reason;
 
 use super::caps::{ConnectionCaps, ConnectionPermit};
@@ -63,7 +64,7 @@ impl Acceptor {
         listener.metrics.accepted();
         // A socket that refuses the option is about to fail anyway.
         drop(tcp.set_nodelay(true));
-        let permit = bound.permit(peer);
+        let permit = self.gateway.core.guard.connection().and_then(|process| bound.permit(peer, process));
         let local = tcp.local_addr().unwrap_or(self.local);
         let addresses = serve::Addresses { peer, local };
         match permit {
@@ -79,9 +80,9 @@ impl Acceptor {
 
 impl Bound {
     /// Behind a PROXY protocol the client is not known yet: its network is asked for once it is.
-    fn permit(&self, peer: SocketAddr) -> Result<ConnectionPermit, Reason> {
+    fn permit(&self, peer: SocketAddr, process: Option<Held>) -> Result<ConnectionPermit, Reason> {
         let listener = &self.listener;
-        let mut permit = self.caps.enter(listener.limits.connections, listener.metrics.connections())?;
+        let mut permit = self.caps.enter(listener.limits.connections, listener.metrics.connections(), process)?;
         let direct = !listener.proxy_protocol.as_ref().is_some_and(|proxy| proxy.covers(peer.ip()));
         if direct {
             permit.enter_network(peer.ip(), listener.limits.connections_per_network)?;

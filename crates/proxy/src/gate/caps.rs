@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portcullis_telemetry::Bound;
+use portcullis_telemetry::{Bound, Held};
 use portcullis_types::Reason;
 
 /// The open connections of one listener.
@@ -25,15 +25,22 @@ pub(crate) struct ConnectionPermit {
     /// Where the number of open connections is shown.
     shown: Arc<Bound>,
     network: Option<IpAddr>,
+    /// Its place among the connections of the whole process.
+    _process: Option<Held>,
 }
 
 impl ConnectionCaps {
     /// Takes a place among all connections.
-    pub(crate) fn enter(self: &Arc<Self>, limit: usize, shown: &Arc<Bound>) -> Result<ConnectionPermit, Reason> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        limit: usize,
+        shown: &Arc<Bound>,
+        process: Option<Held>,
+    ) -> Result<ConnectionPermit, Reason> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         shown.set_limit(limit as u64);
         shown.set_used(before as u64 + 1);
-        let permit = ConnectionPermit { caps: self.clone(), shown: shown.clone(), network: None };
+        let permit = ConnectionPermit { caps: self.clone(), shown: shown.clone(), network: None, _process: process };
         if before < limit {
             return Ok(permit);
         }
@@ -96,11 +103,11 @@ mod tests {
         let caps = Arc::new(ConnectionCaps::default());
         let shown = Arc::new(Bound::default());
         let client: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut first = caps.enter(2, &shown).unwrap();
+        let mut first = caps.enter(2, &shown, None).unwrap();
         assert_eq!(first.enter_network(client, 1), Ok(()));
-        let mut second = caps.enter(2, &shown).unwrap();
+        let mut second = caps.enter(2, &shown, None).unwrap();
         assert_eq!(second.enter_network(client, 1), Err(Reason::NetworkConnectionLimit));
-        assert!(matches!(caps.enter(2, &shown), Err(Reason::ConnectionLimit)));
+        assert!(matches!(caps.enter(2, &shown, None), Err(Reason::ConnectionLimit)));
         assert_eq!(caps.open(), 2);
         drop(first);
         assert_eq!(second.enter_network(client, 1), Ok(()));

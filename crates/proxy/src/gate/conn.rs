@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 use portcullis_snapshot::request::forwarding::ForwardedValues;
 use portcullis_snapshot::{Listener, ListenerLimits};
@@ -32,6 +33,7 @@ pub(crate) struct Conn {
     head_started: Mutex<Option<(Instant, SystemTime)>>,
     requests: AtomicU32,
     upgrade: AtomicBool,
+    tunnel: Mutex<Option<CancellationToken>>,
     _permit: Mutex<ConnectionPermit>,
 }
 
@@ -51,6 +53,7 @@ impl Conn {
             head_started: Mutex::default(),
             requests: AtomicU32::new(0),
             upgrade: AtomicBool::new(false),
+            tunnel: Mutex::default(),
             _permit: Mutex::new(permit),
         }
     }
@@ -89,6 +92,16 @@ impl Conn {
     /// Whether the HTTP/1 request in flight asks for a WebSocket, by the gate's judgement.
     pub(crate) fn asks_upgrade(&self) -> bool {
         self.upgrade.load(Ordering::Relaxed)
+    }
+
+    /// Notes what ends the tunnel that was asked for.
+    pub(super) fn set_tunnel(&self, end: CancellationToken) {
+        *self.tunnel.lock() = Some(end);
+    }
+
+    /// What ends the tunnel that the request in flight has become.
+    pub(crate) fn take_tunnel(&self) -> Option<CancellationToken> {
+        self.tunnel.lock().take()
     }
 
     /// Counts a request that reached the proxy's phases.

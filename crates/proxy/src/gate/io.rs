@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::body::FramingValidator;
@@ -29,6 +30,7 @@ use super::conn::Conn;
 use super::linger;
 use super::pace::{BlockPace, BodyPace};
 use super::transport::Transport;
+use super::tunnel::Tunnel;
 
 /// Bytes of later requests that are held back while one is in flight.
 const MAX_SURPLUS: usize = 64 * 1024;
@@ -48,7 +50,7 @@ enum Mode {
     /// The request in flight is whole; what arrives now is for later.
     Whole,
     /// An upgrade was asked for, or granted: bytes pass as they are.
-    Through,
+    Through(Box<Tunnel>),
     /// HTTP/2 frames.
     Http2(Box<Frames>),
 }
@@ -142,7 +144,9 @@ impl DownstreamIo {
 
     /// An upgrade request is about to be handed on.
     pub(crate) fn expect_upgrade(&mut self) {
-        self.mode = Mode::Through;
+        let end = CancellationToken::new();
+        self.conn.set_tunnel(end.clone());
+        self.mode = Mode::Through(Box::new(Tunnel::new(end)));
     }
 
     /// The connection speaks HTTP/2; `read` came already and will be read again.
@@ -189,6 +193,38 @@ impl DownstreamIo {
                 return Poll::Ready(Ok(()));
             }
             self.surplus.extend_from_slice(chunk.filled());
+        }
+    }
+
+    /// Bytes of a tunnel, until it is to end: then a close frame is written where one may stand, and both sides end.
+    fn poll_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.poll_end(cx) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => self.poll_inner(cx, buf),
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let Mode::Through(tunnel) = &mut self.mode else { return Poll::Pending };
+            let left = ready!(tunnel.poll_due(cx));
+            if left.is_empty() {
+                break;
+            }
+            match ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, left))) {
+                Ok(written) => self.said(written),
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        match ready!(self.poll_out(cx, |transport, cx| transport.poll_flush(cx))) {
+            Ok(()) => Poll::Ready(self.fault(Reason::Draining, "stream_drained")),
+            Err(error) => Poll::Ready(error),
+        }
+    }
+
+    fn said(&mut self, written: usize) {
+        if let Mode::Through(tunnel) = &mut self.mode {
+            tunnel.say(written);
         }
     }
 
@@ -286,7 +322,12 @@ impl DownstreamIo {
                 self.write_deadline = None;
                 Poll::Ready(done)
             }
-            Poll::Pending => self.poll_write_deadline(cx).map(Err),
+            Poll::Pending => {
+                if let Mode::Body(body) = &mut self.mode {
+                    body.pace.unasked();
+                }
+                self.poll_write_deadline(cx).map(Err)
+            }
         }
     }
 
@@ -315,7 +356,8 @@ impl AsyncRead for DownstreamIo {
         match self.mode {
             Mode::Body(_) => self.poll_body(cx, buf),
             Mode::Whole => self.poll_whole(cx),
-            Mode::Head | Mode::Through => self.poll_inner(cx, buf),
+            Mode::Through(_) => self.poll_through(cx, buf),
+            Mode::Head => self.poll_inner(cx, buf),
             Mode::Http2(_) => self.poll_http2(cx, buf),
         }
     }
@@ -323,8 +365,15 @@ impl AsyncRead for DownstreamIo {
 
 impl AsyncWrite for DownstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if matches!(&self.mode, Mode::Through(tunnel) if tunnel.is_closing()) {
+            // Nothing may follow a close frame.
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, buf)))?;
         let passed = buf.get(..written).unwrap_or_default();
+        if let Mode::Through(tunnel) = &mut self.mode {
+            tunnel.wrote(passed);
+        }
         self.note_continue(passed);
         self.watch_outbound(passed)?;
         Poll::Ready(Ok(written))
@@ -342,7 +391,8 @@ impl AsyncWrite for DownstreamIo {
 impl Drop for DownstreamIo {
     fn drop(&mut self) {
         let Some(transport) = self.transport.take() else { return };
-        let unread = matches!(self.mode, Mode::Body(_)) || !self.surplus.is_empty();
+        let closing = matches!(&self.mode, Mode::Through(tunnel) if tunnel.is_closing());
+        let unread = closing || matches!(self.mode, Mode::Body(_)) || !self.surplus.is_empty();
         // What was written and not flushed belongs to an answer that broke off; the client gets all there is of it.
         if unread || !transport.buffer().is_empty() {
             linger::spawn(transport, &self.conn);

@@ -35,12 +35,17 @@ impl BodyPace {
         self.held = false;
     }
 
-    /// A part of the body came. Returns for how long the body has been waited for in all.
-    pub(super) fn arrived(&mut self) -> Duration {
-        self.held = false;
+    /// Nobody asks any more: the gateway waits for the client to take something, not to send.
+    pub(super) fn unasked(&mut self) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
         }
+    }
+
+    /// A part of the body came. Returns for how long the body has been waited for in all.
+    pub(super) fn arrived(&mut self) -> Duration {
+        self.held = false;
+        self.unasked();
         self.waited
     }
 
@@ -112,6 +117,16 @@ mod tests {
         pause(&mut pace).await;
         assert_eq!((again.elapsed(), pace.arrived()), (PATIENCE, PATIENCE + PATIENCE / 2));
         assert!(started.elapsed() > pace.arrived());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_rests_while_the_client_is_to_read() {
+        let mut pace = BodyPace::new(false);
+        assert!(tokio::time::timeout(PATIENCE / 2, pause(&mut pace)).await.is_err());
+        pace.unasked();
+        tokio::time::advance(PATIENCE * 3).await;
+        assert!(tokio::time::timeout(PATIENCE / 2, pause(&mut pace)).await.is_err(), "asked anew");
+        assert_eq!(pace.arrived(), PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

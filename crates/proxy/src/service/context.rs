@@ -19,13 +19,16 @@ use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::cache::Fill;
+use super::limits::Places;
 use super::mirror::Copy;
 use crate::core::Core;
-use crate::gate::conn::Conn;
+use crate::gate::conn::{CONN, Conn};
 use crate::reasons::Progress;
 
 /// The error that stands for one of ours while it goes through Pingora: the real one is in the context.
 const OURS: ErrorType = ErrorType::Custom("portcullis");
+/// The error that ends an attempt whose answer is dropped, to make another.
+const AGAIN: ErrorType = ErrorType::Custom("portcullis-again");
 
 /// One request.
 pub(crate) struct Ctx {
@@ -48,6 +51,8 @@ pub(crate) struct Ctx {
     pub(crate) upstream: Upstream,
     pub(crate) body: Body,
     pub(crate) fill: Fill,
+    /// What it holds of limits.
+    pub(crate) places: Places,
     pub(crate) failure: Option<ProxyError>,
     /// Whether the request counts on its route.
     in_flight: bool,
@@ -60,6 +65,11 @@ pub(crate) struct Upstream {
     pub(crate) cluster: Option<(ClusterIdx, Arc<Cluster>)>,
     /// The cluster's endpoints, taken at the first attempt and kept for all: `tried` are places among them.
     pub(crate) members: Option<Arc<Members>>,
+    /// The cluster that the route decided on, once the request went to another, and how far it went.
+    pub(crate) decided: Option<(ClusterIdx, Arc<Cluster>)>,
+    pub(crate) place: usize,
+    /// What the route selects of the cluster's endpoints.
+    pub(crate) subset: Option<usize>,
     pub(crate) timeouts: Timeouts,
     /// The endpoint of the current attempt; counts as in flight until it is dropped.
     pub(crate) choice: Option<Choice>,
@@ -67,6 +77,16 @@ pub(crate) struct Upstream {
     pub(crate) counted: Option<(Arc<EndpointMetrics>, InFlight)>,
     pub(crate) tried: Vec<EndpointIdx>,
     pub(crate) attempts: u32,
+    /// Attempts that do not count: over connections that had been closed while they were idle.
+    pub(crate) free: u32,
+    /// The pause before the next attempt.
+    pub(crate) pause: Option<Duration>,
+    /// When the head of the attempt's answer must be there.
+    pub(crate) deadline: Option<Instant>,
+    /// Whether the total timeout is the caller's and not ours.
+    pub(crate) callers: bool,
+    /// Why the last attempt ended without an answer.
+    pub(crate) ended: Option<Reason>,
     pub(crate) attempt_started: Option<Instant>,
     pub(crate) connected: bool,
     pub(crate) progress: Option<Progress>,
@@ -118,6 +138,7 @@ impl Ctx {
             upstream: Upstream::default(),
             body: Body::default(),
             fill: Fill::default(),
+            places: Places::default(),
             failure: None,
             in_flight: false,
             completed: false,
@@ -129,6 +150,16 @@ impl Ctx {
     pub(crate) fn fail(&mut self, error: ProxyError) -> Box<Error> {
         self.failure.get_or_insert(error);
         Error::new(OURS)
+    }
+
+    /// Ends an attempt whose answer is dropped.
+    pub(crate) fn again() -> Box<Error> {
+        Error::new(AGAIN)
+    }
+
+    /// Whether an error only ends an attempt, to make another.
+    pub(crate) fn is_again(error: &Error) -> bool {
+        *error.etype() == AGAIN
     }
 
     /// Whether an error out of Pingora is one of ours.
@@ -212,6 +243,8 @@ impl Ctx {
 
     /// Lets go of all that only a request needs: what goes on is a stream, and must not hold its generation.
     pub(crate) fn become_stream(&mut self) {
+        let end = CONN.try_with(|conn| conn.take_tunnel()).ok().flatten().unwrap_or_default();
+        super::limits::begin_stream(self, end);
         self.leave_route();
         self.snapshot = None;
     }
@@ -237,6 +270,8 @@ impl Ctx {
             return;
         }
         self.end_attempt();
+        self.places.end_request();
+        self.places.end_stream();
         super::record::complete(self);
         self.leave_route();
     }

@@ -6,46 +6,68 @@ use pingora_core::{Error, ErrorSource};
 use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
 
+use portcullis_balance::Answer;
 use portcullis_filter::{ErrorCx, Phase, Response};
 use portcullis_snapshot::request::action;
+use portcullis_snapshot::route::Fallback;
 use portcullis_telemetry::record::Flag;
 use portcullis_types::{ProxyError, Reason, Retry};
 
 use super::context::Ctx;
-use super::respond;
+use super::{failover, respond, retry};
 use crate::reasons::{Progress, of_pingora};
 
 /// An attempt that never connected.
-pub(super) fn of_connecting(_session: &Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
-    let reason = of_pingora(&error, Progress::Connecting);
-    attempt_failed(ctx, reason);
-    error.set_retry(may_retry(ctx, reason, true));
+pub(super) fn of_connecting(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+    let reason = timed_out(ctx, of_pingora(&error, Progress::Connecting));
+    attempt_failed(ctx, reason, true);
+    error.set_retry(retry::unanswered(session, ctx, reason, false));
     error
 }
 
 /// An attempt that failed after it connected.
 pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if Ctx::is_again(&error) {
+        ctx.end_attempt();
+        (ctx.record.upstream_status, ctx.record.timers.first_byte) = (None, None);
+        error.set_retry(true);
+        return error;
+    }
     if Ctx::is_ours(&error) || *error.esource() != ErrorSource::Upstream {
         error.set_retry(false);
         return error;
     }
     let progress = ctx.upstream.progress.unwrap_or(Progress::Waiting);
-    let reason = of_pingora(&error, progress);
-    if reason == Reason::UpstreamFirstByteTimeout && owes_body(session) && ctx.in_time().is_ok() {
+    let reason = timed_out(ctx, of_pingora(&error, progress));
+    let owed = owes_body(session);
+    if reason == Reason::UpstreamFirstByteTimeout && owed {
         // The upstream has nothing to say before the request is whole: it is the client that stopped.
         attempt_ended(ctx, Reason::BodyTimeout);
         return ctx.fail(Reason::BodyTimeout.into());
     }
-    attempt_failed(ctx, reason);
-    let replayable = !session.as_ref().retry_buffer_truncated();
-    let idempotent = session.req_header().method.is_idempotent();
-    let again = progress == Progress::Waiting && replayable && may_retry(ctx, reason, idempotent);
-    // A connection that the upstream had closed while it was idle is no failure of the endpoint.
-    if again && reused {
-        ctx.upstream.tried.pop();
-    }
-    error.set_retry(again);
+    let late = matches!(reason, Reason::UpstreamTotalTimeout | Reason::UpstreamPerTryTimeout);
+    attempt_failed(ctx, reason, !(late && owed));
+    error.set_retry(progress == Progress::Waiting && retry::unanswered(session, ctx, reason, reused));
     error
+}
+
+/// Which of its bounds a timeout is.
+fn timed_out(ctx: &Ctx, reason: Reason) -> Reason {
+    let waits = matches!(
+        reason,
+        Reason::UpstreamConnectTimeout | Reason::UpstreamFirstByteTimeout | Reason::UpstreamWriteTimeout
+    );
+    if !waits {
+        return reason;
+    }
+    let per_try = ctx.upstream.timeouts.per_try.zip(ctx.upstream.attempt_started);
+    if ctx.in_time().is_err() {
+        Reason::UpstreamTotalTimeout
+    } else if per_try.is_some_and(|(per_try, started)| started.elapsed() >= per_try) {
+        Reason::UpstreamPerTryTimeout
+    } else {
+        reason
+    }
 }
 
 /// Whether a part of the request's body is still to come, and the client is not waiting to be told to send it.
@@ -53,11 +75,26 @@ fn owes_body(session: &mut Session) -> bool {
     !session.as_mut().is_body_done() && !session.req_header().headers.contains_key(EXPECT)
 }
 
-/// An attempt that failed by the upstream's fault.
-fn attempt_failed(ctx: &mut Ctx, reason: Reason) {
-    if let Some(mut choice) = ctx.upstream.choice.take() {
+/// An attempt that failed by the upstream's fault, unless a deadline of the caller's or the client's own pause ended it.
+fn attempt_failed(ctx: &mut Ctx, reason: Reason, to_blame: bool) {
+    let to_blame = to_blame && !(ctx.upstream.callers && reason == Reason::UpstreamTotalTimeout);
+    let late = matches!(
+        reason,
+        Reason::UpstreamConnectTimeout
+            | Reason::UpstreamFirstByteTimeout
+            | Reason::UpstreamPerTryTimeout
+            | Reason::UpstreamTotalTimeout
+    );
+    if late
+        && to_blame
+        && let Some(started) = ctx.upstream.attempt_started
+    {
+        ctx.places.note(started.elapsed(), Answer::Failed);
+    }
+    if let Some(choice) = ctx.upstream.choice.as_mut().filter(|_| to_blame) {
         choice.failure(Instant::now(), reason);
     }
+    ctx.upstream.ended = Some(reason);
     attempt_ended(ctx, reason);
 }
 
@@ -68,16 +105,6 @@ fn attempt_ended(ctx: &mut Ctx, reason: Reason) {
     }
     ctx.upstream.choice = None;
     ctx.end_attempt();
-}
-
-fn may_retry(ctx: &Ctx, reason: Reason, idempotent: bool) -> bool {
-    let allowed = ctx.upstream.cluster.as_ref().is_some_and(|(_, cluster)| ctx.upstream.attempts < cluster.attempts);
-    let safe = match reason.retry() {
-        Retry::Unsent => true,
-        Retry::Idempotent => idempotent,
-        Retry::Never | Retry::Later => false,
-    };
-    allowed && safe
 }
 
 /// Answers the failure that ends a request: one reason, in the route's dialect or a filter's words.
@@ -123,16 +150,15 @@ fn identify(ctx: &mut Ctx, error: &Error) -> ProxyError {
         return fault;
     }
     let progress = ctx.upstream.progress.unwrap_or(Progress::Connecting);
-    let reason = of_pingora(error, progress);
-    let total = ctx.upstream.timeouts.total;
-    if reason == Reason::UpstreamFirstByteTimeout && total.is_some_and(|total| ctx.elapsed() >= total) {
-        return Reason::UpstreamTotalTimeout.into();
-    }
+    let reason = ctx.upstream.ended.take().unwrap_or_else(|| of_pingora(error, progress));
     ProxyError::new(reason)
 }
 
 /// A failure as an answer.
 fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
+    if let Some(response) = fallback(ctx, failure) {
+        return response;
+    }
     let mapped = by_filter(session, ctx, failure);
     let mut response = mapped.unwrap_or_else(|| {
         let headers = &session.req_header().headers;
@@ -141,6 +167,17 @@ fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
     });
     action::label_failure(&mut response, failure, &ctx.core.server_name());
     response
+}
+
+/// The route's own answer when no endpoint could be reached. Proxy-Status still says why.
+fn fallback(ctx: &mut Ctx, failure: &ProxyError) -> Option<Response> {
+    let unreached = failure.reason == Reason::NoHealthyUpstream || failure.reason.retry() == Retry::Unsent;
+    let route = ctx.route.clone().filter(|_| unreached)?;
+    let Some(Fallback::Respond(response)) = failover::fallback(&route) else { return None };
+    ctx.record.flags.set(Flag::Fallback);
+    let mut response = Response::clone(response);
+    action::label_failure(&mut response, &ProxyError::new(failure.reason), &ctx.core.server_name());
+    Some(response)
 }
 
 fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Response> {

@@ -12,6 +12,8 @@ use portcullis_wire::response::check_response_framing;
 
 use super::cache;
 use super::context::Ctx;
+use super::limits;
+use super::reports;
 use crate::reasons::Progress;
 
 /// How many of [`HOP_BY_HOP`] there are.
@@ -35,7 +37,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader, ctx: &mut Ctx) -> Res
         return Ok(());
     }
     ctx.in_time()?;
-    note_first_byte(status, ctx);
+    note_first_byte(response, ctx);
     if status != StatusCode::SWITCHING_PROTOCOLS {
         strip(response);
         return Ok(());
@@ -59,7 +61,8 @@ fn unframe(response: &mut ResponseHeader) {
     }
 }
 
-fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {
+fn note_first_byte(response: &mut ResponseHeader, ctx: &mut Ctx) {
+    let status = response.status;
     let now = std::time::Instant::now();
     let took = ctx.upstream.attempt_started.map(|started| now - started);
     ctx.upstream.progress = Some(Progress::Answering);
@@ -69,8 +72,12 @@ fn note_first_byte(status: StatusCode, ctx: &mut Ctx) {
         attempt.first_byte = took;
         attempt.outcome = Ok(status.as_u16());
     }
+    let answer = reports::head(response, ctx, now);
     if let (Some(choice), Some(took)) = (&mut ctx.upstream.choice, took) {
-        choice.success(now, took);
+        choice.answered(now, took, answer);
+    }
+    if let Some(took) = took {
+        ctx.places.note(took, answer);
     }
 }
 
@@ -118,8 +125,9 @@ pub(super) async fn head(
     ctx.record.status = response.status.as_u16();
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.become_stream();
+        return Ok(());
     }
-    Ok(())
+    limits::settle(response, ctx)
 }
 
 /// Gives an answer the framing its client knows: HTTP/1.1 has chunks where there is no length (a filter may have taken
@@ -176,6 +184,7 @@ pub(super) fn body(
         return Ok(());
     }
     ctx.may_go_on()?;
+    ctx.places.in_drain()?;
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.route_state)?;
@@ -191,6 +200,7 @@ pub(super) fn body(
 
 /// An answer's trailers.
 pub(super) fn trailers(request: &RequestHeader, trailers: &mut HeaderMap, ctx: &mut Ctx) -> Result<(), ProxyError> {
+    reports::trailers(trailers, ctx);
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseTrailerFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.response_trailer_filter(&mut cx, trailers, &mut ctx.route_state)?;

@@ -15,7 +15,7 @@ use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
-use super::{admit, cache, length, mirror, peek, target};
+use super::{admit, cache, length, limits, mirror, peek, target};
 use crate::gate::conn::CONN;
 
 type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
@@ -57,6 +57,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         return Ok(Next::Answer(Box::new(server_options())));
     }
     choose(session, ctx, host, &snapshot).await?;
+    limits::enter_route(ctx)?;
     if let Some(answer) = route_filters(session, ctx).await? {
         return Ok(answer);
     }

@@ -11,15 +11,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_balance::{Ask, Choice, EndpointIdx, Health};
+use portcullis_balance::{Ask, Choice, EndpointIdx, EndpointSpec, Health};
 use portcullis_filter::{Phase, SelectCx};
 use portcullis_snapshot::request::action;
-use portcullis_snapshot::{Action, Cluster, ClusterIdx, Members, Snapshot, UpstreamProtocol};
+use portcullis_snapshot::{Action, Cluster, ClusterIdx, Members, Snapshot, UpstreamProtocol, UpstreamTls};
 use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
+use super::{deadline, failover, limits};
 use crate::gate::conn::CONN;
 use crate::reasons::Progress;
 
@@ -46,14 +47,24 @@ pub(super) fn set(
         return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("{length} bytes, {limit} allowed")));
     }
     ctx.record.decision = Decision::Cluster(cluster.name.clone());
+    take(request, ctx, index, cluster);
+    failover::begin(request, ctx, snapshot);
+    Ok(())
+}
+
+/// Takes a cluster, with all that follows from it.
+pub(super) fn take(request: &RequestHeader, ctx: &mut Ctx, index: ClusterIdx, cluster: Arc<Cluster>) {
     ctx.upstream.key = cluster.hash_key.as_ref().and_then(|key| key.hash(&ctx.facts.view(request)));
-    ctx.upstream.timeouts = match ctx.route.as_deref().map(|route| &route.action) {
-        Some(Action::Forward(forward)) => cluster.timeouts.narrowed(&forward.timeouts),
-        _ => cluster.timeouts,
+    let forward = match ctx.route.as_deref().map(|route| &route.action) {
+        Some(Action::Forward(forward)) => Some(forward),
+        Some(Action::Redirect(_) | Action::Respond(_)) | None => None,
     };
+    ctx.upstream.subset = forward.and_then(|forward| forward.target.subset_of(index));
+    ctx.upstream.timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
     ctx.upstream.cluster = Some((index, cluster));
     ctx.upstream.members = None;
-    Ok(())
+    ctx.upstream.tried.clear();
+    deadline::take(request, ctx);
 }
 
 /// Chooses an endpoint for the next attempt.
@@ -68,7 +79,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     note_considered(ctx, &members, choice.index());
     let attempt = Attempt {
         endpoint,
-        cluster: None,
+        cluster: ctx.upstream.decided.is_some().then(|| cluster.name.clone()),
         started,
         connect: None,
         first_byte: None,
@@ -78,7 +89,10 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     ctx.record.attempts.push(attempt);
     if ctx.upstream.attempts > 0 {
         ctx.record.flags.set(Flag::Retried);
+    } else if cluster.retry.policy.attempts > 1 {
+        cluster.retry.budget.request(now);
     }
+    ctx.upstream.deadline = deadline::of_attempt(ctx, now);
     let peer = http_peer(&cluster, &choice, ctx);
     let counted = members.metrics.get(choice.index().get()).filter(|_| ctx.core.observes());
     let upstream = &mut ctx.upstream;
@@ -88,6 +102,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     upstream.choice = Some(choice);
     upstream.attempt_started = Some(now);
     upstream.connected = false;
+    upstream.ended = None;
     upstream.progress = Some(Progress::Connecting);
     Ok(peer)
 }
@@ -108,9 +123,11 @@ fn choose(
     {
         return Ok(choice);
     }
-    let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
-    members.endpoints.choose(&ask).map_err(|none| {
-        ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
+    limits::with_room(ctx, members, |ctx| {
+        let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
+        members.set(ctx.upstream.subset).choose(&ask).map_err(|none| {
+            ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
+        })
     })
 }
 
@@ -135,7 +152,8 @@ fn by_filter(
             attempt: ctx.upstream.attempts,
         };
         if let Some((at, filter)) = chain.upstream_peer(&mut cx, state)? {
-            let choice = members.endpoints.index_at(at).and_then(|index| members.endpoints.claim(index));
+            let choice =
+                members.endpoints.index_at(at).and_then(|index| members.endpoints.claim_at(index, Instant::now()));
             let unknown =
                 || ProxyError::with_detail(Reason::FilterFailed, format!("{filter} chose no endpoint there is"));
             return choice.ok_or_else(unknown).map(Some);
@@ -147,7 +165,9 @@ fn by_filter(
 /// Notes the endpoint that was chosen, and why others could not be. Those that merely were not drawn are counted.
 fn note_considered(ctx: &mut Ctx, members: &Members, chosen: EndpointIdx) {
     let endpoints = members.endpoints.endpoints();
-    let all_available = members.endpoints.available() == endpoints.len() && ctx.upstream.tried.is_empty();
+    let all_available = ctx.upstream.subset.is_none()
+        && members.endpoints.available() == endpoints.len()
+        && ctx.upstream.tried.is_empty();
     let considered = &mut ctx.record.considered;
     if all_available {
         if let Some(endpoint) = members.endpoints.endpoint(chosen) {
@@ -156,13 +176,22 @@ fn note_considered(ctx: &mut Ctx, members: &Members, chosen: EndpointIdx) {
         considered.count_more(u32::try_from(endpoints.len().saturating_sub(1)).unwrap_or(u32::MAX));
         return;
     }
+    let cluster = ctx.upstream.cluster.as_ref().map(|(_, cluster)| cluster);
+    let labels = cluster.and_then(|cluster| cluster.fleet.plan().subsets.get(ctx.upstream.subset?));
+    let selected = |spec: &EndpointSpec| {
+        labels.is_none_or(|labels| labels.iter().all(|(name, value)| spec.labels.get(name) == Some(value)))
+    };
     for (at, endpoint) in endpoints.iter().enumerate() {
         let verdict = if at == chosen.get() {
             Verdict::Chosen
         } else if ctx.upstream.tried.iter().any(|index| index.get() == at) {
             Verdict::PassedOver("tried")
+        } else if !selected(endpoint.spec()) {
+            Verdict::PassedOver("other_subset")
         } else if endpoint.state().health() == Health::Unhealthy {
             Verdict::PassedOver("unhealthy")
+        } else if endpoint.state().is_ejected() {
+            Verdict::PassedOver("ejected")
         } else if endpoint.spec().weight == 0 {
             Verdict::PassedOver("drained")
         } else {
@@ -179,9 +208,10 @@ fn note_considered(ctx: &mut Ctx, members: &Members, chosen: EndpointIdx) {
 /// The connection of an attempt, inside the request's timeouts.
 fn http_peer(cluster: &Cluster, choice: &Choice, ctx: &Ctx) -> Box<HttpPeer> {
     let timeouts = &ctx.upstream.timeouts;
-    let mut peer = connection(cluster, choice.address(), timeouts.connect);
-    let left = timeouts.total.map(|total| total.saturating_sub(ctx.elapsed()));
-    peer.options.read_timeout = Some(left.map_or(timeouts.first_byte, |left| left.min(timeouts.first_byte)));
+    let left = ctx.upstream.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let connect = left.map_or(timeouts.connect, |left| left.min(timeouts.connect));
+    let mut peer = connection(cluster, choice.address(), connect);
+    peer.options.read_timeout = Some(timeouts.first_byte);
     peer.options.write_timeout = Some(timeouts.idle);
     Box::new(peer)
 }
@@ -204,15 +234,24 @@ pub(super) fn pause_timeout(session: &Session, ctx: &Ctx) -> Duration {
 
 /// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.
 pub(super) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
-    let tls = cluster.tls.as_ref();
+    let mut peer = peer_of(cluster.tls.as_ref(), cluster.protocol, (address, connect));
+    peer.group_key = cluster.connection_group;
+    peer.options.idle_timeout = Some(cluster.keepalive);
+    peer
+}
+
+/// A connection to an address. Whoever asks for one says which others it may be shared with.
+pub(crate) fn peer_of(
+    tls: Option<&UpstreamTls>,
+    protocol: UpstreamProtocol,
+    (address, connect): (SocketAddr, Duration),
+) -> HttpPeer {
     let name = tls.map(|tls| tls.server_name.clone()).unwrap_or_default();
     let mut peer = HttpPeer::new(address, tls.is_some(), name);
-    peer.group_key = cluster.connection_group;
     let options = &mut peer.options;
     options.connection_timeout = Some(connect);
     options.total_connection_timeout = Some(connect);
-    options.idle_timeout = Some(cluster.keepalive);
-    match cluster.protocol {
+    match protocol {
         UpstreamProtocol::Http1 => options.alpn = ALPN::H1,
         UpstreamProtocol::Http2 => options.alpn = ALPN::H2,
     }

@@ -13,7 +13,7 @@ use portcullis_snapshot::request::forwarding::{self, ForwardedValues, Stamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use super::{length, mirror};
+use super::{deadline, length, mirror};
 use crate::gate::conn::CONN;
 use crate::gate::io::is_too_slow;
 use crate::reasons::Progress;
@@ -45,6 +45,7 @@ pub(super) async fn request_head(
         let mut cx = RequestCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.upstream_request_filter(&mut cx, &mut ctx.route_state).await?;
     }
+    deadline::write(request, ctx);
     mirror::take_head(request, ctx);
     Ok(())
 }
@@ -78,7 +79,10 @@ pub(super) async fn request_body(
         return Ok(());
     }
     ctx.may_go_on()?;
-    ctx.in_time()?;
+    // The total timeout ends with the answer's head; what the client still sends has clocks of its own.
+    if ctx.upstream.progress != Some(Progress::Answering) {
+        ctx.in_time()?;
+    }
     in_pace(session, end, ctx)?;
     if let Some(limit) = ctx.body.limit.filter(|limit| ctx.body.received > *limit) {
         return Err(ProxyError::with_detail(Reason::BodyTooLarge, format!("over {limit} bytes")));

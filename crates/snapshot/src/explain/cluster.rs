@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_balance::{Algorithm, EndpointStanding};
+use portcullis_balance::{Algorithm, EndpointSet, EndpointStanding};
 use portcullis_types::quantity::format_duration;
 
 use super::draw::Draw;
@@ -16,10 +16,10 @@ pub(super) fn describe(
     cluster: &Cluster,
     because: String,
     timeouts: &Timeouts,
-    members: &Members,
+    (members, set): (&Members, &EndpointSet),
     (key, moment): (Option<u64>, Moment<'_>),
 ) -> ClusterFinding {
-    let standings = members.endpoints.explain(moment.now);
+    let standings = set.explain(moment.now);
     let draw = Draw::of((cluster, members), key, &standings, moment.now);
     let one = |standing: &EndpointStanding| {
         let share = draw.as_ref().and_then(|draw| draw.share(standing));
@@ -32,19 +32,36 @@ pub(super) fn describe(
         balance: balance(cluster, members),
         protocol: protocol(cluster),
         timeouts: words(timeouts),
+        retry: cluster.retry.policy.to_string(),
+        limits: String::new(),
+        failover: None,
+        fallback: None,
         at: None,
         endpoint: draw.as_ref().and_then(|draw| draw.endpoint.as_ref().map(ToString::to_string)),
         chosen: draw.map(|draw| draw.because),
         mirror: None,
+        discovery: discovery(cluster, moment),
         endpoints_left_out: standings.len().saturating_sub(endpoints.len()),
         endpoints,
     }
 }
 
+/// What is to know of sources and overrides: nothing, where all sources answer.
+fn discovery(cluster: &Cluster, moment: Moment<'_>) -> Vec<String> {
+    let feeds = cluster.fleet.plan().feeds().map(|feed| (feed.key(), feed.status(moment.now)));
+    let silent = feeds.filter(|(_, status)| status.as_str() != "answered");
+    let mut told: Vec<String> = silent.map(|(key, status)| format!("{key}: {status}")).collect();
+    told.extend(cluster.fleet.overrides().iter().map(|one| one.says(moment.now)));
+    told.extend(cluster.fleet.trouble().map(|why| format!("the endpoints stay what they were: {why}")));
+    told
+}
+
 fn balance(cluster: &Cluster, members: &Members) -> String {
     let algorithm = &members.endpoints.options().algorithm;
     match (algorithm, &cluster.hash_key) {
-        (Algorithm::Hash(_), Some(key)) => format!("hash by {key}"),
+        (Algorithm::Hash(bound), Some(key)) => {
+            format!("hash by {key}, bounded to {}% of the fair share", bound.percent())
+        }
         _ => algorithm.as_str().to_owned(),
     }
 }
@@ -63,10 +80,11 @@ fn protocol(cluster: &Cluster) -> String {
 }
 
 fn words(timeouts: &Timeouts) -> String {
-    let Timeouts { connect, first_byte, idle, total } = timeouts;
+    let Timeouts { connect, per_try, first_byte, idle, total } = timeouts;
+    let per_try = per_try.map_or_else(String::new, |per_try| format!(", one try {}", format_duration(per_try)));
     let total = total.map_or_else(|| "no limit".to_owned(), format_duration);
     format!(
-        "connect {}, first byte {}, idle {}, total {total}",
+        "connect {}, first byte {}, idle {}{per_try}, total {total}",
         format_duration(*connect),
         format_duration(*first_byte),
         format_duration(*idle)

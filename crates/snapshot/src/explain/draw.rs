@@ -77,15 +77,17 @@ fn owner(
     standings: &[EndpointStanding],
     now: Instant,
 ) -> Option<EndpointName> {
-    let specs = members.endpoints.endpoints().iter().map(|endpoint| endpoint.spec().clone()).collect();
+    // Those that are told of: all, or the subset.
+    let told = standings.iter().filter_map(|standing| members.endpoints.endpoint(standing.index));
+    let specs = told.map(|endpoint| endpoint.spec().clone()).collect();
     let mut options = members.endpoints.options().clone();
     options.health = None;
     let copy = EndpointSet::build(specs, options, now).ok()?;
     let (weights, _) = in_use(standings);
-    let passed = standings.iter().filter(|standing| {
+    let passed = standings.iter().enumerate().filter(|(_, standing)| {
         !standing.place.takes_requests() || is_full(standing, bound, (members.endpoints.cluster_in_flight(), weights))
     });
-    let skip: Vec<_> = passed.filter_map(|standing| copy.index_at(standing.index.get())).collect();
+    let skip: Vec<_> = passed.filter_map(|(at, _)| copy.index_at(at)).collect();
     let takes = standings.iter().any(|standing| standing.place.takes_requests());
     let ask = Ask { key: Some(key), skip: &skip, ..Ask::new(now, 0) };
     let choice = copy.choose(&ask).ok().filter(|_| takes)?;

@@ -176,6 +176,14 @@ pub struct ClusterFinding {
     pub protocol: String,
     /// The timeouts that hold, in words.
     pub timeouts: String,
+    /// When a request is tried again, in words.
+    pub retry: String,
+    /// What is taken at once, how important the request is, in words.
+    pub limits: String,
+    /// What the failover chain does now, as a sentence.
+    pub failover: Option<String>,
+    /// What is done when no endpoint can be reached, in words.
+    pub fallback: Option<String>,
     /// Its file and line.
     pub at: Option<String>,
     /// The endpoint that this very request takes, where that is no matter of chance or of the moment.
@@ -184,6 +192,8 @@ pub struct ClusterFinding {
     pub chosen: Option<String>,
     /// The copy that is made, in words.
     pub mirror: Option<String>,
+    /// Sources of endpoints that have not answered or fail, and overrides in effect, a sentence each.
+    pub discovery: Vec<String>,
     /// The endpoints, in the order of the config.
     pub endpoints: Vec<EndpointFinding>,
     /// How many endpoints were left out.

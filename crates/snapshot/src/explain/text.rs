@@ -182,6 +182,8 @@ fn cluster_lines(out: &mut Page, cluster: &ClusterFinding, live: bool) {
     let at = cluster.at.as_ref().map(|at| format!("  ({at})")).unwrap_or_default();
     out.section("cluster", format_args!("{}: {}{at}", cluster.name, cluster.because));
     out.line(format_args!("{}; {}; {}", cluster.protocol, cluster.balance, cluster.timeouts));
+    out.line(&cluster.retry);
+    out.line(&cluster.limits);
     let width = widest(cluster.endpoints.iter().map(|endpoint| endpoint.name.as_str()));
     for endpoint in &cluster.endpoints {
         let zone = endpoint.zone.as_ref().map(|zone| format!(", {zone}")).unwrap_or_default();
@@ -189,13 +191,16 @@ fn cluster_lines(out: &mut Page, cluster: &ClusterFinding, live: bool) {
         let shares = format!("weight {}, priority {}{zone}{share}", endpoint.weight, endpoint.priority);
         out.line(format_args!("{} {:width$}  {} ({shares})", mark(endpoint.takes), endpoint.name, endpoint.why));
     }
+    for told in &cluster.discovery {
+        out.line(told);
+    }
     if cluster.endpoints_left_out > 0 {
         out.line(format_args!("… and {} more", cluster.endpoints_left_out));
     }
     if !live {
         out.line("health is what a start would find; ask with --live for what it is");
     }
-    for more in cluster.chosen.iter().chain(&cluster.mirror) {
+    for more in cluster.chosen.iter().chain(&cluster.failover).chain(&cluster.fallback).chain(&cluster.mirror) {
         out.line(more);
     }
 }

@@ -12,11 +12,12 @@ use super::finding::{Answer, UpstreamFinding};
 use super::walk::{Stop, Walk, asks_websocket};
 use super::{cluster, filters};
 use crate::Snapshot;
+use crate::cluster::failover::{Fitness, Way};
 use crate::cluster::{Cluster, ClusterIdx, Members, UpstreamProtocol};
 use crate::request::action;
 use crate::request::action::RETRY_AFTER;
 use crate::request::forwarding::{self, ForwardedValues, Stamp};
-use crate::route::{Action, Forward, Place, Target};
+use crate::route::{Action, Fallback, Forward, Place, RouteData, Target};
 
 /// How much of an answer's body is told.
 const BODY: usize = 2048;
@@ -37,7 +38,11 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 
 /// Why a target leads to its cluster.
 pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'_>) -> String {
-    let Target::Split { split, sticky } = target else { return "the route names it".to_owned() };
+    let (split, sticky) = match target {
+        Target::Cluster(_) => return "the route names it".to_owned(),
+        Target::Subset { cluster, subset } => return because_of_subset(snapshot, *cluster, *subset),
+        Target::Split { split, sticky } => (split, sticky),
+    };
     let share = |(index, weight): (&ClusterIdx, u32)| {
         let name = snapshot.cluster(*index).map_or("?", |cluster| cluster.name.as_str());
         format!("{name} {weight}")
@@ -51,11 +56,19 @@ pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'
     format!("split {}, by {by}", shares.join(", "))
 }
 
+fn because_of_subset(snapshot: &Snapshot, cluster: ClusterIdx, subset: usize) -> String {
+    let labels = snapshot.cluster(cluster).and_then(|cluster| cluster.fleet.plan().subsets.get(subset));
+    let labels: Vec<String> = labels.into_iter().flatten().map(|(name, value)| format!("{name}: {value}")).collect();
+    format!("the route names it, and of its endpoints those with {}", labels.join(", "))
+}
+
 /// Tells what forwarding to a cluster comes to.
 pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: String) -> Result<(), Stop> {
-    let cluster = walk.snapshot.cluster(index).cloned().ok_or(Reason::Internal)?;
     body_limit(walk)?;
     let route = walk.route.clone();
+    let fallback = route.as_deref().and_then(fallback_of);
+    let (index, failover) = stand_in(walk, index, fallback)?;
+    let cluster = walk.snapshot.cluster(index).cloned().ok_or(Reason::Internal)?;
     let forward = route.as_deref().and_then(|route| match &route.action {
         Action::Forward(forward) => Some(forward),
         Action::Redirect(_) | Action::Respond(_) => None,
@@ -63,10 +76,14 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
     let timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
     let key = cluster.hash_key.as_ref().and_then(|key| key.hash(&walk.facts.view(&walk.request)));
     let members = cluster.fleet.members();
-    let mut told = cluster::describe(&cluster, because, &timeouts, &members, (key, walk.moment));
+    let set = members.set(forward.and_then(|forward| forward.target.subset_of(index))).clone();
+    let mut told = cluster::describe(&cluster, because, &timeouts, (&members, &set), (key, walk.moment));
     told.at = usize::try_from(index.0).ok().and_then(|at| walk.snapshot.places.clusters.get(at)).map(Place::at);
+    told.limits = limits(&cluster, route.as_deref());
     told.mirror = forward.and_then(|forward| mirror(forward, walk.snapshot));
-    let available = members.endpoints.available();
+    told.fallback = fallback.and_then(|fallback| fallback_words(fallback, walk.snapshot));
+    told.failover = failover;
+    let available = set.available();
     walk.told.cluster = Some(told);
     let chosen = chosen(walk, &cluster, &members)?;
     let by_filter = chosen.is_some();
@@ -76,7 +93,11 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         told.endpoints.iter_mut().for_each(|endpoint| endpoint.share = None);
     }
     if available == 0 && !by_filter {
-        let none = match members.endpoints.endpoints().len() {
+        if let Some(Fallback::Respond(response)) = fallback {
+            let because = "the route's fallback, since no endpoint can be reached".to_owned();
+            return Err(Stop::Answer { action: "fallback", because, response: response.clone() });
+        }
+        let none = match set.explain(walk.moment.now).len() {
             0 => NoEndpoint::Empty,
             endpoints => NoEndpoint::NoneAvailable { endpoints },
         };
@@ -87,6 +108,16 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
     walk.told.decision.because = format!("to the cluster {}", cluster.name);
     walk.told.upstream = Some(written(&request, &cluster, walk.question.body.len()));
     Ok(())
+}
+
+/// How important the request is, and what bounds it.
+fn limits(cluster: &Cluster, route: Option<&RouteData>) -> String {
+    let priority = route.map(|route| route.priority).unwrap_or_default();
+    let of_route = route.and_then(|route| route.limits.as_ref()).map(|limits| format!("; the route: {}", limits.rules));
+    let of_cluster = cluster.limits.as_ref().map(|limits| format!("; the cluster: {}", limits.rules));
+    let none = if of_route.is_none() && of_cluster.is_none() { "; no limits" } else { "" };
+    let (of_route, of_cluster) = (of_route.unwrap_or_default(), of_cluster.unwrap_or_default());
+    format!("priority {}{of_route}{of_cluster}{none}", priority.as_str())
 }
 
 fn body_limit(walk: &Walk<'_>) -> Result<(), Stop> {
@@ -100,6 +131,37 @@ fn body_limit(walk: &Walk<'_>) -> Result<(), Stop> {
         }
         None => Ok(()),
     }
+}
+
+fn fallback_of(route: &RouteData) -> Option<&Fallback> {
+    match &route.action {
+        Action::Forward(forward) => forward.fallback.as_ref(),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    }
+}
+
+fn fallback_words(fallback: &Fallback, snapshot: &Snapshot) -> Option<String> {
+    let then = match fallback {
+        Fallback::Respond(response) => format!("the route answers {} by itself", response.header.status.as_u16()),
+        Fallback::Cluster(index) => format!("{} is asked", snapshot.cluster(*index)?.name),
+    };
+    Some(format!("when no endpoint can be reached, {then}"))
+}
+
+/// The cluster that takes the request, which may be another than the decided one, and what the chain does now.
+fn stand_in(
+    walk: &Walk<'_>,
+    index: ClusterIdx,
+    fallback: Option<&Fallback>,
+) -> Result<(ClusterIdx, Option<String>), Stop> {
+    let (snapshot, now) = (walk.snapshot, walk.moment.now);
+    let cluster = snapshot.cluster(index).ok_or(Reason::Internal)?;
+    let way = Way { index, cluster, fallback, snapshot };
+    let place = cluster.failover.as_ref().map_or(0, |chain| chain.peek(cluster, snapshot, now));
+    let words = cluster.failover.as_ref().map(|chain| chain.explain(cluster, snapshot, now));
+    let usable = |place: &usize| way.fitness(*place) != Fitness::Down;
+    let place = (place..way.len()).find(usable).unwrap_or(place);
+    Ok((way.at(place).unwrap_or(index), words))
 }
 
 fn mirror(forward: &Forward, snapshot: &Snapshot) -> Option<String> {

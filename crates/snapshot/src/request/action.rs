@@ -17,7 +17,7 @@ use crate::route::{Forward, HostData, RouteData, Target};
 #[must_use]
 pub fn cluster(target: &Target, view: &RequestView<'_>, id: RequestId) -> ClusterIdx {
     match target {
-        Target::Cluster(index) => *index,
+        Target::Cluster(index) | Target::Subset { cluster: index, .. } => *index,
         Target::Split { split, sticky } => {
             // Without a key the id decides: uniform, and the same again in `explain`.
             let drawn = || stable_hash(0, &id.0.to_le_bytes());

@@ -116,6 +116,12 @@ fn upstream(fields: &mut Fields<'_>, record: &Record) {
     if record.attempts.more() > 0 {
         fields.number(key!("attempts_more"), record.attempts.more());
     }
+    if let Some(why) = record.not_retried {
+        fields.word(key!("not_retried"), why.as_str());
+    }
+    if let Some(why) = record.failover {
+        fields.word(key!("failover"), why.as_str());
+    }
 }
 
 fn considered(out: &mut Vec<u8>, considered: &Considered) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture;
-use crate::record::{Considered, Decision, Flag, RecordOptions, RequestLine, Verdict};
+use crate::record::{Considered, Decision, FailoverWhy, Flag, NotRetried, RecordOptions, RequestLine, Verdict};
 use crate::writer::{Output, WriterOptions};
 use portcullis_types::{ProxyError, Reason, RequestId};
 use proptest::prelude::*;
@@ -62,6 +62,20 @@ fn json_tells_a_refused_request() {
     assert_eq!(got["notes"], serde_json::json!({ "credits": "10" }));
     assert_eq!(got["endpoints_more"], 12);
     assert!(got.get("cluster").is_none());
+}
+
+#[test]
+fn both_formats_tell_why_it_was_not_tried_again_and_why_it_went_elsewhere() {
+    let mut record = fixture::typical(7);
+    assert!(parsed(&record).get("not_retried").is_none() && parsed(&record).get("failover").is_none());
+    for (not_retried, failover) in NotRetried::ALL.into_iter().zip(FailoverWhy::ALL.into_iter().cycle()) {
+        (record.not_retried, record.failover) = (Some(not_retried), Some(failover));
+        let got = parsed(&record);
+        assert_eq!((&got["not_retried"], &got["failover"]), (&not_retried.as_str().into(), &failover.as_str().into()));
+        let text = line(&record, Format::Text);
+        let expected = format!(" not_retried={} failover={} ", not_retried.as_str(), failover.as_str());
+        assert!(text.contains(&expected), "{text}");
+    }
 }
 
 #[test]

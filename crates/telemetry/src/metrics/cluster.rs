@@ -4,23 +4,27 @@
 //! its cluster and in each endpoint that was tried.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use portcullis_types::{ClusterName, EndpointName, Reason};
 
 use super::class::{CLASSES, Class};
 use super::family::{Export, Family, Page};
+use super::health::HealthMetrics;
 use super::histogram::{Histogram, Totals};
 use super::live::{Live, OTHER};
 use super::route::{REASONS, reason_place};
 use super::shard::{Count, Counts, Sharded, Shards};
 use crate::bound::Bound;
-use crate::record::{Attempt, Record};
+use crate::record::{Attempt, FailoverWhy, Flag, NotRetried, Record};
 
 #[derive(Debug, Default)]
 struct ClusterShard {
     requests: Counts<CLASSES>,
     retries: Count,
+    not_retried: Counts<{ NotRetried::ALL.len() }>,
+    failovers: Counts<{ FailoverWhy::ALL.len() }>,
+    fallbacks: Count,
     first_byte: Histogram,
     connect: Histogram,
     queued: Histogram,
@@ -30,13 +34,25 @@ struct ClusterShard {
 #[derive(Debug)]
 pub struct ClusterMetrics {
     shards: Sharded<ClusterShard>,
+    health: HealthMetrics,
     in_flight: Arc<Bound>,
     queue: Arc<Bound>,
 }
 
 impl ClusterMetrics {
     pub(super) fn new(shards: Shards) -> Self {
-        Self { shards: Sharded::new(shards), in_flight: Arc::default(), queue: Arc::default() }
+        Self {
+            shards: Sharded::new(shards),
+            health: HealthMetrics::default(),
+            in_flight: Arc::default(),
+            queue: Arc::default(),
+        }
+    }
+
+    /// The health of its endpoints.
+    #[must_use]
+    pub const fn health(&self) -> &HealthMetrics {
+        &self.health
     }
 
     /// Requests in flight, against the cluster's limit.
@@ -57,6 +73,15 @@ impl ClusterMetrics {
         let retries = record.attempts.total().saturating_sub(1);
         if retries > 0 {
             shard.retries.add(u64::from(retries));
+        }
+        if let Some(why) = record.not_retried {
+            shard.not_retried.add(why.place(), 1);
+        }
+        if let Some(why) = record.failover {
+            shard.failovers.add(why.place(), 1);
+        }
+        if record.flags.has(Flag::Fallback) {
+            shard.fallbacks.add(1);
         }
         if let Some(first_byte) = record.timers.first_byte {
             shard.first_byte.observe(first_byte);
@@ -80,6 +105,15 @@ impl ClusterMetrics {
         page.histogram(4, &[name], &Totals::of(self.shards.iter().map(|shard| &shard.queued)));
         page.count(5, &[name], self.in_flight.used());
         page.count(6, &[name], self.queue.used());
+        for why in NotRetried::ALL {
+            let count = self.shards.sum(|shard| shard.not_retried.get(why.place()));
+            page.count_seen(7, &[name, why.as_str()], count);
+        }
+        for why in FailoverWhy::ALL {
+            let count = self.shards.sum(|shard| shard.failovers.get(why.place()));
+            page.count_seen(8, &[name, why.as_str()], count);
+        }
+        page.count(9, &[name], self.shards.sum(|shard| shard.fallbacks.get()));
     }
 }
 
@@ -112,6 +146,17 @@ impl Export for Clusters {
         ),
         Family::gauge("portcullis_cluster_in_flight", "Requests in flight.", &["cluster"]),
         Family::gauge("portcullis_cluster_queued", "Requests waiting for a place.", &["cluster"]),
+        Family::counter(
+            "portcullis_cluster_not_retried_total",
+            "Requests whose last failure is one to try again after, and that were not tried again, by the reason.",
+            &["cluster", "why"],
+        ),
+        Family::counter(
+            "portcullis_cluster_failovers_total",
+            "Requests that this cluster took in the place of another, by the reason.",
+            &["cluster", "why"],
+        ),
+        Family::counter("portcullis_cluster_fallbacks_total", "Requests answered by a route's fallback.", &["cluster"]),
     ];
 
     fn export(&self, page: &mut Page) {
@@ -170,11 +215,18 @@ pub struct EndpointMetrics {
     shards: Sharded<EndpointShard>,
     failures: Counts<REASONS>,
     health: AtomicU8,
+    /// In thousandths.
+    utilisation: AtomicU32,
 }
 
 impl EndpointMetrics {
     pub(super) fn new(shards: Shards) -> Self {
-        Self { shards: Sharded::new(shards), failures: Counts::default(), health: AtomicU8::default() }
+        Self {
+            shards: Sharded::new(shards),
+            failures: Counts::default(),
+            health: AtomicU8::default(),
+            utilisation: AtomicU32::default(),
+        }
     }
 
     /// An attempt begins; it is in flight until the guard is dropped, also when the request's future is.
@@ -201,6 +253,11 @@ impl EndpointMetrics {
         self.health.store(health.code(), Relaxed);
     }
 
+    /// States how full it says that it is, in thousandths, as far as that is still believed.
+    pub fn set_utilisation(&self, thousandths: u32) {
+        self.utilisation.store(thousandths, Relaxed);
+    }
+
     /// Attempts that are in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -219,6 +276,10 @@ impl EndpointMetrics {
         for &reason in Reason::ALL {
             let count = self.failures.get(reason_place(reason));
             page.count_seen(4, &[cluster, endpoint, reason.name()], count);
+        }
+        let utilisation = self.utilisation.load(Relaxed);
+        if utilisation > 0 {
+            page.add(5, &names, f64::from(utilisation) / 1000.0);
         }
     }
 }
@@ -263,6 +324,11 @@ impl Export for Endpoints {
             "portcullis_endpoint_failures_total",
             "Attempts that failed, by reason.",
             &["cluster", "endpoint", "reason"],
+        ),
+        Family::gauge(
+            "portcullis_endpoint_utilisation",
+            "How full the endpoint says that it is, as far as that is still believed; none while it says nothing.",
+            &["cluster", "endpoint"],
         ),
     ];
 

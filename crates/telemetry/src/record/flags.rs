@@ -29,6 +29,8 @@ flags! {
     Hedged, "hedged";
     /// Another cluster than the decided one answered.
     FailedOver, "failed_over";
+    /// The fallback of its route answered.
+    Fallback, "fallback";
     /// A copy went to another cluster.
     Mirrored, "mirrored";
     /// The connection became a stream (WebSocket, CONNECT).
