@@ -50,7 +50,10 @@ fn ends_at_the_total_although_the_first_byte_and_the_connection_had_more_time() 
 #[test]
 fn does_not_begin_the_deadline_again_with_each_part_of_an_upload() {
     let http1 = silent();
-    let http2 = HyperOrigin::plain(|_| std::thread::sleep(std::time::Duration::from_secs(20)).into_response());
+    let http2 = HyperOrigin::plain(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(20));
+        http::Response::new(full("late"))
+    });
     for setup in [Setup::to(&http1), Setup::to_address(http2.address()).cluster("protocol: http2")] {
         let gateway = setup.cluster("timeouts: { first_byte: 60s, total: 1s }").start();
         let mut client = gateway.client();
@@ -61,16 +64,6 @@ fn does_not_begin_the_deadline_again_with_each_part_of_an_upload() {
         }
         let answer = client.ask("d");
         check(&gateway, &answer, "upstream_total_timeout", 1000.0..1900.0);
-    }
-}
-
-trait IntoResponse {
-    fn into_response(self) -> http::Response<portcullis_integration_tests::origin::Content>;
-}
-
-impl IntoResponse for () {
-    fn into_response(self) -> http::Response<portcullis_integration_tests::origin::Content> {
-        http::Response::new(full("late"))
     }
 }
 
