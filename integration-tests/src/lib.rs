@@ -18,12 +18,14 @@ pub mod client;
 pub mod dns;
 pub mod gateway;
 pub mod h2;
+pub mod held;
 pub mod origin;
 pub mod pki;
 pub mod place;
 pub mod process;
 pub mod response;
 pub mod setup;
+pub mod websocket;
 
 pub use client::Client;
 pub use gateway::Gateway;

@@ -3,33 +3,10 @@
 use http::Request;
 use http_body_util::Full;
 use portcullis_integration_tests::h2::{GOAWAY, H2Client, frame, get_block, next_of, preface, whole};
-use portcullis_integration_tests::{Client, Gateway, Origin, PATIENCE, Setup, until};
+use portcullis_integration_tests::held::{holding, in_flight};
+use portcullis_integration_tests::{Gateway, Origin, PATIENCE, Setup, until};
 use std::net::TcpStream;
-use std::sync::Mutex;
-use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
-
-/// An origin that answers `/held` once it is released.
-fn holding() -> (Origin, Sender<()>) {
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let origin = Origin::http1(move |received, wire| {
-        if received.path() == "/held" {
-            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-        }
-        wire.ok("fine")
-    });
-    (origin, release)
-}
-
-/// A connection with a request in flight.
-fn in_flight(gateway: &Gateway, origin: &Origin) -> Client {
-    let before = origin.received().len();
-    let mut client = gateway.client();
-    client.send("GET /held HTTP/1.1\r\nHost: app.test\r\n\r\n");
-    let _ = origin.wait_for(before + 1);
-    client
-}
 
 /// Sends SIGTERM and waits until the gateway has taken note.
 fn terminate(gateway: &Gateway) {

@@ -1,37 +1,16 @@
 //! Limits, queues, priorities, the process's guards, and streams that have to end.
 
+use portcullis_integration_tests::held::{HELD, holding, in_flight};
 use portcullis_integration_tests::process::resident_bytes;
+use portcullis_integration_tests::websocket::{UPGRADE, switch_and_return, upgraded};
 use portcullis_integration_tests::{After, Client, Gateway, Origin, PATIENCE, Response, Setup, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
-const HELD: &str = "GET /held HTTP/1.1\r\nHost: app.test\r\n\r\n";
-
-/// An origin that answers `/held` once it is released.
-fn holding() -> (Origin, Sender<()>) {
-    let (release, released) = mpsc::channel::<()>();
-    let released = Mutex::new(released);
-    let origin = Origin::http1(move |received, wire| {
-        if received.path() == "/held" {
-            let _ = released.lock().unwrap().recv_timeout(PATIENCE);
-        }
-        wire.ok("fine")
-    });
-    (origin, release)
-}
-
-/// A connection whose request the origin has.
-fn in_flight(gateway: &Gateway, origin: &Origin) -> Client {
-    let before = origin.received().len();
-    let mut client = gateway.client();
-    client.send(HELD);
-    let _ = origin.wait_for(before + 1);
-    client
-}
 
 fn queued(gateway: &Gateway, count: f64) {
     until(&format!("{count} in the queue"), || {
@@ -292,10 +271,6 @@ fn the_process_has_a_cap_on_its_connections() {
     });
 }
 
-const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                           Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// 1001, as the gateway says it.
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 
@@ -303,27 +278,8 @@ const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
 fn echo() -> Origin {
     Origin::at_head(|received, wire| {
         wire.note(received);
-        if received.field("upgrade").is_none() {
-            return wire.ok("fine");
-        }
-        wire.send(SWITCHING);
-        let stream = wire.stream();
-        let mut bytes = [0u8; 4096];
-        while let Ok(count @ 1..) = stream.read(&mut bytes) {
-            if stream.write_all(&bytes[..count]).is_err() {
-                break;
-            }
-        }
-        After::Close
+        if received.field("upgrade").is_some() { switch_and_return(wire) } else { wire.ok("fine") }
     })
-}
-
-fn upgraded(gateway: &Gateway) -> Client {
-    let mut client = gateway.client();
-    client.send(UPGRADE);
-    let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    client
 }
 
 fn returns(client: &mut Client, bytes: &[u8]) {

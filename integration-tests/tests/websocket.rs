@@ -1,38 +1,15 @@
 //! Upgrades: bytes both ways, none lost, whatever the order of the upstream's answer.
 
-use portcullis_integration_tests::{After, Client, Gateway, Origin, Setup};
-use std::io::{Read, Write};
-
-const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-
-const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                           Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+use portcullis_integration_tests::websocket::{SWITCHING, UPGRADE, switch_and_return, upgraded};
+use portcullis_integration_tests::{After, Client, Origin, Setup};
+use std::io::Read;
 
 /// An origin that says 101 the moment a head is there, and then returns what it gets.
 fn echo() -> Origin {
     Origin::at_head(|received, wire| {
         wire.note(received);
-        wire.send(SWITCHING);
-        let surplus = wire.take_surplus();
-        wire.send(surplus);
-        let stream = wire.stream();
-        let mut bytes = [0u8; 4096];
-        while let Ok(count @ 1..) = stream.read(&mut bytes) {
-            if stream.write_all(&bytes[..count]).is_err() {
-                break;
-            }
-        }
-        After::Close
+        switch_and_return(wire)
     })
-}
-
-fn upgraded(gateway: &Gateway) -> Client {
-    let mut client = gateway.client();
-    client.send(UPGRADE);
-    let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    client
 }
 
 fn returns(client: &mut Client, text: &str) {
