@@ -91,7 +91,7 @@ fn check(request: &Request, routes: Vec<RouteSpec<usize>>) {
     let expected = plain(&small, &view);
     assert_eq!(small.find(&view).map(|found| *found.route.data()), expected);
     assert_eq!(large.find(&view).map(|found| *found.route.data()), expected);
-    let explained = small.explain(&view);
+    let explained = small.explain(&view, 8);
     let winner = explained.iter().find(|candidate| candidate.outcome == Outcome::Wins);
     assert_eq!(winner.map(|candidate| *candidate.route.data()), expected);
 }
