@@ -3,7 +3,6 @@
 //! Nothing is looked for that the cluster does not ask for. Of a status alone one number is compared; Retry-After is read
 //! of 503 and 429 only.
 
-use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName};
 use pingora_http::ResponseHeader;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +12,7 @@ use portcullis_snapshot::{LoadReports, UpstreamProtocol};
 use portcullis_telemetry::metrics::{HealthMetrics, Report};
 
 use super::context::Ctx;
+use super::retry::retry_after;
 
 static ORCA_FIELD: HeaderName = HeaderName::from_static("endpoint-load-metrics");
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -92,9 +92,7 @@ impl Listening<'_> {
         if !self.reports.retry_after.of(status) {
             return false;
         }
-        let Some(wait) = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)) else {
-            return false;
-        };
+        let Some(wait) = wait(headers, SystemTime::now()) else { return false };
         self.hear(Report::RetryAfter, &CapacityReport { retry_after: Some(wait), ..CapacityReport::default() });
         true
     }
@@ -152,19 +150,15 @@ fn utilisation(value: &str) -> Option<f64> {
     (number.is_finite() && number >= 0.0).then_some(number)
 }
 
-/// The wait of a Retry-After (RFC 9110 section 10.2.3): seconds, or a date that is not over.
-fn retry_after(value: &str) -> Option<Duration> {
-    let value = value.trim();
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok()?,
-    };
-    (!wait.is_zero()).then_some(wait)
+/// For how long an endpoint wants to be left alone; a Retry-After that is over says nothing.
+fn wait(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    retry_after(fields, now).filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::RETRY_AFTER;
 
     #[test]
     fn reads_how_full_an_endpoint_is() {
@@ -185,18 +179,18 @@ mod tests {
 
     #[test]
     fn reads_how_long_to_wait() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         for (text, expected) in [
-            ("3", Some(Duration::from_secs(3))),
+            ("3", Some(3)),
             ("0", None),
             ("-1", None),
             ("soon", None),
             ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:51:17 GMT", Some(100)),
         ] {
-            assert_eq!(retry_after(text), expected, "{text:?}");
+            let fields = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(wait(&fields, now), expected.map(Duration::from_secs), "{text:?}");
         }
-        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
-        let wait = retry_after(&date).unwrap();
-        assert!(wait > Duration::from_secs(90) && wait <= Duration::from_secs(100), "{wait:?}");
     }
 
     #[test]
