@@ -21,8 +21,10 @@ use crate::core::Core;
 use memory::Memory;
 use standing::Standing;
 
-/// How often the process is looked at.
+/// How often the event loop is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// At every how many looks memory is read: the kernel writes a page of text for it.
+const MEMORY_EVERY: u32 = 5;
 
 /// The guards of a process.
 pub(crate) struct Guard {
@@ -158,6 +160,7 @@ fn level_of_memory(used: u64, limit: u64) -> u8 {
 /// Looks at the process until the gateway is gone.
 pub(crate) async fn watch(core: Weak<Core>) {
     let (memory, mut standing) = (Memory::default(), Standing::default());
+    let (mut looks, mut used) = (0u32, 0);
     loop {
         let before = Instant::now();
         tokio::time::sleep(LOOK).await;
@@ -165,7 +168,11 @@ pub(crate) async fn watch(core: Weak<Core>) {
         let now = Instant::now();
         // The timer's wheel turns once a millisecond: so much is no delay.
         let late = now.saturating_duration_since(before + LOOK).saturating_sub(Duration::from_millis(1));
-        core.guard.looked(memory.used().unwrap_or(0), late, &mut standing, now);
+        if looks.is_multiple_of(MEMORY_EVERY) {
+            used = memory.used().unwrap_or(0);
+        }
+        looks = looks.wrapping_add(1);
+        core.guard.looked(used, late, &mut standing, now);
     }
 }
 
