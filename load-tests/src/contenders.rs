@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use crate::Failure;
 use crate::process::{Process, Program, find, free_address};
 
+pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
 
 /// A proxy.

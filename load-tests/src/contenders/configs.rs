@@ -166,7 +166,8 @@ backend origin
     )
 }
 
-pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
+/// Envoy's listener, up to its routes.
+pub(crate) fn envoy_listener(address: SocketAddr) -> String {
     format!(
         "static_resources:
   listeners:
@@ -183,7 +184,16 @@ pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
           - name: envoy.filters.http.router
             typed_config:
               \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-          route_config:
+",
+        ip = address.ip(),
+        port = address.port()
+    )
+}
+
+pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
+    let listener = envoy_listener(address);
+    format!(
+        "{listener}          route_config:
             virtual_hosts:
             - name: all
               domains: [\"*\"]
@@ -197,12 +207,10 @@ pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
       cluster_name: origin
       endpoints:
       - lb_endpoints:
-        - endpoint: {{ address: {{ socket_address: {{ address: {oip}, port_value: {oport} }} }} }}
+        - endpoint: {{ address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }} }}
 ",
-        ip = address.ip(),
-        port = address.port(),
-        oip = origin.ip(),
-        oport = origin.port()
+        ip = origin.ip(),
+        port = origin.port()
     )
 }
 

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use crate::Failure;
+use crate::contenders::envoy_listener;
 
 /// What a config is made of.
 #[derive(Debug, Clone, Copy)]
@@ -123,26 +124,7 @@ const ENVOY_CLUSTER: &str = "  clusters:
 
 pub(super) fn envoy(setting: &Setting<'_>) -> Result<String, Failure> {
     let Setting { address, patience, .. } = setting;
-    let mut text = format!(
-        "static_resources:
-  listeners:
-  - address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
-          codec_type: HTTP1
-          generate_request_id: false
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-{ENVOY_ROUTES}",
-        ip = address.ip(),
-        port = address.port(),
-    );
+    let mut text = envoy_listener(*address) + ENVOY_ROUTES;
     // A POST may only be tried again when it was never sent.
     let get = "headers: [{ name: \":method\", string_match: { exact: GET } }], ";
     for (only, causes) in [(get, "connect-failure,reset"), ("", "connect-failure")] {
