@@ -1,8 +1,10 @@
 //! Retries: what is tried again, how often, after which pause, and what the record says when it is not.
 
 use portcullis_integration_tests::origin::{HyperOrigin, full, refused};
-use portcullis_integration_tests::{Gateway, Origin, Response, Setup};
+use portcullis_integration_tests::{After, Gateway, Origin, Response, Setup};
 use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const POST: &str = "POST /a HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -10,7 +12,7 @@ const POST: &str = "POST /a HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\
 fn failing(status: u16, field: &'static str) -> Origin {
     Origin::http1(move |_, wire| {
         wire.send(format!("HTTP/1.1 {status} No\r\nContent-Length: 4\r\n{field}\r\nfail"));
-        portcullis_integration_tests::After::Keep
+        After::Keep
     })
 }
 
@@ -179,4 +181,23 @@ fn goes_to_another_endpoint_without_a_pause_when_nothing_was_sent() {
         assert_eq!(answer.status, 200, "{}", gateway.record_of(&answer));
         assert!(gateway.record_of(&answer)["total_ms"].as_f64().unwrap() < 5000.0);
     }
+}
+
+/// The client was told to go on by the attempt before: from then on the pause is its own, not the next upstream's.
+#[test]
+fn a_client_that_got_its_100_may_still_pause_in_the_next_attempt() {
+    let attempts = AtomicUsize::new(0);
+    let origin = Origin::at_head(move |received, wire| {
+        if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+            wire.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+            return After::Close;
+        }
+        if wire.read_body(received) { wire.ok("whole") } else { After::Close }
+    });
+    let gateway = Setup::to(&origin).cluster("timeouts: { first_byte: 300ms }").start();
+    let mut client = gateway.client();
+    client.send("PUT / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert!(client.head().starts_with("HTTP/1.1 100"));
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!(client.ask("body").text(), "whole");
 }
