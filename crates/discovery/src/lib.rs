@@ -12,6 +12,7 @@ mod names;
 mod other;
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -121,19 +122,30 @@ impl Discovery {
         home.as_ref().map(|home| home.handle.clone())
     }
 
+    /// The task ends with the feed too: a feed that somebody held for a moment when [`Discovery::follow`] looked would
+    /// otherwise be followed until the next look.
     fn start(&self, feed: &Arc<Feed>, home: &Handle) -> Running {
         let weak = Arc::downgrade(feed);
-        let task = match feed.key().clone() {
-            key @ (SourceKey::Name { .. } | SourceKey::Service { .. }) => {
-                home.spawn(names::follow(self.names.clone(), key, weak.clone()))
+        let following = self.following(feed.key().clone(), weak.clone());
+        let gone = feed.gone();
+        let task = home.spawn(async move {
+            tokio::select! {
+                () = following => {}
+                () = gone => {}
             }
-            SourceKey::File { path } => home.spawn(file::follow(self.folders.clone(), path, weak.clone())),
+        });
+        Running { feed: weak, _task: Task(task) }
+    }
+
+    fn following(&self, key: SourceKey, feed: Weak<Feed>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match key {
+            SourceKey::Name { .. } | SourceKey::Service { .. } => Box::pin(names::follow(self.names.clone(), key, feed)),
+            SourceKey::File { path } => Box::pin(file::follow(self.folders.clone(), path, feed)),
             SourceKey::Other { source, of } => {
                 let source = self.sources.get(&*source).cloned();
-                home.spawn(other::follow(source, of, weak.clone()))
+                Box::pin(other::follow(source, of, feed))
             }
-        };
-        Running { feed: weak, _task: Task(task) }
+        }
     }
 
     /// Waits until every source has answered or failed once, [`FIRST_ANSWERS`] at the most.

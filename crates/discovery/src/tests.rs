@@ -69,6 +69,15 @@ fn discovery(fleets: &Arc<Fleets>) -> (Discovery, Arc<AtomicU32>) {
     (Discovery::new(fleets.clone(), BTreeMap::from([("toy", toy as Arc<dyn EndpointSource>)])), followers)
 }
 
+/// Waits for the thread of the sources, which drops a follower in its own time.
+async fn until_let_go(followers: &AtomicU32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while followers.load(Ordering::SeqCst) > 0 {
+        assert!(Instant::now() < deadline, "it is still followed");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn first_answers_are_waited_for_and_silence_only_for_a_while() {
     let fleets = fleets();
@@ -100,11 +109,22 @@ async fn a_source_is_followed_once_and_let_go_when_no_cluster_names_it() {
     assert!(both.iter().all(|fleet| addresses(fleet) == ["10.0.0.1:80"]));
     drop(both);
     discovery.follow(&Dns::default());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while followers.load(Ordering::SeqCst) > 0 {
-        assert!(Instant::now() < deadline, "it is still followed");
-        tokio::task::yield_now().await;
-    }
+    until_let_go(&followers).await;
+}
+
+#[tokio::test]
+async fn a_feed_that_somebody_held_for_a_moment_is_let_go_without_another_look() {
+    let fleets = fleets();
+    let (discovery, followers) = discovery(&fleets);
+    let fleet = fleet(&fleets, &other("10.0.0.1:80"));
+    discovery.follow(&Dns::default());
+    discovery.settle().await;
+    let held = fleets.feeds();
+    drop(fleet);
+    discovery.follow(&Dns::default());
+    assert_eq!(followers.load(Ordering::SeqCst), 1, "somebody holds it");
+    drop(held);
+    until_let_go(&followers).await;
 }
 
 #[tokio::test]

@@ -207,6 +207,12 @@ impl Feed {
         drop(self.settled.subscribe().wait_for(|settled| *settled).await);
     }
 
+    /// Waits until this is dropped, without keeping it: whoever follows its source has then no reader left.
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut settled = self.settled.subscribe();
+        async move { while settled.changed().await.is_ok() {} }
+    }
+
     /// Lets a fleet hear of changes.
     pub(super) fn join(&self, fleet: &Arc<Fleet>) {
         let mut fleets = self.fleets.lock();
