@@ -34,7 +34,16 @@ impl Gateway {
     /// When it does not become ready; its standard error is shown.
     #[must_use]
     pub fn with_yaml(text: &str) -> Self {
-        let mut gateway = Self::spawn(text);
+        Self::of_binary(&binary(), text)
+    }
+
+    /// Starts another binary that is built on the gateway, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is shown.
+    #[must_use]
+    pub fn of_binary(binary: &Path, text: &str) -> Self {
+        let mut gateway = Self::launch(binary, text);
         gateway.wait_until_ready();
         gateway
     }
@@ -42,11 +51,15 @@ impl Gateway {
     /// Starts on a config, and does not wait.
     #[must_use]
     pub fn spawn(text: &str) -> Self {
+        Self::launch(&binary(), text)
+    }
+
+    fn launch(binary: &Path, text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let addresses = Mutex::new(HashMap::from([("admin".to_owned(), address())]));
         let file = dir.path().join("gateway.yaml");
         std::fs::write(&file, complete(text, dir.path(), &addresses)).unwrap();
-        let mut child = Command::new(binary())
+        let mut child = Command::new(binary)
             .args(["run", "-c"])
             .arg(&file)
             .env("RUST_LOG", "info")

@@ -20,6 +20,7 @@ mod forwarding;
 mod generations;
 mod grpc;
 mod health;
+mod hedging;
 mod http2;
 mod http2_requests;
 mod http2_upstream;

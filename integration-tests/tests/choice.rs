@@ -2,7 +2,8 @@
 
 use http::Response;
 use portcullis_integration_tests::origin::{HyperOrigin, full, refused};
-use portcullis_integration_tests::{After, Gateway, Origin, Setup, until};
+use portcullis_integration_tests::held::{holding, in_flight};
+use portcullis_integration_tests::{After, Client, Gateway, Origin, Setup, until};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -158,6 +159,38 @@ fn endpoints_of_the_own_zone_take_the_requests_while_they_can() {
     assert_eq!(own, 20, "without a zone of its own, the gateway has no preference");
 }
 
+/// What stands of the endpoint of the other zone, which takes requests since the own one is full.
+fn overflows(gateway: &Gateway, near: &Origin, far: &Origin) {
+    let mut client = gateway.client();
+    until("a request to leave the zone", || (client.get("/").text() == "far").then_some(()));
+    let far = endpoint(gateway, far.address());
+    assert_eq!((&far["standing"], &far["takes_requests"]), (&"overflow".into(), &true.into()), "{far}");
+    assert!(far["says"].as_str().unwrap().contains("too many for the gateway's zone"), "{far}");
+    assert_eq!(endpoint(gateway, near.address())["standing"], "in_use");
+    until("a request to stay", || (client.get("/").text() != "far").then_some(()));
+}
+
+#[test]
+fn a_zone_hands_requests_on_when_its_endpoints_say_that_they_are_full() {
+    let near = Origin::http1(|_, wire| wire.send(b"HTTP/1.1 200 OK\r\nX-Load: 95%\r\nContent-Length: 4\r\n\r\nnear"));
+    let far = Origin::http1(|_, wire| wire.send(b"HTTP/1.1 200 OK\r\nX-Load: 20%\r\nContent-Length: 3\r\n\r\nfar"));
+    let endpoints = [listed(&near, ", zone: here"), listed(&far, ", zone: there")];
+    overflows(&gateway_of(&endpoints, "load_reports: { utilisation: x-load }", "app", "zone: here\n"), &near, &far);
+}
+
+#[test]
+fn a_zone_hands_requests_on_when_its_endpoints_hold_nearly_as_many_as_they_may() {
+    let ((near, release), far) = (holding(), Origin::says("far"));
+    let endpoints = [listed(&near, ", zone: here"), listed(&far, ", zone: there")];
+    let gateway = gateway_of(&endpoints, "limits: { per_endpoint: 10 }", "app", "zone: here\n");
+    let mut held: Vec<Client> = (0..9).map(|_| in_flight(&gateway, &near)).collect();
+    overflows(&gateway, &near, &far);
+    held.iter_mut().for_each(|client| {
+        release.send(()).unwrap();
+        assert_eq!(client.response().status, 200);
+    });
+}
+
 #[test]
 fn the_next_priority_takes_over_when_the_first_is_down() {
     let reserve = Origin::says("reserve");
@@ -197,6 +230,22 @@ fn a_hash_keeps_its_endpoint() {
     assert!(first.contains(&"one".to_owned()) && first.contains(&"other".to_owned()), "{first:?}");
 }
 
+#[test]
+fn a_hash_by_path_keeps_each_path_on_one_endpoint() {
+    let (one, other) = (Origin::says("one"), Origin::says("other"));
+    let balance = "balance: { hash: { by: path, bound: 200% } }";
+    let gateway = Setup::to(&one).and_to(other.address()).cluster(balance).route("rewrite: { path: /same }").start();
+    let mut client = gateway.client();
+    let mut ask = |line: String| client.ask(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")).text();
+    let first: Vec<String> = (0..20).map(|page| ask(format!("GET /pages/{page}"))).collect();
+    assert!(first.contains(&"one".to_owned()) && first.contains(&"other".to_owned()), "{first:?}");
+    // A query, another method and another spelling of the same path are no other path.
+    for same in ["GET /pages/{}?draft=1", "DELETE /pages/{}", "GET /x/../p%61ges/{}"] {
+        let again: Vec<String> = (0..20).map(|page| ask(same.replace("{}", &page.to_string()))).collect();
+        assert_eq!(first, again, "{same}");
+    }
+}
+
 /// An origin that says how full it is, and one beside it that says nothing.
 fn reporting(field: &'static str, reports: &str) -> (Gateway, Origin, Origin) {
     let full = Origin::http1(move |_, wire| {
@@ -211,9 +260,9 @@ fn reporting(field: &'static str, reports: &str) -> (Gateway, Origin, Origin) {
 #[test]
 fn an_endpoint_that_says_it_is_full_takes_fewer_requests() {
     for (field, reports) in [
-        ("Endpoint-Load-Metrics: JSON {\"cpu_utilization\": 1.0}", "load_reports: true"),
+        ("Endpoint-Load-Metrics: JSON {\"cpu_utilization\": 1.2}", "load_reports: true"),
         ("Endpoint-Load-Metrics: TEXT application_utilization=1.2", "load_reports: { orca: true }"),
-        ("X-Load: 100%", "load_reports: { utilisation: x-load }"),
+        ("X-Load: 120%", "load_reports: { utilisation: x-load }"),
     ] {
         let (gateway, full, _idle) = reporting(field, reports);
         let mut client = gateway.client();

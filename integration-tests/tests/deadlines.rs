@@ -165,3 +165,42 @@ fn carries_the_deadline_of_a_grpc_call() {
         assert!(expected.contains(&left(seen.field("grpc-timeout"))), "{timeout}: {:?}", seen.field("grpc-timeout"));
     }
 }
+
+#[test]
+fn sends_nothing_of_a_request_whose_time_is_over() {
+    let origin = Origin::says("fine");
+    let timeouts = "timeouts: { deadline_header: x-timeout-ms }";
+    let gateway = Setup::to(&origin).top("trusted_networks: [\"127.0.0.0/8\"]").cluster(timeouts).start();
+    let answer = gateway.client().ask("GET / HTTP/1.1\r\nHost: app.test\r\nX-Timeout-Ms: 0\r\n\r\n");
+    check(&gateway, &answer, "upstream_total_timeout", 0.0..1000.0);
+    let record = gateway.record_of(&answer);
+    assert!(record["attempts"].as_array().is_none_or(Vec::is_empty), "{record}");
+    assert_eq!((origin.connections(), origin.received().len()), (0, 0));
+}
+
+/// The one endpoint takes two seconds to answer, and fails at once.
+#[test]
+fn makes_no_attempt_again_that_usually_takes_longer_than_what_is_left() {
+    let origin = Origin::http1(|received, wire| {
+        if received.path() == "/slow" {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            return wire.ok("fine");
+        }
+        wire.send(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nfail")
+    });
+    let gateway = Setup::to(&origin)
+        .cluster("retry: { on: [503], backoff: { base: 1ms, max: 1ms } }")
+        .cluster("outlier_detection: false")
+        .and_route("{ name: short, match: { path: /short }, to: app, timeouts: { total: 1s } }")
+        .and_route("{ name: long, match: { path: /long }, to: app, timeouts: { total: 30s } }")
+        .start();
+    let failing = |path: &str| {
+        let (before, answer) = (origin.received().len(), gateway.get(path));
+        assert_eq!((answer.status, answer.text().as_str()), (503, "fail"), "{path}");
+        (origin.received().len() - before, gateway.record_of(&answer)["not_retried"].clone())
+    };
+    assert_eq!(failing("/short"), (2, "attempts".into()), "nothing is known of the endpoint yet");
+    assert_eq!(gateway.get("/slow").text(), "fine");
+    assert_eq!(failing("/short"), (1, "deadline".into()), "a second is too short");
+    assert_eq!(failing("/long"), (2, "attempts".into()));
+}

@@ -1,7 +1,11 @@
 //! Retries: what is tried again, how often, after which pause, and what the record says when it is not.
 
-use portcullis_integration_tests::origin::{HyperOrigin, full, refused};
-use portcullis_integration_tests::{After, Gateway, Origin, Response, Setup};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use http_body_util::Full;
+use portcullis_integration_tests::h2::{H2Client, RST_STREAM, frame, get_block, preface};
+use portcullis_integration_tests::origin::{HyperOrigin, frames, full, refused};
+use portcullis_integration_tests::{After, Gateway, Origin, Response, Setup, until};
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -168,6 +172,111 @@ fn tries_again_over_http2_upstreams_after_a_status() {
     assert!(!bad.seen().is_empty(), "round robin met the origin that fails");
 }
 
+/// An origin that reads requests whole and then cuts the connection.
+fn resetting() -> Origin {
+    Origin::http1(|_, wire| wire.reset())
+}
+
+#[test]
+fn sends_a_post_again_after_a_reset_where_the_route_says_that_it_may() {
+    for (mark, status) in [("idempotent: true", 200), ("idempotent: false", 502)] {
+        let (bad, good) = (resetting(), Origin::http1(|received, wire| wire.ok(&received.body.len().to_string())));
+        let setup = Setup::to(&bad).and_to(good.address()).cluster("balance: round_robin").route(mark);
+        let gateway = setup.cluster("outlier_detection: false").start();
+        let (answer, record) = retried(&gateway, POST, &bad);
+        assert_eq!(answer.status, status, "{mark}: {record}");
+        assert_eq!(record["attempts"][0]["reason"], "upstream_reset", "{record}");
+        if status == 200 {
+            assert_eq!(
+                (answer.text().as_str(), &record["flags"][0]),
+                ("2", &"retried".into()),
+                "the body is sent again"
+            );
+            assert_eq!((bad.received().len(), record.get("not_retried")), (1, None), "{record}");
+        } else {
+            assert_eq!(record["not_retried"], "unsafe", "{record}");
+        }
+    }
+}
+
+#[test]
+fn a_mark_on_one_route_says_nothing_of_the_others_and_nothing_of_large_bodies() {
+    let bad = failing(503, "");
+    let setup = Setup::to(&bad).cluster("retry: { on: [503], backoff: { base: 1ms } }");
+    let reads = "{ name: reads, match: { path: /reads }, to: app, idempotent: true }";
+    let gateway = setup.cluster("outlier_detection: false").and_route(reads).start();
+    let post = |path: &str, length: usize| {
+        let body = "a".repeat(length);
+        gateway
+            .client()
+            .ask(format!("POST {path} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {length}\r\n\r\n{body}"))
+    };
+    for (path, length, sent, why) in
+        [("/reads", 10, 2, "attempts"), ("/other", 10, 1, "unsafe"), ("/reads", 300_000, 1, "body")]
+    {
+        let before = bad.received().len();
+        let answer = post(path, length);
+        assert_eq!((answer.status, gateway.record_of(&answer)["not_retried"].as_str()), (503, Some(why)), "{path}");
+        assert_eq!(bad.received().len() - before, sent, "{path}, {length} bytes");
+    }
+}
+
+/// An origin whose every answer is a gRPC status, in the head or behind a message.
+fn grpc(code: &'static str, in_trailers: bool) -> HyperOrigin {
+    HyperOrigin::plain(move |_| {
+        let answer = http::Response::builder().header("content-type", "application/grpc");
+        if in_trailers {
+            let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), code.parse().unwrap())]);
+            answer.body(frames(vec![Bytes::from_static(b"\0\0\0\0\0")], trailers)).unwrap()
+        } else {
+            answer.header("grpc-status", code).body(full("")).unwrap()
+        }
+    })
+}
+
+#[tokio::test]
+async fn tries_a_grpc_call_again_that_was_answered_unavailable_and_nothing_else() {
+    let (on, mark) = ("retry: { on: [grpc_unavailable], backoff: { base: 1ms } }", "idempotent: true");
+    for (bad, on, mark, sent, why) in [
+        (grpc("14", false), on, mark, 2, Some("attempts")),
+        (grpc("14", false), on, "idempotent: false", 1, Some("unsafe")),
+        (grpc("14", false), "retry: { backoff: { base: 1ms } }", mark, 1, None),
+        (grpc("13", false), on, mark, 1, None),
+        (grpc("0", false), on, mark, 1, None),
+        (grpc("14", true), on, mark, 1, None),
+    ] {
+        let setup = Setup::to_address(bad.address()).cluster("protocol: http2").cluster(on).route(mark);
+        let gateway = setup.cluster("outlier_detection: false").start();
+        let client = H2Client::plain(gateway.address("edge")).await;
+        let call = http::Request::post("http://app.test/pkg.Service/Get").header("content-type", "application/grpc");
+        let answer = client.send(call.body(Full::from(&b"\0\0\0\0\x02hi"[..])).unwrap()).await;
+        let id = answer.field("x-request-id").unwrap();
+        let record = gateway.record(id, |record| record["id"] == *id);
+        assert_eq!((answer.status(), bad.seen().len()), (200, sent), "{on} {mark}: {record}");
+        assert_eq!(record.get("not_retried").and_then(Value::as_str), why, "{on} {mark}: {record}");
+        assert!(
+            bad.seen().iter().all(|seen| &seen.body[..] == b"\0\0\0\0\x02hi"),
+            "the message is sent whole each time"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_call_meets_another_endpoint_after_one_that_is_unavailable() {
+    let (bad, good) = (grpc("14", false), grpc("0", true));
+    let setup = Setup::to_address(bad.address()).and_to(good.address()).cluster("protocol: http2");
+    let setup = setup.cluster("balance: round_robin").cluster("outlier_detection: false").route("idempotent: true");
+    let gateway = setup.cluster("retry: { on: [grpc_unavailable], budget: 100%, backoff: { base: 1ms } }").start();
+    let client = H2Client::plain(gateway.address("edge")).await;
+    for _ in 0..4 {
+        let call = http::Request::post("http://app.test/pkg.Service/Get").header("content-type", "application/grpc");
+        let answer = client.send(call.body(Full::from(&b"\0\0\0\0\0"[..])).unwrap()).await;
+        assert_eq!(answer.trailer("grpc-status"), Some("0"), "{:?}", answer.parts);
+        assert_eq!(answer.field("grpc-status"), None);
+    }
+    assert!(!bad.seen().is_empty(), "round robin met the origin that is unavailable");
+}
+
 #[test]
 fn goes_to_another_endpoint_without_a_pause_when_nothing_was_sent() {
     let origin = Origin::says("fine");
@@ -200,4 +309,52 @@ fn a_client_that_got_its_100_may_still_pause_in_the_next_attempt() {
     assert!(client.head().starts_with("HTTP/1.1 100"));
     std::thread::sleep(Duration::from_millis(900));
     assert_eq!(client.ask("body").text(), "whole");
+}
+
+/// A gateway whose only endpoint failed once and wants a minute to itself, which is waited for.
+fn in_a_long_pause() -> (Gateway, Origin) {
+    let bad = failing(503, "Retry-After: 60\r\n");
+    let setup = Setup::to(&bad).cluster("retry: { on: [503], backoff: { max: 100s } }");
+    (setup.cluster("outlier_detection: false").start(), bad)
+}
+
+/// Waits until the first attempt is over and the pause has begun, lets the client leave, and checks what is known of it.
+fn leaves_in_the_pause(gateway: &Gateway, bad: &Origin, leave: impl FnOnce()) {
+    let _ = bad.wait_for(1);
+    until("the end of the first attempt", || {
+        let clusters = gateway.admin().json("/api/clusters");
+        let endpoint = &clusters["clusters"][0]["endpoints"][0];
+        (endpoint["requests"] == 1 && endpoint["in_flight"] == 0).then_some(())
+    });
+    leave();
+    let record = gateway.record_with("client_closed");
+    assert_eq!(record["attempts"].as_array().map(Vec::len), Some(1), "{record}");
+    assert_eq!(record["attempts"][0]["status"], 503, "{record}");
+    assert!(record["total_ms"].as_f64().unwrap() < 60_000.0, "{record}");
+    assert_eq!(bad.received().len(), 1, "nothing is sent for a client that left");
+}
+
+#[test]
+fn a_client_that_leaves_in_the_pause_before_a_retry_is_not_waited_for() {
+    for request in [
+        "GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n",
+        "PUT /a HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let (gateway, bad) = in_a_long_pause();
+        let mut client = gateway.client();
+        client.send(request);
+        leaves_in_the_pause(&gateway, &bad, || drop(client));
+    }
+}
+
+#[test]
+fn a_stream_that_is_reset_in_the_pause_before_a_retry_is_not_waited_for() {
+    let (gateway, bad) = in_a_long_pause();
+    let mut client = gateway.client();
+    client.send(preface()).send(frame(1, 5, 1, &get_block()));
+    leaves_in_the_pause(&gateway, &bad, || {
+        client.send(frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]));
+    });
+    client.send(frame(1, 5, 3, &get_block()));
+    assert_eq!(bad.wait_for(2).len(), 2, "the connection lives on");
 }

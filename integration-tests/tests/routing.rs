@@ -4,6 +4,7 @@ use portcullis_integration_tests::{Gateway, Origin, PATIENCE, Setup};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::mpsc;
+use std::time::Instant;
 
 const ROUTES: &str = r#"
 listeners: { edge: { bind: "@edge" } }
@@ -193,8 +194,12 @@ fn spreads_requests_over_endpoints_by_the_clusters_rule() {
     };
     for rule in ["round_robin", "least_loaded", "random"] {
         let gateway = to_all(rule);
-        let met: HashSet<String> = (0..60).map(|_| ask(&gateway, 0)).collect();
-        assert_eq!(met.len(), 3, "{rule}");
+        // One that was slow once, on a busy machine, is met again when its estimate has faded.
+        let (mut met, deadline) = (HashSet::new(), Instant::now() + PATIENCE);
+        while met.len() < 3 {
+            assert!(Instant::now() < deadline, "{rule}: {met:?}");
+            met.insert(ask(&gateway, 0));
+        }
     }
     let gateway = to_all("{ hash: { by: \"header:x-user\" } }");
     let first: Vec<String> = (0..30).map(|user| ask(&gateway, user)).collect();

@@ -87,6 +87,14 @@ impl Choice {
         };
     }
 
+    /// Reports that another attempt answered first, `waited` after this one began. It is as slow as that at the least,
+    /// which is all that is known of it: neither a good answer nor a failure.
+    pub fn outrun(&mut self, now: Instant, waited: Duration) {
+        if self.outcome == Outcome::Open {
+            self.endpoint.state().count_outrun(now, waited);
+        }
+    }
+
     /// Reports a failure that is the endpoint's. Counts once; the first reason stands.
     pub fn failure(&mut self, now: Instant, reason: Reason) {
         if self.outcome != Outcome::Failed {

@@ -4,10 +4,12 @@
 //! are repeated; the budget keeps the extra load to that also when all of it turns slow. Which requests may be hedged
 //! (idempotent, with a body that is at hand) the caller knows.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use portcullis_types::Percent;
+use portcullis_types::quantity::format_duration;
 
 use crate::budget::{Budget, BudgetPolicy};
 use crate::quantile::LatencyQuantiles;
@@ -28,6 +30,13 @@ impl Default for HedgePolicy {
     /// After the 95th percentile and at least a millisecond, for at most 5 % of requests.
     fn default() -> Self {
         Self { after: percent(950_000), at_least: Duration::from_millis(1), budget: BudgetPolicy::hedges() }
+    }
+}
+
+impl fmt::Display for HedgePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = format_duration(self.at_least);
+        write!(f, "after {} of the answers and at least {least}, for {} of the requests", self.after, self.budget.share)
     }
 }
 
@@ -90,6 +99,18 @@ impl Hedge {
     #[must_use = "what is granted is spent"]
     pub fn grant(&self, now: Instant, overloaded: bool) -> bool {
         !overloaded && self.budget.grant(now)
+    }
+
+    /// When a second attempt is made.
+    #[must_use]
+    pub const fn policy(&self) -> &HedgePolicy {
+        &self.policy
+    }
+
+    /// How long a first attempt is waited for, as it was last worked out; `None` while too little is known.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        Some(self.wait.load(Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
     }
 
     /// The account of the budget.

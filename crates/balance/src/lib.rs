@@ -10,7 +10,7 @@
 //! - [`HealthMachine`]: turns results of checks into edges of health, written into the shared state.
 //! - [`Tuning`]: slow start, zones, spill-over between priorities, outlier detection ([`EndpointSet::sweep`]).
 //! - [`CapacityReport`]: what an endpoint says of itself.
-//! - [`Budget`], [`Hedge`], [`backoff`]: whether and when an attempt is made again.
+//! - [`Budget`], [`Hedge`], [`backoff`], [`can_finish`]: whether and when an attempt is made again.
 //! - [`Failover`]: which cluster of a chain takes the requests.
 //! - [`Limiter`], [`WaitQueue`]: how many requests may be in flight, and who waits for a place.
 //! - [`ChoicePolicy`]: the seam for an algorithm that is not built in.
@@ -31,6 +31,7 @@ mod budget;
 mod capacity;
 mod choice;
 mod endpoint;
+mod expected;
 mod failover;
 mod health;
 mod heat;
@@ -49,6 +50,7 @@ mod ring;
 mod rotation;
 mod set;
 mod signals;
+mod spill;
 mod standing;
 mod state;
 mod tier;
@@ -62,6 +64,7 @@ pub use budget::{Budget, BudgetPolicy, Spent};
 pub use capacity::{CapacityReport, MOST_AWAY, OrcaError, REPORT_MEMORY, parse_orca};
 pub use choice::Choice;
 pub use endpoint::{Endpoint, EndpointIdx, EndpointSpec};
+pub use expected::can_finish;
 pub use failover::{Failover, Turn};
 pub use health::{BeforeFirstCheck, CheckFailure, HealthMachine, HealthPolicy, Transition};
 pub use hedge::{Hedge, HedgePolicy};

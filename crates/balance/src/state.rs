@@ -195,7 +195,7 @@ impl EndpointState {
     #[must_use]
     pub fn reported(&self, now: Instant) -> (f32, Option<Duration>) {
         let (now, reported) = (self.lineage.stamp(now), self.signals.reported());
-        (reported.read(now).0, reported.away_for(now))
+        (reported.latest(now), reported.away_for(now))
     }
 
     /// Whether outlier detection has taken it out.
@@ -251,6 +251,11 @@ impl EndpointState {
     pub(crate) fn count_success(&self, now: Instant, latency: Duration) {
         self.signals.good(self.lineage.stamp(now), latency);
         self.watch.good(latency);
+    }
+
+    /// An attempt that took `waited` at the least.
+    pub(crate) fn count_outrun(&self, now: Instant, waited: Duration) {
+        self.signals.good(self.lineage.stamp(now), waited);
     }
 
     /// A refusal for lack of capacity: it makes the endpoint less wanted, and says nothing of its health.

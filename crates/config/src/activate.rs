@@ -76,6 +76,7 @@ pub fn activate(
         environment,
         now: stamp.now,
         chains: hosts::Chains { state: environment.state, clusters: &names },
+        plans: &checked.clusters,
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
     let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portcullis_balance::{Algorithm, Priority, Tuning};
+use portcullis_balance::{Algorithm, HedgePolicy, Priority, Tuning};
 use portcullis_filter::Response;
-use portcullis_policy::{HashKey, HostPattern, Matcher, PathRewrite, Redirect, WeightedSplit};
+use portcullis_policy::{HostPattern, Matcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_snapshot::route::{Place, RouteTimeouts};
 use portcullis_snapshot::{
-    ClusterIdx, HealthCheck, LimitRules, ListenerLimits, LoadReports, RetryPolicy, Settings, SourceKey, Timeouts,
-    UpstreamProtocol, UpstreamTls,
+    Affinity, ClusterIdx, HealthCheck, LimitRules, ListenerLimits, LoadReports, RetryPolicy, Settings, SourceKey,
+    Timeouts, UpstreamProtocol, UpstreamTls,
 };
 use portcullis_types::{ClusterName, Dialect, ListenerName, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
@@ -70,12 +70,13 @@ pub(crate) struct ClusterPlan {
     pub(crate) place: Place,
     pub(crate) endpoints: Vec<EndpointPlan>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) hash_key: Option<HashKey>,
+    pub(crate) hash_key: Option<Affinity>,
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) tls: Option<UpstreamTls>,
     pub(crate) timeouts: Timeouts,
     pub(crate) deadline_header: Option<HeaderName>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) hedge: Option<HedgePolicy>,
     pub(crate) failover: Box<[ClusterName]>,
     pub(crate) limits: LimitRules,
     pub(crate) keepalive: std::time::Duration,
@@ -147,6 +148,8 @@ pub(crate) struct RoutePlan {
     pub(crate) dialect: Dialect,
     pub(crate) cache: Option<String>,
     pub(crate) upgrade: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) hedge: bool,
     pub(crate) limits: LimitRules,
     pub(crate) priority: Priority,
     pub(crate) place: Place,
@@ -204,7 +207,7 @@ pub(crate) enum TargetPlan {
     },
     Split {
         split: WeightedSplit<ClusterIdx>,
-        sticky: Option<HashKey>,
+        sticky: Option<Affinity>,
     },
 }
 

@@ -139,7 +139,9 @@ impl Discovery {
 
     fn following(&self, key: SourceKey, feed: Weak<Feed>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match key {
-            SourceKey::Name { .. } | SourceKey::Service { .. } => Box::pin(names::follow(self.names.clone(), key, feed)),
+            SourceKey::Name { .. } | SourceKey::Service { .. } => {
+                Box::pin(names::follow(self.names.clone(), key, feed))
+            }
             SourceKey::File { path } => Box::pin(file::follow(self.folders.clone(), path, feed)),
             SourceKey::Other { source, of } => {
                 let source = self.sources.get(&*source).cloned();

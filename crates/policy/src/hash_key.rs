@@ -9,14 +9,16 @@ use portcullis_types::RequestView;
 use crate::matcher::{cookie, query};
 use crate::stable_hash::{stable_hash, stable_hash_of_ip};
 
-/// A value of a request. Written `client_ip`, `header:x-user`, `cookie:sid`, `query:user`.
+/// A value of a request. Written `client_ip`, `path`, `header:x-user`, `cookie:sid`, `query:user`.
 ///
-/// What only a filter knows, such as the consumer behind an API key, is hashed by that filter's crate with
-/// [`stable_hash`] and given to the split directly.
+/// All of it is known before any filter ran. What only a filter knows, such as the consumer behind an API key, is no key
+/// of this kind: what is chosen after the filters hashes it with [`stable_hash`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HashKey {
     /// The client's trusted address.
     ClientIp,
+    /// The path that routing sees: normalised, without the query, before the route rewrites it.
+    Path,
     /// The first value of a header field.
     Header(HeaderName),
     /// The first value of a cookie.
@@ -27,7 +29,7 @@ pub enum HashKey {
 
 /// The text is no hash key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`")]
+#[error("expected `client_ip`, `path`, `header:NAME`, `cookie:NAME` or `query:NAME`")]
 pub struct HashKeyError;
 
 impl HashKey {
@@ -36,6 +38,7 @@ impl HashKey {
     pub fn hash(&self, view: &RequestView<'_>) -> Option<u64> {
         match self {
             Self::ClientIp => Some(stable_hash_of_ip(0, view.client)),
+            Self::Path => Some(stable_hash(0, view.path.as_bytes())),
             Self::Header(name) => view.headers.get(name).map(|value| stable_hash(0, value.as_bytes())),
             Self::Cookie(name) => cookie::values(view, name).next().map(|value| stable_hash(0, value)),
             Self::Query(name) => {
@@ -56,15 +59,14 @@ impl FromStr for HashKey {
     type Err = HashKeyError;
 
     fn from_str(text: &str) -> Result<Self, HashKeyError> {
-        if text == "client_ip" {
-            return Ok(Self::ClientIp);
-        }
-        match text.split_once(':').ok_or(HashKeyError)? {
-            (_, "") => Err(HashKeyError),
-            ("header", name) => name.parse().map(Self::Header).map_err(|_| HashKeyError),
-            ("cookie", name) => Ok(Self::Cookie(name.into())),
-            ("query", name) => Ok(Self::Query(name.into())),
-            _ => Err(HashKeyError),
+        match text.split_once(':') {
+            None if text == "client_ip" => Ok(Self::ClientIp),
+            None if text == "path" => Ok(Self::Path),
+            None | Some((_, "")) => Err(HashKeyError),
+            Some(("header", name)) => name.parse().map(Self::Header).map_err(|_| HashKeyError),
+            Some(("cookie", name)) => Ok(Self::Cookie(name.into())),
+            Some(("query", name)) => Ok(Self::Query(name.into())),
+            Some(_) => Err(HashKeyError),
         }
     }
 }
@@ -73,6 +75,7 @@ impl fmt::Display for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientIp => f.write_str("client_ip"),
+            Self::Path => f.write_str("path"),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
@@ -87,10 +90,12 @@ mod tests {
 
     #[test]
     fn keys_are_read_and_written() {
-        for text in ["client_ip", "header:x-user", "cookie:sid", "query:user"] {
+        for text in ["client_ip", "path", "header:x-user", "cookie:sid", "query:user"] {
             assert_eq!(text.parse::<HashKey>().unwrap().to_string(), text);
         }
-        for text in ["", "ip", "header", "header:", "header:a b", "cookie:", "body:x"] {
+        for text in
+            ["", "ip", "consumer", "path:/a", "client_ip:", "header", "header:", "header:a b", "cookie:", "body:x"]
+        {
             assert_eq!(text.parse::<HashKey>(), Err(HashKeyError), "{text}");
         }
     }
@@ -107,6 +112,18 @@ mod tests {
             assert_eq!(hash(key), None, "{key}");
             let client = request.view().client;
             assert_eq!(key.parse::<HashKey>().unwrap().hash_or_client(&request.view()), stable_hash_of_ip(0, client));
+        }
+    }
+
+    #[test]
+    fn paths_are_equal_whatever_stands_beside_them() {
+        let hash = |line: &str| HashKey::Path.hash(&Request::new(line).view());
+        assert_eq!(hash("GET /a/b"), Some(stable_hash(0, b"/a/b")));
+        for same in ["POST /a/b", "GET /a/b?page=2"] {
+            assert_eq!(hash(same), hash("GET /a/b"), "{same}");
+        }
+        for other in ["GET /a", "GET /a/b/", "GET /a/B"] {
+            assert_ne!(hash(other), hash("GET /a/b"), "{other}");
         }
     }
 }

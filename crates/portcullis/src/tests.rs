@@ -1,5 +1,6 @@
 //! The crate as a whole, without sockets.
 
+mod affinity;
 mod balanced;
 mod explain;
 mod rehearsal;

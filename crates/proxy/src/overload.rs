@@ -98,6 +98,11 @@ impl Guard {
         self.floor.load(Ordering::Relaxed) <= Priority::Normal as u8
     }
 
+    /// Whether requests of any priority are refused.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.floor.load(Ordering::Relaxed) > 0
+    }
+
     pub(crate) fn state(&self) -> OverloadState {
         let floor = usize::from(self.floor.load(Ordering::Relaxed));
         let shown = |bound: &Bound| [bound.used(), bound.limit(), bound.refused()];

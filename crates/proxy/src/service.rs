@@ -10,10 +10,12 @@ mod context;
 mod deadline;
 mod failover;
 mod failure;
+mod hedge;
 mod length;
 mod limits;
 mod mirror;
 mod peek;
+mod presence;
 mod record;
 mod reports;
 mod respond;
@@ -31,7 +33,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{Contestant, FailToProxy, Lost, ProxyHttp, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -120,6 +122,18 @@ impl ProxyHttp for Service {
 
     fn response_header_deadline(&self, _session: &Session, ctx: &Box<Ctx>) -> Option<Instant> {
         ctx.upstream.deadline
+    }
+
+    fn hedge_after(&self, session: &Session, ctx: &Box<Ctx>) -> Option<Duration> {
+        hedge::after(session, ctx)
+    }
+
+    async fn hedge_peer(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Option<Box<HttpPeer>> {
+        hedge::peer(session, ctx)
+    }
+
+    fn hedge_settled(&self, _session: &mut Session, ctx: &mut Box<Ctx>, winner: Contestant, lost: Lost<'_>) {
+        hedge::settled(ctx, winner, &lost);
     }
 
     async fn upstream_response_filter(

@@ -14,10 +14,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_policy::HashKey;
 use portcullis_telemetry::metrics::ClusterMetrics;
 use portcullis_types::ClusterName;
 
+use crate::affinity::Affinity;
 use crate::limits::Limits;
 use crate::route::Timeouts;
 
@@ -41,7 +41,7 @@ pub struct Cluster {
     /// Its endpoints as they are now; they change without a new generation.
     pub fleet: Arc<Fleet>,
     /// What the `hash` algorithm hashes.
-    pub hash_key: Option<HashKey>,
+    pub hash_key: Option<Affinity>,
     /// What the gateway speaks to it.
     pub protocol: UpstreamProtocol,
     /// TLS to it.

@@ -4,6 +4,7 @@
 //! longer than a generation (endpoint health, counters, pools, limiter state) is behind an `Arc` that the next
 //! generation shares. Nothing here reads YAML and nothing here does I/O.
 
+pub mod affinity;
 pub mod cluster;
 pub mod explain;
 pub mod generations;
@@ -22,6 +23,7 @@ use portcullis_filter::seam::Seams;
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
 
+pub use affinity::{Affinity, AffinityError};
 pub use cluster::{
     Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe, LoadReports,
     Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use portcullis_balance::Priority;
+use portcullis_balance::{Hedge, Priority};
 use portcullis_filter::seam::Cache;
 use portcullis_filter::{Chain, Response};
-use portcullis_policy::{HashKey, PathRewrite, Redirect, WeightedSplit};
+use portcullis_policy::{PathRewrite, Redirect, WeightedSplit};
 use portcullis_telemetry::metrics::RouteMetrics;
 use portcullis_types::{Dialect, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
 
+use crate::affinity::Affinity;
 use crate::cluster::ClusterIdx;
 use crate::limits::Limits;
 
@@ -66,6 +67,8 @@ pub struct RouteData {
     pub cache: Option<Arc<dyn Cache>>,
     /// Whether a request may be upgraded (WebSocket).
     pub upgrade: bool,
+    /// Whether its requests may be sent twice, whatever their method is.
+    pub idempotent: bool,
     /// What it takes at once.
     pub limits: Option<Limits>,
     /// How important its requests are.
@@ -114,6 +117,16 @@ pub struct Forward {
     pub timeouts: RouteTimeouts,
     /// What is done when no cluster can take a request.
     pub fallback: Option<Fallback>,
+    /// Of the clusters that may be decided on, those whose requests may have a second attempt beside the first.
+    pub hedges: Box<[(ClusterIdx, Arc<Hedge>)]>,
+}
+
+impl Forward {
+    /// The hedging of this route's requests to a cluster.
+    #[must_use]
+    pub fn hedge(&self, cluster: ClusterIdx) -> Option<&Arc<Hedge>> {
+        self.hedges.iter().find(|(of, _)| *of == cluster).map(|(_, hedge)| hedge)
+    }
 }
 
 /// What is done when no endpoint could be reached.
@@ -155,7 +168,7 @@ pub enum Target {
         /// Clusters and weights.
         split: WeightedSplit<ClusterIdx>,
         /// What sticks; without it, each request is drawn.
-        sticky: Option<HashKey>,
+        sticky: Option<Affinity>,
     },
 }
 

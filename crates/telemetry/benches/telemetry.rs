@@ -89,6 +89,7 @@ impl Shared {
             first_byte: Some(Duration::from_micros(9_400)),
             outcome: Ok(200),
             reused: false,
+            outrun: false,
         });
         record.timers.queue = Some(Duration::ZERO);
         record.timers.connect = Some(Duration::from_micros(850));

@@ -43,6 +43,7 @@ pub(crate) fn attempt(endpoint: &str) -> Attempt {
         first_byte: Some(Duration::from_micros(9_400)),
         outcome: Ok(200),
         reused: false,
+        outrun: false,
     }
 }
 

@@ -22,7 +22,7 @@ use portcullis_types::{
 pub use attempt::{Attempt, Considered, Listed, Verdict};
 pub use flags::{Flag, Flags};
 pub use head::{Head, RecordOptions, RequestLine};
-pub use why::{FailoverWhy, NotRetried};
+pub use why::{FailoverWhy, Hedged, NotRetried};
 
 /// How many notes a record takes.
 pub const NOTES: usize = 8;
@@ -140,6 +140,8 @@ pub struct Record {
     pub not_retried: Option<NotRetried>,
     /// Why it went to another cluster than the decided one; the attempts say to which.
     pub failover: Option<FailoverWhy>,
+    /// What became of a second attempt beside the first, if one was due.
+    pub hedged: Option<Hedged>,
     /// How long each part took.
     pub timers: Timers,
     /// Bytes of the request body as received.
@@ -195,6 +197,7 @@ impl Record {
             attempts: Listed::default(),
             not_retried: None,
             failover: None,
+            hedged: None,
             timers: Timers::default(),
             bytes_in: 0,
             bytes_out: 0,

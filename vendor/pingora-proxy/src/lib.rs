@@ -89,6 +89,7 @@ type DownstreamCustomMessageReader =
     Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
 
 mod exchange; // Added by Portcullis, see vendor/README.md.
+mod hedge; // Added by Portcullis, see vendor/README.md.
 mod proxy_cache;
 mod proxy_common;
 mod proxy_custom;
@@ -98,8 +99,10 @@ mod proxy_purge;
 mod proxy_trait;
 pub mod subrequest;
 
+use hedge::{H1Attempt, H2Attempt, Hedging};
 use subrequest::{BodyMode, Ctx as SubrequestCtx};
 
+pub use hedge::{Contestant, Lost}; // Added by Portcullis, see vendor/README.md.
 pub use proxy_cache::range_filter::{range_header_filter, MultiRangeInfo, RangeType};
 pub use proxy_purge::PurgeStatus;
 pub use proxy_trait::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
@@ -418,23 +421,29 @@ where
         let client_session = self.client_upstream.get_http_session(&*peer).await;
         match client_session {
             Ok((client_session, client_reused)) => {
-                let (server_reused, error) = match client_session {
-                    ClientSession::H1(mut h1) => {
+                // Changed by Portcullis, see vendor/README.md: another attempt may have taken the place of the one
+                // that was begun, with its peer and connection.
+                let (server_reused, error, peer, client_reused) = match client_session {
+                    ClientSession::H1(h1) => {
+                        let mut attempt = H1Attempt { session: h1, peer, reused: client_reused, head: None };
                         let (server_reused, client_reuse, error) = self
-                            .proxy_to_h1_upstream(session, &mut h1, client_reused, &peer, ctx)
+                            .proxy_to_h1_upstream(session, &mut attempt, ctx)
                             .await;
+                        let H1Attempt { session: h1, peer, reused: client_reused, .. } = attempt;
                         if client_reuse {
                             let session = ClientSession::H1(h1);
                             self.client_upstream
                                 .release_http_session(session, &*peer, peer.idle_timeout())
                                 .await;
                         }
-                        (server_reused, error)
+                        (server_reused, error, peer, client_reused)
                     }
-                    ClientSession::H2(mut h2) => {
+                    ClientSession::H2(h2) => {
+                        let mut attempt = H2Attempt { session: h2, peer, reused: client_reused, body: None };
                         let (server_reused, mut error) = self
-                            .proxy_to_h2_upstream(session, &mut h2, client_reused, &peer, ctx)
+                            .proxy_to_h2_upstream(session, &mut attempt, ctx)
                             .await;
+                        let H2Attempt { session: h2, peer, reused: client_reused, .. } = attempt;
                         let session = ClientSession::H2(h2);
                         self.client_upstream
                             .release_http_session(session, &*peer, peer.idle_timeout())
@@ -458,7 +467,7 @@ where
                             }
                         }
 
-                        (server_reused, error)
+                        (server_reused, error, peer, client_reused)
                     }
                     ClientSession::Custom(mut c) => {
                         let (server_reused, error) = self
@@ -468,7 +477,7 @@ where
                         self.client_upstream
                             .release_http_session(session, &*peer, peer.idle_timeout())
                             .await;
-                        (server_reused, error)
+                        (server_reused, error, peer, client_reused)
                     }
                 };
                 (

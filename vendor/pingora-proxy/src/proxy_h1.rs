@@ -36,18 +36,20 @@ impl<SV, C> HttpProxy<SV, C>
 where
     C: custom::Connector,
 {
-    pub(crate) async fn proxy_1to1(
+    // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt sends one too.
+    /// Writes the header of the request. The error says whether the connection can be used again.
+    pub(crate) async fn h1_send_header(
         &self,
         session: &mut Session,
-        client_session: &mut HttpSessionV1,
-        peer: &HttpPeer,
+        attempt: &mut H1Attempt,
         ctx: &mut SV::CTX,
-    ) -> (bool, bool, Option<Box<Error>>)
+    ) -> std::result::Result<(), (bool, Box<Error>)>
     where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
     {
-        client_session.read_timeout = peer.options.read_timeout;
+        let client_session = &mut attempt.session;
+        let peer = &attempt.peer;
         client_session.write_timeout = peer.options.write_timeout;
 
         // phase 2 send to upstream
@@ -65,7 +67,7 @@ where
                 AuthorityPolicy::Custom => set_h1_host_from_authority_if_absent(&mut req),
             };
             if let Err(e) = result {
-                return (false, true, Some(e.into_down()));
+                return Err((true, e.into_down()));
             }
         }
 
@@ -74,7 +76,7 @@ where
             peer.options.http_upstream_request_policy,
             session.req_header().version == Version::HTTP_11,
         ) {
-            return (false, true, Some(e.into_down()));
+            return Err((true, e.into_down()));
         }
 
         if session.cache.enabled() {
@@ -92,14 +94,14 @@ where
         {
             Ok(_) => { /* continue */ }
             Err(e) => {
-                return (false, true, Some(e));
+                return Err((true, e));
             }
         }
 
         // Reconcile and revalidate after request filters, which can mutate Host, URI, or target.
         if authority_policy.is_standard() {
             if let Err(e) = reconcile_upstream_authority(&mut req) {
-                return (false, true, Some(e.into_in()));
+                return Err((true, e.into_in()));
             }
             // A filter may delete Host. Restore it for requests that originally carried one or
             // whose URI or absolute-form target has an authority, without adding a new empty Host
@@ -107,17 +109,17 @@ where
             let target_has_authority = raw_target_authority(req.raw_path()).authority().is_some();
             if downstream_had_host || req.uri.authority().is_some() || target_has_authority {
                 if let Err(e) = set_h1_host_from_authority(&mut req) {
-                    return (false, true, Some(e.into_in()));
+                    return Err((true, e.into_in()));
                 }
             }
             if let Err(e) = validate_request_authority(&req) {
                 // The final filter-produced request is invalid, so classify this as internal.
-                return (false, true, Some(e.into_in()));
+                return Err((true, e.into_in()));
             }
         }
 
         if let Err(e) = finalize_h1_upstream_request_framing(&mut req, !session.is_body_empty()) {
-            return (false, true, Some(e));
+            return Err((true, e));
         }
 
         session.set_upstream_h1_upgrade_request_status(is_h1_upgrade_req(&req));
@@ -129,8 +131,26 @@ where
         match client_session.write_request_header(Box::new(req)).await {
             Ok(_) => { /* Continue */ }
             Err(e) => {
-                return (false, false, Some(e.into_up()));
+                return Err((false, e.into_up()));
             }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn proxy_1to1(
+        &self,
+        session: &mut Session,
+        attempt: &mut H1Attempt,
+        ctx: &mut SV::CTX,
+    ) -> (bool, bool, Option<Box<Error>>)
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        attempt.session.read_timeout = attempt.peer.options.read_timeout;
+
+        if let Err((client_reuse, e)) = self.h1_send_header(session, attempt, ctx).await {
+            return (false, client_reuse, Some(e));
         }
 
         let mut downstream_custom_message_writer = session
@@ -146,49 +166,70 @@ where
             Err(e) => return (false, false, Some(e)),
         };
 
-        // Whose turn it is, see exchange().
-        let (downstream_turn, upstream_turn) = (Turn::default(), Turn::default());
-        let response_pipe = Pipe::new(&upstream_turn, &downstream_turn);
-        let request_pipe = Pipe::new(&downstream_turn, &upstream_turn);
-        let (tx_upstream, rx_upstream) = response_pipe.ends();
-        let (tx_downstream, rx_downstream) = request_pipe.ends();
-
         session.as_mut().enable_retry_buffering();
 
-        // Shared signal so the upstream half can distinguish an expected task-pipe
-        // closure (the downstream half finished and dropped rx) from an unexpected one.
-        let pipe_state = AtomicU8::new(PipeState::Active as u8);
+        // Changed by Portcullis, see vendor/README.md: left and entered again for a second attempt.
+        let mut hedging = Hedging {
+            after: match downstream_custom_message_writer {
+                None if !session.cache.enabled() => self.inner.hedge_after(session, ctx),
+                _ => None,
+            },
+            ..Hedging::default()
+        };
+        let ret = loop {
+            // Whose turn it is, see exchange().
+            let (downstream_turn, upstream_turn) = (Turn::default(), Turn::default());
+            let response_pipe = Pipe::new(&upstream_turn, &downstream_turn);
+            let request_pipe = Pipe::new(&downstream_turn, &upstream_turn);
+            let (tx_upstream, rx_upstream) = response_pipe.ends();
+            let (tx_downstream, rx_downstream) = request_pipe.ends();
 
-        let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
-        let pause_timeout = self.inner.request_pause_timeout(session, ctx);
-        let header_deadline = self.inner.response_header_deadline(session, ctx);
-        // A 100 of an attempt before may have told the client to go on.
-        let held = expects_continue(session.req_header()) && session.response_written().is_none();
+            // Shared signal so the upstream half can distinguish an expected task-pipe
+            // closure (the downstream half finished and dropped rx) from an unexpected one.
+            let pipe_state = AtomicU8::new(PipeState::Active as u8);
 
-        // start bi-directional streaming
-        let ret = exchange::exchange(
-            self.proxy_handle_downstream(
-                session,
-                tx_downstream,
-                rx_upstream,
-                ctx,
-                &mut downstream_custom_message_writer,
-                &mut downstream_custom_message_reader,
-                &pipe_state,
-            ),
-            self.proxy_handle_upstream(
-                client_session,
-                tx_upstream,
-                rx_downstream,
-                &pipe_state,
-                idle_timeout,
-                pause_timeout,
-                header_deadline,
-                held,
-            ),
-            (&downstream_turn, &upstream_turn),
-        )
-        .await;
+            let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
+            let pause_timeout = self.inner.request_pause_timeout(session, ctx);
+            let header_deadline = self.inner.response_header_deadline(session, ctx);
+            // A 100 of an attempt before may have told the client to go on.
+            let held = expects_continue(session.req_header()) && session.response_written().is_none();
+
+            // start bi-directional streaming
+            let ret = exchange::exchange(
+                self.proxy_handle_downstream(
+                    session,
+                    tx_downstream,
+                    rx_upstream,
+                    ctx,
+                    &mut downstream_custom_message_writer,
+                    &mut downstream_custom_message_reader,
+                    &pipe_state,
+                    hedging.resumed,
+                ),
+                self.proxy_handle_upstream(
+                    attempt,
+                    tx_upstream,
+                    rx_downstream,
+                    &pipe_state,
+                    idle_timeout,
+                    pause_timeout,
+                    header_deadline,
+                    held,
+                    &hedging,
+                ),
+                (&downstream_turn, &upstream_turn),
+            )
+            .await;
+            if !hedging.is_due() {
+                break ret;
+            }
+            // Boxed: few requests come here, and the future of every one would be larger by it.
+            match Box::pin(self.hedge(session, attempt, ctx)).await {
+                Ok(head) => hedging = hedging.resumed(head),
+                Err(e) => break Err(e),
+            }
+            attempt.session.read_timeout = attempt.peer.options.read_timeout;
+        };
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
             if let Some(downstream_custom_message_writer) = downstream_custom_message_writer {
@@ -219,12 +260,39 @@ where
         }
     }
 
+    // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt is one too.
+    pub(crate) async fn h1_connected(
+        &self,
+        session: &mut Session,
+        attempt: &H1Attempt,
+        ctx: &mut SV::CTX,
+    ) -> Result<()>
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        let client_session = &attempt.session;
+        #[cfg(windows)]
+        let raw = client_session.id() as std::os::windows::io::RawSocket;
+        #[cfg(unix)]
+        let raw = client_session.id();
+
+        self.inner
+            .connected_to_upstream(
+                session,
+                attempt.reused,
+                &attempt.peer,
+                raw,
+                Some(client_session.digest()),
+                ctx,
+            )
+            .await
+    }
+
     pub(crate) async fn proxy_to_h1_upstream(
         &self,
         session: &mut Session,
-        client_session: &mut HttpSessionV1,
-        reused: bool,
-        peer: &HttpPeer,
+        attempt: &mut H1Attempt,
         ctx: &mut SV::CTX,
     ) -> (bool, bool, Option<Box<Error>>)
     // (reuse_server, reuse_client, error)
@@ -232,30 +300,15 @@ where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
     {
-        #[cfg(windows)]
-        let raw = client_session.id() as std::os::windows::io::RawSocket;
-        #[cfg(unix)]
-        let raw = client_session.id();
+        let initial_write_pending = attempt.session.stream().get_write_pending_time();
 
-        let initial_write_pending = client_session.stream().get_write_pending_time();
-
-        if let Err(e) = self
-            .inner
-            .connected_to_upstream(
-                session,
-                reused,
-                peer,
-                raw,
-                Some(client_session.digest()),
-                ctx,
-            )
-            .await
-        {
+        if let Err(e) = self.h1_connected(session, attempt, ctx).await {
             return (false, false, Some(e));
         }
 
         let (server_session_reuse, client_session_reuse, error) =
-            self.proxy_1to1(session, client_session, peer, ctx).await;
+            self.proxy_1to1(session, attempt, ctx).await;
+        let client_session = &attempt.session;
 
         // Record upstream response body bytes received (payload only) for logging consumers.
         let upstream_bytes_total = client_session.body_bytes_received();
@@ -275,7 +328,7 @@ where
 
     async fn proxy_handle_upstream(
         &self,
-        client_session: &mut HttpSessionV1,
+        attempt: &mut H1Attempt,
         tx: TaskSender<'_>,
         mut rx: TaskReceiver<'_>,
         pipe_state: &AtomicU8,
@@ -283,12 +336,14 @@ where
         pause_timeout: Option<Duration>,
         header_deadline: Option<std::time::Instant>,
         mut held: bool,
+        hedging: &Hedging,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
     {
-        let mut request_done = false;
+        let H1Attempt { session: client_session, head: head_read, .. } = attempt;
+        let mut request_done = hedging.resumed;
         let mut response_done = false;
         let mut upstream_can_reuse = true;
         let mut send_error = None;
@@ -305,19 +360,24 @@ where
         // Made when it is first waited for, not at all if the answer is there before.
         let header_wait: Option<time::Sleep> = None;
         tokio::pin!(header_wait);
+        // Whether what is waited for is the moment of a second attempt.
+        let (mut hedge_after, mut hedge_waits) = (hedging.after, false);
 
         /* duplex mode, wait for either to complete */
         while !request_done || !response_done {
             // What was already queued of the request is sent first.
             let wait_for_header = header_timeout.filter(|_| request_done || rx.is_empty());
             if let (Some(timeout), None) = (wait_for_header, header_wait.as_ref().as_pin_ref()) {
-                let wait = turn(timeout, request_done, held);
+                let wait = turn(timeout.saturating_sub(hedging.waited), request_done, held);
                 let left = header_deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
-                header_wait.set(Some(time::sleep(left.map_or(wait, |left| left.min(wait)))));
+                let wait = left.map_or(wait, |left| left.min(wait));
+                let hedge = hedge_after.filter(|after| request_done && *after < wait);
+                hedge_waits = hedge.is_some();
+                header_wait.set(Some(time::sleep(hedge.unwrap_or(wait))));
             }
 
             tokio::select! {
-                res = client_session.read_response_task(), if !response_done => {
+                res = next_task(head_read, client_session), if !response_done => {
                     match res {
                         Ok(task) => {
                             response_done = task.is_end();
@@ -330,6 +390,10 @@ where
                                 }
                             }
                             if let HttpTask::Header(header, _) = &task {
+                                hedge_after = None;
+                                if std::mem::take(&mut hedge_waits) {
+                                    header_wait.set(None);
+                                }
                                 if held && header.status == StatusCode::CONTINUE {
                                     held = false;
                                     header_wait.set(None); // the client's turn
@@ -389,6 +453,9 @@ where
                 },
 
                 _ = poll_sleep(header_wait.as_mut()), if wait_for_header.is_some() => {
+                    if hedge_waits {
+                        return Err(hedging.leave());
+                    }
                     let e = Error::explain(ReadTimedout, "while waiting for the response header");
                     let _ = tx.send(HttpTask::Failed(send_error.unwrap_or(e).into_up())).await;
                     return Ok(false);
@@ -539,6 +606,7 @@ where
             Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
         >,
         pipe_state: &AtomicU8,
+        resumed: bool,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -570,7 +638,7 @@ where
         let buffer = session.as_ref().get_retry_buffer();
 
         // retry, send buffer if it exists or body empty
-        if buffer.is_some() || session.as_mut().is_body_empty() {
+        if !resumed && (buffer.is_some() || session.as_mut().is_body_empty()) {
             let send_permit = tx
                 .reserve()
                 .await
@@ -1122,11 +1190,31 @@ where
     async fn send_body_to_pipe(
         &self,
         session: &mut Session,
-        mut data: Option<Bytes>,
+        data: Option<Bytes>,
         end_of_body: bool,
         tx: TaskPermit<'_>,
         ctx: &mut SV::CTX,
     ) -> Result<bool>
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        let (task, end_of_body) = self.request_body_task(session, data, end_of_body, ctx).await?;
+        if let Some(task) = task {
+            tx.send(task);
+        }
+        Ok(end_of_body)
+    }
+
+    // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt sends a body too.
+    /// What is sent of a part of the request's body, if anything, and whether it was the last.
+    pub(crate) async fn request_body_task(
+        &self,
+        session: &mut Session,
+        mut data: Option<Bytes>,
+        end_of_body: bool,
+        ctx: &mut SV::CTX,
+    ) -> Result<(Option<HttpTask>, bool)>
     where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
@@ -1155,7 +1243,7 @@ where
          * Don't write 0 bytes to the network since it will be
          * treated as the terminating chunk */
         if !upstream_end_of_body && data.as_ref().is_some_and(|d| d.is_empty()) {
-            return Ok(false);
+            return Ok((None, false));
         }
 
         debug!(
@@ -1164,13 +1252,21 @@ where
         );
 
         // upgraded body needs to be marked
-        if session.was_upgraded() {
-            tx.send(HttpTask::UpgradedBody(data, upstream_end_of_body));
+        let task = if session.was_upgraded() {
+            HttpTask::UpgradedBody(data, upstream_end_of_body)
         } else {
-            tx.send(HttpTask::Body(data, upstream_end_of_body));
-        }
+            HttpTask::Body(data, upstream_end_of_body)
+        };
 
-        Ok(end_of_body)
+        Ok((Some(task), end_of_body))
+    }
+}
+
+/// Added by Portcullis, see vendor/README.md. The head that was read before, or what is read next.
+async fn next_task(head: &mut Option<HttpTask>, session: &mut HttpSessionV1) -> Result<HttpTask> {
+    match head.take() {
+        Some(head) => Ok(head),
+        None => session.read_response_task().await,
     }
 }
 

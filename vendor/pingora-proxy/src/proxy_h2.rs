@@ -118,18 +118,19 @@ impl<SV, C> HttpProxy<SV, C>
 where
     C: custom::Connector,
 {
-    pub(crate) async fn proxy_down_to_up(
+    // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt sends one too.
+    /// Writes the header of the request, and the end of a body that is empty.
+    async fn h2_send_header(
         &self,
         session: &mut Session,
-        client_session: &mut Http2Session,
-        peer: &HttpPeer,
+        attempt: &mut H2Attempt,
         ctx: &mut SV::CTX,
-    ) -> (bool, Option<Box<Error>>)
-    // (reuse_server, error)
+    ) -> Result<()>
     where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
     {
+        let H2Attempt { session: client_session, peer, .. } = attempt;
         let mut req = session.req_header().clone();
         let authority_policy = AuthorityPolicy::from(session.downstream_session.is_custom());
 
@@ -142,14 +143,14 @@ where
                 InvalidHTTPHeader,
                 "non-UTF-8 request target cannot be forwarded over HTTP/2",
             );
-            return (false, Some(e.into_down()));
+            return Err(e.into_down());
         }
 
         if req.version != Version::HTTP_2 || authority_policy.is_custom() {
             if let Err(e) =
                 sanitize_h2_upstream_request(&mut req, peer.options.http_upstream_request_policy)
             {
-                return (false, Some(e.into_down()));
+                return Err(e.into_down());
             }
             /* remove H1 specific headers */
             // https://github.com/hyperium/h2/blob/d3b9f1e36aadc1a7a6804e2f8e86d3fe4a244b4f/src/proto/streams/send.rs#L72
@@ -178,17 +179,17 @@ where
         {
             Ok(_) => { /* continue */ }
             Err(e) => {
-                return (false, Some(e));
+                return Err(e);
             }
         }
 
         if authority_policy.is_standard() {
             if let Err(e) = reconcile_upstream_authority(&mut req) {
-                return (false, Some(e.into_in()));
+                return Err(e.into_in());
             }
             if let Err(e) = validate_request_authority(&req) {
                 // The final filter-produced request is invalid, so classify this as internal.
-                return (false, Some(e.into_in()));
+                return Err(e.into_in());
             }
         }
 
@@ -208,7 +209,7 @@ where
         {
             // The final filter-produced request has no authority source.
             let e = Error::explain(InvalidHTTPHeader, "no authority for H2 upstream request");
-            return (false, Some(e.into_in()));
+            return Err(e.into_in());
         }
 
         // Run for every request, including Host-less HTTP/1.0, before conversion to
@@ -216,7 +217,7 @@ where
         // the initial check was produced by a filter and is therefore internal.
         let path_and_query = match h2_path_and_query(&req) {
             Ok(path_and_query) => path_and_query,
-            Err(e) => return (false, Some(e.into_in())),
+            Err(e) => return Err(e.into_in()),
         };
 
         // Remove H1 `Host` header, save it in order to add to :authority
@@ -241,7 +242,7 @@ where
             if let Err(e) =
                 update_h2_scheme_authority(&mut req, authority, peer.is_tls(), path_and_query)
             {
-                return (false, Some(e));
+                return Err(e);
             }
         }
 
@@ -255,7 +256,7 @@ where
 
         let req = Box::new(RequestHeader::from(req));
         if let Err(e) = client_session.write_request_header(req, send_header_eos) {
-            return (false, Some(e.into_up()));
+            return Err(e.into_up());
         }
 
         if !send_end_stream && body_empty {
@@ -263,9 +264,51 @@ where
             match client_session.write_request_body(Bytes::new(), true).await {
                 Ok(()) => debug!("sent empty DATA frame to h2"),
                 Err(e) => {
-                    return (false, Some(e.into_up()));
+                    return Err(e.into_up());
                 }
             }
+        }
+
+        Ok(())
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Sends the whole request of a second attempt; its body is at hand.
+    pub(crate) async fn h2_send_whole(
+        &self,
+        session: &mut Session,
+        attempt: &mut H2Attempt,
+        ctx: &mut SV::CTX,
+    ) -> Result<()>
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        self.h2_connected(session, attempt, ctx).await?;
+        self.h2_send_header(session, attempt, ctx).await?;
+        attempt.body = attempt.session.take_request_body_writer();
+        let buffer = session.as_mut().get_retry_buffer();
+        if let (Some(buffer), Some(body)) = (buffer, &mut attempt.body) {
+            let write_timeout = attempt.peer.options.write_timeout;
+            self.send_body_to2(session, Some(buffer), true, body, ctx, write_timeout)
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn proxy_down_to_up(
+        &self,
+        session: &mut Session,
+        attempt: &mut H2Attempt,
+        ctx: &mut SV::CTX,
+    ) -> (bool, Option<Box<Error>>)
+    // (reuse_server, error)
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        if let Err(e) = self.h2_send_header(session, attempt, ctx).await {
+            return (false, Some(e));
         }
 
         // Changed by Portcullis, see vendor/README.md: the upstream's 1xx responses are not read, so
@@ -275,12 +318,6 @@ where
                 return (false, Some(e.into_down()));
             }
         }
-
-        client_session.read_timeout = peer.options.read_timeout;
-        let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
-        let pause_timeout = self.inner.request_pause_timeout(session, ctx);
-        let header_deadline = self.inner.response_header_deadline(session, ctx);
-        let request_progress = RequestProgress::new(session.as_mut().is_body_done());
 
         let mut downstream_custom_message_writer = session
             .downstream_session
@@ -296,46 +333,72 @@ where
         };
 
         // take the body writer out of the client for easy duplex
-        let mut client_body = client_session
-            .take_request_body_writer()
-            .expect("already send request header");
-
-        // need to get the write_timeout here since we pass the h2 SendStream
-        // directly to bidirection_down_to_up
-        let write_timeout = peer.options.write_timeout;
-
-        let (tx, rx) = mpsc::channel::<HttpTask>(TASK_BUFFER_SIZE);
+        attempt.body = attempt.session.take_request_body_writer();
 
         session.as_mut().enable_retry_buffering();
 
-        // Shared signal so the upstream half can distinguish an expected task-pipe
-        // closure (the downstream half finished and dropped rx) from an unexpected one.
-        let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
+        // Changed by Portcullis, see vendor/README.md: left and entered again for a second attempt.
+        let mut hedging = Hedging {
+            after: match downstream_custom_message_writer {
+                None if !session.cache.enabled() => self.inner.hedge_after(session, ctx),
+                _ => None,
+            },
+            ..Hedging::default()
+        };
+        let ret = loop {
+            let H2Attempt { session: client_session, peer, body, .. } = &mut *attempt;
+            let client_body = body.as_mut().expect("already send request header");
+            client_session.read_timeout = peer.options.read_timeout;
+            let idle_timeout = self.inner.upstream_idle_timeout(session, ctx);
+            let pause_timeout = self.inner.request_pause_timeout(session, ctx);
+            let header_deadline = self.inner.response_header_deadline(session, ctx);
+            let request_progress = RequestProgress::new(session.as_mut().is_body_done());
 
-        /* read downstream body and upstream response at the same time */
+            // need to get the write_timeout here since we pass the h2 SendStream
+            // directly to bidirection_down_to_up
+            let write_timeout = peer.options.write_timeout;
 
-        let ret = tokio::try_join!(
-            self.bidirection_down_to_up(
-                session,
-                &mut client_body,
-                rx,
-                ctx,
-                write_timeout,
-                &mut downstream_custom_message_writer,
-                &mut downstream_custom_message_reader,
-                pipe_state.clone(),
-                &request_progress,
-            ),
-            pipe_up_to_down_response(
-                client_session,
-                tx,
-                pipe_state,
-                idle_timeout,
-                pause_timeout,
-                header_deadline,
-                &request_progress
-            )
-        );
+            let (tx, rx) = mpsc::channel::<HttpTask>(TASK_BUFFER_SIZE);
+
+            // Shared signal so the upstream half can distinguish an expected task-pipe
+            // closure (the downstream half finished and dropped rx) from an unexpected one.
+            let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
+
+            /* read downstream body and upstream response at the same time */
+
+            let ret = tokio::try_join!(
+                self.bidirection_down_to_up(
+                    session,
+                    client_body,
+                    rx,
+                    ctx,
+                    write_timeout,
+                    &mut downstream_custom_message_writer,
+                    &mut downstream_custom_message_reader,
+                    pipe_state.clone(),
+                    &request_progress,
+                    hedging.resumed,
+                ),
+                pipe_up_to_down_response(
+                    client_session,
+                    tx,
+                    pipe_state,
+                    idle_timeout,
+                    pause_timeout,
+                    header_deadline,
+                    &request_progress,
+                    &hedging,
+                )
+            );
+            if !hedging.is_due() {
+                break ret;
+            }
+            // Boxed: few requests come here, and the future of every one would be larger by it.
+            match Box::pin(self.hedge(session, attempt, ctx)).await {
+                Ok(head) => hedging = hedging.resumed(head),
+                Err(e) => break Err(e),
+            }
+        };
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
             if let Some(downstream_custom_message_writer) = downstream_custom_message_writer {
@@ -370,11 +433,13 @@ where
                 // upstream peer can release the stream promptly.
                 // TODO: implement for write timeouts?
                 if upstream_read_timeout || downstream_error {
-                    client_body.send_reset(h2::Reason::CANCEL);
+                    if let Some(client_body) = &mut attempt.body {
+                        client_body.send_reset(h2::Reason::CANCEL);
+                    }
                     if upstream_read_timeout {
                         // Mark the underlying H2 connection for shutdown so it's not used
                         // for new streams in case it is hung.
-                        client_session.conn.mark_shutdown();
+                        attempt.session.conn.mark_shutdown();
                     }
                 }
                 (false, Some(e))
@@ -382,37 +447,53 @@ where
         }
     }
 
+    // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt is one too.
+    async fn h2_connected(
+        &self,
+        session: &mut Session,
+        attempt: &H2Attempt,
+        ctx: &mut SV::CTX,
+    ) -> Result<()>
+    where
+        SV: ProxyHttp + Send + Sync,
+        SV::CTX: Send + Sync,
+    {
+        let client_session = &attempt.session;
+        #[cfg(windows)]
+        let raw = client_session.fd() as std::os::windows::io::RawSocket;
+        #[cfg(unix)]
+        let raw = client_session.fd();
+
+        self.inner
+            .connected_to_upstream(
+                session,
+                attempt.reused,
+                &attempt.peer,
+                raw,
+                client_session.digest(),
+                ctx,
+            )
+            .await
+    }
+
     pub(crate) async fn proxy_to_h2_upstream(
         &self,
         session: &mut Session,
-        client_session: &mut Http2Session,
-        reused: bool,
-        peer: &HttpPeer,
+        attempt: &mut H2Attempt,
         ctx: &mut SV::CTX,
     ) -> (bool, Option<Box<Error>>)
     where
         SV: ProxyHttp + Send + Sync,
         SV::CTX: Send + Sync,
     {
-        #[cfg(windows)]
-        let raw = client_session.fd() as std::os::windows::io::RawSocket;
-        #[cfg(unix)]
-        let raw = client_session.fd();
-
-        if let Err(e) = self
-            .inner
-            .connected_to_upstream(session, reused, peer, raw, client_session.digest(), ctx)
-            .await
-        {
+        if let Err(e) = self.h2_connected(session, attempt, ctx).await {
             return (false, Some(e));
         }
 
-        let (server_session_reuse, error) = self
-            .proxy_down_to_up(session, client_session, peer, ctx)
-            .await;
+        let (server_session_reuse, error) = self.proxy_down_to_up(session, attempt, ctx).await;
 
         // Record upstream response body bytes received (HTTP/2 DATA payload).
-        let upstream_bytes_total = client_session.body_bytes_received();
+        let upstream_bytes_total = attempt.session.body_bytes_received();
         session.set_upstream_body_bytes_received(upstream_bytes_total);
 
         // Note: upstream_write_pending_time is not tracked for HTTP/2 (multiplexed streams).
@@ -522,6 +603,7 @@ where
         >,
         pipe_state: Arc<AtomicU8>,
         request_progress: &RequestProgress,
+        resumed: bool,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -551,7 +633,7 @@ where
         let mut downstream_state = DownstreamStateMachine::new(session.as_mut().is_body_done());
 
         // retry, send buffer if it exists
-        if let Some(buffer) = session.as_mut().get_retry_buffer() {
+        if let Some(buffer) = session.as_mut().get_retry_buffer().filter(|_| !resumed) {
             self.send_body_to2(
                 session,
                 Some(buffer),
@@ -1186,11 +1268,14 @@ pub(crate) async fn pipe_up_to_down_response(
     pause_timeout: Option<Duration>,
     header_deadline: Option<std::time::Instant>,
     request_progress: &RequestProgress,
+    hedging: &Hedging,
 ) -> Result<()> {
     // Changed by Portcullis, see vendor/README.md and ProxyHttp::upstream_idle_timeout(). A read can
     // be dropped and resumed; its timeout then starts again.
-    let header_timeout = client.read_timeout;
-    loop {
+    let header_timeout = client.read_timeout.map(|timeout| timeout.saturating_sub(hedging.waited));
+    let hedge_wait: Option<time::Sleep> = None;
+    tokio::pin!(hedge_wait);
+    while client.response_header().is_none() {
         client.read_timeout = match pause_timeout {
             Some(pause) if idle_timeout.is_some() && !request_progress.is_done() => {
                 Some(pause).filter(|pause| !pause.is_zero())
@@ -1201,12 +1286,20 @@ pub(crate) async fn pipe_up_to_down_response(
             let left = at.saturating_duration_since(std::time::Instant::now());
             client.read_timeout = Some(client.read_timeout.map_or(left, |wait| wait.min(left)));
         }
+        if let (Some(after), None, true) = (
+            hedging.after.filter(|_| idle_timeout.is_some()),
+            hedge_wait.as_ref().as_pin_ref(),
+            request_progress.is_done(),
+        ) {
+            hedge_wait.set(Some(time::sleep(after)));
+        }
         tokio::select! {
             biased;
             res = client.read_response_header() => {
                 res.map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
                 break;
             }
+            _ = crate::proxy_h1::poll_sleep(hedge_wait.as_mut()) => return Err(hedging.leave()),
             _ = request_progress.moved.notified(), if idle_timeout.is_some() => {}
         }
     }

@@ -19,6 +19,7 @@ use pingora_cache::{
     RespCacheable::{self, *},
 };
 use proxy_cache::range_filter::{self};
+use crate::hedge::{Contestant, Lost};
 use std::any::Any;
 use std::time::Duration;
 
@@ -395,6 +396,45 @@ pub trait ProxyHttp {
         _ctx: &Self::CTX,
     ) -> Option<std::time::Instant> {
         None
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// How long to wait for the head of the response before a second attempt is made beside the first.
+    ///
+    /// `None`, the default: there is no second. The wait begins when the whole request was sent; it must be one that
+    /// may be sent twice. Asked where [Self::upstream_idle_timeout()] is, of HTTP/1 and HTTP/2 upstreams, and only heeded
+    /// when that gives a timeout, without the cache, and for requests that are no upgrades.
+    fn hedge_after(&self, _session: &Session, _ctx: &Self::CTX) -> Option<Duration> {
+        None
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Where the second attempt goes, when the wait that [Self::hedge_after()] asked for is over.
+    ///
+    /// With a peer, the context is that of the second attempt from here on: [Self::connected_to_upstream()],
+    /// [Self::upstream_request_filter()] and [Self::request_body_filter()] run for it as for a retry, while the first is
+    /// waited for. `None`, the default: the first is waited for alone.
+    async fn hedge_peer(
+        &self,
+        _session: &mut Session,
+        _ctx: &mut Self::CTX,
+    ) -> Option<Box<HttpPeer>>
+    where
+        Self::CTX: Send + Sync,
+    {
+        None
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// One of two attempts is gone on with: called once for each peer that [Self::hedge_peer()] gave, before any phase of
+    /// the response. The errors of an attempt that lost come here and nowhere else.
+    fn hedge_settled(
+        &self,
+        _session: &mut Session,
+        _ctx: &mut Self::CTX,
+        _winner: Contestant,
+        _lost: Lost<'_>,
+    ) {
     }
 
     /// Adjust upstream modules before they process the response header.

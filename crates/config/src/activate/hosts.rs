@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use portcullis_filter::{BuildCx, Chain, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
-use portcullis_snapshot::{Action, Fallback, Forward, HostData, Mirror, RouteData, Target};
+use portcullis_balance::Hedge;
+use portcullis_snapshot::{Action, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
 use super::Environment;
 use super::limits::Owner;
 use crate::code;
 use crate::compile::{ChainSpec, HostChains};
-use crate::plan::{ActionPlan, Checked, FallbackPlan, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
+use crate::plan::{ActionPlan, Checked, ClusterPlan, FallbackPlan, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
 
 /// What making hosts needs.
 #[derive(Clone, Copy)]
@@ -21,6 +22,8 @@ pub(super) struct Build<'a> {
     pub(super) environment: &'a Environment<'a>,
     pub(super) now: Instant,
     pub(super) chains: Chains<'a>,
+    /// The clusters, in the order of their places.
+    pub(super) plans: &'a [ClusterPlan],
 }
 
 /// What making filters needs.
@@ -89,7 +92,7 @@ impl Build<'_> {
         let data = RouteData {
             label: plan.label.clone(),
             name: plan.name.clone(),
-            action: action(&plan.action),
+            action: self.action(plan),
             chain: self.chains.chain(chain, diagnostics),
             body_limit: plan.body_limit,
             dialect: plan.dialect,
@@ -97,23 +100,38 @@ impl Build<'_> {
             limits: self.environment.limits(Owner::Route(&plan.label), plan.limits, self.now),
             priority: plan.priority,
             upgrade: plan.upgrade,
+            idempotent: plan.idempotent,
             place: plan.place.clone(),
             in_flight: AtomicU32::new(0),
             metrics: self.environment.metrics.route(&host.name, &plan.name),
         };
         RouteSpec { name: plan.name.clone(), matcher: plan.matcher.clone(), data: Arc::new(data) }
     }
-}
 
-fn action(plan: &ActionPlan) -> Action {
-    match plan {
-        ActionPlan::Forward(plan) => Action::Forward(forward(plan)),
-        ActionPlan::Redirect(plan) => Action::Redirect(plan.redirect.clone()),
-        ActionPlan::Respond(response) => Action::Respond(response.clone()),
+    fn action(self, route: &RoutePlan) -> Action {
+        match &route.action {
+            ActionPlan::Forward(plan) => Action::Forward(forward(plan, self.hedges(route, plan))),
+            ActionPlan::Redirect(plan) => Action::Redirect(plan.redirect.clone()),
+            ActionPlan::Respond(response) => Action::Respond(response.clone()),
+        }
+    }
+
+    /// The hedging of a route's requests, for each cluster that it may decide on.
+    fn hedges(self, route: &RoutePlan, plan: &ForwardPlan) -> Box<[(ClusterIdx, Arc<Hedge>)]> {
+        let clusters: Vec<ClusterIdx> = match &plan.target {
+            TargetPlan::Cluster(index) | TargetPlan::Subset { cluster: index, .. } => vec![*index],
+            TargetPlan::Split { split, .. } => split.items().map(|(index, _)| *index).collect(),
+        };
+        let hedge = |index: ClusterIdx| {
+            let cluster = self.plans.get(index.0 as usize).filter(|_| route.hedge)?;
+            let key = format!("{}/{}", route.label, cluster.name);
+            Some((index, self.environment.hedge(&key, cluster.hedge?, self.now)))
+        };
+        clusters.into_iter().filter_map(hedge).collect()
     }
 }
 
-fn forward(plan: &ForwardPlan) -> Forward {
+fn forward(plan: &ForwardPlan, hedges: Box<[(ClusterIdx, Arc<Hedge>)]>) -> Forward {
     Forward {
         target: match &plan.target {
             TargetPlan::Cluster(index) => Target::Cluster(*index),
@@ -128,5 +146,6 @@ fn forward(plan: &ForwardPlan) -> Forward {
             FallbackPlan::Respond(response) => Fallback::Respond(response.clone()),
             FallbackPlan::Cluster(index) => Fallback::Cluster(*index),
         }),
+        hedges,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use portcullis_balance::{Hedge, HedgePolicy};
 use portcullis_snapshot::limits::Gate;
 use portcullis_snapshot::{LimitRules, Limits};
 use portcullis_telemetry::Bound;
@@ -46,6 +47,11 @@ impl Environment<'_> {
             }
         };
         Some(Limits { rules, gate, streams })
+    }
+
+    /// The hedging of a route's requests to a cluster. What it knows of their latency is kept while the policy stays.
+    pub(super) fn hedge(&self, of: &str, policy: HedgePolicy, now: Instant) -> Arc<Hedge> {
+        self.state.get_or_insert(&format!("hedge/{of}/{policy}"), || Hedge::new(policy, now))
     }
 
     fn show(&self, (what, of): (&'static str, &str), bound: &Arc<Bound>, limited: bool) {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use portcullis_filter::Response;
-use portcullis_policy::{HashKey, PathMatcher, Redirect, RedirectStatus, WeightedSplit};
+use portcullis_policy::{PathMatcher, Redirect, RedirectStatus, WeightedSplit};
+use portcullis_snapshot::Affinity;
 use portcullis_types::{Percent, Scheme};
 use portcullis_yaml::{Diagnostic, Named, Span, Spanned};
 
@@ -33,13 +34,15 @@ impl Compiler<'_, '_> {
 
     /// Settings that mean nothing without an upstream.
     fn only_forwarding(&mut self, route: &RawRoute, action: &str) {
-        let spans: [(&str, Option<Span>); 6] = [
+        let spans: [(&str, Option<Span>); 8] = [
             ("rewrite", route.rewrite.as_ref().map(|it| it.span)),
             ("mirror", route.mirror.as_ref().map(|it| it.span)),
             ("timeouts", route.timeouts.as_ref().map(|it| it.span)),
+            ("hedge", route.hedge.as_ref().map(|it| it.span)),
             ("fallback", route.fallback.as_ref().map(|it| it.span)),
             ("cache", route.cache.as_ref().map(|it| it.span)),
             ("upgrade", route.upgrade.as_ref().map(|it| it.span)),
+            ("idempotent", route.idempotent.as_ref().map(|it| it.span)),
         ];
         for (key, span) in spans.into_iter().filter_map(|(key, span)| Some((key, span?))) {
             let message = format!("`{key}` means nothing beside `{action}`: no upstream is asked");
@@ -100,7 +103,7 @@ impl Compiler<'_, '_> {
     }
 
     /// Clusters are known by their names: users keep theirs whatever the order in the file.
-    fn split(&mut self, raw: &Spanned<Named<u32>>, sticky: Option<HashKey>) -> Option<TargetPlan> {
+    fn split(&mut self, raw: &Spanned<Named<u32>>, sticky: Option<Affinity>) -> Option<TargetPlan> {
         let mut items = Vec::with_capacity(raw.value.len());
         for entry in &raw.value {
             let name = Spanned { span: entry.span, value: entry.name.as_str() };

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use http::{HeaderName, header};
+use portcullis_balance::HedgePolicy;
 use portcullis_snapshot::route::RouteTimeouts;
-use portcullis_snapshot::{RetryOn, RetryPolicy, Timeouts};
+use portcullis_snapshot::{RetryOn, RetryPolicy, Timeouts, UpstreamProtocol};
 use portcullis_types::ClusterName;
 use portcullis_types::quantity::format_duration;
 use portcullis_yaml::{Diagnostic, Spanned};
@@ -13,7 +14,7 @@ use portcullis_yaml::{Diagnostic, Spanned};
 use super::Compiler;
 use crate::code;
 use crate::plan::FallbackPlan;
-use crate::raw::attempts::{RawFallback, RawRetry, RawRouteTimeouts, RawTimeouts};
+use crate::raw::attempts::{RawFallback, RawHedge, RawRetry, RawRouteTimeouts, RawTimeouts};
 
 impl Compiler<'_, '_> {
     pub(super) fn timeouts(&mut self, raw: Option<&RawTimeouts>) -> (Timeouts, Option<HeaderName>) {
@@ -77,7 +78,7 @@ impl Compiler<'_, '_> {
         }
     }
 
-    pub(super) fn retry(&mut self, raw: Option<&RawRetry>) -> RetryPolicy {
+    pub(super) fn retry(&mut self, raw: Option<&RawRetry>, protocol: UpstreamProtocol) -> RetryPolicy {
         let mut policy = RetryPolicy::default();
         let Some(raw) = raw else { return policy };
         policy.attempts = self.number(raw.attempts, policy.attempts, 1..=10);
@@ -88,12 +89,32 @@ impl Compiler<'_, '_> {
                 let diagnostic = Diagnostic::error(code::OUT_OF_RANGE, on.span, "no failure is named");
                 self.cx.push(diagnostic.help("`retry: { attempts: 1 }` turns retries off"));
             }
+            if policy.on.takes_grpc_unavailable() && protocol == UpstreamProtocol::Http1 {
+                let message = "`grpc_unavailable` means nothing without `protocol: http2`";
+                let diagnostic = Diagnostic::error(code::SETTING_CONFLICT, on.span, message);
+                self.cx.push(diagnostic.help("add `protocol: http2` to the cluster, or remove the word"));
+            }
         }
         policy.budget.share = raw.budget.unwrap_or(policy.budget.share);
         if let Some(backoff) = &raw.backoff {
             policy.base = self.time(backoff.base, policy.base);
             policy.most = self.time(backoff.max, policy.most.max(policy.base));
             self.fits(Some(policy.most), backoff.max.or(backoff.base), policy.base, "the first pause");
+        }
+        policy
+    }
+
+    /// A second attempt beside the first.
+    pub(super) fn hedge(&mut self, raw: &RawHedge) -> HedgePolicy {
+        let mut policy = HedgePolicy::default();
+        policy.after = raw.after.as_ref().map_or(policy.after, |after| after.value.0.0);
+        policy.at_least = self.time(raw.at_least, policy.at_least);
+        if let Some(Spanned { span, value }) = raw.at_most {
+            if !(1..=500_000).contains(&value.millionths()) {
+                let message = format!("{value} is out of range: of more than 0% and at most 50% a second attempt is made");
+                self.cx.error(code::OUT_OF_RANGE, span, message);
+            }
+            policy.budget.share = value;
         }
         policy
     }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use portcullis_balance::{Algorithm, LoadBound};
-use portcullis_policy::HashKey;
-use portcullis_snapshot::UpstreamProtocol;
+use portcullis_snapshot::{Affinity, UpstreamProtocol};
 use portcullis_yaml::{NamedEntry, Spanned};
 
 use super::Compiler;
@@ -24,6 +23,10 @@ impl Compiler<'_, '_> {
         let tuning = self.tuning(raw);
         let (algorithm, hash_key) = balance(raw.balance.as_ref());
         let tls = raw.tls.as_ref().map(|tls| self.upstream_tls(tls, &endpoints));
+        let protocol = match *raw.protocol {
+            None | Some(RawUpstreamProtocol::Http1) => UpstreamProtocol::Http1,
+            Some(RawUpstreamProtocol::Http2) => UpstreamProtocol::Http2,
+        };
         let (timeouts, deadline_header) = self.timeouts(raw.timeouts.as_ref());
         Some(ClusterPlan {
             name: entry.name.as_str().into(),
@@ -32,13 +35,11 @@ impl Compiler<'_, '_> {
             endpoints,
             algorithm,
             hash_key,
-            protocol: match *raw.protocol {
-                None | Some(RawUpstreamProtocol::Http1) => UpstreamProtocol::Http1,
-                Some(RawUpstreamProtocol::Http2) => UpstreamProtocol::Http2,
-            },
+            protocol,
             timeouts,
             deadline_header,
-            retry: self.retry(raw.retry.as_ref()),
+            retry: self.retry(raw.retry.as_ref(), protocol),
+            hedge: raw.hedge.as_ref().map(|hedge| self.hedge(hedge)),
             failover: self.failover(&entry.name, raw.failover.as_ref()),
             limits: self.cluster_limits(raw.limits.as_ref()),
             keepalive: self.time(*raw.keepalive, KEEPALIVE),
@@ -55,7 +56,7 @@ impl Compiler<'_, '_> {
     }
 }
 
-fn balance(raw: Option<&Spanned<RawBalance>>) -> (Algorithm, Option<HashKey>) {
+fn balance(raw: Option<&Spanned<RawBalance>>) -> (Algorithm, Option<Affinity>) {
     match raw.map(|raw| &raw.value) {
         None | Some(RawBalance::LeastLoaded) => (Algorithm::LeastLoaded, None),
         Some(RawBalance::RoundRobin) => (Algorithm::RoundRobin, None),

@@ -131,5 +131,5 @@ fn certificate(raw: &RawCertificateMatch) -> CertificateMatcher {
 }
 
 fn percentage(raw: &RawPercentage) -> PercentageMatcher {
-    PercentageMatcher { percent: raw.share, key: raw.by.as_ref().map_or(HashKey::ClientIp, |key| key.0.clone()) }
+    PercentageMatcher { percent: raw.share, key: raw.by.as_ref().map_or(HashKey::ClientIp, |key| key.0.0.clone()) }
 }

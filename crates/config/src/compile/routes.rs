@@ -50,6 +50,8 @@ impl Compiler<'_, '_> {
             limits: self.route_limits(raw.limits.as_ref()),
             priority: raw.priority.map(limits::priority).unwrap_or_default(),
             upgrade: raw.upgrade.is_none_or(|upgrade| upgrade.value),
+            hedge: raw.hedge.is_none_or(|hedge| hedge.value),
+            idempotent: raw.idempotent.is_some_and(|idempotent| idempotent.value),
             place: place(self.cx.sources(), span, ROUTE_LINES),
         };
         if plan.judged {

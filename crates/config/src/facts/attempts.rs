@@ -13,6 +13,11 @@ pub(super) fn say_attempts(plan: &ClusterPlan, facts: &mut Facts) {
     say_timeouts(&plan.timeouts, facts);
     facts.say_some("timeouts.deadline_header", plan.deadline_header.as_ref());
     say_retry(&plan.retry, facts);
+    if let Some(hedge) = &plan.hedge {
+        facts.say("hedge.after", format_args!("p{}", hedge.after.to_string().trim_end_matches('%')));
+        facts.say_duration("hedge.at_least", hedge.at_least);
+        facts.say("hedge.at_most", hedge.budget.share);
+    }
     if !plan.failover.is_empty() {
         facts.say_list("failover", plan.failover.iter());
     }

@@ -29,6 +29,8 @@ impl RoutePlan {
         facts.say("errors", dialect(self.dialect));
         facts.say_some("cache", self.cache.as_ref());
         facts.say("upgrade", self.upgrade);
+        facts.say("idempotent", self.idempotent);
+        facts.say("hedge", self.hedge);
         say_limits(&self.limits, &mut facts);
         facts.say("priority", self.priority.as_str());
         facts

@@ -34,8 +34,9 @@ pub(crate) struct RawTargetMap {
     /// Which.
     #[config(flatten)]
     pub(crate) which: RawWhich,
-    /// With `split`, what keeps its choice: `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. Left out, each
-    /// request is drawn. Another order of the clusters moves nobody, another weight only the difference.
+    /// With `split`, what keeps its choice: `client_ip`, `path`, `consumer` (whom a filter named; without one, the
+    /// address), `header:NAME`, `cookie:NAME` or `query:NAME`. Left out, each request is drawn. Another order of the
+    /// clusters moves nobody, another weight only the difference.
     pub(crate) sticky: Option<Spanned<KeyWord>>,
     /// With `cluster`, the labels of the endpoints that are used, such as `{ version: canary }`. Left out, all are.
     pub(crate) subset: Option<Spanned<Named<String>>>,

@@ -6,7 +6,7 @@ use portcullis_yaml::{Decode, Spanned};
 use std::time::Duration;
 
 use super::actions::RawRespond;
-use super::words::RetryOnWord;
+use super::words::{QuantileWord, RetryOnWord};
 
 /// Timeouts towards an upstream.
 #[derive(Debug, Default, Decode)]
@@ -44,11 +44,12 @@ pub(crate) struct RawRouteTimeouts {
 }
 
 /// When a request is tried again, on another endpoint where there is one. One that may have been acted on is only tried
-/// again when its method is idempotent and its body is at hand (up to 64KiB).
+/// again when its method is idempotent, or its route is, and its body is at hand (up to 64KiB).
 #[derive(Debug, Decode)]
 pub(crate) struct RawRetry {
     /// After which failures: `connect_failure`, `reset`, `refused_stream`, `timeout`, a status such as `503`, `4xx`,
-    /// `5xx`. Default: the first four.
+    /// `5xx`, or with `protocol: http2` `grpc_unavailable`: the gRPC status UNAVAILABLE in place of any answer. Default:
+    /// the first four.
     pub(crate) on: Option<Spanned<Vec<RetryOnWord>>>,
     /// How often a request may be tried, the first time included, 1 to 10. Default: 2.
     pub(crate) attempts: Option<Spanned<u32>>,
@@ -66,6 +67,19 @@ pub(crate) struct RawBackoff {
     pub(crate) base: Option<Spanned<Duration>>,
     /// The bound of any pause, also of a Retry-After that is waited for. Default: 250ms.
     pub(crate) max: Option<Spanned<Duration>>,
+}
+
+/// A second attempt on another endpoint beside a first that takes longer than most; the answer that comes first is used.
+/// Of requests whose method is idempotent, or whose route is, with a body of at most 64KiB, while nothing is overloaded.
+#[derive(Debug, Decode)]
+pub(crate) struct RawHedge {
+    /// The quantile of the route's own times to the first byte, of the last ten seconds or so, after which it is made,
+    /// p50 to p99.9. Default: p95.
+    pub(crate) after: Option<Spanned<QuantileWord>>,
+    /// Never sooner than this. Default: 1ms.
+    pub(crate) at_least: Option<Spanned<Duration>>,
+    /// How many of the route's requests may have one: the extra load. Default: 5%.
+    pub(crate) at_most: Option<Spanned<Percent>>,
 }
 
 /// What is done when no endpoint can be reached: one of these keys.

@@ -6,7 +6,7 @@ use regex::Regex;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use super::attempts::{RawRetry, RawTimeouts};
+use super::attempts::{RawHedge, RawRetry, RawTimeouts};
 use super::endpoints::RawEndpoint;
 use super::lax::Lax;
 use super::limits::RawClusterLimits;
@@ -45,6 +45,8 @@ pub(crate) struct RawCluster {
     pub(crate) timeouts: Lax<RawTimeouts>,
     /// When a request is tried again.
     pub(crate) retry: Lax<RawRetry>,
+    /// When a second attempt is made beside the first. Default: never.
+    pub(crate) hedge: Lax<RawHedge>,
     /// Clusters that stand in for this one, in order, while less than half of its endpoints may be used. Requests go back
     /// to it when it has been fit for 5s. Default: none.
     pub(crate) failover: Lax<Spanned<Vec<Spanned<String>>>>,
@@ -71,7 +73,8 @@ pub(crate) enum RawBalance {
 /// What is hashed.
 #[derive(Debug, Decode)]
 pub(crate) struct RawHash {
-    /// `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`. A request without it is sent by chance.
+    /// `client_ip`, `path` (without the query, before a rewrite), `consumer` (whom a filter named), `header:NAME`,
+    /// `cookie:NAME` or `query:NAME`. A request without it is sent by chance.
     pub(crate) by: KeyWord,
     /// How much of its fair share of the requests in flight an endpoint may hold before its keys spill over, 100% to
     /// 1000%. Default: 125%.

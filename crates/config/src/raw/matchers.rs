@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use portcullis_types::Percent;
 use portcullis_yaml::{Decode, Named, OneOrMany, Spanned};
 
-use super::words::{CertificateNameWord, FingerprintWord, KeyWord};
+use super::words::{CertificateNameWord, DrawWord, FingerprintWord};
 
 /// What a route matches: a path, and conditions that must all hold.
 #[derive(Debug, Default, Decode)]
@@ -92,7 +92,7 @@ pub(crate) enum RawCertificateMatch {
 pub(crate) struct RawPercentage {
     /// How large, such as `5%`.
     pub(crate) share: Percent,
-    /// What decides: equal values are all in or all out. `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`.
-    /// Default: client_ip.
-    pub(crate) by: Option<KeyWord>,
+    /// What decides: equal values are all in or all out. `client_ip`, `path`, `header:NAME`, `cookie:NAME` or
+    /// `query:NAME`. Default: client_ip.
+    pub(crate) by: Option<DrawWord>,
 }

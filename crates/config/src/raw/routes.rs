@@ -28,6 +28,8 @@ pub(crate) struct RawRoute {
     pub(crate) mirror: Lax<Spanned<RawMirror>>,
     /// Timeouts in place of the cluster's.
     pub(crate) timeouts: Lax<Spanned<RawRouteTimeouts>>,
+    /// Whether its requests are hedged where the cluster says so. Default: true.
+    pub(crate) hedge: Lax<Spanned<bool>>,
     /// What is done when no endpoint can be reached. Default: 503 with the reason `no_healthy_upstream`.
     pub(crate) fallback: Lax<Spanned<RawFallback>>,
     /// The largest request body; 0 for no bound. Default: 10MiB.
@@ -44,6 +46,9 @@ pub(crate) struct RawRoute {
     pub(crate) priority: Lax<RawPriority>,
     /// Whether a request may be upgraded, as WebSocket does. Default: true.
     pub(crate) upgrade: Lax<Spanned<bool>>,
+    /// Whether its requests may be sent twice whatever their method is: a JSON-RPC or gRPC call behind POST that only
+    /// reads. Then they are tried again as a GET is. Default: false.
+    pub(crate) idempotent: Lax<Spanned<bool>>,
 }
 
 /// A copy of requests to a second cluster.

@@ -1,8 +1,9 @@
 //! Single values that have a type of their own elsewhere, read by that type's parser.
 
 use portcullis_policy::matcher::{CertificateName, Fingerprint};
-use portcullis_policy::{HashKey, HostName, HostPattern, HostRewrite};
-use portcullis_snapshot::RetryWord;
+use portcullis_policy::{HashKey, HashKeyError, HostName, HostPattern, HostRewrite};
+use portcullis_snapshot::{Affinity, RetryWord};
+use portcullis_types::Percent;
 use portcullis_yaml::{Cx, Decode, Form, Node, SchemaGen, decode_from_str};
 use serde_json::Value as Json;
 use std::str::FromStr;
@@ -17,6 +18,46 @@ impl FromStr for FactorPercent {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
         number.filter(|percent| (100..=1000).contains(percent)).map(Self).ok_or("expected 100% to 1000%")
+    }
+}
+
+/// The share of samples that a quantile is above, p50 to p99.9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quantile(pub(crate) Percent);
+
+impl FromStr for Quantile {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let share = text.strip_prefix('p').and_then(|number| format!("{number}%").parse().ok());
+        let fits = |share: &Percent| (500_000..=999_000).contains(&share.millionths());
+        share.filter(fits).map(Self).ok_or("expected p50 to p99.9")
+    }
+}
+
+/// What a share of requests is drawn by: known when the route is chosen, before its filters run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DrawKey(pub(crate) HashKey);
+
+/// The text is no [`DrawKey`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DrawKeyError {
+    /// A filter of the route may have to say it first.
+    #[error(
+        "a route is chosen before its filters have said who is calling; to divide consumers, write `to: {{ split: …, \
+         sticky: consumer }}`"
+    )]
+    Consumer,
+    /// It is none at all.
+    #[error(transparent)]
+    Unknown(#[from] HashKeyError),
+}
+
+impl FromStr for DrawKey {
+    type Err = DrawKeyError;
+
+    fn from_str(text: &str) -> Result<Self, DrawKeyError> {
+        if text == "consumer" { Err(DrawKeyError::Consumer) } else { Ok(Self(text.parse()?)) }
     }
 }
 
@@ -39,8 +80,10 @@ macro_rules! words {
 }
 
 words! {
-    /// What requests are keyed by.
-    KeyWord(HashKey), "a key of requests", &["client_ip", "header:x-user", "cookie:session", "query:user"];
+    /// What a share of requests is drawn by.
+    DrawWord(DrawKey), "a key of requests", &["client_ip", "path", "header:x-user", "cookie:session", "query:user"];
+    /// What keeps its endpoint or its cluster.
+    KeyWord(Affinity), "a key of requests", &["client_ip", "path", "consumer", "header:x-user", "cookie:session", "query:user"];
     /// A name of a virtual host.
     HostWord(HostPattern), "a host", &["www.example.com", "*.example.com", "*"];
     /// A host without a port.
@@ -48,11 +91,13 @@ words! {
     /// A host that may have a port.
     AuthorityWord(HostRewrite), "a host with an optional port", &["api.internal", "api.internal:8443"];
     /// A failure after which a request is tried again.
-    RetryOnWord(RetryWord), "a failure", &["connect_failure", "reset", "refused_stream", "timeout", "503", "5xx"];
+    RetryOnWord(RetryWord), "a failure", &["connect_failure", "reset", "refused_stream", "timeout", "grpc_unavailable", "503", "5xx"];
     /// A name of a certificate.
     CertificateNameWord(CertificateName), "a name of a certificate", &["a.example.net", "*.example.net"];
     /// How many times as much, in per cent.
     FactorWord(FactorPercent), "a factor in per cent", &["125%", "140%"];
+    /// A quantile of latency.
+    QuantileWord(Quantile), "a quantile", &["p50", "p95", "p99.9"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
 }

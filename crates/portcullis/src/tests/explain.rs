@@ -67,10 +67,14 @@ pub(super) fn ask_of(config: &str, change: impl FnOnce(&mut Question), request: 
 
 /// A world on a config in a folder, which lives as long as it is held.
 pub(super) fn world(config: &str) -> (tempfile::TempDir, World) {
+    world_of(config, App::new())
+}
+
+/// As [`world`], of another binary.
+pub(super) fn world_of(config: &str, app: App) -> (tempfile::TempDir, World) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.yaml");
     std::fs::write(&path, config).unwrap();
-    let app = App::new();
     let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap();
     let world = World::new(&path, app.registry, app.seams, Arc::new(metrics));
     (dir, world)

@@ -19,6 +19,7 @@ use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::cache::Fill;
+use super::hedge::Beside;
 use super::limits::Places;
 use super::mirror::Copy;
 use crate::core::Core;
@@ -77,6 +78,9 @@ pub(crate) struct Upstream {
     pub(crate) counted: Option<(Arc<EndpointMetrics>, InFlight)>,
     pub(crate) tried: Vec<EndpointIdx>,
     pub(crate) attempts: u32,
+    /// The place of the attempt's record.
+    pub(crate) at: usize,
+    pub(crate) beside: Beside,
     /// Attempts that do not count: over connections that had been closed while they were idle.
     pub(crate) free: u32,
     /// The pause before the next attempt.
@@ -192,7 +196,7 @@ impl Ctx {
         let took = self.upstream.attempt_started.filter(|_| !reused).map(|started| started.elapsed());
         self.upstream.connected = true;
         self.upstream.progress = Some(Progress::Waiting);
-        if let Some(attempt) = self.record.attempts.last_mut() {
+        if let Some(attempt) = self.attempt() {
             attempt.reused = reused;
             attempt.connect = took;
         }
@@ -203,7 +207,7 @@ impl Ctx {
 
     /// The attempt's record, to complete it.
     pub(crate) fn attempt(&mut self) -> Option<&mut Attempt> {
-        self.record.attempts.last_mut()
+        self.record.attempts.get_mut(self.upstream.at)
     }
 
     /// Whether the request may go on: its generation may have been drained.
@@ -225,7 +229,7 @@ impl Ctx {
     pub(crate) fn end_attempt(&mut self) {
         self.upstream.choice = None;
         if let (Some((metrics, _in_flight)), Some(attempt)) =
-            (self.upstream.counted.take(), self.record.attempts.last_mut())
+            (self.upstream.counted.take(), self.record.attempts.get_mut(self.upstream.at))
         {
             metrics.observe(attempt);
         }
@@ -270,6 +274,7 @@ impl Ctx {
             return;
         }
         self.end_attempt();
+        self.upstream.beside = Beside::default();
         self.places.end_request();
         self.places.end_stream();
         super::record::complete(self);

@@ -2,6 +2,7 @@
 //! when nothing is left to try.
 
 use pingora_http::RequestHeader;
+use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_snapshot::cluster::Way;
@@ -43,10 +44,11 @@ pub(super) fn begin(request: &RequestHeader, ctx: &mut Ctx, snapshot: &Snapshot)
     }
 }
 
-/// Whether a cluster is left that the request could go to.
-pub(super) fn has_next(ctx: &Ctx) -> bool {
-    let (Some((index, cluster)), Some(snapshot)) = (decided(ctx), &ctx.snapshot) else { return false };
-    way(*index, cluster, ctx.route.as_deref(), snapshot).from(ctx.upstream.place + 1).is_some()
+/// The cluster that the request could go to next.
+pub(super) fn upcoming(ctx: &Ctx) -> Option<&Arc<Cluster>> {
+    let ((index, cluster), snapshot) = (decided(ctx)?, ctx.snapshot.as_deref()?);
+    let way = way(*index, cluster, ctx.route.as_deref(), snapshot);
+    snapshot.cluster(way.at(way.from(ctx.upstream.place + 1)?)?)
 }
 
 /// Goes on to the next cluster that has an endpoint; answers whether there is one.
@@ -59,7 +61,7 @@ pub(super) fn next(request: &RequestHeader, ctx: &mut Ctx, why: FailoverWhy) -> 
     true
 }
 
-fn decided(ctx: &Ctx) -> Option<&(ClusterIdx, std::sync::Arc<Cluster>)> {
+fn decided(ctx: &Ctx) -> Option<&(ClusterIdx, Arc<Cluster>)> {
     ctx.upstream.decided.as_ref().or(ctx.upstream.cluster.as_ref())
 }
 

@@ -21,7 +21,7 @@ use portcullis_telemetry::{Bound, Held};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use crate::gate::conn::CONN;
+use super::presence;
 use crate::streams::Open;
 
 /// What a request holds.
@@ -127,6 +127,14 @@ pub(super) async fn enter_cluster(session: &mut Session, ctx: &mut Ctx) -> Resul
     Ok(())
 }
 
+/// A place for a second attempt beside one that has its place; `None` where none is needed.
+pub(super) fn second_place(ctx: &Ctx, now: Instant) -> Option<Admission> {
+    let (_, cluster) = ctx.upstream.cluster.as_ref()?;
+    let limits = cluster.limits.as_ref().filter(|limits| limits.rules.bound_requests())?;
+    let members = ctx.upstream.members.as_ref()?;
+    Some(limits.gate.admit(now, priority_of(&ctx.route), taken_together(limits, members)))
+}
+
 fn priority_of(route: &Option<Arc<portcullis_snapshot::RouteData>>) -> Priority {
     route.as_ref().map_or(Priority::Normal, |route| route.priority)
 }
@@ -146,28 +154,10 @@ fn taken_together(limits: &Limits, members: &Members) -> u32 {
 /// Waits in the cluster's queue, until the client leaves.
 async fn wait(session: &mut Session, ctx: &Ctx, mut waiting: Waiting) -> Result<Place, ProxyError> {
     let left = ctx.upstream.timeouts.total.map_or(Duration::MAX, |total| total.saturating_sub(ctx.elapsed()));
-    tokio::select! {
-        biased;
-        waited = waiting.wait(left) => waited.map_err(|refused| {
-            let late = refused == Refused::TimedOut && ctx.in_time().is_err();
-            if late { Reason::UpstreamTotalTimeout.into() } else { refusal(refused.as_str()) }
-        }),
-        () = gone(session) => Err(Reason::ClientClosed.into()),
-    }
-}
-
-/// Resolves when the client has left. Of one that has not sent its whole request it cannot be told without reading, nor
-/// of one that may shut down its sending side and wait.
-async fn gone(session: &mut Session) {
-    let half_close = CONN.try_with(|conn| conn.listener.half_close).unwrap_or(true);
-    if (half_close && !session.is_http2()) || !session.as_mut().is_body_done() {
-        return std::future::pending().await;
-    }
-    loop {
-        if session.as_mut().read_body_or_idle(true).await.is_err() {
-            return;
-        }
-    }
+    presence::while_there(session, waiting.wait(left)).await?.map_err(|refused| {
+        let late = refused == Refused::TimedOut && ctx.in_time().is_err();
+        if late { Reason::UpstreamTotalTimeout.into() } else { refusal(refused.as_str()) }
+    })
 }
 
 /// Whether an endpoint may take the attempt that was just counted in.

@@ -131,7 +131,8 @@ fn fields(reports: &LoadReports) -> impl Iterator<Item = &HeaderName> {
     orca.into_iter().chain(&reports.utilisation).chain(&reports.drain)
 }
 
-fn grpc_status(fields: &HeaderMap) -> Option<u32> {
+/// The gRPC status in a head or in trailers.
+pub(super) fn grpc_status(fields: &HeaderMap) -> Option<u32> {
     fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 

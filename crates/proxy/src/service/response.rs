@@ -12,8 +12,8 @@ use portcullis_wire::response::check_response_framing;
 
 use super::cache;
 use super::context::Ctx;
-use super::limits;
 use super::reports;
+use super::{hedge, limits};
 use crate::reasons::Progress;
 
 /// How many of [`HOP_BY_HOP`] there are.
@@ -77,6 +77,7 @@ fn note_first_byte(response: &mut ResponseHeader, ctx: &mut Ctx) {
         choice.answered(now, took, answer);
     }
     if let Some(took) = took {
+        hedge::answered(ctx, now, took);
         ctx.places.note(took, answer);
     }
 }

@@ -1,7 +1,8 @@
 //! Whether a failed attempt is made again, and after which pause. The reason for not doing it is in the record.
 //!
 //! Invariants:
-//! - A request that may have been acted on is sent again only when its method is idempotent and its body is at hand.
+//! - A request that may have been acted on is sent again only when its method is idempotent, or its route says that it
+//!   may be, and its body is at hand.
 //! - Each repetition is granted by the cluster's budget, but for two: after a connection that was kept open and was closed
 //!   by the upstream before it answered, since each idle connection can fail so once; and after one that was refused,
 //!   while another endpoint is left, since that gave nobody any work.
@@ -14,13 +15,17 @@ use pingora_proxy::Session;
 use rand::RngExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_balance::backoff;
-use portcullis_snapshot::cluster::{Retries, RetryCause};
+use portcullis_balance::{Ask, backoff, can_finish};
+use portcullis_snapshot::cluster::{Cluster, Retries, RetryCause, UpstreamProtocol};
 use portcullis_telemetry::record::NotRetried;
-use portcullis_types::{Reason, Retry};
+use portcullis_types::{ProxyError, Reason, Retry};
 
 use super::context::Ctx;
-use super::failover;
+use super::reports::grpc_status;
+use super::{failover, presence};
+
+/// The gRPC status UNAVAILABLE.
+const UNAVAILABLE: u32 = 14;
 
 /// A failed attempt.
 #[derive(Debug, Clone, Copy)]
@@ -48,17 +53,21 @@ pub(super) fn unanswered(session: &mut Session, ctx: &mut Ctx, reason: Reason, r
 
 /// Whether an answer is dropped and the request tried again.
 pub(super) fn status(session: &mut Session, ctx: &mut Ctx, response: &ResponseHeader) -> bool {
-    let status = response.status.as_u16();
-    if status < 400 {
-        return false;
-    }
     let Some((_, cluster)) = ctx.upstream.cluster.as_ref() else { return false };
-    if !cluster.retry.policy.on.takes_status(status) {
+    let on = &cluster.retry.policy.on;
+    let unavailable = || on.takes_grpc_unavailable() && is_unavailable(cluster, response);
+    if !on.takes_status(response.status.as_u16()) && !unavailable() {
         return false;
     }
     let (cluster, after) = (cluster.clone(), retry_after(&response.headers, SystemTime::now()));
     let decided = judge(session, ctx, &cluster.retry, Failure::Status { after });
     note(ctx, decided)
+}
+
+/// Whether an answer is no more than the gRPC status UNAVAILABLE. Where messages came before it, it stands in the trailers,
+/// and the answer is on its way to the client by then.
+fn is_unavailable(cluster: &Cluster, response: &ResponseHeader) -> bool {
+    cluster.protocol == UpstreamProtocol::Http2 && grpc_status(&response.headers) == Some(UNAVAILABLE)
 }
 
 fn note(ctx: &mut Ctx, decided: Result<Duration, NotRetried>) -> bool {
@@ -92,16 +101,22 @@ fn cause(reason: Reason) -> Option<RetryCause> {
     (reason == Reason::UpstreamReset).then_some(RetryCause::Reset)
 }
 
+/// Whether a request may reach an upstream twice: by its method (RFC 9110 section 9.2.2), or since its route says so. Of
+/// its body nothing is said.
+pub(super) fn may_repeat(session: &Session, ctx: &Ctx) -> bool {
+    session.req_header().method.is_idempotent() || ctx.route.as_ref().is_some_and(|route| route.idempotent)
+}
+
 /// The pause before the next attempt, or why there is none.
 fn judge(session: &mut Session, ctx: &Ctx, retries: &Retries, failure: Failure) -> Result<Duration, NotRetried> {
     let unsent = matches!(failure, Failure::Unanswered { reason, .. } if reason.retry() == Retry::Unsent);
-    if !unsent && !session.req_header().method.is_idempotent() {
+    if !unsent && !may_repeat(session, ctx) {
         return Err(NotRetried::Unsafe);
     }
     if session.as_ref().retry_buffer_truncated() {
         return Err(NotRetried::Body);
     }
-    let elsewhere = others_left(ctx) || failover::has_next(ctx);
+    let elsewhere = others_left(ctx) || failover::upcoming(ctx).is_some();
     let stale = matches!(failure, Failure::Unanswered { stale: true, .. });
     // Nobody has any work from an attempt that was refused, so that trying elsewhere is no load.
     let refused = matches!(failure, Failure::Unanswered { reason: Reason::UpstreamConnectRefused, .. });
@@ -110,12 +125,31 @@ fn judge(session: &mut Session, ctx: &Ctx, retries: &Retries, failure: Failure) 
     }
     let at_once = stale || (unsent && elsewhere);
     let pause = if at_once { Duration::ZERO } else { pause(ctx, retries, failure, elsewhere)? };
-    let late = |total: Duration| ctx.elapsed() + pause >= total;
-    if ctx.upstream.timeouts.total.is_some_and(late) {
+    if !ends_in_time(ctx, pause, stale) {
         return Err(NotRetried::Deadline);
     }
     let free = stale || (refused && elsewhere);
     if free || retries.grant(Instant::now()) { Ok(pause) } else { Err(NotRetried::Budget) }
+}
+
+/// Whether the next attempt can be expected to end within the total timeout. One in the place of an attempt that was none
+/// may begin as late as any first one.
+fn ends_in_time(ctx: &Ctx, pause: Duration, stale: bool) -> bool {
+    let Some(total) = ctx.upstream.timeouts.total else { return true };
+    let usual = if stale { None } else { usual(ctx) };
+    can_finish(total.saturating_sub(ctx.elapsed()), pause, usual)
+}
+
+/// How long an attempt usually takes where the next one goes.
+fn usual(ctx: &Ctx) -> Option<Duration> {
+    let ask = Ask::new(Instant::now(), rand::rng().random());
+    if !others_left(ctx)
+        && let Some(next) = failover::upcoming(ctx)
+    {
+        return next.fleet.members().endpoints.usual(&ask);
+    }
+    let members = ctx.upstream.members.as_ref()?;
+    members.set(ctx.upstream.subset).usual(&Ask { skip: &ctx.upstream.tried, ..ask })
 }
 
 /// A Retry-After is the word of one endpoint: it is waited for only where no other is left.
@@ -155,9 +189,9 @@ pub(super) fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<Duratio
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Waits before an attempt. On the heap: the future of every request would be larger by it.
-pub(super) async fn wait(pause: Duration) {
-    Box::pin(tokio::time::sleep(pause)).await;
+/// Waits before an attempt, until the client leaves. On the heap: the future of every request would be larger by it.
+pub(super) async fn wait(session: &mut Session, pause: Duration) -> Result<(), ProxyError> {
+    Box::pin(presence::while_there(session, tokio::time::sleep(pause))).await
 }
 
 #[cfg(test)]

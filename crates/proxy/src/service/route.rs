@@ -165,7 +165,8 @@ fn act(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Next
             action::redirect(redirect, &ctx.params, &route, &view).map(|answer| Next::Answer(Box::new(answer)))
         }
         Action::Forward(to) => {
-            let index = action::cluster(&to.target, &ctx.facts.view(session.req_header()), ctx.facts.id);
+            let view = ctx.facts.view(session.req_header());
+            let index = action::cluster(&to.target, &view, &ctx.notes, ctx.facts.id);
             forward(session, ctx, snapshot, index)
         }
     }

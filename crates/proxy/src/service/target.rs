@@ -54,7 +54,7 @@ pub(super) fn set(
 
 /// Takes a cluster, with all that follows from it.
 pub(super) fn take(request: &RequestHeader, ctx: &mut Ctx, index: ClusterIdx, cluster: Arc<Cluster>) {
-    ctx.upstream.key = cluster.hash_key.as_ref().and_then(|key| key.hash(&ctx.facts.view(request)));
+    ctx.upstream.key = cluster.hash_key.as_ref().and_then(|key| key.hash(&ctx.facts.view(request), &ctx.notes));
     let forward = match ctx.route.as_deref().map(|route| &route.action) {
         Some(Action::Forward(forward)) => Some(forward),
         Some(Action::Redirect(_) | Action::Respond(_)) | None => None,
@@ -69,8 +69,24 @@ pub(super) fn take(request: &RequestHeader, ctx: &mut Ctx, index: ClusterIdx, cl
 
 /// Chooses an endpoint for the next attempt.
 pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
-    let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
     let now = Instant::now();
+    let peer = attempt(session, ctx, now)?;
+    if ctx.upstream.attempts > 0 {
+        ctx.record.flags.set(Flag::Retried);
+    } else if let Some((_, cluster)) = ctx.upstream.cluster.as_ref().filter(|(_, it)| it.retry.policy.attempts > 1) {
+        cluster.retry.budget.request(now);
+    }
+    ctx.upstream.attempts += 1;
+    Ok(peer)
+}
+
+/// Chooses an endpoint for an attempt beside another: one that was not tried.
+pub(super) fn beside(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
+    attempt(session, ctx, Instant::now())
+}
+
+fn attempt(session: &mut Session, ctx: &mut Ctx, now: Instant) -> Result<Box<HttpPeer>, ProxyError> {
+    let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
     let started = now.saturating_duration_since(ctx.arrived);
     ctx.in_time()?;
     let members = ctx.upstream.members.get_or_insert_with(|| cluster.fleet.members()).clone();
@@ -85,19 +101,15 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
         first_byte: None,
         outcome: Err(Reason::ClientClosed),
         reused: false,
+        outrun: false,
     };
+    ctx.upstream.at = usize::try_from(ctx.record.attempts.total()).unwrap_or(usize::MAX);
     ctx.record.attempts.push(attempt);
-    if ctx.upstream.attempts > 0 {
-        ctx.record.flags.set(Flag::Retried);
-    } else if cluster.retry.policy.attempts > 1 {
-        cluster.retry.budget.request(now);
-    }
     ctx.upstream.deadline = deadline::of_attempt(ctx, now);
     let peer = http_peer(&cluster, &choice, ctx);
     let counted = members.metrics.get(choice.index().get()).filter(|_| ctx.core.observes());
     let upstream = &mut ctx.upstream;
     upstream.counted = counted.map(|metrics| (metrics.clone(), EndpointMetrics::begin(metrics)));
-    upstream.attempts += 1;
     upstream.tried.push(choice.index());
     upstream.choice = Some(choice);
     upstream.attempt_started = Some(now);

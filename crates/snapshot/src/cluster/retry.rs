@@ -12,6 +12,8 @@ use portcullis_types::quantity::format_duration;
 /// The statuses that can be a cause, 400 to 599, have a bit each.
 const FIRST: u16 = 400;
 const WORDS: usize = 4;
+/// The word of the config for the gRPC status.
+const GRPC_UNAVAILABLE: &str = "grpc_unavailable";
 
 /// Retries of a cluster.
 #[derive(Debug)]
@@ -124,12 +126,13 @@ impl RetryCause {
 pub struct RetryOn {
     causes: u8,
     statuses: [u64; WORDS],
+    grpc_unavailable: bool,
 }
 
 impl Default for RetryOn {
     /// All that gave no answer, no status.
     fn default() -> Self {
-        Self { causes: RetryCause::ALL.iter().fold(0, |causes, cause| causes | cause.bit()), statuses: [0; WORDS] }
+        Self { causes: RetryCause::ALL.iter().fold(0, |causes, cause| causes | cause.bit()), ..Self::none() }
     }
 }
 
@@ -137,13 +140,14 @@ impl RetryOn {
     /// None.
     #[must_use]
     pub const fn none() -> Self {
-        Self { causes: 0, statuses: [0; WORDS] }
+        Self { causes: 0, statuses: [0; WORDS], grpc_unavailable: false }
     }
 
     /// Adds what a word says.
     pub fn add(&mut self, word: RetryWord) {
         match word {
             RetryWord::Cause(cause) => self.causes |= cause.bit(),
+            RetryWord::GrpcUnavailable => self.grpc_unavailable = true,
             RetryWord::Status(status) => self.add_status(status),
             RetryWord::Class(class) => (class * 100..class * 100 + 100).for_each(|status| self.add_status(status)),
         }
@@ -170,6 +174,12 @@ impl RetryOn {
             && place(status).is_some_and(|(word, bit)| self.statuses.get(word).is_some_and(|word| word & bit != 0))
     }
 
+    /// Whether the gRPC status UNAVAILABLE is one of them, where it stands in the head: no message was sent before it.
+    #[must_use]
+    pub const fn takes_grpc_unavailable(&self) -> bool {
+        self.grpc_unavailable
+    }
+
     /// Whether any status is one of them.
     #[must_use]
     pub fn has_statuses(&self) -> bool {
@@ -182,6 +192,7 @@ impl fmt::Display for RetryOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> =
             RetryCause::ALL.iter().filter(|cause| self.takes(**cause)).map(|cause| cause.as_str().to_owned()).collect();
+        words.extend(self.grpc_unavailable.then(|| GRPC_UNAVAILABLE.to_owned()));
         for class in [4, 5] {
             let taken: Vec<u16> =
                 (class * 100..class * 100 + 100).filter(|status| self.takes_status(*status)).collect();
@@ -205,6 +216,8 @@ fn place(status: u16) -> Option<(usize, u64)> {
 pub enum RetryWord {
     /// A failure without an answer.
     Cause(RetryCause),
+    /// The gRPC status UNAVAILABLE in the head of an answer.
+    GrpcUnavailable,
     /// One status, 400 to 599.
     Status(u16),
     /// All statuses of a class, 4 or 5.
@@ -213,7 +226,9 @@ pub enum RetryWord {
 
 /// The text is no word of `on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected connect_failure, reset, refused_stream, timeout, a status from 400 to 599, 4xx or 5xx")]
+#[error(
+    "expected connect_failure, reset, refused_stream, timeout, grpc_unavailable, a status from 400 to 599, 4xx or 5xx"
+)]
 pub struct NotRetryable;
 
 impl FromStr for RetryWord {
@@ -224,6 +239,7 @@ impl FromStr for RetryWord {
             return Ok(Self::Cause(cause));
         }
         match text {
+            GRPC_UNAVAILABLE => Ok(Self::GrpcUnavailable),
             "4xx" => Ok(Self::Class(4)),
             "5xx" => Ok(Self::Class(5)),
             digits if digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -245,12 +261,13 @@ mod tests {
             ("503 502 timeout", "timeout, 502, 503"),
             ("5xx 429 connect_failure refused_stream", "connect_failure, refused_stream, 429, 5xx"),
             ("4xx", "4xx"),
+            ("503 grpc_unavailable timeout", "timeout, grpc_unavailable, 503"),
         ] {
             let mut on = RetryOn::none();
             words.split(' ').for_each(|word| on.add(word.parse().unwrap()));
             assert_eq!(on.to_string(), expected, "{words}");
         }
-        for word in ["", "200", "600", "3xx", "Reset", "5XX", "+50", "5000"] {
+        for word in ["", "200", "600", "3xx", "grpc", "GRPC_UNAVAILABLE", "Reset", "5XX", "+50", "5000"] {
             assert_eq!(word.parse::<RetryWord>(), Err(NotRetryable), "{word}");
         }
     }
@@ -264,6 +281,10 @@ mod tests {
         let taken: Vec<u16> = (0..1000).filter(|status| on.takes_status(*status)).collect();
         assert_eq!(taken, [400, 503, 599]);
         assert!(on.has_statuses() && !RetryOn::default().has_statuses());
+        assert!(
+            !on.takes_grpc_unavailable() && !RetryOn::default().takes_grpc_unavailable(),
+            "it is asked for by name"
+        );
     }
 
     #[test]

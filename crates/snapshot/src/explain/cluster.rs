@@ -33,6 +33,7 @@ pub(super) fn describe(
         protocol: protocol(cluster),
         timeouts: words(timeouts),
         retry: cluster.retry.policy.to_string(),
+        hedge: None,
         limits: String::new(),
         failover: None,
         fallback: None,

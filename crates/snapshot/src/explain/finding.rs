@@ -178,6 +178,8 @@ pub struct ClusterFinding {
     pub timeouts: String,
     /// When a request is tried again, in words.
     pub retry: String,
+    /// When a second attempt is made beside the first, in words.
+    pub hedge: Option<String>,
     /// What is taken at once, how important the request is, in words.
     pub limits: String,
     /// What the failover chain does now, as a sentence.

@@ -104,6 +104,7 @@ fn cluster(cluster: &ClusterFinding) -> Value {
         "protocol": cluster.protocol,
         "timeouts": cluster.timeouts,
         "retry": cluster.retry,
+        "hedge": cluster.hedge,
         "limits": cluster.limits,
         "failover": cluster.failover,
         "fallback": cluster.fallback,

@@ -183,6 +183,9 @@ fn cluster_lines(out: &mut Page, cluster: &ClusterFinding, live: bool) {
     out.section("cluster", format_args!("{}: {}{at}", cluster.name, cluster.because));
     out.line(format_args!("{}; {}; {}", cluster.protocol, cluster.balance, cluster.timeouts));
     out.line(&cluster.retry);
+    if let Some(hedge) = &cluster.hedge {
+        out.line(hedge);
+    }
     out.line(&cluster.limits);
     let width = widest(cluster.endpoints.iter().map(|endpoint| endpoint.name.as_str()));
     for endpoint in &cluster.endpoints {

@@ -1,11 +1,12 @@
 //! The end of the walk: the cluster with its endpoints and the head that would be sent, or the gateway's own answer.
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::RequestHeader;
 
 use portcullis_balance::NoEndpoint;
-use portcullis_filter::{ErrorCx, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
+use portcullis_filter::{ErrorCx, Notes, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
+use portcullis_types::quantity::format_duration;
 use portcullis_types::{ProxyError, Reason, RequestView};
 
 use super::finding::{Answer, UpstreamFinding};
@@ -37,7 +38,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 
 /// Why a target leads to its cluster.
-pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'_>) -> String {
+pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'_>, notes: &Notes) -> String {
     let (split, sticky) = match target {
         Target::Cluster(_) => return "the route names it".to_owned(),
         Target::Subset { cluster, subset } => return because_of_subset(snapshot, *cluster, *subset),
@@ -50,7 +51,7 @@ pub(super) fn because(target: &Target, snapshot: &Snapshot, view: &RequestView<'
     let shares: Vec<String> = split.items().map(share).collect();
     let by = match sticky {
         None => "the request's id".to_owned(),
-        Some(key) if key.hash(view).is_none() => format!("the client's address, since the request has no {key}"),
+        Some(key) if key.hash(view, notes).is_none() => format!("the client's address, since the request has no {key}"),
         Some(key) => key.to_string(),
     };
     format!("split {}, by {by}", shares.join(", "))
@@ -74,12 +75,14 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         Action::Redirect(_) | Action::Respond(_) => None,
     });
     let timeouts = forward.map_or(cluster.timeouts, |forward| cluster.timeouts.narrowed(&forward.timeouts));
-    let key = cluster.hash_key.as_ref().and_then(|key| key.hash(&walk.facts.view(&walk.request)));
+    let key = cluster.hash_key.as_ref().and_then(|key| key.hash(&walk.facts.view(&walk.request), &walk.notes));
     let members = cluster.fleet.members();
     let set = members.set(forward.and_then(|forward| forward.target.subset_of(index))).clone();
     let mut told = cluster::describe(&cluster, because, &timeouts, (&members, &set), (key, walk.moment));
     told.at = usize::try_from(index.0).ok().and_then(|at| walk.snapshot.places.clusters.get(at)).map(Place::at);
     told.limits = limits(&cluster, route.as_deref());
+    told.retry.push_str(&repeats(&cluster, route.as_deref(), &walk.request.method));
+    told.hedge = forward.zip(route.as_deref()).and_then(|to| hedge(to, index, &walk.request.method));
     told.mirror = forward.and_then(|forward| mirror(forward, walk.snapshot));
     told.fallback = fallback.and_then(|fallback| fallback_words(fallback, walk.snapshot));
     told.failover = failover;
@@ -118,6 +121,31 @@ fn limits(cluster: &Cluster, route: Option<&RouteData>) -> String {
     let none = if of_route.is_none() && of_cluster.is_none() { "; no limits" } else { "" };
     let (of_route, of_cluster) = (of_route.unwrap_or_default(), of_cluster.unwrap_or_default());
     format!("priority {}{of_route}{of_cluster}{none}", priority.as_str())
+}
+
+/// Whether a request that was sent may be sent again; nothing where that goes without saying.
+fn repeats(cluster: &Cluster, route: Option<&RouteData>, method: &Method) -> String {
+    if cluster.retry.policy.attempts == 1 || method.is_idempotent() {
+        String::new()
+    } else if route.is_some_and(|route| route.idempotent) {
+        format!("; the route says that its requests may be sent twice, {method} too")
+    } else {
+        format!("; a {method} only while nothing was sent")
+    }
+}
+
+/// When a second attempt is made beside the first.
+fn hedge((forward, route): (&Forward, &RouteData), index: ClusterIdx, method: &Method) -> Option<String> {
+    let hedge = forward.hedge(index)?;
+    let policy = hedge.policy();
+    if !method.is_idempotent() && !route.idempotent {
+        return Some(format!("hedged {policy}; not a {method}"));
+    }
+    let now = hedge.wait().map_or_else(
+        || "too little is known of the route's answers so far".to_owned(),
+        |wait| format!("now that is after {}", format_duration(wait)),
+    );
+    Some(format!("hedged {policy}; {now}"))
 }
 
 fn body_limit(walk: &Walk<'_>) -> Result<(), Stop> {

@@ -268,8 +268,8 @@ impl<'a> Walk<'a> {
             }
             Action::Forward(forward) => {
                 let view = self.facts.view(&self.request);
-                let index: ClusterIdx = action::cluster(&forward.target, &view, self.facts.id);
-                let because = upstream::because(&forward.target, self.snapshot, &view);
+                let index: ClusterIdx = action::cluster(&forward.target, &view, &self.notes, self.facts.id);
+                let because = upstream::because(&forward.target, self.snapshot, &view, &self.notes);
                 upstream::forward(self, index, because).await
             }
         }

@@ -13,15 +13,15 @@ use portcullis_types::{Dialect, ProxyError, Reason, RequestId, RequestView};
 use crate::cluster::ClusterIdx;
 use crate::route::{Forward, HostData, RouteData, Target};
 
-/// The cluster of a target.
+/// The cluster of a target, once the filters have noted what they know.
 #[must_use]
-pub fn cluster(target: &Target, view: &RequestView<'_>, id: RequestId) -> ClusterIdx {
+pub fn cluster(target: &Target, view: &RequestView<'_>, notes: &Notes, id: RequestId) -> ClusterIdx {
     match target {
         Target::Cluster(index) | Target::Subset { cluster: index, .. } => *index,
         Target::Split { split, sticky } => {
             // Without a key the id decides: uniform, and the same again in `explain`.
             let drawn = || stable_hash(0, &id.0.to_le_bytes());
-            *split.pick(sticky.as_ref().map_or_else(drawn, |key| key.hash_or_client(view)))
+            *split.pick(sticky.as_ref().map_or_else(drawn, |key| key.hash_or_client(view, notes)))
         }
     }
 }

@@ -122,6 +122,9 @@ fn upstream(fields: &mut Fields<'_>, record: &Record) {
     if let Some(why) = record.failover {
         fields.word(key!("failover"), why.as_str());
     }
+    if let Some(hedged) = record.hedged {
+        fields.word(key!("hedged"), hedged.as_str());
+    }
 }
 
 fn considered(out: &mut Vec<u8>, considered: &Considered) {
@@ -140,6 +143,10 @@ fn attempt(out: &mut Vec<u8>, attempt: &Attempt) {
     fields.some_millis(key!("connect_ms"), attempt.connect);
     fields.some_millis(key!("first_byte_ms"), attempt.first_byte);
     match attempt.outcome {
+        Err(_) if attempt.outrun => {
+            fields.key(key!("outrun"));
+            fields.out.extend_from_slice(b"true");
+        }
         Ok(status) => fields.number(key!("status"), status),
         Err(reason) => fields.word(key!("reason"), reason.name()),
     }

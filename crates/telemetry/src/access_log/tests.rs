@@ -65,6 +65,23 @@ fn json_tells_a_refused_request() {
 }
 
 #[test]
+fn both_formats_tell_of_a_second_attempt_and_of_the_one_that_lost() {
+    let mut record = fixture::typical(7);
+    assert!(parsed(&record).get("hedged").is_none());
+    for hedged in Hedged::ALL {
+        record.hedged = Some(hedged);
+        assert_eq!(parsed(&record)["hedged"], hedged.as_str());
+        let text = line(&record, Format::Text);
+        assert!(text.contains(&format!(" hedged={} ", hedged.as_str())), "{text}");
+    }
+    let lost = Attempt { outcome: Err(Reason::ClientClosed), outrun: true, ..fixture::attempt("10.0.0.9:80") };
+    record.attempts.push(lost);
+    let got = parsed(&record);
+    let lost = got["attempts"].as_array().unwrap().last().unwrap();
+    assert_eq!((lost.get("outrun"), lost.get("reason"), lost.get("status")), (Some(&true.into()), None, None));
+}
+
+#[test]
 fn both_formats_tell_why_it_was_not_tried_again_and_why_it_went_elsewhere() {
     let mut record = fixture::typical(7);
     assert!(parsed(&record).get("not_retried").is_none() && parsed(&record).get("failover").is_none());

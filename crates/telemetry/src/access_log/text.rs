@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::escape::{address, inside, millis, number, value};
-use crate::record::{FailoverWhy, NotRetried, Record};
+use crate::record::{FailoverWhy, Hedged, NotRetried, Record};
 use crate::timestamp::write_timestamp;
 
 /// Appends a record as a line of text, without a newline.
@@ -68,6 +68,7 @@ fn outcome(fields: &mut Fields<'_>, record: &Record) {
         fields.number("attempts", record.attempts.total());
     }
     fields.some_text("not_retried", record.not_retried.map(NotRetried::as_str));
+    fields.some_text("hedged", record.hedged.map(Hedged::as_str));
     fields.some_text("failover", record.failover.map(FailoverWhy::as_str));
     if let Some(status) = record.upstream_status {
         fields.number("upstream_status", status);

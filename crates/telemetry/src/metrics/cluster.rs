@@ -70,7 +70,8 @@ impl ClusterMetrics {
     pub(super) fn observe(&self, record: &Record) {
         let shard = self.shards.mine();
         shard.requests.add(Class::of(record.upstream_status.unwrap_or(0)).place(), 1);
-        let retries = record.attempts.total().saturating_sub(1);
+        let hedges = u32::from(record.flags.has(Flag::Hedged));
+        let retries = record.attempts.total().saturating_sub(1 + hedges);
         if retries > 0 {
             shard.retries.add(u64::from(retries));
         }
@@ -243,7 +244,7 @@ impl EndpointMetrics {
         if !attempt.reused && attempt.connect.is_some() {
             shard.connections.add(1);
         }
-        if let Err(reason) = attempt.outcome {
+        if let (Err(reason), false) = (attempt.outcome, attempt.outrun) {
             self.failures.add(reason_place(reason), 1);
         }
     }

@@ -9,7 +9,7 @@ use super::family::{Export, Family, Page};
 use super::histogram::{Histogram, Totals};
 use super::live::{Live, OTHER};
 use super::shard::{Count, Counts, Sharded, Shards};
-use crate::record::Record;
+use crate::record::{Hedged, Record};
 
 /// How many reasons there are.
 pub(super) const REASONS: usize = Reason::ALL.len();
@@ -44,11 +44,12 @@ struct Shard {
 pub struct RouteMetrics {
     shards: Sharded<Shard>,
     failures: Counts<REASONS>,
+    hedged: Counts<{ Hedged::ALL.len() }>,
 }
 
 impl RouteMetrics {
     pub(super) fn new(shards: Shards) -> Self {
-        Self { shards: Sharded::new(shards), failures: Counts::default() }
+        Self { shards: Sharded::new(shards), failures: Counts::default(), hedged: Counts::default() }
     }
 
     pub(super) fn observe(&self, record: &Record) {
@@ -64,6 +65,9 @@ impl RouteMetrics {
         }
         if let Some(reason) = record.reason {
             self.failures.add(reason_place(reason), 1);
+        }
+        if let Some(hedged) = record.hedged {
+            self.hedged.add(hedged.place(), 1);
         }
     }
 
@@ -87,6 +91,9 @@ impl RouteMetrics {
         for &reason in Reason::ALL {
             let count = self.failures.get(reason_place(reason));
             page.count_seen(4, &[host, route, reason.name(), reason.fault().as_str()], count);
+        }
+        for hedged in Hedged::ALL {
+            page.count_seen(5, &[host, route, hedged.as_str()], self.hedged.get(hedged.place()));
         }
     }
 }
@@ -127,6 +134,11 @@ impl Export for Routes {
             "portcullis_route_failures_total",
             "Requests that failed or were refused, by reason.",
             &["virtual_host", "route", "reason", "fault"],
+        ),
+        Family::counter(
+            "portcullis_route_hedged_total",
+            "Requests that were waited for long enough to be hedged, by what became of the second attempt.",
+            &["virtual_host", "route", "result"],
         ),
     ];
 

@@ -51,6 +51,8 @@ pub struct Attempt {
     pub outcome: Result<u16, Reason>,
     /// Whether it went over a connection that was already open.
     pub reused: bool,
+    /// Whether it was given up since another attempt beside it answered first. There is no outcome then.
+    pub outrun: bool,
 }
 
 /// A list that keeps its first [`Listed::MAX`] entries and counts the rest. `INLINE` of them need no allocation.
@@ -89,9 +91,9 @@ impl<T, const INLINE: usize> Listed<T, INLINE> {
         self.kept.iter()
     }
 
-    /// The last kept entry, to complete it.
-    pub fn last_mut(&mut self) -> Option<&mut T> {
-        self.kept.last_mut()
+    /// The entry at a place, to complete it, if it was kept.
+    pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.kept.get_mut(at)
     }
 
     /// How many entries were counted but not kept.
