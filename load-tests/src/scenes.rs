@@ -69,8 +69,8 @@ pub fn run(plan: &Plan, place: &Place, command: &str) -> Result<(), Failure> {
         let (rounds, flaws) = play(*scene, plan, place)?;
         let length = Duration::from_secs(plan.seconds.into());
         let mut table = tables::summary(&plan.players, &rounds, &flaws);
-        // In an outage nobody is well, and to wait for its end is no aim.
-        if *scene != SceneName::Outage {
+        // Where nobody is well all the time, to wait for the end of that is no aim.
+        if !matches!(scene, SceneName::Outage | SceneName::Pausing) {
             let ideal = seeds(plan).map(|seed| ideal::play(&scene.scene(length, seed), seed));
             tables::ideal(&mut table, &ideal.collect::<Result<Vec<_>, _>>()?);
         }

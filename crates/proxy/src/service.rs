@@ -33,7 +33,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{Contestant, FailToProxy, Lost, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session, Settled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -132,8 +132,8 @@ impl ProxyHttp for Service {
         hedge::peer(session, ctx)
     }
 
-    fn hedge_settled(&self, _session: &mut Session, ctx: &mut Box<Ctx>, winner: Contestant, lost: Lost<'_>) {
-        hedge::settled(ctx, winner, &lost);
+    fn hedge_settled(&self, _session: &mut Session, ctx: &mut Box<Ctx>, settled: Settled<'_>) {
+        hedge::settled(ctx, &settled);
     }
 
     async fn upstream_response_filter(

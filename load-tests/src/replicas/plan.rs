@@ -92,7 +92,7 @@ impl Plan {
 
     /// All changes of mode in order of time.
     #[must_use]
-    pub(super) fn script(&self) -> Vec<(Duration, usize, Mode)> {
+    pub(crate) fn script(&self) -> Vec<(Duration, usize, Mode)> {
         let each = self.replicas.iter().enumerate();
         let mut all: Vec<_> = each
             .flat_map(|(index, replica)| replica.script.iter().map(move |(moment, mode)| (*moment, index, *mode)))

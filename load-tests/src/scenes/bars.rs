@@ -53,7 +53,7 @@ pub(super) fn judge(scene: SceneName, players: &[Player], rounds: &[Round]) -> V
         SceneName::Failing => {
             vec![single("largest share of the failing replica after 1 s, %", most(|window| window.marked * 100.0), 2.0)]
         }
-        SceneName::Hanging => Vec::new(),
+        SceneName::Hanging | SceneName::Pausing => Vec::new(),
         SceneName::Outage => vec![
             single("most attempts during it, to before", most(|window| window.pressure), 1.2),
             single("longest recovery, s", most(|window| window.recovery), 5.0),

@@ -18,6 +18,9 @@ pub const OBJECTIVE: Duration = Duration::from_millis(50);
 /// Not counted: connections are opened, health is learnt.
 pub(super) const WARM_UP: Duration = Duration::from_secs(2);
 
+/// How long a replica pauses, and how long it is until the next one does.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// How long after its beginning a fault should have been noticed.
 const NOTICED: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub enum SceneName {
     Hanging,
     /// All of eight reset every request for a while; GETs at 60 %.
     Outage,
+    /// The eight pause in turn, as collectors of garbage do: every 400 ms another answers nothing for 200 ms; GETs at 60 %.
+    Pausing,
 }
 
 /// A scene.
@@ -66,6 +71,7 @@ impl SceneName {
             Self::KillPost => "One of 8 replicas is killed and returns, 80 % of capacity, POST",
             Self::Failing => "One of 8 replicas answers 500 at once, 60 % of capacity",
             Self::Hanging => "One of 8 replicas answers nothing for a while, 60 % of capacity",
+            Self::Pausing => "The 8 replicas pause in turn, 200 of every 400 ms one of them, 60 % of capacity",
             Self::Outage => "All 8 replicas reset everything for a while, 60 % of capacity",
         }
     }
@@ -102,11 +108,29 @@ impl SceneName {
                 let length = fault.end + Duration::from_secs(7);
                 Scene { shares: fault.clone(), fault, length, ..all }.broken(Mode::Resetting)
             }
+            Self::Pausing => Scene { marked: (0..8).collect(), ..eight(0.6) }.pausing(),
         }
     }
 }
 
 impl Scene {
+    /// The marked replicas pause in turn, from the warm-up to the end.
+    fn pausing(mut self) -> Self {
+        let mut moment = WARM_UP;
+        for index in self.marked.iter().cycle() {
+            let end = moment + PAUSE;
+            if end > self.length {
+                break;
+            }
+            self.fleet = self.fleet.with(*index, |replica| {
+                replica.script.extend([(moment, Mode::Hanging), (end, Mode::Serving)]);
+            });
+            moment = end + PAUSE;
+        }
+        let fault = WARM_UP..self.length;
+        Self { shares: fault.clone(), fault, ..self }
+    }
+
     /// The marked replicas do this during the fault.
     fn broken(mut self, mode: Mode) -> Self {
         for index in &self.marked {
@@ -144,6 +168,16 @@ mod tests {
                 assert_eq!(last, expected, "{name:?} {index}");
             }
         }
+    }
+
+    #[test]
+    fn one_replica_pauses_at_a_time_and_each_does() {
+        let script = SceneName::Pausing.scene(COUNTED, 1).fleet.script();
+        for (nth, pair) in script.chunks(2).enumerate() {
+            let [(start, index, Mode::Hanging), (end, again, Mode::Serving)] = pair else { panic!("{pair:?}") };
+            assert_eq!((*index, *again, *end - *start), (nth % 8, nth % 8, PAUSE));
+        }
+        assert_eq!(script.len(), 2 * 25);
     }
 
     #[test]

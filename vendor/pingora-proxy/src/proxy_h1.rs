@@ -224,8 +224,9 @@ where
                 break ret;
             }
             // Boxed: few requests come here, and the future of every one would be larger by it.
-            match Box::pin(self.hedge(session, attempt, ctx)).await {
-                Ok(head) => hedging = hedging.resumed(head),
+            let (left, waited) = (std::time::Instant::now(), hedging.after.unwrap_or_default());
+            match Box::pin(self.hedge(session, attempt, waited, ctx)).await {
+                Ok(head) => hedging = hedging.resumed(head, left.elapsed()),
                 Err(e) => break Err(e),
             }
             attempt.session.read_timeout = attempt.peer.options.read_timeout;
@@ -361,7 +362,7 @@ where
         let header_wait: Option<time::Sleep> = None;
         tokio::pin!(header_wait);
         // Whether what is waited for is the moment of a second attempt.
-        let (mut hedge_after, mut hedge_waits) = (hedging.after, false);
+        let mut hedge_waits = false;
 
         /* duplex mode, wait for either to complete */
         while !request_done || !response_done {
@@ -371,7 +372,8 @@ where
                 let wait = turn(timeout.saturating_sub(hedging.waited), request_done, held);
                 let left = header_deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));
                 let wait = left.map_or(wait, |left| left.min(wait));
-                let hedge = hedge_after.filter(|after| request_done && *after < wait);
+                // Not of a request that could not be sent whole.
+                let hedge = hedging.after.filter(|after| request_done && send_error.is_none() && *after < wait);
                 hedge_waits = hedge.is_some();
                 header_wait.set(Some(time::sleep(hedge.unwrap_or(wait))));
             }
@@ -390,10 +392,6 @@ where
                                 }
                             }
                             if let HttpTask::Header(header, _) = &task {
-                                hedge_after = None;
-                                if std::mem::take(&mut hedge_waits) {
-                                    header_wait.set(None);
-                                }
                                 if held && header.status == StatusCode::CONTINUE {
                                     held = false;
                                     header_wait.set(None); // the client's turn

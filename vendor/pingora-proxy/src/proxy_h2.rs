@@ -394,8 +394,9 @@ where
                 break ret;
             }
             // Boxed: few requests come here, and the future of every one would be larger by it.
-            match Box::pin(self.hedge(session, attempt, ctx)).await {
-                Ok(head) => hedging = hedging.resumed(head),
+            let (left, waited) = (std::time::Instant::now(), hedging.after.unwrap_or_default());
+            match Box::pin(self.hedge(session, attempt, waited, ctx)).await {
+                Ok(head) => hedging = hedging.resumed(head, left.elapsed()),
                 Err(e) => break Err(e),
             }
         };
@@ -764,6 +765,7 @@ where
                             // upstream is what actually errored but we don't want to continue
                             // polling the downstream body
                             downstream_state.to_errored();
+                            request_progress.broke.store(true, Ordering::Relaxed);
                             request_progress.note(true);
                         }
                     };
@@ -1239,6 +1241,8 @@ where
 pub(crate) struct RequestProgress {
     moved: Notify,
     done: AtomicBool,
+    /// Whether it could not be sent whole.
+    broke: AtomicBool,
 }
 
 impl RequestProgress {
@@ -1246,6 +1250,7 @@ impl RequestProgress {
         Self {
             moved: Notify::new(),
             done: AtomicBool::new(done),
+            broke: AtomicBool::new(false),
         }
     }
 
@@ -1289,7 +1294,7 @@ pub(crate) async fn pipe_up_to_down_response(
         if let (Some(after), None, true) = (
             hedging.after.filter(|_| idle_timeout.is_some()),
             hedge_wait.as_ref().as_pin_ref(),
-            request_progress.is_done(),
+            request_progress.is_done() && !request_progress.broke.load(Ordering::Relaxed),
         ) {
             hedge_wait.set(Some(time::sleep(after)));
         }

@@ -19,7 +19,7 @@ use pingora_cache::{
     RespCacheable::{self, *},
 };
 use proxy_cache::range_filter::{self};
-use crate::hedge::{Contestant, Lost};
+use crate::hedge::Settled;
 use std::any::Any;
 use std::time::Duration;
 
@@ -432,8 +432,7 @@ pub trait ProxyHttp {
         &self,
         _session: &mut Session,
         _ctx: &mut Self::CTX,
-        _winner: Contestant,
-        _lost: Lost<'_>,
+        _settled: Settled<'_>,
     ) {
     }
 

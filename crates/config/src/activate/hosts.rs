@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
+use portcullis_balance::Hedge;
 use portcullis_filter::{BuildCx, Chain, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
-use portcullis_balance::Hedge;
 use portcullis_snapshot::{Action, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target};
 use portcullis_yaml::{Diagnostic, Diagnostics};
 

@@ -111,7 +111,8 @@ impl Compiler<'_, '_> {
         policy.at_least = self.time(raw.at_least, policy.at_least);
         if let Some(Spanned { span, value }) = raw.at_most {
             if !(1..=500_000).contains(&value.millionths()) {
-                let message = format!("{value} is out of range: of more than 0% and at most 50% a second attempt is made");
+                let message =
+                    format!("{value} is out of range: of more than 0% and at most 50% a second attempt is made");
                 self.cx.error(code::OUT_OF_RANGE, span, message);
             }
             policy.budget.share = value;

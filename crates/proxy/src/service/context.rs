@@ -274,7 +274,7 @@ impl Ctx {
             return;
         }
         self.end_attempt();
-        self.upstream.beside = Beside::default();
+        super::hedge::abandoned(self);
         self.places.end_request();
         self.places.end_stream();
         super::record::complete(self);

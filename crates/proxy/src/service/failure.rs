@@ -19,7 +19,7 @@ use crate::reasons::{Progress, of_pingora};
 
 /// An attempt that never connected.
 pub(super) fn of_connecting(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
-    let reason = timed_out(ctx, of_pingora(&error, Progress::Connecting));
+    let reason = timed_out(ctx, ctx.upstream.attempt_started, of_pingora(&error, Progress::Connecting));
     attempt_failed(ctx, reason, true);
     error.set_retry(retry::unanswered(session, ctx, reason, false));
     error
@@ -38,7 +38,7 @@ pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<E
         return error;
     }
     let progress = ctx.upstream.progress.unwrap_or(Progress::Waiting);
-    let reason = timed_out(ctx, of_pingora(&error, progress));
+    let reason = timed_out(ctx, ctx.upstream.attempt_started, of_pingora(&error, progress));
     let owed = owes_body(session);
     if reason == Reason::UpstreamFirstByteTimeout && owed {
         // The upstream has nothing to say before the request is whole: it is the client that stopped.
@@ -51,8 +51,8 @@ pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<E
     error
 }
 
-/// Which of its bounds a timeout is.
-fn timed_out(ctx: &Ctx, reason: Reason) -> Reason {
+/// Which of the bounds of an attempt a timeout is.
+pub(super) fn timed_out(ctx: &Ctx, started: Option<Instant>, reason: Reason) -> Reason {
     let waits = matches!(
         reason,
         Reason::UpstreamConnectTimeout | Reason::UpstreamFirstByteTimeout | Reason::UpstreamWriteTimeout
@@ -60,7 +60,7 @@ fn timed_out(ctx: &Ctx, reason: Reason) -> Reason {
     if !waits {
         return reason;
     }
-    let per_try = ctx.upstream.timeouts.per_try.zip(ctx.upstream.attempt_started);
+    let per_try = ctx.upstream.timeouts.per_try.zip(started);
     if ctx.in_time().is_err() {
         Reason::UpstreamTotalTimeout
     } else if per_try.is_some_and(|(per_try, started)| started.elapsed() >= per_try) {
@@ -75,9 +75,14 @@ fn owes_body(session: &mut Session) -> bool {
     !session.as_mut().is_body_done() && !session.req_header().headers.contains_key(EXPECT)
 }
 
+/// Whether it is the caller's own deadline that ended an attempt.
+pub(super) fn is_callers(ctx: &Ctx, reason: Reason) -> bool {
+    ctx.upstream.callers && reason == Reason::UpstreamTotalTimeout
+}
+
 /// An attempt that failed by the upstream's fault, unless a deadline of the caller's or the client's own pause ended it.
 fn attempt_failed(ctx: &mut Ctx, reason: Reason, to_blame: bool) {
-    let to_blame = to_blame && !(ctx.upstream.callers && reason == Reason::UpstreamTotalTimeout);
+    let to_blame = to_blame && !is_callers(ctx, reason);
     let late = matches!(
         reason,
         Reason::UpstreamConnectTimeout

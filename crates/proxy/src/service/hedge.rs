@@ -9,18 +9,19 @@
 use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource};
-use pingora_proxy::{Contestant, Lost, Session};
+use pingora_proxy::{Contestant, Lost, Session, Settled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_balance::{Answer, Choice, Hedge};
 use portcullis_snapshot::Action;
-use portcullis_snapshot::limits::{Admission, Place};
+use portcullis_snapshot::limits::Place;
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Flag, Hedged};
+use portcullis_types::Reason;
 
 use super::context::Ctx;
-use super::{limits, retry, target};
+use super::{failure, limits, retry, target};
 use crate::reasons::{Progress, of_pingora};
 
 /// What belongs to one of two attempts.
@@ -40,7 +41,7 @@ pub(super) struct Own {
 pub(crate) struct Beside {
     /// The first attempt's, while the context is the second's.
     aside: Option<Own>,
-    /// The second attempt's place in its cluster, held until the request is over.
+    /// The second attempt's place in its cluster, held until it is decided.
     _place: Option<Place>,
 }
 
@@ -55,6 +56,15 @@ impl Own {
         std::mem::swap(&mut self.progress, &mut upstream.progress);
         std::mem::swap(&mut self.connected, &mut upstream.connected);
         std::mem::swap(&mut self.at, &mut upstream.at);
+    }
+}
+
+impl Own {
+    /// The attempt is over.
+    fn over(self, ctx: &mut Ctx) {
+        if let (Some((metrics, _in_flight)), Some(attempt)) = (self.counted, ctx.record.attempts.get_mut(self.at)) {
+            metrics.observe(attempt);
+        }
     }
 }
 
@@ -89,7 +99,7 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Option<Box<HttpPeer>
 }
 
 fn begin(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, Hedged> {
-    let hedge = of(ctx).cloned().ok_or(Hedged::Budget)?;
+    let hedge = of(ctx).cloned().ok_or(Hedged::Alone)?;
     if session.as_ref().retry_buffer_truncated() {
         return Err(Hedged::Body);
     }
@@ -99,58 +109,53 @@ fn begin(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, Hedged> 
     if ctx.core.guard.is_raised() {
         return Err(Hedged::Overloaded);
     }
+    let place = limits::second_place(ctx).map_err(|()| Hedged::Overloaded)?;
     let now = Instant::now();
-    let place = place(ctx, now)?;
+    let picked = target::pick_another(session, ctx, now).map_err(|error| match error.reason {
+        Reason::Overloaded => Hedged::Overloaded,
+        _ => Hedged::Alone,
+    })?;
     if !hedge.grant(now, false) {
         return Err(Hedged::Budget);
     }
     let mut first = Own { at: ctx.upstream.at, ..Own::default() };
     first.swap(ctx);
-    match target::beside(session, ctx) {
-        Ok(peer) => {
-            ctx.upstream.beside = Beside { aside: Some(first), _place: place };
-            Ok(peer)
-        }
-        Err(_) => {
-            first.swap(ctx);
-            Err(Hedged::Alone)
-        }
-    }
-}
-
-/// A place in the cluster, where one is free now: nobody is kept waiting by a second attempt.
-fn place(ctx: &Ctx, now: Instant) -> Result<Option<Place>, Hedged> {
-    match limits::second_place(ctx, now) {
-        None => Ok(None),
-        Some(Admission::Entered(place)) => Ok(Some(place)),
-        Some(Admission::Waits(_) | Admission::Refused(_)) => Err(Hedged::Overloaded),
-    }
+    ctx.upstream.beside = Beside { aside: Some(first), _place: place };
+    Ok(target::set_out(ctx, picked, now))
 }
 
 /// One of the two is gone on with; the context becomes that one's.
-pub(super) fn settled(ctx: &mut Ctx, winner: Contestant, lost: &Lost<'_>) {
-    let Some(mut other) = ctx.upstream.beside.aside.take() else { return };
-    if winner == Contestant::First {
+pub(super) fn settled(ctx: &mut Ctx, settled: &Settled<'_>) {
+    let Some(mut other) = std::mem::take(&mut ctx.upstream.beside).aside else { return };
+    if settled.winner == Contestant::First {
         other.swap(ctx);
     }
-    ctx.record.hedged = Some(match (winner, lost) {
-        (Contestant::Second, _) => Hedged::Won,
-        (Contestant::First, Lost::Cancelled) => Hedged::Lost,
-        (Contestant::First, Lost::Failed(_) | Lost::Answered(_)) => Hedged::Failed,
-    });
-    let error = match lost {
-        Lost::Failed(error) => Some(error),
-        Lost::Cancelled | Lost::Answered(_) => None,
-    };
-    // An error of ours that ended the second attempt is not the request's.
-    let ours = error.filter(|error| Ctx::is_ours(error)).and_then(|_| ctx.failure.take());
+    ctx.record.hedged = word(settled);
     let now = Instant::now();
     let waited = other.started.map(|started| now.saturating_duration_since(started)).unwrap_or_default();
     let loser = Loser { now, waited, own: other };
-    match lost {
+    match settled.lost {
         Lost::Cancelled => loser.outrun(ctx),
-        Lost::Answered(status) => loser.answered(ctx, *status),
-        Lost::Failed(error) => loser.failed(ctx, error, ours.map(|error| error.reason)),
+        Lost::Answered(status) => loser.answered(ctx, status),
+        Lost::Failed(error) => loser.failed(ctx, error),
+        Lost::Gone => loser.over(ctx),
+    }
+}
+
+fn word(settled: &Settled<'_>) -> Option<Hedged> {
+    match (settled.winner, &settled.lost) {
+        (_, Lost::Gone) => None,
+        _ if !settled.answered => Some(Hedged::Failed),
+        (Contestant::Second, _) => Some(Hedged::Won),
+        (Contestant::First, Lost::Cancelled) => Some(Hedged::Lost),
+        (Contestant::First, Lost::Failed(_) | Lost::Answered(_)) => Some(Hedged::Failed),
+    }
+}
+
+/// The request is over in the middle of a race.
+pub(super) fn abandoned(ctx: &mut Ctx) {
+    if let Some(first) = std::mem::take(&mut ctx.upstream.beside).aside {
+        first.over(ctx);
     }
 }
 
@@ -183,9 +188,14 @@ impl Loser {
         self.over(ctx);
     }
 
-    fn failed(mut self, ctx: &mut Ctx, error: &Error, ours: Option<portcullis_types::Reason>) {
-        let to_blame = ours.is_none() && *error.esource() == ErrorSource::Upstream;
-        let reason = ours.unwrap_or_else(|| of_pingora(error, self.own.progress.unwrap_or(Progress::Connecting)));
+    fn failed(mut self, ctx: &mut Ctx, error: &Error) {
+        // An error of ours that ended this attempt is not the request's.
+        let ours = ctx.failure.take().filter(|_| Ctx::is_ours(error)).map(|error| error.reason);
+        let reason = ours.unwrap_or_else(|| {
+            let reason = of_pingora(error, self.own.progress.unwrap_or(Progress::Connecting));
+            failure::timed_out(ctx, self.own.started, reason)
+        });
+        let to_blame = ours.is_none() && *error.esource() == ErrorSource::Upstream && !failure::is_callers(ctx, reason);
         if let Some(choice) = self.own.choice.as_mut().filter(|_| to_blame) {
             choice.failure(self.now, reason);
         }
@@ -196,11 +206,7 @@ impl Loser {
     }
 
     fn over(self, ctx: &mut Ctx) {
-        if let (Some((metrics, _in_flight)), Some(attempt)) =
-            (self.own.counted, ctx.record.attempts.get_mut(self.own.at))
-        {
-            metrics.observe(attempt);
-        }
+        self.own.over(ctx);
     }
 }
 

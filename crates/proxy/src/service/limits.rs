@@ -127,12 +127,13 @@ pub(super) async fn enter_cluster(session: &mut Session, ctx: &mut Ctx) -> Resul
     Ok(())
 }
 
-/// A place for a second attempt beside one that has its place; `None` where none is needed.
-pub(super) fn second_place(ctx: &Ctx, now: Instant) -> Option<Admission> {
-    let (_, cluster) = ctx.upstream.cluster.as_ref()?;
-    let limits = cluster.limits.as_ref().filter(|limits| limits.rules.bound_requests())?;
-    let members = ctx.upstream.members.as_ref()?;
-    Some(limits.gate.admit(now, priority_of(&ctx.route), taken_together(limits, members)))
+/// A place for a second attempt beside one that has its place; `Ok(None)` where none is needed.
+pub(super) fn second_place(ctx: &Ctx) -> Result<Option<Place>, ()> {
+    let limits = ctx.upstream.cluster.as_ref().and_then(|(_, cluster)| cluster.limits.as_ref());
+    match limits.filter(|limits| limits.rules.bound_requests()) {
+        None => Ok(None),
+        Some(limits) => limits.gate.try_enter(priority(ctx)).map(Some).ok_or(()),
+    }
 }
 
 fn priority_of(route: &Option<Arc<portcullis_snapshot::RouteData>>) -> Priority {

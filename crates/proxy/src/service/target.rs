@@ -70,7 +70,8 @@ pub(super) fn take(request: &RequestHeader, ctx: &mut Ctx, index: ClusterIdx, cl
 /// Chooses an endpoint for the next attempt.
 pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
     let now = Instant::now();
-    let peer = attempt(session, ctx, now)?;
+    let picked = pick(session, ctx, now)?;
+    let peer = set_out(ctx, picked, now);
     if ctx.upstream.attempts > 0 {
         ctx.record.flags.set(Flag::Retried);
     } else if let Some((_, cluster)) = ctx.upstream.cluster.as_ref().filter(|(_, it)| it.retry.policy.attempts > 1) {
@@ -80,23 +81,38 @@ pub(super) fn peer(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>
     Ok(peer)
 }
 
-/// Chooses an endpoint for an attempt beside another: one that was not tried.
-pub(super) fn beside(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, ProxyError> {
-    attempt(session, ctx, Instant::now())
+/// An endpoint that was chosen for an attempt, with its cluster.
+pub(super) struct Picked {
+    cluster: Arc<Cluster>,
+    members: Arc<Members>,
+    choice: Choice,
 }
 
-fn attempt(session: &mut Session, ctx: &mut Ctx, now: Instant) -> Result<Box<HttpPeer>, ProxyError> {
+/// Chooses an endpoint for an attempt beside another: one that was not tried. Where there is one, and it was not chosen,
+/// it is full.
+pub(super) fn pick_another(session: &mut Session, ctx: &mut Ctx, now: Instant) -> Result<Picked, ProxyError> {
+    let picked = pick(session, ctx, now)?;
+    let again = ctx.upstream.tried.contains(&picked.choice.index());
+    if again { Err(Reason::Overloaded.into()) } else { Ok(picked) }
+}
+
+fn pick(session: &mut Session, ctx: &mut Ctx, now: Instant) -> Result<Picked, ProxyError> {
     let (_, cluster) = ctx.upstream.cluster.clone().ok_or(Reason::Internal)?;
-    let started = now.saturating_duration_since(ctx.arrived);
     ctx.in_time()?;
     let members = ctx.upstream.members.get_or_insert_with(|| cluster.fleet.members()).clone();
     let choice = choose(session.req_header(), ctx, (&cluster, &members), now)?;
+    Ok(Picked { cluster, members, choice })
+}
+
+/// Begins an attempt.
+pub(super) fn set_out(ctx: &mut Ctx, picked: Picked, now: Instant) -> Box<HttpPeer> {
+    let Picked { cluster, members, choice } = picked;
     let endpoint = choice.endpoint().spec().name.clone();
     note_considered(ctx, &members, choice.index());
     let attempt = Attempt {
         endpoint,
         cluster: ctx.upstream.decided.is_some().then(|| cluster.name.clone()),
-        started,
+        started: now.saturating_duration_since(ctx.arrived),
         connect: None,
         first_byte: None,
         outcome: Err(Reason::ClientClosed),
@@ -116,7 +132,7 @@ fn attempt(session: &mut Session, ctx: &mut Ctx, now: Instant) -> Result<Box<Htt
     upstream.connected = false;
     upstream.ended = None;
     upstream.progress = Some(Progress::Connecting);
-    Ok(peer)
+    peer
 }
 
 /// A filter's choice first, the cluster's balancer else.

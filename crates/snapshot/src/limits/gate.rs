@@ -1,14 +1,14 @@
 //! The places of one limit, and the queue behind them. See the module above.
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use portcullis_balance::{Answer, LimitPolicy, Limiter, Offer, Permit, Priority, QueuePolicy, WaitQueue};
 use portcullis_telemetry::Bound;
+
+use super::atomics::{AtomicU32, AtomicUsize, Mutex, Ordering, fence};
 
 /// What became of a request that asked for a place.
 #[derive(Debug)]
@@ -153,6 +153,11 @@ impl Gate {
             return Admission::Entered(place);
         }
         self.admit_slowly(now, priority)
+    }
+
+    /// A place where one is free now and nobody waits for it. What is not given is no refusal: nobody is turned away.
+    pub fn try_enter(self: &Arc<Self>, priority: Priority) -> Option<Place> {
+        (self.listed.load(Ordering::SeqCst) == 0).then(|| self.enter(priority)).flatten()
     }
 
     /// Under the queue's lock: before those that are less important, behind the others.
