@@ -15,6 +15,7 @@ mod discovery;
 mod drain;
 mod failover;
 mod failures;
+mod fallbacks;
 mod filters;
 mod forwarding;
 mod generations;

@@ -1,8 +1,8 @@
 //! Which endpoint takes a request: load, failures, zones, priorities, subsets, outliers, and what endpoints say.
 
 use http::Response;
-use portcullis_integration_tests::origin::{HyperOrigin, full, refused};
 use portcullis_integration_tests::held::{holding, in_flight};
+use portcullis_integration_tests::origin::{HyperOrigin, full, refused};
 use portcullis_integration_tests::{After, Client, Gateway, Origin, Setup, until};
 use serde_json::Value;
 use std::sync::Arc;
@@ -167,6 +167,8 @@ fn overflows(gateway: &Gateway, near: &Origin, far: &Origin) {
     assert_eq!((&far["standing"], &far["takes_requests"]), (&"overflow".into(), &true.into()), "{far}");
     assert!(far["says"].as_str().unwrap().contains("too many for the gateway's zone"), "{far}");
     assert_eq!(endpoint(gateway, near.address())["standing"], "in_use");
+    let leaving = || gateway.admin().metric("portcullis_cluster_leaving_zone", "cluster=\"app\"");
+    until("the metric", || (leaving() > 0.0 && leaving() <= 1.0).then_some(()));
     until("a request to stay", || (client.get("/").text() != "far").then_some(()));
 }
 

@@ -2,7 +2,7 @@
 
 use portcullis_integration_tests::h2::{GOAWAY, RST_STREAM, SETTINGS, block, frame};
 use portcullis_integration_tests::place::own_ip;
-use portcullis_integration_tests::{Gateway, Setup};
+use portcullis_integration_tests::{Gateway, Origin, Setup};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -70,6 +70,18 @@ fn sends_a_stream_again_that_was_refused_before_it_was_acted_on() {
     let record = gateway.record_of(&answer);
     assert_eq!(record["attempts"][0]["reason"], "upstream_refused_stream");
     assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn goes_on_as_another_route_with_the_body_of_a_stream_that_was_refused() {
+    let (address, count) = upstream(|_, id| reset(id, 7));
+    let archive = Origin::says("kept");
+    let setup = Setup::to_address(address).cluster("protocol: http2").route("fallback: { route: other }");
+    let gateway = setup.and_cluster("archive", archive.address(), "").and_route("{ name: other, to: archive }").start();
+    let answer = gateway.client().ask(POST);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "kept"));
+    assert_eq!(archive.last().body, b"hi");
+    assert_eq!(count.load(Ordering::SeqCst), 2, "as often as the first route's cluster tries");
 }
 
 #[test]

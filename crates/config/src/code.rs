@@ -56,6 +56,10 @@ codes! {
     WEIGHTS_ZERO = "weights_zero";
     /// A failover chain that names a cluster twice, or its own.
     FAILOVER_INVALID = "failover_invalid";
+    /// A name of a route that the host does not have.
+    UNKNOWN_ROUTE = "unknown_route";
+    /// A fallback that does nothing, or two things at once, or goes round, or to a copy that no cache holds.
+    FALLBACK_INVALID = "fallback_invalid";
     /// A field that means something else already.
     HEADER_TAKEN = "header_taken";
     /// A name of a cluster that is none.

@@ -9,6 +9,7 @@ mod attempts;
 mod certificates;
 mod clusters;
 mod endpoints;
+mod fallbacks;
 mod filters;
 mod health;
 mod hosts;

@@ -176,9 +176,28 @@ pub(crate) struct ForwardPlan {
 
 /// What is done when no endpoint can be reached.
 #[derive(Debug)]
-pub(crate) enum FallbackPlan {
+pub(crate) struct FallbackPlan {
+    pub(crate) stale: bool,
+    pub(crate) then: Option<ThenPlan>,
+}
+
+/// What is done then, without a stale copy.
+#[derive(Debug)]
+pub(crate) enum ThenPlan {
     Respond(Box<Response>),
     Cluster(ClusterIdx),
+    Route(RouteName),
+}
+
+impl RoutePlan {
+    /// The route that its requests go on as when no endpoint can be reached.
+    pub(crate) fn falls_back_to(&self) -> Option<&RouteName> {
+        let ActionPlan::Forward(forward) = &self.action else { return None };
+        match &forward.fallback.as_ref()?.then {
+            Some(ThenPlan::Route(name)) => Some(name),
+            Some(ThenPlan::Respond(_) | ThenPlan::Cluster(_)) | None => None,
+        }
+    }
 }
 
 /// Another path, with the words of the config for it.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use body::{BodyPeek, PEEK_LIMIT};
-pub use cache::{Cache, CacheFill, CachedResponse};
+pub use cache::{Cache, CacheFill, CachedResponse, StaleResponse};
 pub use certificate::{CertificatePem, CertificateSource};
 pub use endpoints::{EndpointSink, EndpointSource, FoundEndpoint};
 pub use host::HostSource;

@@ -3,5 +3,6 @@
 mod affinity;
 mod balanced;
 mod explain;
+mod fallback;
 mod rehearsal;
 mod watch;

@@ -15,7 +15,7 @@ use crate::probe::{Probes, keep};
 use crate::service::Service;
 
 /// Attempts of one request that Pingora may make; how many a route makes is decided per attempt.
-const MAX_ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 32;
 
 /// Idle upstream connections kept, over all clusters.
 const UPSTREAM_POOL: usize = 1024;

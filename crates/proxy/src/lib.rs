@@ -4,6 +4,8 @@
 //! enters by the gate, runs through the service (Pingora's `ProxyHttp`), and leaves as one record.
 
 mod core;
+#[cfg(test)]
+mod exchange_tests;
 mod gate;
 mod gateway;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod context;
 mod deadline;
 mod failover;
 mod failure;
+mod fallback;
 mod hedge;
 mod length;
 mod limits;

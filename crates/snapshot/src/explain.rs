@@ -22,8 +22,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use finding::{
-    Answer, ClusterFinding, Decision, EndpointFinding, FilterStep, HostFinding, ListenerTrial, NameTrial, PathFinding,
-    RouteFinding, RouteTrial, Step, UpstreamFinding,
+    Answer, ClusterFinding, Decision, EndpointFinding, FallbackFinding, FilterStep, HostFinding, ListenerTrial,
+    NameTrial, PathFinding, RouteFinding, RouteTrial, Step, UpstreamFinding,
 };
 pub use question::{Question, QuestionError};
 
@@ -72,6 +72,8 @@ pub struct Explanation {
     pub route_filters: Vec<FilterStep>,
     /// What the route's filters changed in the head.
     pub route_changes: Vec<String>,
+    /// The route that it goes on as, when no endpoint of the one that won can be reached.
+    pub fallback: Option<FallbackFinding>,
     /// What is done.
     pub decision: Decision,
     /// Where it would go.

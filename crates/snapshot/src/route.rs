@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_balance::{Hedge, Priority};
 use portcullis_filter::seam::Cache;
 use portcullis_filter::{Chain, Response};
-use portcullis_policy::{PathRewrite, Redirect, WeightedSplit};
+use portcullis_policy::{PathMatcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_telemetry::metrics::RouteMetrics;
 use portcullis_types::{Dialect, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
@@ -91,6 +91,17 @@ pub enum Action {
     Respond(Response),
 }
 
+impl RouteData {
+    /// What is done with its requests when no endpoint could be reached.
+    #[must_use]
+    pub const fn fallback(&self) -> Option<&Fallback> {
+        match &self.action {
+            Action::Forward(forward) => forward.fallback.as_ref(),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+}
+
 impl Action {
     /// The word of the config, for the record.
     #[must_use]
@@ -130,11 +141,49 @@ impl Forward {
 }
 
 /// What is done when no endpoint could be reached.
-pub enum Fallback {
+pub struct Fallback {
+    /// Whether the route's cache is asked first for a copy that may be stale.
+    pub stale: bool,
+    /// What is done then; without it the failure is answered as any other.
+    pub then: Option<Then>,
+}
+
+/// What is done when no endpoint could be reached, and no stale copy was held.
+pub enum Then {
     /// Answer with this.
     Respond(Box<Response>),
     /// Ask one more cluster, after those of the failover chain.
     Cluster(ClusterIdx),
+    /// Go on as another route of the same host. That one's fallback is never a route again.
+    Route(Box<Another>),
+}
+
+/// A route that requests of others go on as.
+pub struct Another {
+    /// The route.
+    pub route: Arc<RouteData>,
+    /// The path that it matches: requests that come by a fallback need not, and then nothing is captured of theirs.
+    pub path: PathMatcher,
+}
+
+impl Fallback {
+    /// The cluster that is asked last.
+    #[must_use]
+    pub const fn cluster(&self) -> Option<ClusterIdx> {
+        match &self.then {
+            Some(Then::Cluster(index)) => Some(*index),
+            Some(Then::Respond(_) | Then::Route(_)) | None => None,
+        }
+    }
+
+    /// The route that requests go on as.
+    #[must_use]
+    pub fn another(&self) -> Option<&Another> {
+        match &self.then {
+            Some(Then::Route(another)) => Some(another),
+            Some(Then::Respond(_) | Then::Cluster(_)) | None => None,
+        }
+    }
 }
 
 /// A route's own timeouts; what is `None` is the cluster's.

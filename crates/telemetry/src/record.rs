@@ -128,6 +128,8 @@ pub struct Record {
     pub virtual_host: Option<Arc<str>>,
     /// The route's name in the config.
     pub route: Option<RouteName>,
+    /// The route that it went on as, when no endpoint of its own route could be reached.
+    pub fallback_route: Option<RouteName>,
     /// Who called, by name. Never the key.
     pub consumer: Option<Arc<str>>,
     /// What the policy decided.
@@ -191,6 +193,7 @@ impl Record {
             head: Head::default(),
             virtual_host: None,
             route: None,
+            fallback_route: None,
             consumer: None,
             decision: Decision::None,
             considered: Listed::default(),

@@ -6,6 +6,7 @@ mod certificates;
 mod registry;
 mod shout;
 mod sites;
+mod stamp;
 mod streams;
 
 use portcullis_filter::seam::Seams;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    portcullis::App::new().registry(|filters| filters.with::<shout::Shout>()).seams(plug).main()
+    portcullis::App::new().registry(|filters| filters.with::<shout::Shout>().with::<stamp::Stamp>()).seams(plug).main()
 }
 
 fn plug(seams: &mut Seams) {

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 #[path = "seams/certificate.rs"]
 mod certificate;
+#[path = "seams/fallback.rs"]
+mod fallback;
 
 /// A running toy wing, with an origin behind it that counts its requests.
 struct Wing {

@@ -7,14 +7,17 @@ use std::time::Instant;
 use portcullis_balance::Hedge;
 use portcullis_filter::{BuildCx, Chain, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
-use portcullis_snapshot::{Action, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target};
+use portcullis_snapshot::{Action, Another, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target, Then};
+use portcullis_types::RouteName;
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
 use super::Environment;
 use super::limits::Owner;
 use crate::code;
 use crate::compile::{ChainSpec, HostChains};
-use crate::plan::{ActionPlan, Checked, ClusterPlan, FallbackPlan, ForwardPlan, HostPlan, RoutePlan, TargetPlan};
+use crate::plan::{
+    ActionPlan, Checked, ClusterPlan, FallbackPlan, ForwardPlan, HostPlan, RoutePlan, TargetPlan, ThenPlan,
+};
 
 /// What making hosts needs.
 #[derive(Clone, Copy)]
@@ -49,8 +52,7 @@ pub(super) fn router(
             dialect: host.dialect,
             place: host.place.clone(),
         };
-        let routes = host.routes.iter().zip(chains.routes);
-        let routes = routes.map(|(route, chain)| build.route(host, route, chain, diagnostics)).collect();
+        let routes = build.routes(host, chains.routes, diagnostics);
         // Names were checked to be unique, so there is no conflict to tell of.
         drop(router.add(VirtualHostSpec { names: host.names.clone(), data: Arc::new(data), routes }));
     }
@@ -81,19 +83,41 @@ impl Chains<'_> {
 }
 
 impl Build<'_> {
-    fn route(
+    /// The routes of a host, in their order. Those that fall back to another are made last: the other is no such one.
+    fn routes(
         self,
         host: &HostPlan,
-        plan: &RoutePlan,
-        chain: ChainSpec,
+        chains: Vec<ChainSpec>,
         diagnostics: &mut Diagnostics,
-    ) -> RouteSpec<Arc<RouteData>> {
+    ) -> Vec<RouteSpec<Arc<RouteData>>> {
+        let chains = chains.into_iter().map(|chain| self.chains.chain(chain, diagnostics));
+        let mut chains: Vec<Option<Chain>> = chains.map(Some).collect();
+        let mut made: Vec<Option<Arc<RouteData>>> = vec![None; host.routes.len()];
+        for last in [false, true] {
+            for (at, plan) in host.routes.iter().enumerate() {
+                let Some(chain) = chains.get_mut(at).filter(|_| plan.falls_back_to().is_some() == last) else {
+                    continue;
+                };
+                let others = Others { plans: &host.routes, made: &made };
+                let route = Arc::new(self.route(host, plan, chain.take().unwrap_or_default(), others));
+                if let Some(slot) = made.get_mut(at) {
+                    *slot = Some(route);
+                }
+            }
+        }
+        let spec = |(plan, data): (&RoutePlan, Option<Arc<RouteData>>)| {
+            Some(RouteSpec { name: plan.name.clone(), matcher: plan.matcher.clone(), data: data? })
+        };
+        host.routes.iter().zip(made).filter_map(spec).collect()
+    }
+
+    fn route(self, host: &HostPlan, plan: &RoutePlan, chain: Chain, others: Others<'_>) -> RouteData {
         let cache = plan.cache.as_deref().and_then(|name| self.environment.seams.caches.get(name).cloned());
-        let data = RouteData {
+        RouteData {
             label: plan.label.clone(),
             name: plan.name.clone(),
-            action: self.action(plan),
-            chain: self.chains.chain(chain, diagnostics),
+            action: self.action(plan, others),
+            chain,
             body_limit: plan.body_limit,
             dialect: plan.dialect,
             cache,
@@ -104,13 +128,15 @@ impl Build<'_> {
             place: plan.place.clone(),
             in_flight: AtomicU32::new(0),
             metrics: self.environment.metrics.route(&host.name, &plan.name),
-        };
-        RouteSpec { name: plan.name.clone(), matcher: plan.matcher.clone(), data: Arc::new(data) }
+        }
     }
 
-    fn action(self, route: &RoutePlan) -> Action {
+    fn action(self, route: &RoutePlan, others: Others<'_>) -> Action {
         match &route.action {
-            ActionPlan::Forward(plan) => Action::Forward(forward(plan, self.hedges(route, plan))),
+            ActionPlan::Forward(plan) => {
+                let fallback = plan.fallback.as_ref().map(|plan| others.fallback(plan));
+                Action::Forward(forward(plan, fallback, self.hedges(route, plan)))
+            }
             ActionPlan::Redirect(plan) => Action::Redirect(plan.redirect.clone()),
             ActionPlan::Respond(response) => Action::Respond(response.clone()),
         }
@@ -131,7 +157,30 @@ impl Build<'_> {
     }
 }
 
-fn forward(plan: &ForwardPlan, hedges: Box<[(ClusterIdx, Arc<Hedge>)]>) -> Forward {
+/// The routes of a host, as far as they are made.
+#[derive(Clone, Copy)]
+struct Others<'a> {
+    plans: &'a [RoutePlan],
+    made: &'a [Option<Arc<RouteData>>],
+}
+
+impl Others<'_> {
+    fn fallback(self, plan: &FallbackPlan) -> Fallback {
+        let then = plan.then.as_ref().and_then(|then| match then {
+            ThenPlan::Respond(response) => Some(Then::Respond(response.clone())),
+            ThenPlan::Cluster(index) => Some(Then::Cluster(*index)),
+            ThenPlan::Route(name) => self.another(name).map(Box::new).map(Then::Route),
+        });
+        Fallback { stale: plan.stale, then }
+    }
+
+    fn another(self, name: &RouteName) -> Option<Another> {
+        let at = self.plans.iter().position(|plan| plan.name == *name)?;
+        Some(Another { route: self.made.get(at)?.clone()?, path: self.plans.get(at)?.matcher.path.clone() })
+    }
+}
+
+fn forward(plan: &ForwardPlan, fallback: Option<Fallback>, hedges: Box<[(ClusterIdx, Arc<Hedge>)]>) -> Forward {
     Forward {
         target: match &plan.target {
             TargetPlan::Cluster(index) => Target::Cluster(*index),
@@ -142,10 +191,7 @@ fn forward(plan: &ForwardPlan, hedges: Box<[(ClusterIdx, Arc<Hedge>)]>) -> Forwa
         host: plan.host.clone(),
         mirror: plan.mirror.map(|(cluster, share)| Mirror { cluster, share }),
         timeouts: plan.timeouts,
-        fallback: plan.fallback.as_ref().map(|plan| match plan {
-            FallbackPlan::Respond(response) => Fallback::Respond(response.clone()),
-            FallbackPlan::Cluster(index) => Fallback::Cluster(*index),
-        }),
+        fallback,
         hedges,
     }
 }

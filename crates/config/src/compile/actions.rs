@@ -61,7 +61,7 @@ impl Compiler<'_, '_> {
             Some((cluster, mirror.value.share.unwrap_or(Percent::ALL)))
         });
         let timeouts = route.timeouts.as_ref().map(|raw| self.route_timeouts(&raw.value)).unwrap_or_default();
-        let fallback = route.fallback.as_ref().and_then(|raw| self.fallback(&raw.value));
+        let fallback = self.fallback(route);
         Some(ForwardPlan { target: target?, rewrite, host, mirror, timeouts, fallback })
     }
 

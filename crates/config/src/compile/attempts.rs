@@ -1,4 +1,4 @@
-//! `timeouts:`, `retry:`, `failover:` and `fallback:`.
+//! `timeouts:`, `retry:`, `hedge:` and `failover:`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,8 +13,7 @@ use portcullis_yaml::{Diagnostic, Spanned};
 
 use super::Compiler;
 use crate::code;
-use crate::plan::FallbackPlan;
-use crate::raw::attempts::{RawFallback, RawHedge, RawRetry, RawRouteTimeouts, RawTimeouts};
+use crate::raw::attempts::{RawHedge, RawRetry, RawRouteTimeouts, RawTimeouts};
 
 impl Compiler<'_, '_> {
     pub(super) fn timeouts(&mut self, raw: Option<&RawTimeouts>) -> (Timeouts, Option<HeaderName>) {
@@ -141,12 +140,5 @@ impl Compiler<'_, '_> {
             }
         }
         chain.into()
-    }
-
-    pub(super) fn fallback(&mut self, raw: &RawFallback) -> Option<FallbackPlan> {
-        match raw {
-            RawFallback::Respond(respond) => self.respond(respond).map(Box::new).map(FallbackPlan::Respond),
-            RawFallback::To(name) => self.cluster_named(name).map(FallbackPlan::Cluster),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `hosts:`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use portcullis_policy::{HostPattern, RouteSpec, Seed, VirtualHost};
@@ -83,6 +83,7 @@ impl Compiler<'_, '_> {
     }
 
     fn routes(&mut self, raw: Vec<Spanned<RawRoute>>, host: Host<'_>) -> (Vec<RoutePlan>, Vec<ChainSpec>) {
+        self.fallback_routes(&raw, host.name);
         let mut seen: HashMap<String, Span> = HashMap::with_capacity(raw.len());
         let mut spans = Vec::with_capacity(raw.len());
         let mut routes = Vec::with_capacity(raw.len());
@@ -117,7 +118,9 @@ impl Compiler<'_, '_> {
         });
         let host = VirtualHost::new((), specs.collect(), Seed::random());
         let span = |order: u32| judged.get(usize::try_from(order).ok()?).map(|(_, span)| **span);
-        for shadowed in host.shadowed() {
+        // A route that only stands for when another cannot be served is not there to be matched.
+        let fallbacks: HashSet<_> = routes.iter().filter_map(RoutePlan::falls_back_to).collect();
+        for shadowed in host.shadowed().into_iter().filter(|found| !fallbacks.contains(&found.route)) {
             let (Some(at), Some(by)) = (span(shadowed.order), span(shadowed.by_order)) else { continue };
             let message = format!(
                 "the route `{}` can never be taken: `{}` takes all of its requests",

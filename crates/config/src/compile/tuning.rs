@@ -32,7 +32,7 @@ impl Compiler<'_, '_> {
                 Some(raw) => self.slow_start(raw),
             },
             overprovisioning: overprovisioning.or(recommended.overprovisioning),
-            zone: self.zone_preference(raw.zone_preference.as_ref()),
+            zone: self.zone_preference(raw),
             outliers: match raw.outlier_detection.as_ref() {
                 None | Some(RawOutliers::Switch(true)) => recommended.outliers,
                 Some(RawOutliers::Switch(false)) => None,
@@ -54,15 +54,16 @@ impl Compiler<'_, '_> {
     }
 
     /// The gateway's zone is preferred where it is known, unless the cluster says otherwise.
-    fn zone_preference(&mut self, raw: Option<&RawZonePreference>) -> Option<ZonePreference> {
-        let (wanted, traffic) = match raw {
+    fn zone_preference(&mut self, raw: &RawCluster) -> Option<ZonePreference> {
+        let per_endpoint = raw.limits.as_ref().and_then(|limits| limits.per_endpoint).map(|each| each.value);
+        let (wanted, traffic) = match raw.zone_preference.as_ref() {
             None => (None, None),
             Some(RawZonePreference::Switch(Spanned { value: false, .. })) => return None,
             Some(RawZonePreference::Switch(switch)) => (Some(switch.span), None),
             Some(RawZonePreference::Map(map)) => (Some(map.span), map.value.traffic),
         };
         match (&self.zone, wanted) {
-            (Some(zone), _) => Some(ZonePreference { zone: zone.clone(), traffic }),
+            (Some(zone), _) => Some(ZonePreference { zone: zone.clone(), traffic, per_endpoint }),
             (None, Some(span)) => {
                 let message = "the gateway has no zone, so none of the endpoints' zones is its own";
                 let diagnostic = Diagnostic::error(code::SETTING_CONFLICT, span, message);

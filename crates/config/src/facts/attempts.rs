@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Facts;
 use super::route::{cluster_name, say_respond};
-use crate::plan::{ClusterPlan, FallbackPlan};
+use crate::plan::{ClusterPlan, FallbackPlan, ThenPlan};
 
 pub(super) fn say_attempts(plan: &ClusterPlan, facts: &mut Facts) {
     say_timeouts(&plan.timeouts, facts);
@@ -49,9 +49,12 @@ pub(super) fn say_route_timeouts(timeouts: &RouteTimeouts, facts: &mut Facts) {
 }
 
 pub(super) fn say_fallback(fallback: Option<&FallbackPlan>, clusters: &[ClusterPlan], facts: &mut Facts) {
-    match fallback {
+    let Some(fallback) = fallback else { return };
+    facts.say("fallback.stale", fallback.stale);
+    match &fallback.then {
         None => {}
-        Some(FallbackPlan::Cluster(index)) => facts.say("fallback.to", cluster_name(clusters, *index)),
-        Some(FallbackPlan::Respond(response)) => say_respond("fallback.respond", response, facts),
+        Some(ThenPlan::Cluster(index)) => facts.say("fallback.to", cluster_name(clusters, *index)),
+        Some(ThenPlan::Respond(response)) => say_respond("fallback.respond", response, facts),
+        Some(ThenPlan::Route(name)) => facts.say("fallback.route", name),
     }
 }

@@ -82,11 +82,16 @@ pub(crate) struct RawHedge {
     pub(crate) at_most: Option<Spanned<Percent>>,
 }
 
-/// What is done when no endpoint can be reached: one of these keys.
+/// What is done when no endpoint can be reached: `stale`, one of the other keys, or both, the stale copy first.
 #[derive(Debug, Decode)]
-pub(crate) enum RawFallback {
+pub(crate) struct RawFallback {
+    /// Answer with what the route's `cache` holds, though it is stale, where the cache allows that. Default: false.
+    pub(crate) stale: Option<Spanned<bool>>,
     /// Answer with this.
-    Respond(Spanned<RawRespond>),
+    pub(crate) respond: Option<Spanned<RawRespond>>,
     /// Ask one more cluster, after those of the failover chain.
-    To(Spanned<String>),
+    pub(crate) to: Option<Spanned<String>>,
+    /// Go on as another route of the host, by name, whatever that one matches: its filters and its action come in place
+    /// of this one's. It has no fallback to a route itself.
+    pub(crate) route: Option<Spanned<String>>,
 }

@@ -224,3 +224,32 @@ fn a_cluster_is_another_when_any_knob_of_choice_or_health_is_and_keeps_its_endpo
         assert!(Arc::ptr_eq(&of(&plain), &of(&next)), "{default} is the default");
     }
 }
+
+#[test]
+fn a_route_that_is_fallen_back_to_is_the_hosts_own_wherever_it_stands_and_needs_not_be_matched() {
+    let text = r#"
+version: 1
+listeners: { edge: { bind: "127.0.0.1:8080" } }
+clusters: { web: { endpoints: ["127.0.0.1:9001"] } }
+hosts:
+  - names: [www.example.com]
+    routes:
+      - { name: first, match: { path: /a }, to: web, fallback: { route: last } }
+      - { name: same, match: { path: /a }, respond: { status: 503 } }
+      - { name: last, match: { template: "/a/{id}" }, to: web, fallback: { to: web } }
+      - { name: web, match: { path: /b }, to: web, fallback: { route: same } }
+"#;
+    let world = World::default();
+    let loaded = world.check("gate.yaml", &MemoryLoader::new().file("gate.yaml", text));
+    // `same` can never be matched; but it is there for `web`.
+    assert_eq!(render_text(&loaded.diagnostics, &loaded.sources), "");
+    let snapshot = world.generation(text, None);
+    let names: Vec<_> = snapshot.router.host("www.example.com").unwrap().routes().iter().map(|it| it.name()).collect();
+    assert_eq!(names, ["last", "first", "same", "web"].map(RouteName::from).iter().collect::<Vec<_>>());
+    for (name, other) in [("first", "last"), ("web", "same")] {
+        let from = route(&snapshot, name);
+        let another = from.fallback().unwrap().another().unwrap();
+        assert!(Arc::ptr_eq(&another.route, &route(&snapshot, other)), "{name}");
+        assert_eq!(another.path.params("/a/7").len(), usize::from(other == "last"), "{name}");
+    }
+}

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_http::ResponseHeader;
+use std::time::Duration;
 
 use portcullis_types::{ProxyError, RequestView};
 
@@ -15,6 +16,17 @@ pub struct CachedResponse {
     pub body: Bytes,
 }
 
+/// An answer out of a cache whose freshness is over (RFC 9111 section 4.2).
+#[derive(Debug, Clone)]
+pub struct StaleResponse {
+    /// The answer.
+    pub response: CachedResponse,
+    /// How old it is (RFC 9111 section 4.2.3), in place of any Age that was stored with it.
+    pub age: Duration,
+    /// For how long it has been stale.
+    pub past: Duration,
+}
+
 /// A cache that a route names with `cache: NAME`. Its phases run after the route's request filters.
 #[async_trait]
 pub trait Cache: Send + Sync {
@@ -23,6 +35,18 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// The request goes on as a miss; the error is noted in the record.
     async fn lookup(&self, request: &RequestView<'_>) -> Result<Option<CachedResponse>, ProxyError>;
+
+    /// After a miss, when no endpoint of the route could be reached and its `fallback` has `stale: true`: a stored answer
+    /// though it is stale, `None` when there is none or it must not be used. That is the cache's to judge (RFC 9111 section
+    /// 4.2.4): `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` of the answer forbid it, as do `no-cache`,
+    /// `min-fresh` and a smaller `max-age` of the request without a `max-stale` that allows it. The gateway writes Age and
+    /// Cache-Status. The default has nothing.
+    ///
+    /// # Errors
+    /// The request goes on as without a copy; the error is noted in the record.
+    async fn stale(&self, _request: &RequestView<'_>) -> Result<Option<StaleResponse>, ProxyError> {
+        Ok(None)
+    }
 
     /// `response_cache_filter`: after a miss, whether to store this answer, and into what.
     fn admit(&self, request: &RequestView<'_>, response: &ResponseHeader) -> Option<Box<dyn CacheFill>>;

@@ -82,7 +82,8 @@ fn stand(cluster: &Cluster, members: &Members) {
     let set = &members.endpoints;
     let panicking = set.is_panicking();
     let (available, ejected) = (set.available() as u64, set.ejected() as u64);
-    if cluster.metrics.health().set(Standing { available, ejected, panicking }) {
+    let leaving_zone = whole((set.leaving_zone() * 1000.0).round());
+    if cluster.metrics.health().set(Standing { available, ejected, panicking, leaving_zone }) {
         let all = set.endpoints().len();
         match panicking {
             true => {

@@ -5,6 +5,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use portcullis_filter::Response;
 use portcullis_filter::seam::CacheFill;
+use portcullis_snapshot::request::action;
 use portcullis_telemetry::record::{Decision, Flag};
 
 use super::context::Ctx;
@@ -48,6 +49,23 @@ pub(super) async fn lookup(request: &RequestHeader, ctx: &mut Ctx) -> Option<Res
             ctx.fill = Fill::Missed;
             None
         }
+        Err(error) => {
+            ctx.record.note("cache", error.to_string());
+            None
+        }
+    }
+}
+
+/// A stored answer though it is stale, if the route's cache has one that may be used.
+pub(super) async fn stale(request: &RequestHeader, ctx: &mut Ctx) -> Option<Response> {
+    let cache = ctx.route.as_ref()?.cache.clone()?;
+    let found = cache.stale(&ctx.facts.view(request)).await;
+    match found {
+        Ok(Some(stale)) => {
+            ctx.record.flags.set(Flag::Cached);
+            Some(action::stale_response(stale, &ctx.core.server_name()))
+        }
+        Ok(None) => None,
         Err(error) => {
             ctx.record.note("cache", error.to_string());
             None

@@ -19,6 +19,7 @@ use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::cache::Fill;
+use super::fallback::FallingBack;
 use super::hedge::Beside;
 use super::limits::Places;
 use super::mirror::Copy;
@@ -52,6 +53,7 @@ pub(crate) struct Ctx {
     pub(crate) upstream: Upstream,
     pub(crate) body: Body,
     pub(crate) fill: Fill,
+    pub(crate) falling_back: FallingBack,
     /// What it holds of limits.
     pub(crate) places: Places,
     pub(crate) failure: Option<ProxyError>,
@@ -142,6 +144,7 @@ impl Ctx {
             upstream: Upstream::default(),
             body: Body::default(),
             fill: Fill::default(),
+            falling_back: FallingBack::default(),
             places: Places::default(),
             failure: None,
             in_flight: false,
@@ -189,6 +192,15 @@ impl Ctx {
         self.facts.route = Some(route.name.clone());
         self.body.limit = route.body_limit;
         self.route = Some(route);
+    }
+
+    /// Takes another route in place of the one that was chosen, and gives that back: the record stays that one's.
+    pub(crate) fn change_route(&mut self, route: Arc<RouteData>) -> Option<Arc<RouteData>> {
+        self.leave_route();
+        let (chosen, left) = (self.record.route.take(), self.route.take());
+        self.set_route(route);
+        self.record.fallback_route = std::mem::replace(&mut self.record.route, chosen);
+        left
     }
 
     /// Notes that the current attempt has a connection.

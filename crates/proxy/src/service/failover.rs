@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_snapshot::cluster::Way;
-use portcullis_snapshot::route::Fallback;
-use portcullis_snapshot::{Action, Cluster, ClusterIdx, RouteData, Snapshot};
+use portcullis_snapshot::{Cluster, ClusterIdx, RouteData, Snapshot};
 use portcullis_telemetry::record::{FailoverWhy, Flag};
 
 use super::context::Ctx;
@@ -15,16 +14,8 @@ use super::target;
 
 /// The clusters that the request may go through.
 fn way<'a>(index: ClusterIdx, cluster: &'a Cluster, route: Option<&'a RouteData>, snapshot: &'a Snapshot) -> Way<'a> {
-    let fallback = route.and_then(|route| fallback(route));
+    let fallback = route.and_then(|route| route.fallback()?.cluster());
     Way { index, cluster, fallback, snapshot }
-}
-
-/// The fallback of a route.
-pub(super) fn fallback(route: &RouteData) -> Option<&Fallback> {
-    match &route.action {
-        Action::Forward(forward) => forward.fallback.as_ref(),
-        Action::Redirect(_) | Action::Respond(_) => None,
-    }
 }
 
 /// Sends a request that was decided for the context's cluster to the one that stands in for it, if any does.
@@ -49,6 +40,13 @@ pub(super) fn upcoming(ctx: &Ctx) -> Option<&Arc<Cluster>> {
     let ((index, cluster), snapshot) = (decided(ctx)?, ctx.snapshot.as_deref()?);
     let way = way(*index, cluster, ctx.route.as_deref(), snapshot);
     snapshot.cluster(way.at(way.from(ctx.upstream.place + 1)?)?)
+}
+
+/// Whether that is the cluster of the route's fallback.
+pub(super) fn is_last_upcoming(ctx: &Ctx) -> bool {
+    let (Some((index, cluster)), Some(snapshot)) = (decided(ctx), ctx.snapshot.as_deref()) else { return false };
+    let way = way(*index, cluster, ctx.route.as_deref(), snapshot);
+    way.from(ctx.upstream.place + 1).is_some_and(|place| way.is_fallback(place))
 }
 
 /// Goes on to the next cluster that has an endpoint; answers whether there is one.

@@ -9,19 +9,18 @@ use std::time::Instant;
 use portcullis_balance::Answer;
 use portcullis_filter::{ErrorCx, Phase, Response};
 use portcullis_snapshot::request::action;
-use portcullis_snapshot::route::Fallback;
 use portcullis_telemetry::record::Flag;
-use portcullis_types::{ProxyError, Reason, Retry};
+use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use super::{failover, respond, retry};
+use super::{fallback, respond, retry};
 use crate::reasons::{Progress, of_pingora};
 
 /// An attempt that never connected.
 pub(super) fn of_connecting(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
     let reason = timed_out(ctx, ctx.upstream.attempt_started, of_pingora(&error, Progress::Connecting));
     attempt_failed(ctx, reason, true);
-    error.set_retry(retry::unanswered(session, ctx, reason, false));
+    error.set_retry(retry::unanswered(session, ctx, reason, false) || fallback::follows(session, ctx, reason));
     error
 }
 
@@ -47,7 +46,8 @@ pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<E
     }
     let late = matches!(reason, Reason::UpstreamTotalTimeout | Reason::UpstreamPerTryTimeout);
     attempt_failed(ctx, reason, !(late && owed));
-    error.set_retry(progress == Progress::Waiting && retry::unanswered(session, ctx, reason, reused));
+    let mut again = || retry::unanswered(session, ctx, reason, reused) || fallback::follows(session, ctx, reason);
+    error.set_retry(progress == Progress::Waiting && again());
     error
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) 
     if failure.reason == Reason::ClientClosed {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let response = written(session, ctx, &failure);
+    let response = written(session, ctx, &failure).await;
     let status = response.header.status.as_u16();
     let whole = session.as_mut().is_body_done();
     if !whole {
@@ -160,8 +160,8 @@ fn identify(ctx: &mut Ctx, error: &Error) -> ProxyError {
 }
 
 /// A failure as an answer.
-fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
-    if let Some(response) = fallback(ctx, failure) {
+async fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
+    if let Some(response) = fallback::answer(session.req_header(), ctx, failure).await {
         return response;
     }
     let mapped = by_filter(session, ctx, failure);
@@ -172,17 +172,6 @@ fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
     });
     action::label_failure(&mut response, failure, &ctx.core.server_name());
     response
-}
-
-/// The route's own answer when no endpoint could be reached. Proxy-Status still says why.
-fn fallback(ctx: &mut Ctx, failure: &ProxyError) -> Option<Response> {
-    let unreached = failure.reason == Reason::NoHealthyUpstream || failure.reason.retry() == Retry::Unsent;
-    let route = ctx.route.clone().filter(|_| unreached)?;
-    let Some(Fallback::Respond(response)) = failover::fallback(&route) else { return None };
-    ctx.record.flags.set(Flag::Fallback);
-    let mut response = Response::clone(response);
-    action::label_failure(&mut response, &ProxyError::new(failure.reason), &ctx.core.server_name());
-    Some(response)
 }
 
 fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Response> {

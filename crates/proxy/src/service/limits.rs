@@ -97,6 +97,12 @@ pub(super) fn enter_route(ctx: &mut Ctx) -> Result<(), ProxyError> {
     }
 }
 
+/// The request goes on as another route: it gives back all that it holds.
+pub(super) fn leave(ctx: &mut Ctx) {
+    ctx.places.end_request();
+    ctx.places.end_stream();
+}
+
 /// An attempt is about to be made: a place in the cluster, for which the request may wait. One that it holds already
 /// stays; after a change of the cluster it goes.
 pub(super) async fn enter_cluster(session: &mut Session, ctx: &mut Ctx) -> Result<(), ProxyError> {

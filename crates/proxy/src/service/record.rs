@@ -23,6 +23,9 @@ pub(super) fn complete(ctx: &mut Ctx) {
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::Logging)) {
         route.chain.logging(&completed, &mut ctx.route_state);
     }
+    if let Some(left) = ctx.falling_back.left.as_deref_mut().filter(|left| left.route.chain.has(Phase::Logging)) {
+        left.route.chain.logging(&completed, &mut left.state);
+    }
     if let Some(host) = ctx.host.as_ref().filter(|host| host.chain.has(Phase::Logging)) {
         host.chain.logging(&completed, &mut ctx.host_state);
     }
@@ -33,5 +36,7 @@ pub(super) fn complete(ctx: &mut Ctx) {
     let empty = Record::request(ctx.record.id, ctx.record.generation, ctx.record.at, ctx.record.downstream.clone());
     let record = std::mem::replace(&mut ctx.record, empty);
     let cluster = ctx.upstream.cluster.as_ref().map(|(_, cluster)| &**cluster);
-    ctx.core.finish(record, ctx.route.as_deref(), cluster);
+    // The route that was chosen counts it, whatever it went on as.
+    let chosen = ctx.falling_back.left.as_ref().map(|left| &left.route).or(ctx.route.as_ref());
+    ctx.core.finish(record, chosen.map(|route| &**route), cluster);
 }

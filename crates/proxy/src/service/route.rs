@@ -15,7 +15,7 @@ use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
-use super::{admit, cache, length, limits, mirror, peek, target};
+use super::{admit, cache, fallback, length, limits, mirror, peek, target};
 use crate::gate::conn::CONN;
 
 type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
@@ -58,11 +58,23 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     }
     choose(session, ctx, host, &snapshot).await?;
     limits::enter_route(ctx)?;
+    fallback::keep_head(session, ctx);
     if let Some(answer) = route_filters(session, ctx).await? {
         return Ok(answer);
     }
     if let Some(answer) = cache::lookup(session.req_header(), ctx).await {
         return Ok(Next::Answer(Box::new(answer)));
+    }
+    act(session, ctx, &snapshot)
+}
+
+/// Decides what is done with a request that goes on as the context's route, from the route's own filters on. The route's
+/// cache has no part in it: what comes of a fallback is not to be kept for its URL.
+pub(super) async fn instead(session: &mut Session, ctx: &mut Ctx) -> Result<Next, ProxyError> {
+    let snapshot = ctx.snapshot()?;
+    limits::enter_route(ctx)?;
+    if let Some(answer) = route_filters(session, ctx).await? {
+        return Ok(answer);
     }
     act(session, ctx, &snapshot)
 }

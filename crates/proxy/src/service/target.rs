@@ -109,9 +109,10 @@ pub(super) fn set_out(ctx: &mut Ctx, picked: Picked, now: Instant) -> Box<HttpPe
     let Picked { cluster, members, choice } = picked;
     let endpoint = choice.endpoint().spec().name.clone();
     note_considered(ctx, &members, choice.index());
+    let elsewhere = ctx.upstream.decided.is_some() || ctx.record.fallback_route.is_some();
     let attempt = Attempt {
         endpoint,
-        cluster: ctx.upstream.decided.is_some().then(|| cluster.name.clone()),
+        cluster: elsewhere.then(|| cluster.name.clone()),
         started: now.saturating_duration_since(ctx.arrived),
         connect: None,
         first_byte: None,

@@ -14,7 +14,6 @@ use portcullis_types::ClusterName;
 
 use super::{Cluster, ClusterIdx};
 use crate::Snapshot;
-use crate::route::Fallback;
 
 /// How long a cluster must be fit before requests go back to it.
 pub const HOLD: Duration = Duration::from_secs(5);
@@ -143,8 +142,8 @@ pub struct Way<'a> {
     pub index: ClusterIdx,
     /// The decided cluster.
     pub cluster: &'a Cluster,
-    /// The route's fallback.
-    pub fallback: Option<&'a Fallback>,
+    /// The cluster that the route's fallback names.
+    pub fallback: Option<ClusterIdx>,
     /// The request's generation.
     pub snapshot: &'a Snapshot,
 }
@@ -154,7 +153,7 @@ impl Way<'_> {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "the decided cluster is always there")]
     pub fn len(&self) -> usize {
-        1 + self.chain().len() + usize::from(matches!(self.fallback, Some(Fallback::Cluster(_))))
+        1 + self.chain().len() + usize::from(self.fallback.is_some())
     }
 
     /// The cluster at a place; 0 is the decided one.
@@ -163,11 +162,14 @@ impl Way<'_> {
         let Some(at) = place.checked_sub(1) else { return Some(self.index) };
         match self.chain().get(at) {
             Some(name) => self.snapshot.cluster_names.get(name).copied(),
-            None => match self.fallback {
-                Some(Fallback::Cluster(index)) if at == self.chain().len() => Some(*index),
-                Some(Fallback::Cluster(_) | Fallback::Respond(_)) | None => None,
-            },
+            None => self.fallback.filter(|_| at == self.chain().len()),
         }
+    }
+
+    /// Whether a place is that of the route's fallback, behind the chain.
+    #[must_use]
+    pub fn is_fallback(&self, place: usize) -> bool {
+        place > self.chain().len()
     }
 
     /// How much of the cluster at a place may be used.

@@ -20,7 +20,7 @@ pub(super) fn describe(
     (key, moment): (Option<u64>, Moment<'_>),
 ) -> ClusterFinding {
     let standings = set.explain(moment.now);
-    let draw = Draw::of((cluster, members), key, &standings, moment.now);
+    let draw = Draw::of((cluster, set), key, &standings, moment.now);
     let one = |standing: &EndpointStanding| {
         let share = draw.as_ref().and_then(|draw| draw.share(standing));
         EndpointFinding { share, ..endpoint(standing, moment.live) }

@@ -1,15 +1,14 @@
 //! Which endpoint this very request takes: exactly, where it is balanced by a hash; each one's share, where chance
 //! decides.
 //!
-//! The choice is made by the balancer's own code, on a copy of the cluster's endpoints without their counters, so that
-//! nothing of the real ones is claimed. What the real ones refuse now is passed over there.
+//! The choice is the balancer's own, and nothing is claimed by it.
 
 use std::time::Instant;
 
-use portcullis_balance::{Algorithm, Ask, EndpointSet, EndpointStanding, LoadBound};
+use portcullis_balance::{Algorithm, EndpointSet, EndpointStanding, Place};
 use portcullis_types::{EndpointName, Percent};
 
-use crate::cluster::{Cluster, Members};
+use crate::cluster::Cluster;
 
 /// How the endpoint is chosen.
 pub(super) struct Draw {
@@ -24,17 +23,18 @@ pub(super) struct Draw {
 impl Draw {
     /// `None` where the moment decides: in turn, or by load.
     pub(super) fn of(
-        (cluster, members): (&Cluster, &Members),
+        (cluster, set): (&Cluster, &EndpointSet),
         key: Option<u64>,
         standings: &[EndpointStanding],
         now: Instant,
     ) -> Option<Self> {
-        let algorithm = &members.endpoints.options().algorithm;
+        let algorithm = &set.options().algorithm;
         let by = cluster.hash_key.as_ref();
         match (algorithm, by, key) {
             (Algorithm::RoundRobin | Algorithm::LeastLoaded | Algorithm::Custom(_), _, _) => None,
-            (Algorithm::Hash(bound), Some(by), Some(key)) => {
-                let name = owner(members, (key, *bound), standings, now)?;
+            (Algorithm::Hash(_), Some(by), Some(key)) => {
+                let owner = set.owner(key, now).and_then(|index| set.endpoint(index))?;
+                let name = owner.spec().name.clone();
                 let because = format!("by its {by}, this request takes {name}");
                 Some(Self { endpoint: Some(name), because, chance: None })
             }
@@ -49,8 +49,9 @@ impl Draw {
 
     fn by_chance(because: String, standings: &[EndpointStanding]) -> Self {
         let (weights, priority) = in_use(standings);
-        // Where two priorities share the requests, weights alone do not say how.
-        let one = standings.iter().all(|standing| !standing.place.takes_requests() || standing.priority == priority);
+        // Where two priorities or zones share the requests, weights alone do not say how.
+        let mut taking = standings.iter().filter(|standing| standing.place.takes_requests());
+        let one = taking.all(|standing| standing.priority == priority && standing.place != Place::Overflow);
         Self { endpoint: None, because, chance: Some((weights, priority)).filter(|_| one) }
     }
 
@@ -68,34 +69,4 @@ fn in_use(standings: &[EndpointStanding]) -> (u64, u8) {
     let priority = takes().map(|standing| standing.priority).min().unwrap_or_default();
     let weights = takes().filter(|standing| standing.priority == priority).map(|standing| u64::from(standing.weight));
     (weights.sum(), priority)
-}
-
-/// The endpoint that a key meets.
-fn owner(
-    members: &Members,
-    (key, bound): (u64, LoadBound),
-    standings: &[EndpointStanding],
-    now: Instant,
-) -> Option<EndpointName> {
-    // Those that are told of: all, or the subset.
-    let told = standings.iter().filter_map(|standing| members.endpoints.endpoint(standing.index));
-    let specs = told.map(|endpoint| endpoint.spec().clone()).collect();
-    let mut options = members.endpoints.options().clone();
-    options.health = None;
-    let copy = EndpointSet::build(specs, options, now).ok()?;
-    let (weights, _) = in_use(standings);
-    let passed = standings.iter().enumerate().filter(|(_, standing)| {
-        !standing.place.takes_requests() || is_full(standing, bound, (members.endpoints.cluster_in_flight(), weights))
-    });
-    let skip: Vec<_> = passed.filter_map(|(at, _)| copy.index_at(at)).collect();
-    let takes = standings.iter().any(|standing| standing.place.takes_requests());
-    let ask = Ask { key: Some(key), skip: &skip, ..Ask::new(now, 0) };
-    let choice = copy.choose(&ask).ok().filter(|_| takes)?;
-    Some(choice.endpoint().spec().name.clone())
-}
-
-/// Whether an endpoint holds as many requests as [`LoadBound`] lets it, of all in flight and this one.
-fn is_full(standing: &EndpointStanding, bound: LoadBound, (in_flight, weights): (u64, u64)) -> bool {
-    let fair = (in_flight + 1).saturating_mul(u64::from(standing.weight)).div_ceil(weights.max(1));
-    u64::from(standing.in_flight) >= fair.saturating_mul(u64::from(bound.percent())).div_ceil(100)
 }

@@ -137,10 +137,23 @@ pub struct RouteFinding {
     pub place: Place,
 }
 
+/// The route that the request goes on as, since no endpoint of its own route's can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FallbackFinding {
+    /// The cluster of the route that won.
+    pub left: ClusterFinding,
+    /// The route of the fallback.
+    pub route: RouteFinding,
+    /// Its filters, in order.
+    pub filters: Vec<FilterStep>,
+    /// What its filters changed in the head, which they get as it was before the filters of the route that won.
+    pub changes: Vec<String>,
+}
+
 /// What is done with the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decision {
-    /// `forward`, `redirect`, `respond`, `filter`, `cache`, `refuse`.
+    /// `forward`, `redirect`, `respond`, `filter`, `cache`, `fallback`, `refuse`.
     pub action: &'static str,
     /// Why, as a sentence.
     pub because: String,

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Explanation;
 use super::finding::{
-    Answer, ClusterFinding, EndpointFinding, FilterStep, HostFinding, ListenerTrial, RouteFinding, RouteTrial,
-    UpstreamFinding,
+    Answer, ClusterFinding, EndpointFinding, FallbackFinding, FilterStep, HostFinding, ListenerTrial, RouteFinding,
+    RouteTrial, UpstreamFinding,
 };
 use crate::route::Place;
 
@@ -32,6 +32,7 @@ impl Explanation {
             "routes_left_out": self.routes_left_out,
             "route": self.route.as_ref().map(route),
             "route_filters": { "steps": list(&self.route_filters, step), "changes": self.route_changes },
+            "fallback": self.fallback.as_ref().map(fallback),
             "decision": {
                 "action": self.decision.action,
                 "because": self.decision.because,
@@ -83,6 +84,14 @@ fn route(route: &RouteFinding) -> Value {
     let params: serde_json::Map<String, Value> =
         route.params.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({ "name": route.name, "label": route.label, "params": params, "place": place(&route.place) })
+}
+
+fn fallback(fallback: &FallbackFinding) -> Value {
+    json!({
+        "left": cluster(&fallback.left),
+        "route": route(&fallback.route),
+        "filters": { "steps": list(&fallback.filters, step), "changes": fallback.changes },
+    })
 }
 
 fn answer(answer: &Answer) -> Value {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::Explanation;
-use super::finding::{ClusterFinding, FilterStep};
+use super::finding::{ClusterFinding, FallbackFinding, FilterStep, RouteFinding};
 use crate::route::Place;
 
 /// The width of the column of section names.
@@ -18,6 +18,7 @@ impl fmt::Display for Explanation {
         filters(&mut out, "filters", "of the host", &self.host_filters, &self.host_changes);
         self.routes(&mut out);
         filters(&mut out, "filters", "of the route", &self.route_filters, &self.route_changes);
+        self.fallback(&mut out);
         if let Some(cluster) = &self.cluster {
             cluster_lines(&mut out, cluster, self.live);
         }
@@ -104,10 +105,21 @@ impl Explanation {
         if self.routes_left_out > 0 {
             out.line(format_args!("… and {} more", self.routes_left_out));
         }
-        if let Some(route) = self.route.as_ref().filter(|route| !route.params.is_empty()) {
-            let params: Vec<String> = route.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-            out.section("captured", params.join(", "));
+        if let Some(route) = &self.route {
+            captured(out, route);
         }
+    }
+
+    fn fallback(&self, out: &mut Page) {
+        let Some(FallbackFinding { left, route, filters: steps, changes }) = &self.fallback else { return };
+        cluster_lines(out, left, self.live);
+        let (name, at) = (&route.name, route.place.at());
+        out.section(
+            "fallback",
+            format_args!("no endpoint of {} can be reached: on as the route {name}  ({at})", left.name),
+        );
+        captured(out, route);
+        filters(out, "filters", "of the fallback", steps, changes);
     }
 
     fn decision(&self, out: &mut Page) {
@@ -151,9 +163,19 @@ impl Explanation {
         if let Some(place) = route.or(host) {
             source(out, place);
         }
+        if let Some(fallback) = &self.fallback {
+            source(out, &fallback.route.place);
+        }
         if let (Some(_), Some(host)) = (route, host) {
             out.line(format_args!("in the host at {}:{}", host.file, host.line));
         }
+    }
+}
+
+fn captured(out: &mut Page, route: &RouteFinding) {
+    if !route.params.is_empty() {
+        let params: Vec<String> = route.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        out.section("captured", params.join(", "));
     }
 }
 

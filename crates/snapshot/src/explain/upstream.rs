@@ -18,7 +18,7 @@ use crate::cluster::{Cluster, ClusterIdx, Members, UpstreamProtocol};
 use crate::request::action;
 use crate::request::action::RETRY_AFTER;
 use crate::request::forwarding::{self, ForwardedValues, Stamp};
-use crate::route::{Action, Fallback, Forward, Place, RouteData, Target};
+use crate::route::{Action, Fallback, Forward, Place, RouteData, Target, Then};
 
 /// How much of an answer's body is told.
 const BODY: usize = 2048;
@@ -67,8 +67,8 @@ fn because_of_subset(snapshot: &Snapshot, cluster: ClusterIdx, subset: usize) ->
 pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: String) -> Result<(), Stop> {
     body_limit(walk)?;
     let route = walk.route.clone();
-    let fallback = route.as_deref().and_then(fallback_of);
-    let (index, failover) = stand_in(walk, index, fallback)?;
+    let fallback = route.as_deref().and_then(RouteData::fallback);
+    let StandIn { index, failover, is_last } = stand_in(walk, index, fallback)?;
     let cluster = walk.snapshot.cluster(index).cloned().ok_or(Reason::Internal)?;
     let forward = route.as_deref().and_then(|route| match &route.action {
         Action::Forward(forward) => Some(forward),
@@ -95,22 +95,52 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
         // Chance has no part in it any more.
         told.endpoints.iter_mut().for_each(|endpoint| endpoint.share = None);
     }
-    if available == 0 && !by_filter {
-        if let Some(Fallback::Respond(response)) = fallback {
-            let because = "the route's fallback, since no endpoint can be reached".to_owned();
-            return Err(Stop::Answer { action: "fallback", because, response: response.clone() });
-        }
+    let unreached = available == 0 && !by_filter;
+    if unreached || is_last {
+        stale(walk, fallback).await?;
+    }
+    if unreached {
         let none = match set.explain(walk.moment.now).len() {
             0 => NoEndpoint::Empty,
             endpoints => NoEndpoint::NoneAvailable { endpoints },
         };
-        return Err(ProxyError::from(none).retry_after(RETRY_AFTER).into());
+        return fall_back(walk, fallback, none).await;
     }
     let request = upstream_head(walk, &cluster, forward).await?;
     walk.told.decision.action = "forward";
     walk.told.decision.because = format!("to the cluster {}", cluster.name);
     walk.told.upstream = Some(written(&request, &cluster, walk.question.body.len()));
     Ok(())
+}
+
+/// The stale copy that comes before anything else of a fallback.
+async fn stale(walk: &mut Walk<'_>, fallback: Option<&Fallback>) -> Result<(), Stop> {
+    let cache = walk.route.as_ref().filter(|_| fallback.is_some_and(|fallback| fallback.stale));
+    let Some(cache) = cache.and_then(|route| route.cache.clone()) else { return Ok(()) };
+    match cache.stale(&walk.facts.view(&walk.request)).await {
+        Ok(Some(found)) => {
+            let response = Box::new(action::stale_response(found, &walk.snapshot.settings.server_name));
+            let because = "the route's cache has a stale copy, and no endpoint can be reached".to_owned();
+            Err(Stop::Answer { action: "fallback", because, response })
+        }
+        Ok(None) => Ok(()),
+        Err(error) => {
+            walk.told.notes.push(("cache".to_owned(), error.to_string()));
+            Ok(())
+        }
+    }
+}
+
+/// What is done when no endpoint can be reached.
+async fn fall_back(walk: &mut Walk<'_>, fallback: Option<&Fallback>, none: NoEndpoint) -> Result<(), Stop> {
+    match fallback.and_then(|fallback| fallback.then.as_ref()) {
+        Some(Then::Respond(response)) => {
+            let because = "the route's fallback, since no endpoint can be reached".to_owned();
+            Err(Stop::Answer { action: "fallback", because, response: response.clone() })
+        }
+        Some(Then::Route(another)) => walk.instead(another).await,
+        Some(Then::Cluster(_)) | None => Err(ProxyError::from(none).retry_after(RETRY_AFTER).into()),
+    }
 }
 
 /// How important the request is, and what bounds it.
@@ -161,35 +191,39 @@ fn body_limit(walk: &Walk<'_>) -> Result<(), Stop> {
     }
 }
 
-fn fallback_of(route: &RouteData) -> Option<&Fallback> {
-    match &route.action {
-        Action::Forward(forward) => forward.fallback.as_ref(),
-        Action::Redirect(_) | Action::Respond(_) => None,
-    }
-}
-
 fn fallback_words(fallback: &Fallback, snapshot: &Snapshot) -> Option<String> {
-    let then = match fallback {
-        Fallback::Respond(response) => format!("the route answers {} by itself", response.header.status.as_u16()),
-        Fallback::Cluster(index) => format!("{} is asked", snapshot.cluster(*index)?.name),
+    let then = match &fallback.then {
+        Some(Then::Respond(response)) => {
+            Some(format!("the route answers {} by itself", response.header.status.as_u16()))
+        }
+        Some(Then::Cluster(index)) => Some(format!("{} is asked", snapshot.cluster(*index)?.name)),
+        Some(Then::Route(another)) => Some(format!("the request goes on as the route {}", another.route.name)),
+        None => None,
     };
-    Some(format!("when no endpoint can be reached, {then}"))
+    let stale = fallback.stale.then(|| "a copy of its cache is used though it is stale".to_owned());
+    let all: Vec<String> = stale.into_iter().chain(then).collect();
+    Some(format!("when no endpoint can be reached, {}", all.join(", else ")))
 }
 
-/// The cluster that takes the request, which may be another than the decided one, and what the chain does now.
-fn stand_in(
-    walk: &Walk<'_>,
+/// The cluster that takes a request.
+struct StandIn {
+    /// It, which may be another than the decided one.
     index: ClusterIdx,
-    fallback: Option<&Fallback>,
-) -> Result<(ClusterIdx, Option<String>), Stop> {
+    /// What the chain of the decided one does now.
+    failover: Option<String>,
+    /// Whether it is the one that the route's fallback names.
+    is_last: bool,
+}
+
+fn stand_in(walk: &Walk<'_>, index: ClusterIdx, fallback: Option<&Fallback>) -> Result<StandIn, Stop> {
     let (snapshot, now) = (walk.snapshot, walk.moment.now);
     let cluster = snapshot.cluster(index).ok_or(Reason::Internal)?;
-    let way = Way { index, cluster, fallback, snapshot };
+    let way = Way { index, cluster, fallback: fallback.and_then(Fallback::cluster), snapshot };
     let place = cluster.failover.as_ref().map_or(0, |chain| chain.peek(cluster, snapshot, now));
-    let words = cluster.failover.as_ref().map(|chain| chain.explain(cluster, snapshot, now));
+    let failover = cluster.failover.as_ref().map(|chain| chain.explain(cluster, snapshot, now));
     let usable = |place: &usize| way.fitness(*place) != Fitness::Down;
     let place = (place..way.len()).find(usable).unwrap_or(place);
-    Ok((way.at(place).unwrap_or(index), words))
+    Ok(StandIn { index: way.at(place).unwrap_or(index), failover, is_last: way.is_fallback(place) })
 }
 
 fn mirror(forward: &Forward, snapshot: &Snapshot) -> Option<String> {

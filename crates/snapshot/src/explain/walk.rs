@@ -12,12 +12,12 @@ use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 use portcullis_wire::head::{HeadLimits, check_head};
 use portcullis_wire::normalize_host;
 
-use super::finding::{Asked, Decision, HostFinding, NameTrial, PathFinding, RouteFinding, RouteTrial};
+use super::finding::{Asked, Decision, FallbackFinding, HostFinding, NameTrial, PathFinding, RouteFinding, RouteTrial};
 use super::listener::Found;
 use super::{ALL, BEHIND, Explanation, Moment, NEAREST, Question, filters, listener, upstream};
 use crate::listener::ListenerLimits;
 use crate::request::{action, admit, reasons};
-use crate::route::{Action, HostData, RouteData};
+use crate::route::{Action, Another, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
 
 type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
@@ -58,6 +58,8 @@ pub(super) struct Walk<'a> {
     pub(super) host_state: ChainState,
     pub(super) route_state: ChainState,
     pub(super) told: Explanation,
+    /// The head as it was before the route's filters.
+    before: Option<RequestHeader>,
     listener: Option<Found<'a>>,
 }
 
@@ -84,6 +86,7 @@ impl<'a> Walk<'a> {
             host_state: ChainState::default(),
             route_state: ChainState::default(),
             told,
+            before: None,
             listener,
         }
     }
@@ -179,11 +182,42 @@ impl<'a> Walk<'a> {
 
     async fn route_filters(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone().filter(|route| !route.chain.is_empty()) else { return Ok(()) };
+        self.before = Some(self.request.clone());
         let (facts, notes) = (&self.facts, &mut self.notes);
         let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.route_state };
         let ran = filters::run(&route.chain, work).await;
-        (self.told.route_filters, self.told.route_changes) = (ran.steps, ran.changes);
+        let (steps, changes) = match &mut self.told.fallback {
+            Some(fallback) => (&mut fallback.filters, &mut fallback.changes),
+            None => (&mut self.told.route_filters, &mut self.told.route_changes),
+        };
+        (*steps, *changes) = (ran.steps, ran.changes);
         stopped(ran.stopped, "route")
+    }
+
+    /// Goes on as the route of a fallback, from its own filters on.
+    pub(super) async fn instead(&mut self, another: &Another) -> Result<(), Stop> {
+        let Some(left) = self.told.cluster.take() else { return Err(Reason::Internal.into()) };
+        if let Some(before) = self.before.take() {
+            self.request = before;
+        }
+        self.notes.cluster = None;
+        self.route_state = ChainState::default();
+        let (route, path) = (&another.route, self.request.uri.path());
+        self.params = another.path.params(path);
+        let params = action::named(&another.path, &self.params, path);
+        let route_told = finding(route, &params);
+        self.told.fallback =
+            Some(FallbackFinding { left, route: route_told, filters: Vec::new(), changes: Vec::new() });
+        self.take(route.clone(), params);
+        self.route_filters().await?;
+        // Boxed: acting may lead here, once.
+        Box::pin(self.act()).await
+    }
+
+    fn take(&mut self, route: Arc<RouteData>, params: Vec<(Arc<str>, Box<str>)>) {
+        self.facts.params = params;
+        self.facts.route = Some(route.name.clone());
+        self.route = Some(route);
     }
 
     /// Finds the route; the body is looked into where that decides.
@@ -202,16 +236,9 @@ impl<'a> Walk<'a> {
         self.told.routes_left_out = host.routes().len().saturating_sub(trials.len());
         self.told.routes = trials;
         let (route, params, ranges) = chosen.ok_or(Reason::NoRoute)?;
-        self.told.route = Some(RouteFinding {
-            name: route.name.to_string(),
-            label: route.label.to_string(),
-            params: params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-            place: route.place.clone(),
-        });
-        self.facts.params = params;
-        self.facts.route = Some(route.name.clone());
+        self.told.route = Some(finding(&route, &params));
         self.params = ranges;
-        self.route = Some(route);
+        self.take(route, params);
         Ok(())
     }
 
@@ -282,6 +309,15 @@ impl<'a> Walk<'a> {
     }
 }
 
+fn finding(route: &RouteData, params: &[(Arc<str>, Box<str>)]) -> RouteFinding {
+    RouteFinding {
+        name: route.name.to_string(),
+        label: route.label.to_string(),
+        params: params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        place: route.place.clone(),
+    }
+}
+
 fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
     Explanation {
         live,
@@ -304,6 +340,7 @@ fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
         route: None,
         route_filters: Vec::new(),
         route_changes: Vec::new(),
+        fallback: None,
         decision: Decision::default(),
         cluster: None,
         upstream: None,

@@ -4,10 +4,12 @@ use http::header::{self, CONTENT_TYPE, HOST, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use pingora_http::RequestHeader;
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_filter::seam::{CachedResponse, StaleResponse};
 use portcullis_filter::{Facts, Notes, Response};
-use portcullis_policy::{Match, Params, Redirect, stable_hash};
+use portcullis_policy::{Match, Params, PathMatcher, Redirect, stable_hash};
 use portcullis_types::{Dialect, ProxyError, Reason, RequestId, RequestView};
 
 use crate::cluster::ClusterIdx;
@@ -28,9 +30,29 @@ pub fn cluster(target: &Target, view: &RequestView<'_>, notes: &Notes, id: Reque
 
 /// What the template of a route's path captured, by name.
 #[must_use]
-pub fn captured<R>(found: &Match<'_, R>, path: &str) -> Vec<(std::sync::Arc<str>, Box<str>)> {
-    let names = found.route.path().param_names().iter().enumerate();
-    names.filter_map(|(at, name)| Some(((&**name).into(), found.params.get(at, path)?.into()))).collect()
+pub fn captured<R>(found: &Match<'_, R>, path: &str) -> Vec<(Arc<str>, Box<str>)> {
+    named(found.route.path(), &found.params, path)
+}
+
+/// What was captured of a path, by name.
+#[must_use]
+pub fn named(matcher: &PathMatcher, params: &Params, path: &str) -> Vec<(Arc<str>, Box<str>)> {
+    let names = matcher.param_names().iter().enumerate();
+    names.filter_map(|(at, name)| Some(((&**name).into(), params.get(at, path)?.into()))).collect()
+}
+
+/// A stale copy out of a cache, as an answer: its age (RFC 9111 section 5.1) is said in place of what was stored of that,
+/// and its staleness behind what caches before said of theirs (RFC 9211). Warning is obsolete (RFC 9111 section 5.5).
+#[must_use]
+pub fn stale_response(stale: StaleResponse, server_name: &str) -> Response {
+    let StaleResponse { response: CachedResponse { mut header, body }, age, past } = stale;
+    drop(header.insert_header(header::AGE, HeaderValue::from(age.as_secs())));
+    let left = i64::try_from(past.as_secs()).map_or(i64::MIN, |past| -past);
+    // The gateway's name is a token, as a Structured Field has it.
+    if let Ok(value) = HeaderValue::from_str(&format!("{server_name}; hit; ttl={left}")) {
+        drop(header.append_header(CACHE_STATUS, value));
+    }
+    Response { header, body }
 }
 
 /// A route's redirect as an answer.
@@ -90,6 +112,9 @@ pub fn dialect(headers: &HeaderMap, notes: &Notes, route: Option<&RouteData>, ho
 
 /// When a client may come back if no endpoint could take its request.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What a cache did for an answer (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Names a failure in its answer, whoever wrote that: Proxy-Status (RFC 9209) and Retry-After.
 pub fn label_failure(response: &mut Response, error: &ProxyError, server_name: &str) {

@@ -73,6 +73,7 @@ fn request(fields: &mut Fields<'_>, record: &Record) {
     fields.non_empty(key!("user_agent"), head.user_agent());
     fields.some_text(key!("virtual_host"), record.virtual_host.as_deref());
     fields.some_text(key!("route"), record.route.as_ref().map(|route| route.as_str()));
+    fields.some_text(key!("fallback_route"), record.fallback_route.as_ref().map(|route| route.as_str()));
     fields.some_text(key!("consumer"), record.consumer.as_deref());
 }
 

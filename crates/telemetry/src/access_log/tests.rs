@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fixture;
-use crate::record::{Considered, Decision, FailoverWhy, Flag, NotRetried, RecordOptions, RequestLine, Verdict};
+use crate::record::{
+    Attempt, Considered, Decision, FailoverWhy, Flag, Hedged, NotRetried, RecordOptions, RequestLine, Verdict,
+};
 use crate::writer::{Output, WriterOptions};
 use portcullis_types::{ProxyError, Reason, RequestId};
 use proptest::prelude::*;
@@ -93,6 +95,17 @@ fn both_formats_tell_why_it_was_not_tried_again_and_why_it_went_elsewhere() {
         let expected = format!(" not_retried={} failover={} ", not_retried.as_str(), failover.as_str());
         assert!(text.contains(&expected), "{text}");
     }
+}
+
+#[test]
+fn both_formats_tell_which_route_it_went_on_as() {
+    let mut record = fixture::typical(7);
+    assert!(parsed(&record).get("fallback_route").is_none());
+    record.fallback_route = Some("later".into());
+    let got = parsed(&record);
+    assert_eq!((&got["route"], &got["fallback_route"]), (&"archive".into(), &"later".into()));
+    let text = line(&record, Format::Text);
+    assert!(text.contains(" route=archive fallback_route=later "), "{text}");
 }
 
 #[test]

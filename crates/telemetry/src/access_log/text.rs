@@ -60,6 +60,7 @@ fn outcome(fields: &mut Fields<'_>, record: &Record) {
     }
     fields.some_text("virtual_host", record.virtual_host.as_deref());
     fields.some_text("route", record.route.as_ref().map(|route| route.as_str()));
+    fields.some_text("fallback_route", record.fallback_route.as_ref().map(|route| route.as_str()));
     fields.some_text("consumer", record.consumer.as_deref());
     fields.text("action", record.decision.action());
     fields.some_text("cluster", record.decision.cluster().map(|cluster| cluster.as_str()));

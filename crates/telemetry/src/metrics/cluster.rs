@@ -67,6 +67,12 @@ impl ClusterMetrics {
         &self.queue
     }
 
+    /// None of its endpoints could be reached, and a route's fallback took the request. Counted when it does: what comes
+    /// after may be another cluster's.
+    pub fn fell_back(&self) {
+        self.shards.mine().fallbacks.add(1);
+    }
+
     pub(super) fn observe(&self, record: &Record) {
         let shard = self.shards.mine();
         shard.requests.add(Class::of(record.upstream_status.unwrap_or(0)).place(), 1);
@@ -80,9 +86,6 @@ impl ClusterMetrics {
         }
         if let Some(why) = record.failover {
             shard.failovers.add(why.place(), 1);
-        }
-        if record.flags.has(Flag::Fallback) {
-            shard.fallbacks.add(1);
         }
         if let Some(first_byte) = record.timers.first_byte {
             shard.first_byte.observe(first_byte);
@@ -157,7 +160,11 @@ impl Export for Clusters {
             "Requests that this cluster took in the place of another, by the reason.",
             &["cluster", "why"],
         ),
-        Family::counter("portcullis_cluster_fallbacks_total", "Requests answered by a route's fallback.", &["cluster"]),
+        Family::counter(
+            "portcullis_cluster_fallbacks_total",
+            "Requests that a route's fallback took, since no endpoint could be reached.",
+            &["cluster"],
+        ),
     ];
 
     fn export(&self, page: &mut Page) {

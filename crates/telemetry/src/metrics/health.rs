@@ -3,7 +3,7 @@
 //! Gauges are set by whoever looks at the cluster every second, not by requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use portcullis_types::ClusterName;
 
@@ -75,6 +75,8 @@ pub struct Standing {
     pub ejected: u64,
     /// Whether health is ignored.
     pub panicking: bool,
+    /// The part of the requests that leaves the gateway's zone, in thousandths.
+    pub leaving_zone: u32,
 }
 
 /// The health numbers of a cluster.
@@ -86,6 +88,7 @@ pub struct HealthMetrics {
     available: AtomicU64,
     ejected: AtomicU64,
     panicking: AtomicU64,
+    leaving_zone: AtomicU32,
 }
 
 impl HealthMetrics {
@@ -109,6 +112,7 @@ impl HealthMetrics {
     pub fn set(&self, standing: Standing) -> bool {
         self.available.store(standing.available, Relaxed);
         self.ejected.store(standing.ejected, Relaxed);
+        self.leaving_zone.store(standing.leaving_zone, Relaxed);
         let now = u64::from(standing.panicking);
         self.panicking.swap(now, Relaxed) != now
     }
@@ -126,6 +130,10 @@ impl HealthMetrics {
         page.count(3, &[name], self.available.load(Relaxed));
         page.count(4, &[name], self.ejected.load(Relaxed));
         page.count(5, &[name], self.panicking.load(Relaxed));
+        let leaving = self.leaving_zone.load(Relaxed);
+        if leaving > 0 {
+            page.add(6, &[name], f64::from(leaving) / 1000.0);
+        }
     }
 }
 
@@ -160,6 +168,12 @@ impl Export for ClustersHealth {
         Family::gauge(
             "portcullis_cluster_panicking",
             "1 while health is ignored, because too few endpoints are available.",
+            &["cluster"],
+        ),
+        Family::gauge(
+            "portcullis_cluster_leaving_zone",
+            "The part of the requests that goes to other zones, since the endpoints of the gateway's own are too few or too \
+             full; none while all stay.",
             &["cluster"],
         ),
     ];

@@ -29,7 +29,7 @@ flags! {
     Hedged, "hedged";
     /// Another cluster than the decided one answered.
     FailedOver, "failed_over";
-    /// The fallback of its route answered.
+    /// The fallback of its route took it.
     Fallback, "fallback";
     /// A copy went to another cluster.
     Mirrored, "mirrored";
