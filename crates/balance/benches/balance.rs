@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_balance::{
-    AdaptivePolicy, Algorithm, Answer, Ask, BeforeFirstCheck, Budget, BudgetPolicy, CheckFailure, Choice, Draws,
-    EndpointSet, EndpointSpec, HealthMachine, HealthPolicy, Hedge, HedgePolicy, LimitPolicy, Limiter, LoadBound,
-    Priority, SetOptions, Tuning,
+    AdaptivePolicy, Algorithm, Answer, Ask, BeforeFirstCheck, Budget, BudgetPolicy, CapacityReport, CheckFailure,
+    Choice, Draws, EndpointSet, EndpointSpec, HealthMachine, HealthPolicy, Hedge, HedgePolicy, LimitPolicy, Limiter,
+    LoadBound, Priority, SetOptions, Tuning, ZonePreference,
 };
 use portcullis_types::Percent;
 
@@ -74,6 +74,24 @@ fn choose(c: &mut Criterion) {
     }
 }
 
+/// Half of the endpoints are in the gateway's zone, and so full that some requests leave it.
+fn zones(c: &mut Criterion) {
+    let zone = Some(ZonePreference { zone: "z0".into(), traffic: None, per_endpoint: Some(1_000) });
+    let spec = |nth: u32| EndpointSpec {
+        zone: Some(format!("z{}", nth % 2).into()),
+        ..EndpointSpec::new(format!("n{nth}").into(), (nth.to_be_bytes(), 80).into())
+    };
+    for n in [16, 5_000] {
+        let options = SetOptions { health: Some(POLICY), ..SetOptions::default() };
+        let tuned = options.tuned(Tuning { zone: zone.clone(), ..Tuning::recommended() });
+        let set = EndpointSet::build((0..n).map(spec).collect(), tuned, Instant::now()).unwrap();
+        measure(c, &format!("choose/least_loaded/{n}/zones"), &set);
+        let report = CapacityReport { utilisation: Some(0.9), ..CapacityReport::default() };
+        set.endpoints().iter().step_by(2).for_each(|endpoint| endpoint.state().report(Instant::now(), &report));
+        measure(c, &format!("choose/least_loaded/{n}/zones_full"), &set);
+    }
+}
+
 fn edge(c: &mut Criterion) {
     for n in [16, 5_000] {
         let set = set(n, Algorithm::LeastLoaded, |nth| nth % 7 + 1);
@@ -111,5 +129,5 @@ fn request(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, choose, edge, request);
+criterion_group!(benches, choose, zones, edge, request);
 criterion_main!(benches);

@@ -122,10 +122,15 @@ impl<'a> Candidates<'a> {
     /// Whether an endpoint that was named without a look at its load takes this request: less often in slow start and
     /// when it says that it is full, not at all when it asked to be left alone.
     pub(crate) fn admits(&self, index: EndpointIdx, random: u64, now: Stamp) -> bool {
-        let Some(state) = self.state(index) else { return false };
+        let share = self.share(index, now);
+        share >= 1.0 || unit(random) < share
+    }
+
+    /// The part of its requests that such an endpoint takes, 0 to 1.
+    fn share(&self, index: EndpointIdx, now: Stamp) -> f32 {
+        let Some(state) = self.state(index) else { return 0.0 };
         let (pressure, away) = state.signals().reported().read(now);
-        let share = self.ramp(state, now) * share_when(pressure);
-        !away && (share >= 1.0 || unit(random) < share)
+        if away { 0.0 } else { self.ramp(state, now) * share_when(pressure) }
     }
 
     fn in_flight(&self, index: EndpointIdx) -> u64 {
@@ -146,9 +151,13 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Whether the rule names endpoints without a look at what they say of themselves.
-pub(crate) const fn is_blind(algorithm: &Algorithm) -> bool {
-    matches!(algorithm, Algorithm::RoundRobin | Algorithm::Random)
+/// Whether the rule names endpoints for this request without a look at what they say of themselves.
+pub(crate) const fn is_blind(algorithm: &Algorithm, ask: &Ask<'_>) -> bool {
+    match algorithm {
+        Algorithm::RoundRobin | Algorithm::Random => true,
+        Algorithm::Hash(_) => ask.key.is_none(),
+        Algorithm::LeastLoaded | Algorithm::Custom(_) => false,
+    }
 }
 
 /// Applies the rule once. It may answer with an endpoint that was tried when it has no better.
@@ -177,32 +186,52 @@ struct Keyed<'a> {
     bound: LoadBound,
 }
 
-/// How often the ring is probed before the table of candidates is walked: with half of the endpoints out, one key in
-/// four billion gets that far.
-const PROBES: u64 = 32;
+/// How many points of the ring are looked at before the table of candidates is walked: with half of the endpoints out,
+/// one key in four billion gets that far.
+const PROBES: usize = 32;
 
-/// The key's owner; when that is out, tried or over the bound, the owner of a key derived from it, and so on. The
-/// order in which a key meets the endpoints is fixed, so an endpoint that goes out moves its own keys alone, and
-/// spreads them over all the others.
+/// The key's owner; when that is out, tried or over the bound, the owner of the next point of the ring, and so on. So an
+/// endpoint that goes out moves its own keys alone, spreads them over all the others, and those keep them should it go
+/// for good.
+///
+/// Of an endpoint in slow start, and of one that says that it is fuller than others, a part of its keys goes on likewise,
+/// always the same ones: the bits that decide are the key's. So a key stays where it was until it moves to the endpoint
+/// that is led up, once. Where all are as full nothing moves, since nothing would be won by it.
 fn hashed(candidates: &Candidates<'_>, ask: &Ask<'_>, by: &Keyed<'_>) -> Option<EndpointIdx> {
     let total = candidates.set.cluster_in_flight() + 1;
     let now = candidates.stamp(ask.now);
-    let fits = |index: u32| {
-        let index = EndpointIdx(index);
+    let has_room = |index: EndpointIdx| {
         let cap = by.bound.cap(total, candidates.weight(index), candidates.tier.weight());
-        let away = candidates.is_away(index, now);
-        !ask.skip.contains(&index) && !away && candidates.in_flight(index) < cap
+        !ask.skip.contains(&index) && candidates.in_flight(index) < cap
     };
-    let mut derived = Draws::new(by.key);
-    let mut probes = (0..PROBES).filter_map(|_| by.ring.owner(derived.next()));
-    let probed = probes.find(|index| candidates.contains(EndpointIdx(*index)) && fits(*index));
-    let walked = || candidates.tier.walk(candidates.tier.draw(mix(by.key)), fits);
+    let point = Draws::new(by.key).next();
+    let met = by.ring.owners(point).take(PROBES).map(EndpointIdx);
+    let fitting = met.filter(|index| candidates.contains(*index) && has_room(*index));
+    let mut willing = fitting.map(|index| (index, candidates.share(index, now))).filter(|(_, share)| *share > 0.0);
+    let probed = willing.next().map(|(index, share)| {
+        let other = if share < 1.0 { least_full(willing) } else { None };
+        // It keeps as much of its keys as it has of what the other takes.
+        let leaves = |other: &(EndpointIdx, f32)| unit(mix(point)) * other.1 >= share;
+        other.filter(leaves).map_or(index, |(other, _)| other)
+    });
+    let fits = |index: u32| has_room(EndpointIdx(index)) && !candidates.is_away(EndpointIdx(index), now);
+    let walked = || candidates.tier.walk(candidates.tier.draw(mix(by.key)), fits).map(EndpointIdx);
     // Nothing fits only when all that would were tried: any other is better than one of those.
-    probed
-        .or_else(walked)
-        .map(EndpointIdx)
-        .or_else(|| candidates.any_untried(mix(by.key), ask))
-        .or_else(|| candidates.get(0))
+    probed.or_else(walked).or_else(|| candidates.any_untried(mix(by.key), ask)).or_else(|| candidates.get(0))
+}
+
+/// The first that takes all of its requests, or whoever takes most.
+fn least_full(willing: impl Iterator<Item = (EndpointIdx, f32)>) -> Option<(EndpointIdx, f32)> {
+    let mut best: Option<(EndpointIdx, f32)> = None;
+    for one in willing {
+        if one.1 >= 1.0 {
+            return Some(one);
+        }
+        if best.is_none_or(|best| one.1 > best.1) {
+            best = Some(one);
+        }
+    }
+    best
 }
 
 /// Random bits as a number from 0 to just under 1.

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use portcullis_types::Percent;
 
-use crate::atomics;
 use crate::tuning::percent;
 
 mod account;

@@ -4,9 +4,9 @@
 //! [`REPORT_MEMORY`] of silence, and no endpoint can send requests away for longer than [`MOST_AWAY`] at a time. It
 //! never makes an endpoint more wanted than one that reports nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::atomics::{AtomicU64, Ordering::Relaxed};
 use crate::number::{single, whole};
 use crate::signals::Stamp;
 
@@ -52,20 +52,73 @@ impl CapacityReport {
 /// The latest reports of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Reported {
-    /// Pressure in 65536ths, and the second it was reported in, plus one; 0 before the first report.
-    pressure: AtomicU64,
+    /// A [`Level`]; 0 before the first report.
+    level: AtomicU64,
     /// Until when the endpoint is to be left alone.
     away_until: AtomicU64,
 }
 
-const SCALE: f64 = 65_536.0;
+/// How long the settled pressure remembers, in seconds.
+const SETTLES: f64 = 5.0;
+/// Units of pressure: the most there is fits into 16 bits.
+const SCALE: f64 = 32_767.0;
+/// Ticks in a second: 32 bits of them are eight years.
+const TICKS: u64 = 16;
+
+/// What an endpoint reports, and what it settles at: a mean of the last seconds.
+///
+/// Reports are measured over some time and so come late. Were requests sent by the latest alone, all would leave the
+/// endpoint that was the busiest a while ago and make another the busiest, round and round.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// When, plus one.
+    tick: u64,
+    latest: u64,
+    settled: u64,
+}
+
+impl Level {
+    const fn unpack(bits: u64) -> Option<Self> {
+        let level = Self { tick: bits >> 32, latest: (bits >> 16) & 0xffff, settled: bits & 0xffff };
+        if level.tick == 0 { None } else { Some(level) }
+    }
+
+    const fn pack(self) -> u64 {
+        self.tick << 32 | self.latest << 16 | self.settled
+    }
+
+    const fn now(now: Stamp) -> u64 {
+        now.0 / (1_000_000_000 / TICKS) + 1
+    }
+
+    fn seconds_to(self, now: Stamp) -> f64 {
+        Self::now(now).saturating_sub(self.tick) as f64 / TICKS as f64
+    }
+
+    /// With another report.
+    fn and(before: Option<Self>, now: Stamp, pressure: f64) -> Self {
+        let latest = pressure * SCALE;
+        let settled = before.map_or(latest, |before| {
+            let (seconds, settled) = (before.seconds_to(now), before.settled as f64);
+            if seconds >= REPORT_MEMORY.as_secs_f64() {
+                return latest;
+            }
+            settled + (latest - settled) * (seconds / (SETTLES + seconds))
+        });
+        Self { tick: Self::now(now), latest: whole(latest.round()), settled: whole(settled.round()) }
+    }
+
+    /// How far it is still believed.
+    fn believed(self, now: Stamp) -> f32 {
+        (1.0 - single(self.seconds_to(now)) / REPORT_MEMORY.as_secs_f32()).max(0.0)
+    }
+}
 
 impl Reported {
     pub(crate) fn take_in(&self, now: Stamp, report: &CapacityReport) {
         if let Some(pressure) = report.pressure() {
-            // Milliseconds in 44 bits are 500 years; pressure is at most 2 and takes 18 bits.
-            let units = whole(pressure * SCALE);
-            self.pressure.store((millis(now) + 1) << 20 | units, Relaxed);
+            let before = Level::unpack(self.level.load(Relaxed));
+            self.level.store(Level::and(before, now, pressure).pack(), Relaxed);
         }
         let away = match (report.drain, report.retry_after) {
             (true, _) => Some(MOST_AWAY),
@@ -83,19 +136,19 @@ impl Reported {
         self.away_until.store(0, Relaxed);
     }
 
-    /// Pressure as far as it is still believed, and whether the endpoint is to be left alone.
+    /// The pressure that it has settled at, as far as it is still believed, and whether the endpoint is to be left alone.
     pub(crate) fn read(&self, now: Stamp) -> (f32, bool) {
-        (self.pressure(now), self.away_until.load(Relaxed) > now.0)
+        (self.pressure(now, |level| level.settled), self.away_until.load(Relaxed) > now.0)
     }
 
-    fn pressure(&self, now: Stamp) -> f32 {
-        let packed = self.pressure.load(Relaxed);
-        if packed == 0 {
-            return 0.0;
-        }
-        let age = (millis(now) + 1).saturating_sub(packed >> 20) as f32 * 1e-3;
-        let believed = (1.0 - age / REPORT_MEMORY.as_secs_f32()).max(0.0);
-        (packed & 0xf_ffff) as f32 / single(SCALE) * believed
+    /// The pressure that was reported last, as far as it is still believed.
+    pub(crate) fn latest(&self, now: Stamp) -> f32 {
+        self.pressure(now, |level| level.latest)
+    }
+
+    fn pressure(&self, now: Stamp, which: impl FnOnce(Level) -> u64) -> f32 {
+        let Some(level) = Level::unpack(self.level.load(Relaxed)) else { return 0.0 };
+        which(level) as f32 / single(SCALE) * level.believed(now)
     }
 
     /// For how much longer it wants to be left alone.
@@ -105,14 +158,11 @@ impl Reported {
     }
 }
 
-const fn millis(now: Stamp) -> u64 {
-    now.0 / 1_000_000
-}
-
 /// The share of its requests that an endpoint so full still takes where the rule of choice does not look at load:
-/// all up to 80 %, a tenth from 100 % on.
+/// all up to 80 %, half at 100 %, a tenth from 116 % on. Steeper, requests would swing between endpoints that are all about
+/// full.
 pub(crate) fn share_when(pressure: f32) -> f32 {
-    (1.0 - (pressure - 0.8) * 4.5).clamp(0.1, 1.0)
+    (1.0 - (pressure - 0.8) * 2.5).clamp(0.1, 1.0)
 }
 
 /// How much longer an answer must be expected to take from an endpoint so full: queueing grows as 1 / (1 - u), here

@@ -4,7 +4,7 @@
 //! less, so that it settles where the wanted share of samples lies below. Steps are a share of the estimate, so it
 //! follows a change of level within some tens of samples at any level. Racing workers may lose a step.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::atomics::{AtomicU32, Ordering::Relaxed};
 
 /// The share of endpoints that are cold.
 const QUANTILE: f32 = 0.84;

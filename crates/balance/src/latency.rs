@@ -1,8 +1,8 @@
 //! An exponentially weighted mean of latency that any number of threads feed without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::atomics::{AtomicU64, Ordering::Relaxed};
 use crate::number::single;
 
 /// How long the estimate remembers: after this much time a change of level has come through by 63 %, after three

@@ -4,13 +4,10 @@
 //! and at 1 it can grow; what is let in is counted until its [`Permit`] is dropped, however it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::answer::Answer;
-use crate::atomics;
+use crate::atomics::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering::Relaxed};
 
 mod gradient;
 mod places;
@@ -77,6 +74,9 @@ pub struct Limiter {
     replaced: AtomicBool,
 }
 
+/// Bits that answers are counted in.
+const COUNT: u32 = 24;
+
 /// Windows that a step is put off for at most, for want of answers.
 const PATIENCE: u64 = 10;
 
@@ -87,10 +87,10 @@ struct Adaptive {
     window_ends: AtomicU64,
     window: u64,
     peak: AtomicU32,
-    samples: AtomicU32,
+    /// The microseconds of all answers above, how many answers there were in the lower [`COUNT`] bits: together, so that a
+    /// window has both of an answer or neither.
+    answers: AtomicU64,
     overloads: AtomicU32,
-    /// Microseconds.
-    latency: AtomicU64,
     gradient: Mutex<Gradient>,
 }
 
@@ -108,7 +108,7 @@ impl Limiter {
         if self.policy == policy {
             return self.clone();
         }
-        self.replaced.store(true, Relaxed);
+        self.retire();
         let start = match policy {
             LimitPolicy::Fixed(_) => policy,
             // No limit at all says nothing of where to begin.
@@ -118,6 +118,23 @@ impl Limiter {
             }
         };
         Self::over(self.places.clone(), policy, start, now)
+    }
+
+    /// Moves the limit no more: another policy does.
+    fn retire(&self) {
+        // No step is half made meanwhile, which would undo the limit of that policy.
+        let _step = self.adaptive.as_ref().map(|adaptive| adaptive.gradient.lock());
+        self.replaced.store(true, Relaxed);
+    }
+
+    /// Takes in how long an answer took; when a window is over, the limit moves.
+    fn learn(&self, now: Instant, latency: Duration, answer: Answer) {
+        let Some(adaptive) = &self.adaptive else { return };
+        adaptive.sample(now, latency, answer, |next| {
+            if !self.replaced.load(Relaxed) {
+                self.places.set_limit(next);
+            }
+        });
     }
 
     fn over(places: Arc<Places>, policy: LimitPolicy, start: LimitPolicy, now: Instant) -> Arc<Self> {
@@ -178,42 +195,51 @@ impl Adaptive {
             window_ends: AtomicU64::new(window),
             window,
             peak: AtomicU32::new(0),
-            samples: AtomicU32::new(0),
+            answers: AtomicU64::new(0),
             overloads: AtomicU32::new(0),
-            latency: AtomicU64::new(0),
             gradient: Mutex::new(gradient),
         }
     }
 
-    /// Takes in a sample; when the window is over, answers with the limit of the next.
-    fn sample(&self, now: Instant, latency: Duration, answer: Answer) -> Option<u32> {
-        self.latency.fetch_add(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        let samples = self.samples.fetch_add(1, Relaxed) + 1;
+    /// Takes in a sample. When the window is over, the limit of the next is put in force, by one worker at a time.
+    fn sample(&self, now: Instant, latency: Duration, answer: Answer, enforce: impl FnOnce(u32)) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.answers.fetch_add((micros << COUNT).wrapping_add(1), Relaxed);
         if answer == Answer::Overloaded {
             self.overloads.fetch_add(1, Relaxed);
         }
         let nanos = now.saturating_duration_since(self.began).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        let ends = self.window_ends.load(Relaxed);
-        if nanos < ends {
-            return None;
+        if nanos < self.window_ends.load(Relaxed) {
+            return;
         }
-        // Whoever comes while another closes the window goes on.
-        let mut gradient = self.gradient.try_lock()?;
+        // Whoever comes while another closes the window goes on, and whoever comes right after finds the next one.
+        let Some(mut gradient) = self.gradient.try_lock() else { return };
+        let (ends, samples) = (self.window_ends.load(Relaxed), count(self.answers.load(Relaxed)));
+        if nanos < ends || samples == 0 {
+            return;
+        }
         // With few and slow answers a step is made all the same, only later.
         if samples < gradient.least() && nanos < ends.saturating_add(self.window.saturating_mul(PATIENCE)) {
-            return None;
+            return;
         }
         self.window_ends.store(nanos.saturating_add(self.window), Relaxed);
-        let samples = self.samples.swap(0, Relaxed);
-        let mean = self.latency.swap(0, Relaxed).checked_div(u64::from(samples)).unwrap_or(0);
-        Some(gradient.observe(&Observed {
+        let answers = self.answers.swap(0, Relaxed);
+        let samples = count(answers);
+        let mean = (answers >> COUNT).checked_div(u64::from(samples)).unwrap_or(0);
+        let next = gradient.observe(&Observed {
             latency: Duration::from_micros(mean),
             overloads: f64::from(self.overloads.swap(0, Relaxed)) / f64::from(samples.max(1)),
             peak: self.peak.swap(0, Relaxed),
             samples,
-        }))
+        });
+        enforce(next);
     }
+}
+
+/// The answers of a window.
+fn count(answers: u64) -> u32 {
+    u32::try_from(answers & ((1 << COUNT) - 1)).unwrap_or(u32::MAX)
 }
 
 /// A place in flight, until it is dropped.
@@ -227,12 +253,7 @@ impl Permit {
     /// Ends it with what an adaptive limit learns from: how long the answer took, a timeout included. One that is
     /// merely dropped (the client left) teaches nothing.
     pub fn finish(self, now: Instant, latency: Duration, answer: Answer) {
-        let next = self.limiter.adaptive.as_ref().and_then(|adaptive| adaptive.sample(now, latency, answer));
-        if let Some(next) = next
-            && !self.limiter.replaced.load(Relaxed)
-        {
-            self.limiter.places.set_limit(next);
-        }
+        self.limiter.learn(now, latency, answer);
     }
 }
 

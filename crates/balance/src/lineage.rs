@@ -4,12 +4,10 @@
 //! not start anew at a reload, and it knows the sets alive, so that an edge of health reaches all generations.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
-
+use crate::atomics::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
 use crate::heat::Heat;
 use crate::outlier::OutlierEvent;
 use crate::set::EndpointSet;

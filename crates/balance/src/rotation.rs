@@ -1,7 +1,8 @@
 //! Which endpoints may be chosen now: compiled from health when health changes, read by every choice.
 //!
 //! Each tier is one priority, or the part of one that stands in the gateway's own zone, or the rest of it. A choice
-//! begins with the tier that its random bits fall to, and goes on to the others in order when that has none untried.
+//! begins with the tier that its random bits fall to, and goes on to the others in order when that has none untried. Of what
+//! falls to the own zone a part goes on at once while that is full, see [`crate::spill`].
 
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use portcullis_types::Percent;
 
 use crate::number::whole;
 use crate::ring::Ring;
+use crate::spill::Spill;
 use crate::tier::{Member, Tier};
 use crate::tuning::{Tuning, ZonePreference};
 
@@ -21,6 +23,8 @@ pub(crate) struct Group {
     pub(crate) zones: usize,
     /// Present when the algorithm hashes.
     pub(crate) ring: Option<Ring>,
+    /// What leaves the gateway's own zone.
+    pub(crate) spill: Spill,
 }
 
 /// The tiers in the order they are used in. None of them is empty.
@@ -140,8 +144,9 @@ impl Plan<'_> {
         match &self.tuning.zone {
             Some(preference) if !home.is_empty() && !away.is_empty() => {
                 let kept = share * self.at_home(used.group, preference, &home);
-                tiers.push(tier(&home, kept));
-                tiers.push(tier(&away, share - kept));
+                let mut own = tier(&home, kept);
+                own.home = true;
+                tiers.extend([own, tier(&away, share - kept)]);
             }
             Some(_) | None => tiers.push(tier(&used.members, share)),
         }

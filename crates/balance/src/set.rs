@@ -13,8 +13,8 @@ use crate::choice::Choice;
 use crate::endpoint::{Endpoint, EndpointIdx, EndpointSpec};
 use crate::health::BeforeFirstCheck;
 use crate::lineage::Lineage;
-use crate::options::SetOptions;
-use crate::random::Draws;
+use crate::options::{Algorithm, SetOptions};
+use crate::random::{Draws, mix};
 use crate::ring::Ring;
 use crate::rotation::{Group, Plan, Rotation};
 use crate::state::{EndpointState, Health};
@@ -54,8 +54,10 @@ impl EndpointSet {
     pub fn choose(&self, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         let rotation = self.rotation.load();
         let mut draws = Draws::new(ask.random);
-        let (before, from) = rotation.tiers.split_at_checked(rotation.first(ask.random)).unwrap_or_default();
-        let fresh = from.iter().chain(before).find_map(|tier| self.untried(tier, ask, &mut draws));
+        let chance = self.chance(ask);
+        let (before, from) = rotation.tiers.split_at_checked(rotation.first(chance)).unwrap_or_default();
+        let away = self.away(from, ask.now, chance);
+        let fresh = away.into_iter().chain(from).chain(before).find_map(|tier| self.untried(tier, ask, &mut draws));
         let again = || {
             let candidates = Candidates::new(self, rotation.tiers.first()?);
             pick(&self.options.algorithm, &candidates, &Ask { skip: &[], ..*ask })
@@ -63,6 +65,28 @@ impl EndpointSet {
         let index = fresh.or_else(again);
         let choice = index.and_then(|index| self.claim_as(index, fresh.is_none(), Some(ask.now)));
         choice.ok_or_else(|| self.nothing())
+    }
+
+    /// Where the first attempt of a request with this key goes now, without sending any there. `None` when nothing is
+    /// available, or the set does not balance by a hash.
+    #[must_use]
+    pub fn owner(&self, key: u64, now: Instant) -> Option<EndpointIdx> {
+        let (rotation, ask) = (self.rotation(), Ask { key: Some(key), ..Ask::new(now, 0) });
+        let chance = self.chance(&ask);
+        let from = rotation.tiers.get(rotation.first(chance)..).unwrap_or_default();
+        let tier = self.away(from, now, chance).or(from.first()).filter(|tier| self.ring(tier.group).is_some())?;
+        pick(&self.options.algorithm, &Candidates::new(self, tier), &ask)
+    }
+
+    /// What decides among tiers: the key where requests with equal keys are to meet, else the random bits.
+    const fn chance(&self, ask: &Ask<'_>) -> u64 {
+        match (&self.options.algorithm, ask.key) {
+            (Algorithm::Hash(_), Some(key)) => mix(key),
+            (Algorithm::Hash(_), None)
+            | (Algorithm::RoundRobin | Algorithm::Random | Algorithm::LeastLoaded | Algorithm::Custom(_), _) => {
+                ask.random
+            }
+        }
     }
 
     /// Takes an endpoint that was decided on elsewhere, whatever its health; `None` when the set has no such one.
@@ -80,7 +104,7 @@ impl EndpointSet {
     /// Asks the algorithm until it names an endpoint that was not tried, a few times only; then takes the next best.
     fn untried(&self, tier: &Tier, ask: &Ask<'_>, draws: &mut Draws) -> Option<EndpointIdx> {
         let candidates = Candidates::new(self, tier);
-        let blind = is_blind(&self.options.algorithm) && candidates.len() > 1;
+        let blind = is_blind(&self.options.algorithm, ask) && candidates.len() > 1;
         for _ in 0..4 {
             let ask = Ask { random: draws.next(), ..*ask };
             let index = pick(&self.options.algorithm, &candidates, &ask)?;
@@ -194,8 +218,12 @@ impl EndpointSet {
         self.weights.get(index.get()).copied().unwrap_or(0)
     }
 
+    pub(crate) fn group(&self, group: usize) -> Option<&Group> {
+        self.groups.get(group)
+    }
+
     pub(crate) fn ring(&self, group: usize) -> Option<&Ring> {
-        self.groups.get(group)?.ring.as_ref()
+        self.group(group)?.ring.as_ref()
     }
 
     pub(crate) fn lineage(&self) -> &Lineage {

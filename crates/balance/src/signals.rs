@@ -4,9 +4,9 @@
 //! since the lineage began, plus one, so that 0 means never. Races between workers may lose a sample of an estimate;
 //! they never lose a count.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::atomics::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::capacity::Reported;
 use crate::latency::Latency;
 
@@ -103,6 +103,11 @@ impl Signals {
     pub(crate) fn good(&self, at: Stamp, latency: Duration) {
         self.latency.record(at.age(), latency);
         self.outcome(at, false);
+    }
+
+    /// No answer after this long, when it was not waited for any more.
+    pub(crate) fn outrun(&self, at: Stamp, waited: Duration) {
+        self.latency.record(at.age(), waited);
     }
 
     /// A bad answer or none. Its latency says nothing of how long good answers take.

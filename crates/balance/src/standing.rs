@@ -12,6 +12,7 @@ use crate::health::{CheckFailure, HealthPolicy, seconds};
 use crate::outlier::EjectionCause;
 use crate::rotation::Rotation;
 use crate::set::EndpointSet;
+use crate::signals::Stamp;
 use crate::state::{Health, HealthRecord, Totals};
 use crate::tuning::SlowStart;
 
@@ -20,6 +21,8 @@ use crate::tuning::SlowStart;
 pub enum Place {
     /// It takes requests.
     InUse,
+    /// It takes requests that the endpoints of the gateway's own zone are too few or too full for.
+    Overflow,
     /// It takes requests although checks fail or have not ended: too few endpoints are available, so health is
     /// ignored.
     Panic,
@@ -48,6 +51,7 @@ impl Place {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InUse => "in_use",
+            Self::Overflow => "overflow",
             Self::Panic => "panic",
             Self::Standby { .. } => "standby",
             Self::OtherZone => "other_zone",
@@ -62,7 +66,7 @@ impl Place {
     /// Whether requests may go there now.
     #[must_use]
     pub const fn takes_requests(self) -> bool {
-        matches!(self, Self::InUse | Self::Panic)
+        matches!(self, Self::InUse | Self::Overflow | Self::Panic)
     }
 }
 
@@ -70,6 +74,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse => f.write_str("takes requests"),
+            Self::Overflow => f.write_str("takes the requests that are too many for the gateway's zone"),
             Self::Panic => {
                 f.write_str("takes requests although it is not known to be healthy, since too few endpoints are")
             }
@@ -147,12 +152,12 @@ impl EndpointSet {
         let out = state.watch().record().out;
         let (utilisation, away) = state.reported(now);
         let mut place = self.place(rotation, index, endpoint, &record);
-        if place == Place::InUse && away.is_some() {
+        if matches!(place, Place::InUse | Place::Overflow) && away.is_some() {
             place = Place::Away;
         }
         let since = match out {
             Some(out) if matches!(place, Place::Ejected(_)) => out.since,
-            Some(_) | None => since(place, rotation, endpoint, &record),
+            Some(_) | None => since(place, rotation, endpoint, &record).max(self.turned(rotation, index)),
         };
         let next = match (place, out, away) {
             (Place::Ejected(_), Some(out), _) => returns(out.until.saturating_duration_since(now)),
@@ -188,14 +193,24 @@ impl EndpointSet {
         }
     }
 
+    /// When the own zone's requests began to come to an endpoint of another, or ceased to; else the beginning of time.
+    fn turned(&self, rotation: &Rotation, index: EndpointIdx) -> Instant {
+        let holds = rotation.tiers.iter().position(|tier| tier.contains(index.0));
+        let turned = holds.and_then(|at| self.overflow(rotation, at)).map_or(Stamp(0), |(_, turned)| turned);
+        self.lineage().instant(turned)
+    }
+
     fn place(&self, rotation: &Rotation, index: EndpointIdx, endpoint: &Endpoint, record: &HealthRecord) -> Place {
         if endpoint.spec().weight == 0 {
             return Place::Drained;
         }
         let out = endpoint.state().watch().record().out.filter(|_| self.tuning().outliers.is_some());
         let allowed = self.allows(record.health);
-        let used = rotation.tiers.iter().filter(|tier| tier.share > 0.0).any(|tier| tier.contains(index.0));
+        let holds = rotation.tiers.iter().enumerate().find(|(_, tier)| tier.contains(index.0));
+        let overflow = holds.and_then(|(at, _)| self.overflow(rotation, at));
+        let used = holds.is_some_and(|(_, tier)| tier.share > 0.0) || overflow.is_some_and(|(runs, _)| runs);
         match (rotation.tiers.first(), out) {
+            (Some(_), None) if used && allowed && overflow.is_some() => return Place::Overflow,
             (Some(_), None) if used && allowed => return Place::InUse,
             (Some(_), _) if used => return Place::Panic,
             (_, Some(out)) if allowed => return Place::Ejected(out.cause),
@@ -213,7 +228,9 @@ impl EndpointSet {
 fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &HealthRecord) -> Instant {
     match place {
         Place::Drained => endpoint.since(),
-        Place::InUse | Place::Panic | Place::Standby { .. } | Place::OtherZone => record.since.max(rotation.since),
+        Place::InUse | Place::Overflow | Place::Panic | Place::Standby { .. } | Place::OtherZone => {
+            record.since.max(rotation.since)
+        }
         Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away => record.since,
     }
 }
@@ -221,6 +238,7 @@ fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &Health
 fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {
     match place {
         Place::InUse => leaves(record, policy),
+        Place::Overflow => "It takes none when the endpoints of the zone can carry all of them again.".to_owned(),
         Place::Panic => "It takes its normal share again when enough endpoints pass their health checks.".to_owned(),
         Place::Standby { using } => {
             format!(

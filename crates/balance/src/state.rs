@@ -6,12 +6,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use portcullis_types::{EndpointName, Reason};
 
+use crate::atomics::{AtomicU8, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use crate::capacity::CapacityReport;
 use crate::health::CheckFailure;
 use crate::lineage::Lineage;
@@ -255,7 +254,7 @@ impl EndpointState {
 
     /// An attempt that took `waited` at the least.
     pub(crate) fn count_outrun(&self, now: Instant, waited: Duration) {
-        self.signals.good(self.lineage.stamp(now), waited);
+        self.signals.outrun(self.lineage.stamp(now), waited);
     }
 
     /// A refusal for lack of capacity: it makes the endpoint less wanted, and says nothing of its health.

@@ -15,6 +15,7 @@ mod choose;
 mod concurrent;
 mod cost;
 mod explain;
+pub(crate) mod interleaved;
 mod properties;
 mod reload;
 mod simulation;

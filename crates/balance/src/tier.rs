@@ -16,6 +16,8 @@ pub(crate) struct Tier {
     pub(crate) priority: u8,
     /// Whether health was ignored.
     pub(crate) forced: bool,
+    /// Whether these stand in the gateway's own zone, and the next tier is the rest of the priority.
+    pub(crate) home: bool,
     /// Which part of the requests begins here, and where that part ends when the parts of all tiers are laid end to
     /// end over [`crate::rotation::WHOLE`].
     pub(crate) share: f64,
@@ -66,6 +68,7 @@ impl Tier {
             group,
             priority,
             forced: false,
+            home: false,
             share: 1.0,
             until: WHOLE,
             members: members.iter().map(|member| member.index).collect(),

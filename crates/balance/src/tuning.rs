@@ -98,6 +98,8 @@ pub struct ZonePreference {
     /// The part of all the cluster's requests that come in through this zone's gateways; `None` takes all zones for
     /// equal.
     pub traffic: Option<Percent>,
+    /// How many requests an endpoint may hold, where that is bounded: one that holds as many is full.
+    pub per_endpoint: Option<u32>,
 }
 
 /// All that a set is made with. Made from [`SetOptions`] alone, or with [`SetOptions::tuned`].

@@ -9,6 +9,9 @@
 //! - A place is given back once, however its request ends, and one that waits leaves the queue when its future ends.
 
 mod gate;
+#[cfg(test)]
+#[path = "../../balance/src/tests/interleaved.rs"]
+mod interleaved;
 
 use std::fmt;
 use std::sync::Arc;
@@ -86,5 +89,17 @@ impl Limits {
 pub const NO_QUEUE: QueuePolicy =
     QueuePolicy { capacity: 0, timeout: std::time::Duration::ZERO, stress_after: std::time::Duration::ZERO };
 
+/// The atomics and the lock of a gate. In the tests they give way to a scheduler that tries interleavings.
+mod atomics {
+    #[cfg(test)]
+    pub(super) use super::interleaved::{AtomicU32, AtomicUsize, Mutex, Ordering, fence};
+    #[cfg(not(test))]
+    pub(super) use parking_lot::Mutex;
+    #[cfg(not(test))]
+    pub(super) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+}
+
+#[cfg(test)]
+mod concurrent;
 #[cfg(test)]
 mod tests;

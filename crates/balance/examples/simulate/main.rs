@@ -44,6 +44,7 @@ fn main() -> io::Result<()> {
     for mode in [Mode::Failing, Mode::Hanging, Mode::Serving(30.0)] {
         outage(out, &folder, mode)?;
     }
+    zone(out)?;
     writeln!(
         out,
         "\nWhere round robin wins: with servers that are equal, requests that cost the same and little head"
@@ -105,4 +106,15 @@ fn outage(out: &mut impl Write, folder: &Path, mode: Mode) -> io::Result<()> {
         course.offered, course.recovers
     )?;
     write(folder, &scene, &[(Policy::LeastLoaded, stats)])
+}
+
+fn zone(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nown zone: 4 servers here, 8 in another zone; they say how busy they were in the last second")?;
+    writeln!(out, "  {:>16}{:>9}{:>9}{:>9}", "load of the zone", "leaves", "p50", "p99")?;
+    for load in [0.5, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0] {
+        let scene = scenes::own_zone(load, 1.0);
+        let Summary { p50, p99, watched, .. } = run(&scene, Policy::LeastLoaded).summary(&scene);
+        writeln!(out, "  {:15.0}%{:8.1}%{p50:9.1}{p99:9.1}", load * 100.0, watched * 100.0)?;
+    }
+    Ok(())
 }

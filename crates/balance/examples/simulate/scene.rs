@@ -24,6 +24,10 @@ pub(crate) struct Scene {
     pub(crate) fleet: usize,
     /// Servers from this place on are of priority 1; the fleet's size when there is no second priority.
     pub(crate) first_of_next: usize,
+    /// Servers before this place stand in the gateways' zone, the others in another; nobody has a zone when this is 0.
+    pub(crate) home: usize,
+    /// Servers say how busy they are, as measured over so many seconds; they say nothing when this is 0.
+    pub(crate) reports: f64,
     /// The weight of each server is its place modulo this, plus one; 1 makes all equal.
     pub(crate) weights: u32,
     /// Workers of each server.
@@ -67,6 +71,8 @@ impl Scene {
             name,
             fleet,
             first_of_next: fleet,
+            home: 0,
+            reports: 0.0,
             weights: 1,
             workers: 8,
             mean: 0.010,

@@ -1,6 +1,7 @@
 //! The scenes.
 
-use portcullis_balance::{Draws, Tuning};
+use portcullis_balance::{Draws, Tuning, ZonePreference};
+use portcullis_types::Percent;
 
 use super::scene::{Change, Scene};
 use super::server::Mode;
@@ -159,6 +160,17 @@ pub(crate) fn outage(mode: Mode) -> Scene {
 /// Requests that all cost the same, servers that are all the same, and little headroom.
 pub(crate) fn steady() -> Scene {
     Scene { load: 0.9, spread: 0.0, ..Scene::healthy("steady", 16) }
+}
+
+/// So much of what a gateway's own zone of four servers can carry, eight servers in another, and servers that say how busy
+/// they are.
+pub(crate) fn own_zone(load: f64, reports: f64) -> Scene {
+    let zone = ZonePreference { zone: "own".into(), traffic: Percent::from_millionths(330_000), per_endpoint: None };
+    // A zone that is suddenly overloaded is slower than the other, and would be taken out for that.
+    let tuning = Tuning { zone: Some(zone), outliers: None, ..Tuning::recommended() };
+    let (home, fleet) = (4, 12);
+    let scene = Scene { home, reports, load: load * home as f64 / fleet as f64, ..Scene::healthy("own zone", fleet) };
+    Scene { tuning, seconds: 30.0, measure_from: 15.0, ..scene.watching(home..fleet) }
 }
 
 /// Two slow servers, seen by many gateways that do not know of each other.

@@ -37,6 +37,16 @@ pub(crate) enum Arrival {
     Fails(u64),
 }
 
+/// How busy its workers are, measured over windows of time: what it says is always a window old.
+#[derive(Debug, Default)]
+struct Measured {
+    began: u64,
+    at: u64,
+    /// Nanoseconds that workers were busy for in the window.
+    busy: u64,
+    last: f64,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -48,17 +58,28 @@ pub(crate) struct Server {
     mean: f64,
     spread: f64,
     busy: usize,
+    measured: Measured,
     queue: VecDeque<usize>,
 }
 
 impl Server {
     /// So many workers, each taking a mean time (in seconds) with a log-normal spread.
     pub(crate) fn new(workers: usize, mean: f64, spread: f64) -> Self {
-        Self { mode: Mode::Serving(1.0), since: 0, workers, mean, spread, busy: 0, queue: VecDeque::new() }
+        Self {
+            mode: Mode::Serving(1.0),
+            since: 0,
+            workers,
+            mean,
+            spread,
+            busy: 0,
+            measured: Measured::default(),
+            queue: VecDeque::new(),
+        }
     }
 
     /// Takes an attempt in.
     pub(crate) fn arrive(&mut self, now: u64, attempt: usize, draws: &mut Draws) -> Arrival {
+        self.measure(now);
         match self.mode {
             Mode::Failing => Arrival::Fails(SECOND / 2_000),
             Mode::Down => Arrival::Fails(SECOND / 10_000),
@@ -77,6 +98,7 @@ impl Server {
 
     /// A worker is free: the next attempt that is still wanted, and how long it takes.
     pub(crate) fn next(&mut self, now: u64, wanted: impl Fn(usize) -> bool, draws: &mut Draws) -> Option<(usize, u64)> {
+        self.measure(now);
         self.busy = self.busy.saturating_sub(1);
         if !matches!(self.mode, Mode::Serving(_) | Mode::Warming(..)) {
             return None;
@@ -98,6 +120,23 @@ impl Server {
             Mode::Down => self.queue.drain(..).collect(),
             Mode::Serving(_) | Mode::Warming(..) | Mode::Failing | Mode::Hanging => Vec::new(),
         }
+    }
+
+    fn measure(&mut self, now: u64) {
+        self.measured.busy += (now - self.measured.at) * self.busy as u64;
+        self.measured.at = now;
+    }
+
+    /// The part of its workers that was busy in the last whole window of so many seconds.
+    pub(crate) fn utilisation(&mut self, now: u64, window: f64) -> f64 {
+        self.measure(now);
+        let measured = &mut self.measured;
+        let took = (now - measured.began) as f64;
+        if took >= window * SECOND as f64 {
+            let last = measured.busy as f64 / (took * self.workers as f64);
+            *measured = Measured { began: now, at: now, busy: 0, last };
+        }
+        measured.last
     }
 
     fn service(&self, now: u64, draws: &mut Draws) -> u64 {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_balance::{
-    Answer, Ask, BeforeFirstCheck, Budget, CheckFailure, Choice, Draws, EndpointIdx, EndpointSet, EndpointSpec,
-    HealthMachine, HealthPolicy, SetOptions, backoff,
+    Answer, Ask, BeforeFirstCheck, Budget, CapacityReport, CheckFailure, Choice, Draws, EndpointIdx, EndpointSet,
+    EndpointSpec, HealthMachine, HealthPolicy, SetOptions, backoff,
 };
 use portcullis_types::{Percent, Reason};
 
@@ -100,6 +100,7 @@ fn specs(scene: &Scene, joined: bool) -> Vec<EndpointSpec> {
         EndpointSpec {
             priority: u8::from(nth >= scene.first_of_next),
             weight: number % scene.weights + 1,
+            zone: (scene.home > 0).then(|| if nth < scene.home { "own".into() } else { "other".into() }),
             ..EndpointSpec::new(format!("s{nth}").into(), address)
         }
     };
@@ -246,6 +247,10 @@ impl<'a> World<'a> {
             (Ok(()), _) => choice.answered(now, took, Answer::Good),
             (Err(_), Mode::Failing) => choice.answered(now, took, Answer::of_status(500)),
             (Err(reason), _) => choice.failure(now, reason),
+        }
+        if result.is_ok() && self.scene.reports > 0.0 {
+            let utilisation = Some(self.servers[attempt.server].utilisation(self.now, self.scene.reports));
+            choice.endpoint().state().report(now, &CapacityReport { utilisation, ..CapacityReport::default() });
         }
         drop(choice);
         let Request { began, gateway, attempts, .. } = self.requests[request];

@@ -1,11 +1,9 @@
 //! The account of a budget: slots of time, changed by compare-and-swap. Its invariant is that of the module above.
-//!
-//! The atomics come from the module above, so that the tests can compile this file with those of a model checker.
 
 use std::time::{Duration, Instant};
 
-use super::atomics::{AtomicU64, Ordering};
 use super::{BudgetPolicy, Spent};
+use crate::atomics::{AtomicU64, Ordering};
 
 /// Slots of the window.
 const SLOTS: usize = 10;

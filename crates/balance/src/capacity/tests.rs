@@ -33,21 +33,50 @@ fn reads_both_formats_and_refuses_the_rest() {
     assert_eq!(parse_orca(&"TEXT ".repeat(2000)), Err(OrcaError::TooLong));
 }
 
+fn full(utilisation: f64) -> CapacityReport {
+    CapacityReport { utilisation: Some(utilisation), ..CapacityReport::default() }
+}
+
 #[test]
 fn utilisation_is_bounded_and_fades() {
     let reported = Reported::default();
-    assert_eq!(reported.read(Stamp(1)), (0.0, false));
+    assert_eq!((reported.read(Stamp(1)), reported.latest(Stamp(1))), ((0.0, false), 0.0));
     for (utilisation, expected) in [(0.5, 0.5), (7.0, 2.0), (0.0, 0.0)] {
-        reported.take_in(Stamp(1), &CapacityReport { utilisation: Some(utilisation), ..CapacityReport::default() });
-        assert!((reported.read(Stamp(1)).0 - expected).abs() < 1e-3);
+        reported.take_in(Stamp(1), &full(utilisation));
+        assert!((reported.latest(Stamp(1)) - expected).abs() < 1e-3);
     }
     for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
-        reported.take_in(Stamp(1), &CapacityReport { utilisation: Some(nonsense), ..CapacityReport::default() });
-        assert!(reported.read(Stamp(1)).0 < 1e-3);
+        reported.take_in(Stamp(1), &full(nonsense));
+        assert!(reported.latest(Stamp(1)) < 1e-3);
     }
-    reported.take_in(Stamp(1), &CapacityReport { utilisation: Some(1.0), ..CapacityReport::default() });
-    assert!((reported.read(Stamp(5 * SECOND)).0 - 0.5).abs() < 1e-2);
-    assert!(reported.read(Stamp(11 * SECOND)).0 < 1e-6);
+    let reported = Reported::default();
+    reported.take_in(Stamp(1), &full(1.0));
+    for (seconds, expected) in [(0, 1.0), (5, 0.5), (10, 0.0), (1_000_000, 0.0)] {
+        let (settled, latest) = (reported.read(Stamp(seconds * SECOND)).0, reported.latest(Stamp(seconds * SECOND)));
+        assert!((settled - expected).abs() < 1e-2 && (latest - expected).abs() < 1e-2, "{seconds}");
+    }
+}
+
+#[test]
+fn what_is_chosen_by_settles_over_seconds_at_any_rate_of_reports() {
+    for per_second in [1, 20, 1_000, 50_000] {
+        let reported = Reported::default();
+        let at = |nth: u64| Stamp(1 + nth * SECOND / per_second);
+        reported.take_in(at(0), &full(0.2));
+        assert!((reported.read(at(0)).0 - 0.2).abs() < 1e-3, "the first counts whole");
+        (1..=5 * per_second).for_each(|nth| reported.take_in(at(nth), &full(1.0)));
+        let (settled, _) = reported.read(at(5 * per_second));
+        assert!((0.65..0.75).contains(&settled), "{per_second}: {settled}");
+        assert!((reported.latest(at(5 * per_second)) - 1.0).abs() < 1e-3);
+        (5 * per_second..30 * per_second).for_each(|nth| reported.take_in(at(nth), &full(1.0)));
+        let (settled, _) = reported.read(at(30 * per_second - 1));
+        assert!((settled - 1.0).abs() < 0.02, "{per_second}: {settled}");
+    }
+    // After so long a silence that nothing is believed any more, the next report counts whole again.
+    let reported = Reported::default();
+    reported.take_in(Stamp(1), &full(2.0));
+    reported.take_in(Stamp(11 * SECOND), &full(0.1));
+    assert!((reported.read(Stamp(11 * SECOND)).0 - 0.1).abs() < 1e-3);
 }
 
 #[test]
@@ -76,7 +105,7 @@ fn nobody_stays_away_longer_than_is_believed() {
 #[test]
 fn a_full_endpoint_keeps_some_share() {
     for (pressure, share, slower) in
-        [(0.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.9, 0.55, 5.0), (1.0, 0.1, 10.0), (2.0, 0.1, 10.0)]
+        [(0.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.9, 0.75, 5.0), (1.0, 0.5, 10.0), (2.0, 0.1, 10.0)]
     {
         assert!((share_when(pressure) - share).abs() < 1e-3, "{pressure}");
         assert!((slower_when(pressure) - slower).abs() < 1e-3, "{pressure}");

@@ -1,8 +1,6 @@
 //! The places of a limit: taken by compare-and-swap, so that racing workers never take more than there are.
-//!
-//! The atomics come from the module above, so that the tests can compile this file with those of a model checker.
 
-use super::atomics::{AtomicU32, Ordering::Relaxed};
+use crate::atomics::{AtomicU32, Ordering::Relaxed};
 
 /// How many there are, and how many are taken.
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! What is counted of one endpoint for its judgement, and its record of times out.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::{EjectionCause, OutlierPolicy};
+use crate::atomics::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering::Relaxed};
 
 /// Counters that requests touch, and the record that only ejections touch.
 #[derive(Debug, Default)]

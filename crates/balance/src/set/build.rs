@@ -14,6 +14,7 @@ use crate::lineage::Lineage;
 use crate::options::Algorithm;
 use crate::ring::{Owner, Ring};
 use crate::rotation::{Group, Rotation};
+use crate::spill::Spill;
 use crate::state::EndpointState;
 use crate::tier::Member;
 use crate::tuning::{TunedOptions, Tuning};
@@ -54,7 +55,7 @@ impl EndpointSet {
     ) -> Result<Arc<Self>, SetError> {
         let options = options.into();
         let lineage = Lineage::new(options.options.seed, now);
-        Self::assemble(specs, options, Past { lineage, endpoints: HashMap::new(), now })
+        Self::assemble(specs, options, Past { lineage, endpoints: HashMap::new(), groups: &[], now })
     }
 
     /// The set that follows this one. Endpoints whose name and address stay keep their health, counters and requests
@@ -72,7 +73,8 @@ impl EndpointSet {
         let options = options.into();
         let endpoints = self.endpoints.iter().map(|endpoint| (identity(endpoint.spec()), endpoint)).collect();
         let unchecked = options.options.health.is_none();
-        let set = Self::assemble(specs, options, Past { lineage: Arc::clone(&self.lineage), endpoints, now })?;
+        let past = Past { lineage: Arc::clone(&self.lineage), endpoints, groups: &self.groups, now };
+        let set = Self::assemble(specs, options, past)?;
         if unchecked {
             // What checks said last would only grow stale, and must not speak first should checks come back.
             for state in &*set.states {
@@ -86,7 +88,8 @@ impl EndpointSet {
     fn assemble(specs: Vec<EndpointSpec>, options: TunedOptions, past: Past<'_>) -> Result<Arc<Self>, SetError> {
         refuse_duplicates(&specs)?;
         let TunedOptions { options, tuning } = options;
-        let groups = group(&numbered(specs.iter()).collect::<Vec<_>>(), &options.algorithm, &tuning)?;
+        let mut groups = group(&numbered(specs.iter()).collect::<Vec<_>>(), &options.algorithm, &tuning)?;
+        go_on_spilling(&mut groups, past.groups);
         let now = past.now;
         let weights = specs.iter().map(|spec| spec.weight).collect();
         let endpoints: Arc<[Arc<Endpoint>]> = specs.into_iter().map(|spec| past.endpoint(spec)).collect();
@@ -114,7 +117,8 @@ impl EndpointSet {
         let specs: Vec<(u32, &EndpointSpec)> =
             numbered(self.endpoints.iter().map(|endpoint| endpoint.spec())).filter(|(_, spec)| carries(spec)).collect();
         // The weights of a part sum to no more than those of the whole: what may be missing is any weight at all.
-        let groups = group(&specs, &self.options.algorithm, &self.tuning).unwrap_or_default();
+        let mut groups = group(&specs, &self.options.algorithm, &self.tuning).unwrap_or_default();
+        go_on_spilling(&mut groups, &self.groups);
         let set = Arc::new(Self {
             endpoints: Arc::clone(&self.endpoints),
             states: Arc::clone(&self.states),
@@ -131,10 +135,20 @@ impl EndpointSet {
     }
 }
 
-/// What a set is built upon: the lineage, and the endpoints of the set before.
+/// What leaves the own zone leaves it in the next set too.
+fn go_on_spilling(groups: &mut [Group], before: &[Group]) {
+    for group in groups {
+        if let Some(before) = before.iter().find(|before| before.priority == group.priority) {
+            group.spill = before.spill.clone();
+        }
+    }
+}
+
+/// What a set is built upon: the lineage, and the endpoints and priorities of the set before.
 struct Past<'a> {
     lineage: Arc<Lineage>,
     endpoints: HashMap<(SocketAddr, EndpointName), &'a Arc<Endpoint>>,
+    groups: &'a [Group],
     now: Instant,
 }
 
@@ -217,5 +231,6 @@ fn one_group(
         Algorithm::Hash(_) => Some(Ring::new(&specs.iter().map(owner).collect::<Vec<_>>())),
         Algorithm::RoundRobin | Algorithm::Random | Algorithm::LeastLoaded | Algorithm::Custom(_) => None,
     };
-    Ok(Group { priority, members: specs.iter().map(member).collect(), zones: zones.len(), ring })
+    let members = specs.iter().map(member).collect();
+    Ok(Group { priority, members, zones: zones.len(), ring, spill: Spill::default() })
 }

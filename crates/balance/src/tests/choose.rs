@@ -193,6 +193,22 @@ fn equal_keys_meet_on_one_endpoint_in_every_gateway() {
 }
 
 #[test]
+fn tells_where_a_key_goes_without_sending_anything_there() {
+    let set = built(equal(9), checked(Algorithm::Hash(LoadBound::default())));
+    make(&set, 4, false);
+    let held = set.claim(EndpointIdx(2)).unwrap();
+    for key in 0..300 {
+        let owner = set.owner(key, Instant::now()).unwrap();
+        let choice = set.choose(&Ask { key: Some(key), ..Ask::new(Instant::now(), key) }).unwrap();
+        assert_eq!(choice.index(), owner);
+    }
+    assert_eq!(set.cluster_in_flight(), 1);
+    drop(held);
+    assert_eq!(built(equal(2), checked(Algorithm::LeastLoaded)).owner(1, Instant::now()), None);
+    assert_eq!(built(Vec::new(), checked(Algorithm::Hash(LoadBound::default()))).owner(1, Instant::now()), None);
+}
+
+#[test]
 fn a_key_spills_over_at_the_load_bound() {
     let set = built(equal(10), checked(Algorithm::Hash(LoadBound::default())));
     let held: Vec<Choice> = (0..1000)

@@ -26,7 +26,7 @@ fn choosing_allocates_nothing() {
 
 #[test]
 fn choosing_with_every_knob_and_reporting_allocates_nothing() {
-    let zone = Some(crate::ZonePreference { zone: "a".into(), traffic: None });
+    let zone = Some(crate::ZonePreference { zone: "a".into(), traffic: None, per_endpoint: None });
     let tuning = crate::Tuning { zone, ..crate::Tuning::recommended() };
     for algorithm in every_algorithm() {
         let zones = ["a", "b"].map(|zone| Some(Arc::from(zone)));

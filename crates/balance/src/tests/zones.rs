@@ -53,7 +53,11 @@ fn priorities_that_are_all_short_share_what_there_is() {
 #[test]
 fn a_zone_keeps_what_it_can_carry() {
     let prefer = |traffic: Option<&str>| Tuning {
-        zone: Some(ZonePreference { zone: "a".into(), traffic: traffic.map(|text| text.parse().unwrap()) }),
+        zone: Some(ZonePreference {
+            zone: "a".into(),
+            traffic: traffic.map(|text| text.parse().unwrap()),
+            per_endpoint: None,
+        }),
         ..overprovisioned()
     };
     let even = [("a", 0), ("a", 0), ("b", 0), ("b", 0)];
@@ -70,14 +74,16 @@ fn a_zone_keeps_what_it_can_carry() {
     // One of four endpoints is at home, and half of the traffic comes in there: it carries 1.4 / 2 of that.
     let set = tuned(zoned(&[("a", 0), ("b", 0), ("b", 0), ("b", 0)]), Algorithm::Random, prefer(Some("50%")));
     assert_eq!(percents(&set)[0], 70);
+    assert!((set.leaving_zone() - 0.3).abs() < 1e-6);
     // No endpoint at home: nothing is preferred.
     let set = tuned(zoned(&[("b", 0), ("c", 0)]), Algorithm::Random, prefer(None));
     assert_eq!(percents(&set), [50, 50]);
+    assert_eq!(set.leaving_zone(), 0.0);
 }
 
 #[test]
 fn a_retry_leaves_the_zone_when_all_at_home_were_tried() {
-    let zone = Some(ZonePreference { zone: "a".into(), traffic: None });
+    let zone = Some(ZonePreference { zone: "a".into(), traffic: None, per_endpoint: None });
     let set =
         tuned(zoned(&[("a", 0), ("b", 0), ("b", 1)]), Algorithm::LeastLoaded, Tuning { zone, ..overprovisioned() });
     for (skip, expected) in [(&[][..], 0), (&[0], 1), (&[0, 1], 2)] {
@@ -149,7 +155,7 @@ fn a_subset_follows_health() {
 #[test]
 fn an_endpoint_that_joins_or_recovers_is_led_up_to_its_share() {
     let slow = Tuning { slow_start: Some(SlowStart::default()), ..Tuning::default() };
-    for algorithm in [Algorithm::RoundRobin, Algorithm::Random, Algorithm::LeastLoaded] {
+    for algorithm in every_algorithm() {
         let start = Instant::now();
         let options = || checked(algorithm.clone()).tuned(slow.clone());
         let one = EndpointSet::build(equal(9), options(), start).unwrap();
@@ -158,7 +164,8 @@ fn an_endpoint_that_joins_or_recovers_is_led_up_to_its_share() {
             let mut draws = Draws::new(5);
             let mut hits = 0;
             for _ in 0..4_000 {
-                let choice = two.choose(&Ask::new(start + seconds * SECOND, draws.next())).unwrap();
+                let (random, key) = (draws.next(), Some(draws.next()));
+                let choice = two.choose(&Ask { key, ..Ask::new(start + seconds * SECOND, random) }).unwrap();
                 hits += usize::from(choice.index().get() == nth);
             }
             hits
@@ -206,4 +213,61 @@ fn a_full_endpoint_takes_fewer_requests_and_never_none() {
     let report = crate::CapacityReport { utilisation: Some(0.95), ..Default::default() };
     set.endpoints()[0].state().report(Instant::now(), &report);
     assert!(shares(&set, 4_000)[0] < 100);
+}
+
+/// Who takes each of a thousand keys.
+fn owners(set: &EndpointSet, now: Instant) -> Vec<usize> {
+    let ask = |key| Ask { key: Some(crate::key_of(&u16::to_be_bytes(key))), ..Ask::new(now, 0) };
+    (0..1_000_u16).map(|key| set.choose(&ask(key)).unwrap().index().get()).collect()
+}
+
+#[test]
+fn a_key_moves_once_to_an_endpoint_that_is_led_up_and_no_other_key_moves() {
+    let tuning = Tuning { slow_start: Some(SlowStart::default()), ..Tuning::default() };
+    let options = || checked(Algorithm::Hash(LoadBound::default())).tuned(tuning.clone());
+    for n in [2, 9] {
+        let start = Instant::now();
+        let before = EndpointSet::build(equal(n), options(), start).unwrap();
+        let after = before.rebuild(equal(n + 1), options(), start).unwrap();
+        let mut was = owners(&before, start);
+        let mut taken = Vec::new();
+        for half in 0..22 {
+            let now = owners(&after, start + half * SECOND / 2);
+            assert!(was.iter().zip(&now).all(|(was, now)| was == now || *now == n), "{half}");
+            taken.push(now.iter().filter(|owner| **owner == n).count());
+            was = now;
+        }
+        let all = 1_000 / (n + 1);
+        assert!(taken[0] < all / 5 && taken[10].abs_diff(all * 55 / 100) < all / 4, "{taken:?}");
+        assert!(taken[21].abs_diff(all) < all / 4, "{taken:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_fuller_than_others_gives_up_keys_of_its_own_and_as_full_as_they_are_none() {
+    let set = built(equal(4), checked(Algorithm::Hash(LoadBound::default())));
+    let now = Instant::now();
+    let report = |nth: usize, full| {
+        let report = crate::CapacityReport { utilisation: Some(full), ..Default::default() };
+        set.endpoints()[nth].state().report(now, &report);
+    };
+    let before = owners(&set, now);
+    report(0, 1.0);
+    let after = owners(&set, now);
+    let count = |owners: &[usize]| owners.iter().filter(|owner| **owner == 0).count();
+    assert!(count(&after).abs_diff(count(&before) / 2) < 40, "{} of {}", count(&after), count(&before));
+    assert!(before.iter().zip(&after).all(|(before, after)| before == after || *before == 0));
+    (1..4).for_each(|nth| report(nth, 1.0));
+    assert_eq!(owners(&set, now), before, "there is nowhere to go");
+}
+
+#[test]
+fn a_request_without_a_key_spares_an_endpoint_that_is_full() {
+    let set = built(equal(4), checked(Algorithm::Hash(LoadBound::default())));
+    let report = crate::CapacityReport { utilisation: Some(1.5), ..Default::default() };
+    set.endpoints()[0].state().report(Instant::now(), &report);
+    let taken =
+        (0..4_000_u16).filter(|random| choose(&set, crate::key_of(&u16::to_be_bytes(*random))).index().get() == 0);
+    let taken = taken.count();
+    assert!((20..300).contains(&taken), "{taken}");
 }

@@ -111,9 +111,8 @@ fn begin(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, Hedged> 
     }
     let place = limits::second_place(ctx).map_err(|()| Hedged::Overloaded)?;
     let now = Instant::now();
-    let picked = target::pick_another(session, ctx, now).map_err(|error| {
-        if error.reason == Reason::Overloaded { Hedged::Overloaded } else { Hedged::Alone }
-    })?;
+    let picked = target::pick_another(session, ctx, now)
+        .map_err(|error| if error.reason == Reason::Overloaded { Hedged::Overloaded } else { Hedged::Alone })?;
     if !hedge.grant(now, false) {
         return Err(Hedged::Budget);
     }
