@@ -57,9 +57,7 @@ impl Own {
         std::mem::swap(&mut self.connected, &mut upstream.connected);
         std::mem::swap(&mut self.at, &mut upstream.at);
     }
-}
 
-impl Own {
     /// The attempt is over.
     fn over(self, ctx: &mut Ctx) {
         if let (Some((metrics, _in_flight)), Some(attempt)) = (self.counted, ctx.record.attempts.get_mut(self.at)) {
@@ -106,15 +104,13 @@ fn begin(session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>, Hedged> 
     if !retry::others_left(ctx) {
         return Err(Hedged::Alone);
     }
-    if ctx.core.guard.is_raised() {
-        return Err(Hedged::Overloaded);
-    }
     let place = limits::second_place(ctx).map_err(|()| Hedged::Overloaded)?;
     let now = Instant::now();
     let picked = target::pick_another(session, ctx, now)
         .map_err(|error| if error.reason == Reason::Overloaded { Hedged::Overloaded } else { Hedged::Alone })?;
-    if !hedge.grant(now, false) {
-        return Err(Hedged::Budget);
+    let overloaded = ctx.core.guard.is_raised();
+    if !hedge.grant(now, overloaded) {
+        return Err(if overloaded { Hedged::Overloaded } else { Hedged::Budget });
     }
     let mut first = Own { at: ctx.upstream.at, ..Own::default() };
     first.swap(ctx);
@@ -136,7 +132,7 @@ pub(super) fn settled(ctx: &mut Ctx, settled: &Settled<'_>) {
         Lost::Cancelled => loser.outrun(ctx),
         Lost::Answered(status) => loser.answered(ctx, status),
         Lost::Failed(error) => loser.failed(ctx, error),
-        Lost::Gone => loser.over(ctx),
+        Lost::Gone => loser.own.over(ctx),
     }
 }
 
@@ -172,7 +168,7 @@ impl Loser {
         if let Some(attempt) = ctx.record.attempts.get_mut(self.own.at) {
             attempt.outrun = true;
         }
-        self.over(ctx);
+        self.own.over(ctx);
     }
 
     fn answered(mut self, ctx: &mut Ctx, status: StatusCode) {
@@ -183,7 +179,7 @@ impl Loser {
         if let Some(attempt) = ctx.record.attempts.get_mut(self.own.at) {
             attempt.outcome = Ok(status);
         }
-        self.over(ctx);
+        self.own.over(ctx);
     }
 
     fn failed(mut self, ctx: &mut Ctx, error: &Error) {
@@ -200,10 +196,6 @@ impl Loser {
         if let Some(attempt) = ctx.record.attempts.get_mut(self.own.at) {
             attempt.outcome = Err(reason);
         }
-        self.over(ctx);
-    }
-
-    fn over(self, ctx: &mut Ctx) {
         self.own.over(ctx);
     }
 }

@@ -7,13 +7,11 @@ use shuttle::thread;
 use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use portcullis_balance::Priority;
 
+use super::tests::{LONG, gate, set};
 use super::*;
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// Tries so many interleavings, half of them with few changes of turns.
 fn explore(tries: usize, run: impl Fn() + Send + Sync + 'static) {
@@ -21,17 +19,6 @@ fn explore(tries: usize, run: impl Fn() + Send + Sync + 'static) {
     let again = Arc::clone(&run);
     shuttle::check_random(move || run(), tries / 2);
     shuttle::check_pct(move || again(), tries / 2, 3);
-}
-
-fn gate(limit: u32, capacity: usize) -> Arc<Gate> {
-    let gate = Arc::new(Gate::new(Arc::default(), Arc::default(), Instant::now()));
-    set(&gate, limit, capacity);
-    gate
-}
-
-fn set(gate: &Arc<Gate>, limit: u32, capacity: usize) {
-    let queue = QueuePolicy { capacity, timeout: LONG, stress_after: LONG };
-    gate.set_policy(LimitPolicy::Fixed(limit), queue, Instant::now());
 }
 
 /// The place of a request that was told to go on.

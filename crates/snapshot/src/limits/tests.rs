@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::*;
 
-const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
-fn gate(limit: u32, capacity: usize) -> Arc<Gate> {
+pub(super) fn gate(limit: u32, capacity: usize) -> Arc<Gate> {
     let gate = Arc::new(Gate::new(Arc::default(), Arc::default(), Instant::now()));
     set(&gate, limit, capacity);
     gate
 }
 
-fn set(gate: &Arc<Gate>, limit: u32, capacity: usize) {
+pub(super) fn set(gate: &Arc<Gate>, limit: u32, capacity: usize) {
     let queue = QueuePolicy { capacity, timeout: LONG, stress_after: LONG };
     gate.set_policy(LimitPolicy::Fixed(limit), queue, Instant::now());
 }
