@@ -117,8 +117,14 @@ fn snapshot(text: &str) -> Snapshot {
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
     let fleets = Fleets::new(metrics.clone());
     let (state, certificates) = (StateStore::default(), Arc::default());
-    let environment =
-        Environment { seams: &seams, state: &state, metrics: &metrics, fleets: &fleets, certificates: &certificates };
+    let environment = Environment {
+        seams: &seams,
+        state: &state,
+        metrics: &metrics,
+        fleets: &fleets,
+        services: &portcullis_filter::Services::default(),
+        certificates: &certificates,
+    };
     let (created, now) = (SystemTime::UNIX_EPOCH, Instant::now());
     let stamp = Stamp { id: GenerationId(3), trigger: "start", created, now, seed: 1 };
     activate(candidate, None, &environment, stamp).unwrap_or_else(|_| panic!("activate"))

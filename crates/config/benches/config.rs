@@ -81,6 +81,7 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
+            services: &portcullis_filter::Services::default(),
             certificates: &Arc::default(),
         };
         let id = GenerationId(1);

@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
+use portcullis_filter::{Services, StateStore};
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{ClusterIdx, Fleets, Origin, Places, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -36,6 +36,8 @@ pub struct Environment<'a> {
     pub metrics: &'a Metrics,
     /// The endpoints of clusters.
     pub fleets: &'a Arc<Fleets>,
+    /// What filters share with the gateway and with one another, for its whole life.
+    pub services: &'a Services,
     /// Certificates that a source answered.
     pub certificates: &'a Arc<DynamicCertificates>,
 }
@@ -75,7 +77,7 @@ pub fn activate(
     let build = hosts::Build {
         environment,
         now: stamp.now,
-        chains: hosts::Chains { state: environment.state, clusters: &names },
+        chains: hosts::Chains { state: environment.state, clusters: &names, services: environment.services },
         plans: &checked.clusters,
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
@@ -112,7 +114,8 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.error_count();
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let build = hosts::Chains { state: &state, clusters: &names };
+    let services = Services::default();
+    let build = hosts::Chains { state: &state, clusters: &names, services: &services };
     for HostChains { own, routes } in chains {
         for spec in std::iter::once(own).chain(routes) {
             drop(build.chain(spec, diagnostics));

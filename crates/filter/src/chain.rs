@@ -14,6 +14,7 @@ use crate::erased::{Erased, Slot};
 use crate::filter::{Filter, Verdict};
 use crate::phase::{Phase, Phases};
 use crate::response::Response;
+use crate::seam::Upgrade;
 
 #[cfg(test)]
 mod tests;
@@ -57,8 +58,17 @@ pub struct ChainState {
 pub struct Stopped {
     /// The filter.
     pub filter: Arc<str>,
-    /// Its answer, or the failure it ended the request with.
-    pub outcome: Result<Box<Response>, ProxyError>,
+    /// What it put in the place of going on, or the failure it ended the request with.
+    pub outcome: Result<Instead, ProxyError>,
+}
+
+/// What a filter puts in the place of going on.
+#[derive(Debug)]
+pub enum Instead {
+    /// An answer.
+    Respond(Box<Response>),
+    /// An upgrade.
+    Upgrade(Box<Upgrade>),
 }
 
 impl fmt::Debug for Chain {
@@ -118,15 +128,48 @@ impl Chain {
         seen: &mut (dyn FnMut(&Arc<str>) + Send),
     ) -> Result<(), Stopped> {
         for (at, link) in self.of(Phase::RequestFilter) {
-            let outcome = match link.filter.request_filter(cx, state.slot(at, self)).await {
-                Ok(Verdict::Continue) => {
-                    seen(&link.name);
-                    continue;
-                }
-                Ok(Verdict::Respond(response)) => Ok(response),
-                Err(error) => Err(error),
-            };
-            return Err(Stopped { filter: link.name.clone(), outcome });
+            let verdict = link.filter.request_filter(cx, state.slot(at, self)).await;
+            went_on(link, verdict, seen)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `request_peek_filter`, as [`Chain::request_filter`].
+    ///
+    /// # Errors
+    /// The filter that stopped the request, with its answer or refusal.
+    pub async fn request_peek_filter(
+        &self,
+        cx: &mut RequestCx<'_>,
+        state: &mut ChainState,
+        seen: &mut (dyn FnMut(&Arc<str>) + Send),
+    ) -> Result<(), Stopped> {
+        for (at, link) in self.of(Phase::RequestPeekFilter) {
+            let verdict = link.filter.request_peek_filter(cx, state.slot(at, self)).await;
+            went_on(link, verdict, seen)?;
+        }
+        Ok(())
+    }
+
+    /// The most bytes of a body that a filter of [`Phase::RequestPeekFilter`] wants to see; `None` without such a filter.
+    #[must_use]
+    pub fn peek_limit(&self) -> Option<usize> {
+        self.of(Phase::RequestPeekFilter).map(|(_, link)| link.filter.peek_limit()).max()
+    }
+
+    /// Runs `admission_filter`, as [`Chain::request_filter`].
+    ///
+    /// # Errors
+    /// The filter that refused.
+    pub async fn admission_filter(
+        &self,
+        cx: &mut RequestCx<'_>,
+        state: &mut ChainState,
+        seen: &mut (dyn FnMut(&Arc<str>) + Send),
+    ) -> Result<(), Stopped> {
+        for (at, link) in self.of(Phase::AdmissionFilter) {
+            let admitted = link.filter.admission_filter(cx, state.slot(at, self)).await;
+            went_on(link, admitted.map(|()| Verdict::Continue), seen)?;
         }
         Ok(())
     }
@@ -232,6 +275,24 @@ impl Chain {
             link.filter.logging(completed, state.slot(at, self));
         }
     }
+}
+
+/// Whether a filter let the request go on.
+fn went_on(
+    link: &Link,
+    verdict: Result<Verdict, ProxyError>,
+    seen: &mut (dyn FnMut(&Arc<str>) + Send),
+) -> Result<(), Stopped> {
+    let outcome = match verdict {
+        Ok(Verdict::Continue) => {
+            seen(&link.name);
+            return Ok(());
+        }
+        Ok(Verdict::Respond(response)) => Ok(Instead::Respond(response)),
+        Ok(Verdict::Upgrade(upgrade)) => Ok(Instead::Upgrade(upgrade)),
+        Err(error) => Err(error),
+    };
+    Err(Stopped { filter: link.name.clone(), outcome })
 }
 
 impl ChainState {

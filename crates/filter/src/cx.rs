@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_types::{
-    ClusterName, Dialect, Downstream, EndpointName, ProxyError, Reason, RequestId, RequestView, RouteName,
+    BodyView, ClusterName, Dialect, Downstream, EndpointName, ProxyError, Reason, RequestId, RequestView, RouteName,
 };
 
 #[cfg(test)]
@@ -48,6 +48,12 @@ pub struct Facts {
     pub params: Vec<(Arc<str>, Box<str>)>,
     /// The site, when the host came from a host source.
     pub site: Option<Arc<Site>>,
+    /// What the body says, once it was read for routing or for a filter.
+    pub body: Option<Arc<dyn BodyView>>,
+    /// Which of the body's calls the route serves, by their places: all, unless a batch is sent in parts.
+    pub calls: Option<Arc<[usize]>>,
+    /// Whether an HTTP/1.1 client asks to upgrade to WebSocket (RFC 9110 section 7.8).
+    pub asks_upgrade: bool,
 }
 
 impl Facts {
@@ -64,6 +70,9 @@ impl Facts {
             route: None,
             params: Vec::new(),
             site: None,
+            body: None,
+            calls: None,
+            asks_upgrade: false,
         }
     }
 
@@ -79,7 +88,7 @@ impl Facts {
             headers: &request.headers,
             client: self.client,
             downstream: &self.downstream,
-            body: None,
+            body: self.body.as_deref(),
         }
     }
 }

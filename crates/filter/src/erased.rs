@@ -25,6 +25,9 @@ pub(crate) type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProxyError>>
 pub(crate) trait Erased: Send + Sync {
     fn phases(&self) -> Phases;
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
+    fn request_peek_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
+    fn peek_limit(&self) -> usize;
+    fn admission_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, ()>;
     fn request_body_filter<'a>(
         &'a self,
         cx: &'a mut BodyCx<'_>,
@@ -71,6 +74,18 @@ impl<F: Filter> Erased for F {
 
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict> {
         Box::pin(Filter::request_filter(self, cx, ctx::<F>(slot)))
+    }
+
+    fn request_peek_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict> {
+        Box::pin(Filter::request_peek_filter(self, cx, ctx::<F>(slot)))
+    }
+
+    fn peek_limit(&self) -> usize {
+        Filter::peek_limit(self)
+    }
+
+    fn admission_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, ()> {
+        Box::pin(Filter::admission_filter(self, cx, ctx::<F>(slot)))
     }
 
     fn request_body_filter<'a>(

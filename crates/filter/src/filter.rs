@@ -10,14 +10,18 @@ use crate::cx::{BodyCx, Chunk, Completed, ErrorCx, RequestCx, ResponseCx, Select
 use crate::phase::Phases;
 use crate::registry::BuildCx;
 use crate::response::Response;
+use crate::seam::{PEEK_LIMIT, Upgrade};
 
-/// What a filter decided in `request_filter`.
+/// What a filter decided of a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// Go on to the next filter.
     Continue,
     /// Answer with this; nothing goes upstream.
     Respond(Box<Response>),
+    /// Upgrade the connection: the gateway speaks on it by itself. Only for an HTTP/1.1 request that asks for it
+    /// ([`crate::Facts::asks_upgrade`]); any other ends with [`portcullis_types::Reason::FilterFailed`].
+    Upgrade(Box<Upgrade>),
 }
 
 /// A step of a filter chain.
@@ -39,6 +43,32 @@ pub trait Filter: Send + Sync + 'static {
         _ctx: &mut Self::Ctx,
     ) -> impl Future<Output = Result<Verdict, ProxyError>> + Send {
         ready(Ok(Verdict::Continue))
+    }
+
+    /// The whole body was read and [`crate::Facts::body`] says what it holds, before the request is routed. Called on a
+    /// host's filters alone, after all their `request_filter`; not on a request without content, nor when it asks for
+    /// an upgrade.
+    fn request_peek_filter(
+        &self,
+        _cx: &mut RequestCx<'_>,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<Verdict, ProxyError>> + Send {
+        ready(Ok(Verdict::Continue))
+    }
+
+    /// The most bytes of a body that this filter wants to see in `request_peek_filter`; a larger body is answered 413.
+    fn peek_limit(&self) -> usize {
+        PEEK_LIMIT
+    }
+
+    /// The route is chosen and no filter refused: the last word before something is done, a host's filters first. A
+    /// batch that is sent in parts gets here once, after the request phases of all its routes.
+    fn admission_filter(
+        &self,
+        _cx: &mut RequestCx<'_>,
+        _ctx: &mut Self::Ctx,
+    ) -> impl Future<Output = Result<(), ProxyError>> + Send {
+        ready(Ok(()))
     }
 
     /// A chunk of the request body; it may be changed, held back (`None`) or refused.

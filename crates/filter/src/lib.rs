@@ -15,6 +15,7 @@ pub mod phase;
 pub mod registry;
 pub mod response;
 pub mod seam;
+pub mod services;
 pub mod state;
 pub mod testkit;
 
@@ -26,4 +27,5 @@ pub use filter::{ConfiguredFilter, Filter, Verdict};
 pub use phase::{Phase, Phases};
 pub use registry::{BuildCx, FilterSpec, Registry};
 pub use response::Response;
+pub use services::Services;
 pub use state::StateStore;

@@ -1,4 +1,4 @@
-//! The phases of a request, by Pingora's names, and a set of them.
+//! The phases of a request, by Pingora's names where it has them, and a set of them.
 
 /// A point of a request's life at which a filter may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -6,6 +6,10 @@
 pub enum Phase {
     /// The head is read, normalised and (for a route's filters) routed; nothing is sent yet.
     RequestFilter,
+    /// The whole body was read, before the request is routed. A filter of a host asks for that by taking part.
+    RequestPeekFilter,
+    /// All filters let the request pass: what it spends is about to be spent.
+    AdmissionFilter,
     /// A chunk of the request body, or its end.
     RequestBodyFilter,
     /// An endpoint is about to be chosen.
@@ -26,11 +30,13 @@ pub enum Phase {
 
 impl Phase {
     /// How many phases there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 
     /// Every phase.
     pub const ALL: [Self; Self::COUNT] = [
         Self::RequestFilter,
+        Self::RequestPeekFilter,
+        Self::AdmissionFilter,
         Self::RequestBodyFilter,
         Self::UpstreamPeer,
         Self::UpstreamRequestFilter,
@@ -41,11 +47,13 @@ impl Phase {
         Self::Logging,
     ];
 
-    /// Pingora's name of the phase.
+    /// The phase's name: Pingora's, where it has the phase.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::RequestFilter => "request_filter",
+            Self::RequestPeekFilter => "request_peek_filter",
+            Self::AdmissionFilter => "admission_filter",
             Self::RequestBodyFilter => "request_body_filter",
             Self::UpstreamPeer => "upstream_peer",
             Self::UpstreamRequestFilter => "upstream_request_filter",

@@ -8,6 +8,7 @@ use portcullis_yaml::{Cx, Decode, Node, SchemaGen};
 
 use crate::chain::Link;
 use crate::filter::ConfiguredFilter;
+use crate::services::Services;
 use crate::state::StateStore;
 
 #[cfg(test)]
@@ -22,6 +23,8 @@ pub struct BuildCx<'a> {
     pub state: &'a StateStore,
     /// The clusters of the config, so that a filter can refuse a name that is none.
     pub clusters: &'a [&'a str],
+    /// What filters share with the gateway and with one another.
+    pub services: &'a Services,
 }
 
 impl BuildCx<'_> {

@@ -6,6 +6,8 @@ pub mod certificate;
 pub mod endpoints;
 pub mod host;
 pub mod stream;
+pub mod upgrade;
+pub mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ pub use certificate::{CertificatePem, CertificateSource};
 pub use endpoints::{EndpointSink, EndpointSource, FoundEndpoint};
 pub use host::HostSource;
 pub use stream::{ConnectHandler, ConnectVerdict, Io, L4Handler, RawStream};
+pub use upgrade::{StreamEnd, Upgrade, UpgradeHandler, UpgradedStream};
+pub use upstream::{Caller, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams};
 
 /// What a binary plugs in, by the names the config uses.
 #[derive(Default, Clone)]

@@ -31,11 +31,12 @@ use pingora_http::RequestHeader;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use portcullis_types::{ClientCertificate, Downstream, ProxyError, Reason, RequestId, RouteName, TlsInfo};
+use portcullis_types::{BodyView, ClientCertificate, Downstream, ProxyError, Reason, RequestId, RouteName, TlsInfo};
 
 use crate::chain::Chain;
 use crate::cx::{Facts, Notes, Site};
 use crate::response::Response;
+use crate::seam::Upgrade;
 
 mod run;
 
@@ -89,6 +90,8 @@ pub struct Seen {
     pub stopped_by: Option<Arc<str>>,
     /// What the filters said.
     pub notes: Notes,
+    /// The upgrade that a filter granted; the status is 101 then.
+    pub upgrade: Option<Box<Upgrade>>,
 }
 
 impl Exchange {
@@ -181,6 +184,27 @@ impl Exchange {
         self
     }
 
+    /// Says what the body holds, as a reader of bodies would have found.
+    #[must_use]
+    pub fn peeked(mut self, body: Arc<dyn BodyView>) -> Self {
+        self.facts.body = Some(body);
+        self
+    }
+
+    /// Says that the client asks to upgrade to WebSocket.
+    #[must_use]
+    pub fn asks_upgrade(mut self) -> Self {
+        self.facts.asks_upgrade = true;
+        self
+    }
+
+    /// Adds a value that a filter before the chain would share.
+    #[must_use]
+    pub fn shared<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.notes.extensions_mut().insert(value);
+        self
+    }
+
     /// Says who is calling, as a filter before the chain would.
     #[must_use]
     pub fn consumer(mut self, consumer: &str) -> Self {
@@ -250,6 +274,9 @@ fn facts(uri: &http::Uri, host: &str) -> Facts {
         route: Some(RouteName::from("test")),
         params: Vec::new(),
         site: None,
+        body: None,
+        calls: None,
+        asks_upgrade: false,
     }
 }
 

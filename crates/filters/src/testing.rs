@@ -39,7 +39,8 @@ fn decode(name: &str, yaml: &str, loader: MemoryLoader) -> (Option<FilterSpec>, 
 /// A filter of the registry, built.
 pub(crate) fn link(name: &str, yaml: &str, state: &StateStore) -> Link {
     let spec = read(name, yaml, MemoryLoader::new()).unwrap_or_else(|report| panic!("{report}"));
-    spec.build(&BuildCx { place: "test", state, clusters: &[] }).expect("the filter is built")
+    spec.build(&BuildCx { place: "test", state, clusters: &[], services: &portcullis_filter::Services::default() })
+        .expect("the filter is built")
 }
 
 /// A chain of filters with their settings, in order.

@@ -23,11 +23,16 @@ pub(crate) struct Request {
 }
 
 /// A body that was peeked: the JSON-RPC methods it calls, if it is JSON-RPC.
+#[derive(Debug)]
 pub(crate) struct Calls(pub(crate) Option<Vec<String>>);
 
 impl BodyView for Calls {
-    fn jsonrpc_methods(&self) -> Option<&[String]> {
-        self.0.as_deref()
+    fn calls(&self) -> Option<usize> {
+        self.0.as_ref().map(Vec::len)
+    }
+
+    fn method(&self, call: usize) -> Option<&str> {
+        self.0.as_ref()?.get(call).map(String::as_str)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::Seams;
-use portcullis_filter::{Registry, StateStore};
+use portcullis_filter::{Registry, Services, StateStore};
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -25,6 +25,7 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
+    services: Services,
     certificates: Arc<DynamicCertificates>,
     /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
     pub(crate) discovery: Discovery,
@@ -42,6 +43,7 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
+            services: Services::default(),
             certificates: Arc::default(),
         }
     }
@@ -84,6 +86,7 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
+            services: &self.services,
             certificates: &self.certificates,
         };
         let (created, now) = (SystemTime::now(), Instant::now());

@@ -15,4 +15,4 @@ pub use error::ProxyError;
 pub use ids::{ClusterName, EndpointName, GenerationId, ListenerName, RequestId, RouteName};
 pub use quantity::{ByteSize, Percent, QuantityError, Rate};
 pub use reason::{Fault, Reason, Retry};
-pub use view::{BodyView, ClientCertificate, Downstream, Protocol, RequestView, Scheme, TlsInfo};
+pub use view::{Batch, BatchPart, BodyView, ClientCertificate, Downstream, Protocol, RequestView, Scheme, TlsInfo};

@@ -1,9 +1,13 @@
 //! What routing and filters may know of a request: a borrowed, normalised view, free of allocation.
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
+use std::any::Any;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::error::ProxyError;
 use crate::ids::ListenerName;
 
 /// How the downstream speaks.
@@ -107,10 +111,52 @@ impl Downstream {
     }
 }
 
-/// What a body matcher may ask of a peeked body. A crate that understands a body (JSON-RPC, say) fills it.
-pub trait BodyView: Send + Sync {
-    /// The methods a JSON-RPC body calls, in order; `None` when it is not JSON-RPC.
-    fn jsonrpc_methods(&self) -> Option<&[String]>;
+/// A request body that was read whole before its request was routed, by a crate that understands it (JSON-RPC, say).
+///
+/// Whoever knows the type behind it gets it back by `&dyn Any`.
+pub trait BodyView: Any + fmt::Debug + Send + Sync {
+    /// How many calls it makes: 1, or as many as its batch has; `None` when it is no RPC.
+    fn calls(&self) -> Option<usize>;
+
+    /// The method of a call, by its place; `None` past the last, and for a call that names none.
+    fn method(&self, call: usize) -> Option<&str>;
+
+    /// The JSON text of the id that an answer to the whole body carries; `None` for `null`.
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the request may be sent twice; `None` leaves it to the HTTP method and the route.
+    fn is_idempotent(&self) -> Option<bool> {
+        None
+    }
+
+    /// The calls one by one, when it is a batch that may be sent in parts.
+    fn batch(&self) -> Option<&dyn Batch> {
+        None
+    }
+}
+
+/// A body of several calls that may be sent in parts, to different clusters, and answered as one.
+pub trait Batch: Send + Sync {
+    /// One call, as a body of its own.
+    fn call(&self, at: usize) -> Option<Arc<dyn BodyView>>;
+
+    /// The body of a request with these calls alone, given by their places in order.
+    fn part(&self, calls: &[usize]) -> Bytes;
+
+    /// The answer to the whole out of the answers to its parts, in the order of the calls. A part that has none, or
+    /// one that is no answer to its calls, is answered for each of its calls by the error.
+    fn join(&self, parts: &[BatchPart]) -> Bytes;
+}
+
+/// What came of a part of a batch.
+#[derive(Debug)]
+pub struct BatchPart {
+    /// The calls, by their places in the whole, in order.
+    pub calls: Vec<usize>,
+    /// The body of the answer, or why there is none.
+    pub answer: Result<Bytes, ProxyError>,
 }
 
 /// A request as routing sees it: normalised once, borrowed, read-only.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use portcullis_balance::Hedge;
-use portcullis_filter::{BuildCx, Chain, StateStore};
+use portcullis_filter::{BuildCx, Chain, Services, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
 use portcullis_snapshot::{Action, Another, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target, Then};
 use portcullis_types::RouteName;
@@ -34,6 +34,7 @@ pub(super) struct Build<'a> {
 pub(super) struct Chains<'a> {
     pub(super) state: &'a StateStore,
     pub(super) clusters: &'a [&'a str],
+    pub(super) services: &'a Services,
 }
 
 /// The router. Filters that cannot be built are left out after their errors were pushed.
@@ -68,7 +69,8 @@ impl Chains<'_> {
         let mut links = Vec::with_capacity(specs.len());
         for placed in specs {
             let name = placed.spec.name();
-            let cx = BuildCx { place: &placed.place, state: self.state, clusters: self.clusters };
+            let cx =
+                BuildCx { place: &placed.place, state: self.state, clusters: self.clusters, services: self.services };
             match placed.spec.build(&cx) {
                 Ok(link) => links.push(link),
                 Err(why) => {

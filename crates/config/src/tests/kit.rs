@@ -88,6 +88,7 @@ impl World {
             state: &self.state,
             metrics: &self.metrics,
             fleets: &self.fleets,
+            services: &portcullis_filter::Services::default(),
             certificates: &self.certificates,
         };
         let id = GenerationId(previous.map_or(1, |previous| previous.id.0 + 1));

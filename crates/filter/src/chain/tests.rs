@@ -305,5 +305,8 @@ fn facts() -> crate::Facts {
         route: None,
         params: Vec::new(),
         site: None,
+        body: None,
+        calls: None,
+        asks_upgrade: false,
     }
 }

@@ -95,7 +95,7 @@ fn read(registry: &Registry, name: &str, yaml: &str) -> Result<FilterSpec, Strin
 /// The total after one request through a counter built in a place.
 fn count(state: &StateStore, place: &str, yaml: &str) -> (Chain, String) {
     let spec = read(&Registry::default().with::<Counter>(), "counter", yaml).unwrap();
-    let link = spec.build(&BuildCx { place, state, clusters: &["east"] }).unwrap();
+    let link = spec.build(&BuildCx { place, state, clusters: &["east"], services: &Services::default() }).unwrap();
     let chain = Chain::new(vec![link]).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seen = runtime.block_on(Exchange::get("http://a/").run(&chain));
@@ -117,7 +117,8 @@ fn a_filter_may_refuse_what_only_the_whole_config_tells() {
     let build = |cluster: &str| {
         let spec = read(&Registry::default().with::<Counter>(), "counter", &format!("cluster: {cluster}")).unwrap();
         assert_eq!(spec.name(), "counter");
-        spec.build(&BuildCx { place: "p", state: &state, clusters: &["east"] }).map(|link| link.name().to_string())
+        spec.build(&BuildCx { place: "p", state: &state, clusters: &["east"], services: &Services::default() })
+            .map(|link| link.name().to_string())
     };
     assert_eq!(build("east"), Ok("counter".to_owned()));
     assert_eq!(build("west"), Err("no cluster `west`".to_owned()));

@@ -9,9 +9,10 @@ use std::time::Duration;
 use portcullis_types::{Dialect, ProxyError, Reason, RequestId};
 
 use super::{Exchange, Seen, Upstream};
-use crate::chain::{Chain, ChainState, Stopped};
+use crate::chain::{Chain, ChainState, Instead, Stopped};
 use crate::cx::{BodyCx, Completed, ErrorCx, Facts, Notes, RequestCx, ResponseCx, Source};
 use crate::response::Response;
+use crate::seam::Upgrade;
 
 /// Runs an exchange through every phase.
 pub(super) async fn run(exchange: Exchange, chain: &Chain) -> Seen {
@@ -27,6 +28,7 @@ pub(super) async fn run(exchange: Exchange, chain: &Chain) -> Seen {
         asked_body: Vec::new(),
         reason: None,
         stopped_by: None,
+        upgrade: None,
     };
     let stopped = match run.request(body).await {
         Ok(()) => upstream.failure.clone().map(Err),
@@ -60,6 +62,7 @@ struct Run<'a> {
     asked_body: Vec<u8>,
     reason: Option<Reason>,
     stopped_by: Option<Arc<str>>,
+    upgrade: Option<Box<Upgrade>>,
 }
 
 /// What the client got.
@@ -75,6 +78,10 @@ impl Run<'_> {
     async fn request(&mut self, chunks: Vec<Bytes>) -> Result<(), Stopped> {
         let mut cx = RequestCx { request: &mut self.request, facts: &self.facts, notes: &mut self.notes };
         self.chain.request_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
+        if cx.facts.body.is_some() {
+            self.chain.request_peek_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
+        }
+        self.chain.admission_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
         let by = |error| Stopped { filter: Arc::from("upstream"), outcome: Err(error) };
         let mut head = self.request.clone();
         let mut cx = RequestCx { request: &mut head, facts: &self.facts, notes: &mut self.notes };
@@ -90,9 +97,14 @@ impl Run<'_> {
     }
 
     /// The answer to a request that went no further.
-    fn stopped(&mut self, outcome: Result<Box<Response>, ProxyError>) -> Response {
+    fn stopped(&mut self, outcome: Result<Instead, ProxyError>) -> Response {
         match outcome {
-            Ok(response) => *response,
+            Ok(Instead::Respond(response)) => *response,
+            Ok(Instead::Upgrade(upgrade)) => {
+                let response = Response { header: upgrade.response.clone(), body: Bytes::new() };
+                self.upgrade = Some(upgrade);
+                response
+            }
             Err(error) => {
                 self.reason = Some(error.reason);
                 let mut cx =
@@ -178,6 +190,7 @@ impl Run<'_> {
             reason: self.reason,
             stopped_by: self.stopped_by,
             notes: self.notes,
+            upgrade: self.upgrade,
         }
     }
 }

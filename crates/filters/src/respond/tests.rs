@@ -44,7 +44,12 @@ fn sends_a_file_as_it_is() {
         let loader = MemoryLoader::new().file(file, "{path} <b>");
         let spec = read("respond", &format!("body_file: {file}"), loader).unwrap_or_else(|report| panic!("{report}"));
         let state = portcullis_filter::StateStore::default();
-        let cx = portcullis_filter::BuildCx { place: "test", state: &state, clusters: &[] };
+        let cx = portcullis_filter::BuildCx {
+            place: "test",
+            state: &state,
+            clusters: &[],
+            services: &portcullis_filter::Services::default(),
+        };
         let chain = portcullis_filter::Chain::new(vec![spec.build(&cx).expect("a filter")]).expect("a chain");
         let seen = run(&chain, Exchange::get("http://a/"));
         assert_eq!((&seen.body[..], field(&seen, "content-type").as_str()), (&b"{path} <b>"[..], content_type));

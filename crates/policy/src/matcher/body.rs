@@ -49,14 +49,17 @@ impl BodyMatch {
     }
 
     pub(crate) fn check<'a>(&'a self, view: &RequestView<'a>) -> Result<(), Mismatch<'a>> {
-        let found = match view.body.map(|body| body.jsonrpc_methods()) {
+        let found = match view.body.map(|body| (body, body.calls())) {
             None => BodyFound::Unread,
-            Some(None) => BodyFound::NotJsonRpc,
-            Some(Some([])) => BodyFound::Empty,
-            Some(Some(methods)) => match methods.iter().find(|method| !self.has(method)) {
-                None => return Ok(()),
-                Some(method) => BodyFound::Method(method),
-            },
+            Some((_, None)) => BodyFound::NotJsonRpc,
+            Some((_, Some(0))) => BodyFound::Empty,
+            Some((body, Some(calls))) => {
+                let methods = (0..calls).map(|call| body.method(call).unwrap_or_default());
+                match methods.into_iter().find(|method| !self.has(method)) {
+                    None => return Ok(()),
+                    Some(method) => BodyFound::Method(method),
+                }
+            }
         };
         Err(Mismatch::Body { expected: self, found })
     }

@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 use pingora_proxy::Session;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_filter::seam::{BodyPeek, PEEK_LIMIT};
@@ -17,7 +18,7 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn read(
     session: &mut Session,
     reader: &dyn BodyPeek,
-) -> Result<Option<Box<dyn BodyView>>, ProxyError> {
+) -> Result<Option<Arc<dyn BodyView>>, ProxyError> {
     session.enable_retry_buffering();
     let mut body = BytesMut::new();
     loop {
@@ -34,5 +35,5 @@ pub(super) async fn read(
             return Err(ProxyError::with_detail(Reason::BodyTooLarge, detail));
         }
     }
-    Ok(reader.peek(&session.req_header().headers, &body))
+    Ok(reader.peek(&session.req_header().headers, &body.freeze()))
 }

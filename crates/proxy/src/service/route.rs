@@ -6,12 +6,12 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 
-use portcullis_filter::chain::Stopped;
+use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::{Phase, RequestCx, Response};
 use portcullis_snapshot::request::{action, admit as normal};
 use portcullis_snapshot::{Action, HostData, RouteData, Snapshot};
 use portcullis_telemetry::record::Decision;
-use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
+use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
@@ -129,7 +129,10 @@ fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Option<Next>, Prox
     let Err(Stopped { filter, outcome }) = ran else { return Ok(None) };
     ctx.record.answered_by = Some(filter);
     ctx.record.decision = Decision::Filter;
-    outcome.map(|answer| Some(Next::Answer(answer)))
+    match outcome? {
+        Instead::Respond(answer) => Ok(Some(Next::Answer(answer))),
+        Instead::Upgrade(_) => Err(ProxyError::with_detail(Reason::FilterFailed, "upgrades by filters")),
+    }
 }
 
 /// Finds the route; the body is read first where that decides it.
@@ -139,14 +142,12 @@ async fn choose(
     host: &VirtualHost,
     snapshot: &Snapshot,
 ) -> Result<(), ProxyError> {
-    let body = match &snapshot.seams.body {
-        Some(reader) if host.needs_body(&ctx.facts.view(session.req_header())) => {
-            peek::read(session, &**reader).await?
-        }
-        _ => None,
-    };
-    let view =
-        RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..ctx.facts.view(session.req_header()) };
+    if let Some(reader) =
+        snapshot.seams.body.as_deref().filter(|_| host.needs_body(&ctx.facts.view(session.req_header())))
+    {
+        ctx.facts.body = peek::read(session, reader).await?;
+    }
+    let view = ctx.facts.view(session.req_header());
     let found = host.find(&view).ok_or(Reason::NoRoute)?;
     let params = action::captured(&found, view.path);
     let route = found.route.data().clone();

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use pingora_http::RequestHeader;
 use std::sync::Arc;
 
-use portcullis_filter::chain::Stopped;
+use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::{Chain, ChainState, Facts, Notes, RequestCx};
 use portcullis_telemetry::Redaction;
 
@@ -59,7 +59,8 @@ fn steps(names: &[&str], seen: &[Arc<str>], stopped: Option<&Stopped>) -> Vec<Fi
 
 fn verdict(stopped: &Stopped) -> (Step, String) {
     match &stopped.outcome {
-        Ok(response) => (Step::Answers, format!("answers {}", response.header.status.as_u16())),
+        Ok(Instead::Respond(response)) => (Step::Answers, format!("answers {}", response.header.status.as_u16())),
+        Ok(Instead::Upgrade(_)) => (Step::Answers, "upgrades the connection and speaks on it itself".to_owned()),
         Err(error) => (Step::Refuses, format!("refuses: {error}")),
     }
 }

@@ -1,14 +1,15 @@
 //! The walk itself: the proxy's order of steps, each noted as it is taken.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use pingora_http::RequestHeader;
 use std::sync::Arc;
 
-use portcullis_filter::chain::Stopped;
+use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::seam::PEEK_LIMIT;
 use portcullis_filter::{ChainState, Explained, Facts, Notes, Phase, Response};
 use portcullis_policy::{Outcome, Params};
-use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
+use portcullis_types::{BodyView, ProxyError, Reason};
 use portcullis_wire::head::{HeadLimits, check_head};
 use portcullis_wire::normalize_host;
 
@@ -222,9 +223,8 @@ impl<'a> Walk<'a> {
 
     /// Finds the route; the body is looked into where that decides.
     fn choose(&mut self, host: &VirtualHost) -> Result<(), Stop> {
-        let body = self.peek(host)?;
-        let view =
-            RequestView { body: body.as_deref().map(|body| body as &dyn BodyView), ..self.facts.view(&self.request) };
+        self.facts.body = self.peek(host)?;
+        let view = self.facts.view(&self.request);
         // Of many, those nearest to the winner are told.
         let (most, behind) = if self.question.all { (ALL, ALL) } else { (NEAREST, BEHIND) };
         let candidates = host.explain(&view, behind);
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn peek(&self, host: &VirtualHost) -> Result<Option<Box<dyn BodyView>>, Stop> {
+    fn peek(&self, host: &VirtualHost) -> Result<Option<Arc<dyn BodyView>>, Stop> {
         let Some(reader) = &self.snapshot.seams.body else { return Ok(None) };
         if !host.needs_body(&self.facts.view(&self.request)) {
             return Ok(None);
@@ -358,8 +358,13 @@ fn nowhere(question: &Question) -> String {
 fn stopped(stopped: Option<Stopped>, of: &str) -> Result<(), Stop> {
     let Some(Stopped { filter, outcome }) = stopped else { return Ok(()) };
     Err(match outcome {
-        Ok(response) => {
+        Ok(Instead::Respond(response)) => {
             Stop::Answer { action: "filter", because: format!("the {of}'s filter {filter} answers"), response }
+        }
+        Ok(Instead::Upgrade(upgrade)) => {
+            let because = format!("the {of}'s filter {filter} speaks on the connection itself");
+            let response = Box::new(Response { header: upgrade.response, body: Bytes::new() });
+            Stop::Answer { action: "upgrade", because, response }
         }
         Err(error) => Stop::Refuse { because: format!("the {of}'s filter {filter} refuses"), error },
     })
