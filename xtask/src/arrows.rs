@@ -71,7 +71,7 @@ const PINGORA: [(&str, &[&str]); 5] = [
     ("pingora-proxy", &["proxy"]),
     ("pingora-load-balancing", &["proxy"]),
     ("pingora-cache", &["proxy"]),
-    ("pingora-http", &["proxy", "filter", "filters", "snapshot"]),
+    ("pingora-http", &["proxy", "filter", "filters", "rpc", "snapshot"]),
 ];
 
 /// The folder under `crates/` of a package of ours; `None` for what stands outside.

@@ -31,6 +31,7 @@ mod policy;
 mod quota;
 mod short;
 mod slot;
+mod spender;
 mod standing;
 mod sync;
 mod usage;
@@ -51,6 +52,7 @@ pub use policy::{
 };
 pub use quota::{Quota, Used};
 pub use short::{Short, Wait};
+pub use spender::{Spend, Spender};
 pub use standing::{Counted, Refusal, RefusalKind, Standing};
 pub use usage::Amount;
 

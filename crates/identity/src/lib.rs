@@ -45,6 +45,7 @@
 //! Nothing that is a secret has a `Debug` that shows it, and no error repeats a value that may be one.
 
 mod bounded;
+mod caller;
 pub mod check;
 pub mod consumer;
 pub mod credential;
@@ -56,6 +57,7 @@ pub mod throttle;
 pub mod time;
 pub mod token;
 
+pub use caller::Caller;
 pub use consumer::{Consumer, ConsumerSpec, Format};
 pub use directory::{Directory, Found};
 pub use failure::Failure;

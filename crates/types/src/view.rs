@@ -131,6 +131,11 @@ pub trait BodyView: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// The least height (slot, block number) of the state that the answer may speak of, when the caller says one.
+    fn least_height(&self) -> Option<u64> {
+        None
+    }
+
     /// The calls one by one, when it is a batch that may be sent in parts.
     fn batch(&self) -> Option<&dyn Batch> {
         None

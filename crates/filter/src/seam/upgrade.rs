@@ -6,11 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-use portcullis_types::{Downstream, ProxyError, RequestId};
+use portcullis_types::{ClusterName, Downstream, ProxyError, RequestId};
 
 use super::stream::Io;
+use crate::cx::Notes;
 
-/// A filter's answer to a request that asks for an upgrade: this head is sent, then the handler owns the connection.
+/// A filter's answer to a request that asks for an upgrade: once the request is admitted this head is sent, then the
+/// handler owns the connection. Filters behind it in the chain are passed over, [`crate::Phase::AdmissionFilter`] is not.
 pub struct Upgrade {
     /// The head of the 101, with the fields of the protocol. Connection and Upgrade are set when it is sent.
     pub response: ResponseHeader,
@@ -39,6 +41,11 @@ pub struct UpgradedStream {
     pub downstream: Arc<Downstream>,
     /// The request that was upgraded.
     pub id: RequestId,
+    /// The cluster that the route decided on, if it forwards.
+    pub cluster: Option<ClusterName>,
+    /// What the request's filters said and shared: who calls, what may be spent. Guards among it are held as long as
+    /// they are.
+    pub notes: Notes,
     /// Turns `true` when the stream is to end: the gateway drains. Ends are spread by the gateway.
     pub end: watch::Receiver<bool>,
 }

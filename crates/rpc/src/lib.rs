@@ -1,0 +1,3 @@
+//! JSON-RPC and Solana: parsing, batches, coalescing, WebSocket subscriptions.
+
+pub mod ws;
