@@ -62,9 +62,14 @@ fn problem(error: &ProxyError, id: RequestId) -> String {
     )
 }
 
-/// The gateway's codes follow its HTTP statuses, outside the ranges that JSON-RPC and Solana nodes use.
-const fn json_rpc_code(reason: Reason) -> i32 {
+/// The JSON-RPC code of a reason: that of JSON-RPC 2.0 where it has one, else one that follows the HTTP status, outside the
+/// ranges that JSON-RPC and Solana nodes use.
+#[must_use]
+pub const fn json_rpc_code(reason: Reason) -> i32 {
     match reason.status() {
+        _ if matches!(reason, Reason::RpcParseError) => -32_700,
+        _ if matches!(reason, Reason::RpcMethodUnknown) => -32_601,
+        _ if matches!(reason, Reason::RpcParamsInvalid) => -32_602,
         401 => -32_401,
         403 => -32_403,
         429 => -32_429,
