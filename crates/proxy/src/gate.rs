@@ -24,3 +24,4 @@ mod serve;
 mod tls;
 mod transport;
 mod tunnel;
+mod upgraded;

@@ -24,6 +24,7 @@ mod response;
 mod retry;
 mod route;
 mod target;
+mod upgrade;
 mod upstream;
 
 use async_trait::async_trait;
@@ -42,6 +43,7 @@ pub(crate) use context::Ctx;
 pub(crate) use mirror::Mirrors;
 pub(crate) use reports::says_drain;
 pub(crate) use target::peer_of as peer;
+pub(crate) use upgrade::Granted;
 
 use crate::core::Core;
 use crate::gate::conn::CONN;
@@ -73,6 +75,9 @@ impl ProxyHttp for Service {
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
             Ok(route::Next::Answer(answer)) => respond::send(session, ctx, *answer).await.map(|()| true),
+            Ok(route::Next::Upgrade(upgrade, cluster)) => {
+                upgrade::hand_over(session, ctx, (*upgrade, cluster)).await.map(|()| true)
+            }
             Err(error) => Err(ctx.fail(error)),
         }
     }
