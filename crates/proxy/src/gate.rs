@@ -18,7 +18,7 @@ mod l4;
 mod linger;
 mod pace;
 mod proxy_header;
-mod raw;
+pub(crate) mod raw;
 mod reject;
 mod serve;
 mod tls;

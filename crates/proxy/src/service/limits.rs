@@ -148,7 +148,7 @@ fn priority_of(route: &Option<Arc<portcullis_snapshot::RouteData>>) -> Priority 
 }
 
 /// What the endpoints take together, less the streams that they have. Without an endpoint nothing is kept waiting.
-fn taken_together(limits: &Limits, members: &Members) -> u32 {
+pub(crate) fn taken_together(limits: &Limits, members: &Members) -> u32 {
     let Some(each) = limits.rules.per_endpoint else { return u32::MAX };
     let endpoints = u64::try_from(members.endpoints.available()).unwrap_or(u64::MAX);
     if endpoints == 0 {

@@ -77,7 +77,7 @@ fn note(ctx: &mut Ctx, decided: Result<Duration, NotRetried>) -> bool {
 }
 
 /// The failures of `on`, by their reasons.
-fn cause(reason: Reason) -> Option<RetryCause> {
+pub(crate) fn cause(reason: Reason) -> Option<RetryCause> {
     let unsent = matches!(
         reason,
         Reason::UpstreamConnectTimeout
