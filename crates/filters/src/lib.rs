@@ -8,6 +8,7 @@
 //! | filter | what it does |
 //! |---|---|
 //! | [`access`] | allows or denies by client network, method and path |
+//! | [`caps`] | holds callers to what they may spend |
 //! | [`compress`] | compresses answers |
 //! | [`cors`] | cross-origin resource sharing |
 //! | [`errors`] | answers errors in the operator's words |
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod caps;
 pub mod compress;
 pub mod cors;
 pub mod errors;
@@ -43,6 +45,7 @@ use portcullis_filter::Registry;
 pub fn registry() -> Registry {
     Registry::default()
         .with::<access::Access>()
+        .with::<caps::Caps>()
         .with::<compress::Compress>()
         .with::<cors::Cors>()
         .with::<errors::Errors>()
