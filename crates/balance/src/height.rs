@@ -119,6 +119,12 @@ impl Bearing {
         matches!(self, Self::Lags | Self::Says(_) | Self::Ahead { out: true })
     }
 
+    /// Whether it is behind the others, or far ahead of them.
+    #[must_use]
+    pub const fn is_off(self) -> bool {
+        self.is_behind() || matches!(self, Self::Ahead { .. })
+    }
+
     pub(crate) const fn is_behind(self) -> bool {
         matches!(self, Self::Lags | Self::Says(_))
     }
@@ -170,7 +176,9 @@ impl fmt::Display for HeightStanding {
             Bearing::Unknown => return write!(f, "nothing is known of its {unit}"),
             Bearing::Level => write!(f, "it keeps up: ")?,
             Bearing::Lags => write!(f, "behind: ")?,
-            Bearing::Says(OwnWord::Behind(Some(by))) => write!(f, "it says that it is {} {unit}s behind: ", Grouped(by))?,
+            Bearing::Says(OwnWord::Behind(Some(by))) => {
+                write!(f, "it says that it is {} {unit}s behind: ", Grouped(by))?
+            }
             Bearing::Says(OwnWord::Behind(None) | OwnWord::Well) => write!(f, "it says that it is behind: ")?,
             Bearing::Says(OwnWord::Unfinished(by)) => {
                 write!(f, "it has received {} {unit}s that it has not worked through: ", Grouped(by))?;

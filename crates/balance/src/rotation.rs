@@ -4,6 +4,7 @@
 //! begins with the tier that its random bits fall to, and goes on to the others in order when that has none untried. Of what
 //! falls to the own zone a part goes on at once while that is full, see [`crate::spill`].
 
+use std::fmt;
 use std::time::Instant;
 
 use portcullis_types::Percent;
@@ -37,6 +38,16 @@ pub enum Resort {
     Behind,
     /// None passes its checks; all are used.
     Last,
+}
+
+impl fmt::Display for Resort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usual => "endpoints that keep up are used",
+            Self::Behind => "all endpoints that pass their checks are behind, so the highest of them are used",
+            Self::Last => "no endpoint passes its checks, so all are used",
+        })
+    }
 }
 
 /// The tiers in the order they are used in. None of them is empty.

@@ -94,7 +94,9 @@ impl fmt::Display for Place {
             Self::Ejected(cause) => write!(f, "takes no requests: {cause}"),
             Self::Away => f.write_str("takes requests only when no other can: it asked to be left alone"),
             Self::OffHeight(height) => write!(f, "takes no requests: {height}"),
-            Self::Highest(height) => write!(f, "takes requests although it is not well, since none is better: {height}"),
+            Self::Highest(height) => {
+                write!(f, "takes requests although it is not well, since none is better: {height}")
+            }
         }
     }
 }
@@ -260,12 +262,8 @@ fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &Health
         | Place::Panic
         | Place::Highest(_)
         | Place::Standby { .. }
-        | Place::OtherZone => {
-            record.since.max(rotation.since)
-        }
-        Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away | Place::OffHeight(_) => {
-            record.since
-        }
+        | Place::OtherZone => record.since.max(rotation.since),
+        Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away | Place::OffHeight(_) => record.since,
     }
 }
 

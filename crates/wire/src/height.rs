@@ -91,7 +91,8 @@ impl<'a> Scan<'a> {
         self.space();
         let end = self.rest.iter().position(|byte| !byte.is_ascii_digit())?;
         let (digits, rest) = self.rest.split_at_checked(end)?;
-        let follows = rest.first().is_some_and(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+        let follows =
+            rest.first().is_some_and(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
         let leading_zero = digits.len() > 1 && digits.first() == Some(&b'0');
         if digits.is_empty() || leading_zero || !follows {
             return None;

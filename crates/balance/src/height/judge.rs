@@ -137,17 +137,11 @@ impl Inner {
             let near = view.height.filter(near).map(|height| (height, stamp));
             let Some((before, lasted)) = mark.judge(bearing, near, now) else { continue };
             changed |= before.is_out() != bearing.is_out();
-            let named = |it: super::Bearing| it.is_out() || it == super::Bearing::Ahead { out: false };
-            if (named(before) || named(bearing))
+            if (before.is_off() || bearing.is_off())
                 && let Some(standing) = mark.standing(stamp, reference, policy)
             {
                 let spec = endpoint.spec();
-                self.heights.tell(HeightEvent {
-                    endpoint: spec.name.clone(),
-                    address: spec.address,
-                    standing,
-                    lasted,
-                });
+                self.heights.tell(HeightEvent { endpoint: spec.name.clone(), address: spec.address, standing, lasted });
             }
         }
         changed

@@ -32,7 +32,8 @@ pub(super) const fn between(from: Stamp, to: Stamp) -> Duration {
 
 /// The heights that have a say: those of endpoints that think well of themselves, or all when these are less than two.
 fn voices(views: &[View]) -> Vec<u64> {
-    let of = |all: bool| views.iter().filter(move |view| all || view.own == OwnWord::Well).filter_map(|view| view.height);
+    let of =
+        |all: bool| views.iter().filter(move |view| all || view.own == OwnWord::Well).filter_map(|view| view.height);
     let mut heights: Vec<u64> = of(false).collect();
     if heights.len() < 2 {
         heights = of(true).collect();
@@ -66,12 +67,7 @@ pub(crate) fn follow(
 }
 
 /// How each endpoint compares.
-pub(crate) fn compare(
-    views: &[View],
-    reference: Option<Reference>,
-    now: Stamp,
-    policy: &HeightPolicy,
-) -> Vec<Bearing> {
+pub(crate) fn compare(views: &[View], reference: Option<Reference>, now: Stamp, policy: &HeightPolicy) -> Vec<Bearing> {
     let near = |height: u64| reference.is_some_and(|reference| height.abs_diff(reference.height) <= policy.max_lag);
     let agree = views.iter().filter(|view| view.height.is_some_and(near)).count();
     views.iter().map(|view| bearing(view, reference, (agree >= 2, now), policy)).collect()

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 #[test]
 fn reads_where_an_answer_comes_from() {
     for (answer, expected) in [
-        (r#"{"jsonrpc":"2.0","result":{"context":{"apiVersion":"2.0.15","slot":312345001},"value":7},"id":1}"#, Some(Told::Context(312_345_001))),
+        (
+            r#"{"jsonrpc":"2.0","result":{"context":{"apiVersion":"2.0.15","slot":312345001},"value":7},"id":1}"#,
+            Some(Told::Context(312_345_001)),
+        ),
         (r#"{"jsonrpc":"2.0","result":{"context":{"slot":312345001},"value":"#, Some(Told::Context(312_345_001))),
         (r#" { "id" : -1.5e3 , "ok" : true , "result" : { "context" : { "slot" : 0 } } }"#, Some(Told::Context(0))),
         (r#"[{"jsonrpc":"2.0","id":null,"result":{"context":{"slot":9},"value":1}}]"#, Some(Told::Context(9))),
