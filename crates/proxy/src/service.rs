@@ -12,6 +12,7 @@ mod failover;
 mod failure;
 mod fallback;
 mod hedge;
+mod heights;
 mod length;
 mod limits;
 mod mirror;
