@@ -74,7 +74,7 @@ impl Body {
                 at,
                 match (message, refusal) {
                     (Some(whole), _) => Cow::Borrowed(whole.of(text)),
-                    (None, Some(error)) => Cow::Owned(error_object::of_node(self.part(id), error.str_of(text)).into()),
+                    (None, Some(error)) => Cow::Owned(error_object::of_node(self.slice(id), error.str_of(text)).into()),
                     (None, None) => Cow::Owned(self.error(id, &Reason::UpstreamMalformed.into())),
                 },
             );
@@ -82,7 +82,7 @@ impl Body {
     }
 
     fn error(&self, id: Span, error: &ProxyError) -> Vec<u8> {
-        error_object::write(Some(self.part(id)), error).into()
+        error_object::write(Some(self.slice(id)), error).into()
     }
 }
 

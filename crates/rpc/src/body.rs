@@ -13,7 +13,7 @@ use std::sync::Arc;
 use portcullis_filter::seam::BodyPeek;
 use portcullis_types::{Batch, BodyView};
 
-use crate::cache::Passage;
+use crate::cache::{Outcome, Passage};
 use crate::json::Span;
 use crate::scan::{Call, Limits, Scan, ScanError, scan};
 use crate::solana::{self, Effect, Params};
@@ -78,7 +78,7 @@ impl Body {
 
     /// A part of it.
     #[must_use]
-    pub fn part(&self, span: Span) -> &str {
+    pub fn slice(&self, span: Span) -> &str {
         span.str_of(&self.text)
     }
 
@@ -88,8 +88,14 @@ impl Body {
         Params::read(call.params().map(|params| params.of(&self.text)))
     }
 
+    /// How its request passed a cache; `None` when none was asked.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.passage.outcome()
+    }
+
     fn effect(&self, call: &Call) -> Option<Effect> {
-        solana::method(self.part(call.method())).map(|method| method.effect)
+        solana::method(self.slice(call.method())).map(|method| method.effect)
     }
 }
 
@@ -99,7 +105,7 @@ impl BodyView for Body {
     }
 
     fn method(&self, call: usize) -> Option<&str> {
-        self.calls().get(call).map(|call| self.part(call.method()))
+        self.calls().get(call).map(|call| self.slice(call.method()))
     }
 
     fn id(&self) -> Option<&str> {
@@ -107,7 +113,7 @@ impl BodyView for Body {
             Ok(_) => self.single()?.id()?,
             Err(error) => error.id()?,
         };
-        Some(self.part(id)).filter(|id| *id != "null")
+        Some(self.slice(id)).filter(|id| *id != "null")
     }
 
     /// Reads and simulations may be sent twice. What is sent to the chain must not be, whatever the route says; of methods

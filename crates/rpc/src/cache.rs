@@ -113,7 +113,7 @@ impl RpcCache {
 
     /// For how long the answer to a call is kept.
     fn retention(&self, body: &Body, call: &Call) -> Option<Retention> {
-        let method = solana::method(body.part(call.method()))?;
+        let method = solana::method(body.slice(call.method()))?;
         match self.keeps {
             Keeps::Nothing => None,
             Keeps::WhatLasts => rules::retention(method, &body.params(call), false),
@@ -146,7 +146,7 @@ impl RpcCache {
 fn read<'a>(request: &RequestView<'a>) -> Option<(&'a Body, &'a Call)> {
     let body = Body::of(request.body?)?;
     let call = body.single().filter(|call| call.id().is_some())?;
-    let method = solana::method(body.part(call.method()))?;
+    let method = solana::method(body.slice(call.method()))?;
     (*request.method == Method::POST && method.effect == Effect::Read).then_some((body, call))
 }
 

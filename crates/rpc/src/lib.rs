@@ -4,6 +4,7 @@ pub mod batch;
 pub mod body;
 pub mod cache;
 pub mod error_object;
+pub mod filter;
 pub mod json;
 pub mod message;
 pub mod scan;
@@ -11,3 +12,4 @@ pub mod solana;
 pub mod ws;
 
 pub use body::{Body, Reader};
+pub use filter::register;

@@ -11,7 +11,7 @@ use crate::scan::Call;
 /// without white space, so no two calls have one key.
 pub(super) fn of(request: &RequestView<'_>, body: &Body, call: &Call) -> Arc<[u8]> {
     let params = call.params().map_or(&b"[]"[..], |params| params.of(body.text()));
-    let method = body.part(call.method());
+    let method = body.slice(call.method());
     let query = request.query.unwrap_or_default();
     let mut key =
         Vec::with_capacity(request.host.len() + request.path.len() + query.len() + method.len() + params.len() + 4);

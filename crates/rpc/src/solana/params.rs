@@ -147,17 +147,15 @@ impl<'a> Config<'a> {
     }
 
     fn commitment(&mut self, cursor: &mut Cursor<'_>, text: &'a [u8]) -> Result<(), JsonError> {
-        let given = match cursor.kind()? {
-            Kind::String => {
-                let word = cursor.string()?;
-                self.unclear |= word.escaped;
-                Some(word.span.str_of(text))
-            }
-            kind => {
-                cursor.value()?;
-                self.unclear |= kind != Kind::Null;
-                None
-            }
+        let kind = cursor.kind()?;
+        let given = if kind == Kind::String {
+            let word = cursor.string()?;
+            self.unclear |= word.escaped;
+            Some(word.span.str_of(text))
+        } else {
+            cursor.value()?;
+            self.unclear |= kind != Kind::Null;
+            None
         };
         self.unclear |= self.commitment.is_some();
         self.commitment = given.or(self.commitment);
