@@ -30,7 +30,7 @@ fn who_has_a_plan_that_is_not_there_is_refused() {
     let gateway = Gateway::new();
     let chain = gateway.plans("plans: { free: { rate: 2/s } }");
     let seen = run(&chain, get("acme", "gold"));
-    assert_eq!(outcome(&seen), (403, Some(Reason::PlanUnknown)));
+    assert_eq!(outcome(&seen), (500, Some(Reason::PlanUnknown)));
     assert_eq!(gateway.keeper.refused().unknown_plan, 1);
     assert_eq!((gateway.used(), gateway.keeper.ledger().consumers()), (vec![], 0));
 }
@@ -112,7 +112,10 @@ fn requests_are_held_until_they_end() {
     let held = [run(&chain, get("acme", "free")), run(&chain, get("acme", "free"))];
     let seen = run(&chain, get("acme", "free"));
     assert_eq!(outcome(&seen), (429, Some(Reason::OverConcurrency)));
-    assert_eq!((field(&seen, "retry-after"), field(&seen, "ratelimit")), ("1".into(), "\"concurrency\";r=0;t=1".into()));
+    assert_eq!(
+        (field(&seen, "retry-after"), field(&seen, "ratelimit")),
+        ("1".into(), "\"concurrency\";r=0;t=1".into())
+    );
     let stream = run(&chain, get("acme", "free").field("accept", "text/event-stream"));
     assert_eq!(stream.status, 200, "a stream is no request at once");
     let grpc = || get("acme", "free").field("content-type", "application/grpc+proto");
