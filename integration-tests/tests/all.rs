@@ -26,6 +26,7 @@ mod http2;
 mod http2_requests;
 mod http2_upstream;
 mod idle_upstream;
+mod json_rpc;
 mod limits;
 mod log_trouble;
 mod overload;
