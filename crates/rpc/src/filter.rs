@@ -85,10 +85,10 @@ impl Filter for JsonRpc {
 
     async fn request_peek_filter(&self, cx: &mut RequestCx<'_>, ctx: &mut JsonRpcCtx) -> Result<Verdict, ProxyError> {
         ctx.seen = true;
-        if cx.request.method != Method::POST {
-            return Ok(Verdict::Continue);
-        }
-        let Some(view) = cx.facts.body.as_deref() else { return Err(unread(cx.request)) };
+        let Some(view) = cx.facts.body.as_deref() else {
+            let other = cx.request.method != Method::POST;
+            return if other { Ok(Verdict::Continue) } else { Err(unread(cx.request)) };
+        };
         let body = Body::of(view).ok_or_else(|| {
             ProxyError::with_detail(Reason::FilterFailed, "bodies are read by another reader than the one of `jsonrpc`")
         })?;

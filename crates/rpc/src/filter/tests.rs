@@ -131,6 +131,14 @@ fn requests_that_call_nothing_are_refused_or_pass_but_never_a_preflight_or_an_up
     );
     let passed = run(&chain("{ others: pass }"), get());
     assert_eq!((passed.reason, passed.notes.dialect), (None, None));
+    let put = |body: &str| {
+        let exchange = Exchange::new(http::Method::PUT, "http://a/").chunk(body.to_owned());
+        let view = Reader.peek(&HeaderMap::new(), &body.to_owned().into());
+        if let Some(view) = view { exchange.peeked(view) } else { exchange }
+    };
+    assert_eq!(run(&chain("{ others: pass }"), put("a file")).reason, None);
+    let hidden = run(&chain("{ others: pass, deny: getSlot }"), put(CALL));
+    assert_eq!(hidden.reason, Some(Reason::Denied), "a call is a call, whatever the HTTP method");
     assert_eq!(run(&chain("{}"), Exchange::new(http::Method::OPTIONS, "http://a/")).reason, None);
     assert_eq!(run(&chain("{}"), get().asks_upgrade()).reason, None);
 }
