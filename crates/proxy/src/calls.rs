@@ -163,10 +163,7 @@ async fn in_cluster(
 }
 
 /// The last attempt is the call's outcome; an adaptive limit learns from it.
-fn end(
-    place: Option<Place>,
-    made: Result<attempt::Answered, attempt::Failed>,
-) -> Result<UpstreamResponse, ProxyError> {
+fn end(place: Option<Place>, made: Result<attempt::Answered, attempt::Failed>) -> Result<UpstreamResponse, ProxyError> {
     let now = Instant::now();
     match made {
         Ok(answered) => {
@@ -191,9 +188,7 @@ async fn enter(order: &Order<'_>, members: &Members, left: Duration) -> Result<O
     match limits.gate.admit(Instant::now(), order.priority, taken_together(limits, members)) {
         Admission::Entered(place) => Ok(Some(place)),
         Admission::Refused(refused) => Err(full(refused.as_str())),
-        Admission::Waits(mut waiting) => {
-            waiting.wait(left).await.map(Some).map_err(|refused| full(refused.as_str()))
-        }
+        Admission::Waits(mut waiting) => waiting.wait(left).await.map(Some).map_err(|refused| full(refused.as_str())),
     }
 }
 

@@ -13,6 +13,7 @@ mod failover;
 mod failure;
 mod fallback;
 mod hedge;
+mod heights;
 mod length;
 mod limits;
 mod mirror;
@@ -41,8 +42,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use context::Ctx;
-pub(crate) use mirror::Mirrors;
 pub(crate) use limits::taken_together;
+pub(crate) use mirror::Mirrors;
 pub(crate) use reports::{judge as judge_head, says_drain};
 pub(crate) use retry::cause as retry_cause;
 pub(crate) use target::{connection, peer_of as peer};

@@ -106,6 +106,7 @@ pub const fn json_rpc_code(reason: Reason) -> i32 {
         | Reason::Draining
         | Reason::FaultInjected
         | Reason::FilterFailed
+        | Reason::PlanUnknown
         | Reason::Internal
         | Reason::NoHealthyUpstream
         | Reason::UpstreamConnectTimeout

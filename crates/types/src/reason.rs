@@ -133,6 +133,7 @@ reasons! {
     KeyMissing, "key_missing", Client, Never, 401, "http_request_denied", 16, "This request needs credentials and carries none";
     KeyUnknown, "key_unknown", Client, Never, 401, "http_request_denied", 16, "The credentials are not valid";
     KeyForbidden, "key_forbidden", Client, Never, 403, "http_request_denied", 7, "The credentials do not allow this request";
+    PlanUnknown, "plan_unknown", Gateway, Never, 500, "proxy_configuration_error", 13, "The caller's plan is not one that this gateway has";
     OverRate, "over_rate", Client, Later, 429, "http_request_denied", 8, "The rate limit is reached";
     OverQuota, "over_quota", Client, Later, 429, "http_request_denied", 8, "The quota is used up";
     OverConcurrency, "over_concurrency", Client, Later, 429, "http_request_denied", 8, "As many requests are in flight as may be";

@@ -72,7 +72,8 @@ pub(super) async fn open(
         (tried.push(index), skip.push(index));
         let error = match try_one(core, cluster, &mut choice, header).await {
             Ok((head, io)) => {
-                let in_flight = members.metrics.get(index.get()).filter(|_| core.observes()).map(EndpointMetrics::begin);
+                let in_flight =
+                    members.metrics.get(index.get()).filter(|_| core.observes()).map(EndpointMetrics::begin);
                 let endpoint = choice.endpoint().spec().name.clone();
                 let places = Places { _choice: choice, _in_flight: in_flight, _stream: held };
                 return Ok(UpstreamStream { header: head, io: Box::new(Upgraded { io, _places: places }), endpoint });
