@@ -13,6 +13,7 @@ mod endpoints;
 mod fallbacks;
 mod filters;
 mod health;
+mod heights;
 mod hosts;
 mod limits;
 mod listeners;

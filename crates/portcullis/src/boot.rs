@@ -96,6 +96,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
     serve_plans(&world.caps, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
+    world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });

@@ -8,9 +8,10 @@ use std::time::{Instant, SystemTime};
 use portcullis_caps::LedgerOptions;
 use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
 use portcullis_discovery::Discovery;
-use portcullis_filter::seam::Seams;
+use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
 use portcullis_filters::caps::{CapLedger, Plans};
+use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -30,6 +31,8 @@ pub(crate) struct World {
     services: Services,
     /// What everybody has spent.
     pub(crate) caps: Arc<CapLedger>,
+    /// Requests of the gateway's own, once there is one.
+    pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
     /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
     pub(crate) discovery: Discovery,
@@ -40,6 +43,7 @@ impl World {
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
         let fleets = Fleets::new(metrics.clone());
         let caps = Arc::new(CapLedger::new(LedgerOptions { seed: rand::random(), ..LedgerOptions::default() }));
+        let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
             registry: Arc::new(registry),
@@ -48,7 +52,8 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default().with(Arc::clone(&caps)),
+            services: Services::default().with(Arc::new(Caller(own_requests.clone()))).with(Arc::clone(&caps)),
+            own_requests,
             caps,
             certificates: Arc::default(),
         }

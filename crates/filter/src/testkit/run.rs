@@ -196,7 +196,7 @@ impl Run<'_> {
 }
 
 fn written(error: &ProxyError, id: RequestId) -> Response {
-    let answer = Dialect::Problem.write(error, id);
+    let answer = Dialect::Problem.write(error, id, None);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = HeaderValue::from_static("application/problem+json");
     let mut response = Response::new(status).with_body(content_type, answer.body);

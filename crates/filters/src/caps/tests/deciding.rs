@@ -30,7 +30,7 @@ fn who_has_a_plan_that_is_not_there_is_refused() {
     let gateway = Gateway::new();
     let chain = gateway.plans("plans: { free: { rate: 2/s } }");
     let seen = run(&chain, get("acme", "gold"));
-    assert_eq!(outcome(&seen), (403, Some(Reason::PlanUnknown)));
+    assert_eq!(outcome(&seen), (500, Some(Reason::PlanUnknown)));
     assert_eq!(gateway.caps.refused().unknown_plan, 1);
     assert_eq!((gateway.used(), gateway.caps.ledger().consumers()), (vec![], 0));
 }
