@@ -269,7 +269,7 @@ pub(super) fn pause_timeout(session: &Session, ctx: &Ctx) -> Duration {
 }
 
 /// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.
-pub(super) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
+pub(crate) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
     let mut peer = peer_of(cluster.tls.as_ref(), cluster.protocol, (address, connect));
     peer.group_key = cluster.connection_group;
     peer.options.idle_timeout = Some(cluster.keepalive);
