@@ -22,6 +22,8 @@ pub mod message;
 pub mod session;
 pub mod spent;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use config::WebsocketConfig;
 pub use filter::RpcWebsocket;

@@ -27,7 +27,8 @@ impl Close {
     /// Message after message was no JSON-RPC.
     pub const MALFORMED: Self = Self { code: 1008, reason: "too many messages that are no JSON-RPC" };
     /// The message is larger than what is read.
-    pub const TOO_BIG: Self = Self { code: 1009, reason: "body_too_large: the message is larger than this endpoint reads" };
+    pub const TOO_BIG: Self =
+        Self { code: 1009, reason: "body_too_large: the message is larger than this endpoint reads" };
     /// The upstream failed over, and notifications of a subscription may be lost.
     pub const GAP: Self = Self {
         code: 1012,
@@ -36,7 +37,8 @@ impl Close {
     /// The client takes what it subscribed to too slowly.
     pub const SLOW: Self = Self { code: 1013, reason: "slow_consumer: too much waits to be read by this client" };
     /// No upstream can be reached.
-    pub const NO_UPSTREAM: Self = Self { code: 1013, reason: "no_healthy_upstream: no upstream can be reached, try again later" };
+    pub const NO_UPSTREAM: Self =
+        Self { code: 1013, reason: "no_healthy_upstream: no upstream can be reached, try again later" };
 }
 
 impl Close {

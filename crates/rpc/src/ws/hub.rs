@@ -110,6 +110,7 @@ impl Hub {
 /// hardly ever, so that a client that reconnects does not take one for the other. It stays below 2^53, which is what
 /// JavaScript counts to.
 pub(super) fn next_number() -> u64 {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new((1 << 40) + (u64::from(rand::random::<u32>()) << 12)));
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new((1 << 40) + (u64::from(rand::random::<u32>()) << 12)));
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

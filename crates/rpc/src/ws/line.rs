@@ -6,8 +6,6 @@
 
 mod connection;
 mod dial;
-#[cfg(test)]
-mod tests;
 
 use std::future::pending;
 use std::pin::Pin;

@@ -165,7 +165,9 @@ impl Decoder {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
             (Opcode::Continuation, Some(_)) => {}
             (Opcode::Text | Opcode::Binary, None) => self.message = Some(head.opcode),
-            (Opcode::Continuation, None) | (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Violation::Fragments),
+            (Opcode::Continuation, None) | (Opcode::Text | Opcode::Binary, Some(_)) => {
+                return Err(Violation::Fragments);
+            }
         }
         let room = (self.most - self.payload.len()) as u64;
         if head.length > room { Err(Violation::TooBig) } else { Ok(()) }

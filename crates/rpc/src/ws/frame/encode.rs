@@ -34,7 +34,16 @@ pub fn head(opcode: Opcode, length: usize) -> FrameHead {
     for (place, byte) in bytes.iter_mut().zip(whole) {
         *place = byte;
     }
-    FrameHead { bytes, length: if extended == 0 { 2 } else if extended == 2 { 4 } else { 10 } }
+    FrameHead {
+        bytes,
+        length: if extended == 0 {
+            2
+        } else if extended == 2 {
+            4
+        } else {
+            10
+        },
+    }
 }
 
 /// A whole frame of the server's.

@@ -74,7 +74,10 @@ impl Failure {
     #[must_use]
     pub fn subscriptions(most: u32) -> Self {
         let failure = Self::of(INTERNAL, Reason::OverConcurrency);
-        Self { cap: Some("subscriptions".to_owned()), ..failure.with(format!("{most} subscriptions of this connection")) }
+        Self {
+            cap: Some("subscriptions".to_owned()),
+            ..failure.with(format!("{most} subscriptions of this connection"))
+        }
     }
 
     /// A cap refused.

@@ -149,7 +149,7 @@ impl Session {
                 Item::Notification(it, number) if it.length() <= BATCH - Item::OVERHEAD => {
                     batch.put_notification(&it, number);
                 }
-                item => large = Some(item),
+                item @ (Item::Frame(_) | Item::Notification(..)) => large = Some(item),
             }
         });
         self.spending.delivered(&delivered);
