@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
 use portcullis_discovery::Discovery;
-use portcullis_filter::seam::Seams;
+use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
+use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -26,6 +27,8 @@ pub(crate) struct World {
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     services: Services,
+    /// Requests of the gateway's own, once there is one.
+    pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
     /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
     pub(crate) discovery: Discovery,
@@ -35,6 +38,7 @@ impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
         let fleets = Fleets::new(metrics.clone());
+        let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
             registry: Arc::new(registry),
@@ -43,7 +47,8 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default(),
+            services: Services::default().with(Arc::new(Caller(own_requests.clone()))),
+            own_requests,
             certificates: Arc::default(),
         }
     }
