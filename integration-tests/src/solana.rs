@@ -112,8 +112,8 @@ impl App {
         command
     }
 
-    /// Starts a scene: `journey`, `call`, `batch`, `unknown`, `watch`. `place` is what stands behind `http://` and
-    /// `ws://`; `fields` are header fields of HTTP requests, as `name=value`.
+    /// Starts the scene `journey` or `watch`. `place` is what stands behind `http://` and `ws://`; `fields` are header
+    /// fields of HTTP requests, as `name=value`.
     #[must_use]
     pub fn start(self, scene: &str, place: &str, fields: &[&str]) -> Script {
         let mut command = self.command();
@@ -121,14 +121,16 @@ impl App {
         Script::spawn(command)
     }
 
-    /// Plays a scene to its end, and returns what it said of a check.
-    ///
-    /// # Panics
-    /// When it says nothing of it.
+    /// Makes calls one after the other, each with a client of its own, and returns what the application got: of each call
+    /// its kind (`call`, `unknown`, `batch`), a name, and what stands behind `http://`.
     #[must_use]
-    pub fn check(self, scene: &str, place: &str, fields: &[&str]) -> Value {
-        let script = self.start(scene, place, fields);
-        script.line(&format!("what {self:?} says of {scene}"), |line| line["check"] == scene)
+    pub fn calls(self, calls: &[(&str, &str, String)]) -> Vec<Value> {
+        let mut command = self.command();
+        command.arg("calls");
+        for (kind, name, place) in calls {
+            command.args([*kind, *name, &format!("http://{place}")]);
+        }
+        Script::spawn(command).finish()
     }
 }
 
