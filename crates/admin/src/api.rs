@@ -1,7 +1,9 @@
 //! One file per path of the API.
 
+pub(crate) mod bans;
 pub(crate) mod clusters;
 pub(crate) mod config;
+pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::Diff;
+use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, SinkStat};
@@ -24,6 +25,8 @@ pub struct AdminState {
     pub registry: prometheus::Registry,
     /// The last records.
     pub recent: Arc<Ring>,
+    /// Who may call.
+    pub identities: Arc<Identities>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
 }

@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Services, StateStore};
+use portcullis_filters::caller::Declared;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{ClusterIdx, Fleets, Origin, Places, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -24,6 +25,7 @@ use portcullis_yaml::Diagnostics;
 
 use crate::compile::HostChains;
 use crate::load::Candidate;
+use crate::plan::Checked;
 
 /// What lives longer than a generation.
 #[derive(Clone, Copy)]
@@ -74,10 +76,11 @@ pub fn activate(
     let build = clusters::Build { previous, environment, stamp };
     let clusters = build.clusters(&checked.clusters, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let services = environment.services.clone().with(Arc::new(declared(&checked)));
     let build = hosts::Build {
         environment,
         now: stamp.now,
-        chains: hosts::Chains { state: environment.state, clusters: &names, services: environment.services },
+        chains: hosts::Chains { state: environment.state, clusters: &names, services: &services },
         plans: &checked.clusters,
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
@@ -105,6 +108,12 @@ pub fn activate(
     })
 }
 
+/// What filters are told that the config declares.
+fn declared(checked: &Checked) -> Declared {
+    let issuers = checked.settings.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+    Declared { consumers: checked.settings.consumers.is_some(), issuers }
+}
+
 /// Makes the filters and the TLS of listeners as [`activate`] would and throws them away, so that a check finds what
 /// only shows then; host names are not resolved. What is wrong is pushed, and `false` is said. State is made anew: that
 /// of a running gateway is not touched.
@@ -114,7 +123,7 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.error_count();
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let services = Services::default();
+    let services = Services::default().with(Arc::new(declared(&checked)));
     let build = hosts::Chains { state: &state, clusters: &names, services: &services };
     for HostChains { own, routes } in chains {
         for spec in std::iter::once(own).chain(routes) {

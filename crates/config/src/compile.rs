@@ -8,6 +8,7 @@ mod addresses;
 mod attempts;
 mod certificates;
 mod clusters;
+mod consumers;
 mod endpoints;
 mod fallbacks;
 mod filters;
@@ -83,6 +84,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
     compiler.version(&top, span);
     let settings = compiler.settings(&top);
+    let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
@@ -91,7 +93,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }
     compiler.warn_unused(raw_clusters);
-    Compiled { checked: Checked { listeners, clusters, hosts, settings, hash: String::new(), text }, chains }
+    Compiled { checked: Checked { listeners, clusters, hosts, settings, consumers, hash: String::new(), text }, chains }
 }
 
 /// The first character of a stretch.

@@ -237,6 +237,8 @@ pub struct Checked {
     pub(crate) clusters: Vec<ClusterPlan>,
     pub(crate) hosts: Vec<HostPlan>,
     pub(crate) settings: Settings,
+    /// Where the file of consumers is named.
+    pub(crate) consumers: Option<Span>,
     /// See [`Checked::hash`]; empty until everything was read.
     pub(crate) hash: String,
     /// The text of the main file.

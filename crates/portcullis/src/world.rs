@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
+use portcullis_config::{
+    Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers,
+};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, Services, StateStore};
+use portcullis_identity::store::ConsumerStore;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
+use crate::consumers::{Consumers, Prepared};
 use crate::files::{Reader, State};
 
 /// Filters, seams and state: what lives longer than a generation.
@@ -26,6 +30,7 @@ pub(crate) struct World {
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     services: Services,
+    pub(crate) consumers: Arc<Consumers>,
     certificates: Arc<DynamicCertificates>,
     /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
     pub(crate) discovery: Discovery,
@@ -34,6 +39,18 @@ pub(crate) struct World {
 impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
+        Self::with_store(path, registry, seams, metrics, None)
+    }
+
+    /// The same with a store of consumers.
+    pub(crate) fn with_store(
+        path: &Path,
+        registry: Registry,
+        seams: Seams,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<dyn ConsumerStore>>,
+    ) -> Self {
+        let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
         Self {
             path: path.to_owned(),
@@ -43,7 +60,8 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default(),
+            services: Services::default().with(Arc::clone(&consumers.identities)),
+            consumers,
             certificates: Arc::default(),
         }
     }
@@ -72,6 +90,17 @@ impl World {
     fn check_with(&self, loader: &dyn Loader) -> Loaded {
         let (path, registry, seams) = (&*self.path, &*self.registry, &self.seams);
         check(&LoadInput { path, loader, registry, seams, now: SystemTime::now() })
+    }
+
+    /// Reads who may call, where a config says other than what serves; what is wrong with it is pushed.
+    pub(crate) fn prepare_consumers(&self, checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Prepared> {
+        match self.consumers.prepare(checked.settings()) {
+            Ok(prepared) => Some(prepared),
+            Err(problems) => {
+                consumers(checked, |_, _| Err(problems), diagnostics);
+                None
+            }
+        }
     }
 
     /// Makes a generation.
