@@ -137,7 +137,8 @@ fn identities() -> Arc<Identities> {
     let identities = Identities::new([5; 32]);
     let hash = HashSecret::from_bytes([1; 32]).hash(b"a-key-of-acme-0001");
     let keys = format!(r#"[{{"hash":"{hash}","label":"laptop","not_after":"2030-01-01T00:00:00Z"}}]"#);
-    let line = format!(r#"{{"id":"acme/eu","plan":"pro","networks":["203.0.113.0/24"],"methods":["get*"],"keys":{keys}}}"#);
+    let line =
+        format!(r#"{{"id":"acme/eu","plan":"pro","networks":["203.0.113.0/24"],"methods":["get*"],"keys":{keys}}}"#);
     let directory = Directory::new(1).rebuild_from(Format::Ndjson, &mut line.as_bytes(), Limits::default()).unwrap();
     identities.change(|book| book.directory = Arc::new(directory.0));
     Arc::new(identities)

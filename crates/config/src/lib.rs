@@ -26,7 +26,7 @@ mod survey;
 mod tls;
 
 pub use activate::{Environment, Stamp, activate, rehearse};
-pub use consumers::{consumers, ConsumersProblem};
+pub use consumers::{ConsumersProblem, consumers};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use load::{Candidate, LoadInput, Loaded, check, fuzz_check};
 pub use plan::Checked;

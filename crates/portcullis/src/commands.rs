@@ -1,9 +1,11 @@
 //! The commands, a file each.
 
+mod bans;
 pub(crate) mod check;
 mod diff;
 mod endpoint;
 pub(crate) mod explain;
+mod key;
 mod reload;
 mod schema;
 pub(crate) mod status;
@@ -33,6 +35,8 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
         Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
+        Command::Key(command) => finish(key::key(app, &command)),
+        Command::Bans(args) => finish(bans::bans(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));

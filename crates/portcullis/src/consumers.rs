@@ -122,7 +122,14 @@ impl Consumers {
 
     /// Waits until every URL of keys was asked once, up to a bound.
     pub(crate) async fn settle(&self) {
-        let asked: Vec<_> = self.applied.lock().issuers.iter().filter_map(|(_, _, fetcher)| fetcher.as_ref()).map(Fetcher::asked).collect();
+        let asked: Vec<_> = self
+            .applied
+            .lock()
+            .issuers
+            .iter()
+            .filter_map(|(_, _, fetcher)| fetcher.as_ref())
+            .map(Fetcher::asked)
+            .collect();
         keys::settle(asked).await;
     }
 

@@ -128,9 +128,8 @@ async fn serve(world: World, mut first: First, brought: Brought, watched: bool) 
     consumers.settle().await;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
-    let watchers = watched.then(|| {
-        [tokio::spawn(watch::follow(reloader.clone())), tokio::spawn(watch::follow_consumers(consumers))]
-    });
+    let watchers = watched
+        .then(|| [tokio::spawn(watch::follow(reloader.clone())), tokio::spawn(watch::follow_consumers(consumers))]);
     let name = signals.end(&reloader).await;
     watchers.iter().flatten().for_each(JoinHandle::abort);
     drain(&reloader, name, &mut signals).await;

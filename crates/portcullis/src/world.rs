@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use portcullis_config::{
-    Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers,
-};
+use portcullis_config::{Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, Services, StateStore};

@@ -75,7 +75,9 @@ fn ban(throttle: &Throttle, asked: &Asked) -> Result<(), Problem> {
     };
     if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > LONGEST) {
         let most = format_duration(LONGEST);
-        return Err(refuse(format!("`for`: a ban lasts longer than 0 and at most {most}; left out, until it is lifted")));
+        return Err(refuse(format!(
+            "`for`: a ban lasts longer than 0 and at most {most}; left out, until it is lifted"
+        )));
     }
     let reason = asked.reason.trim();
     if reason.is_empty() {

@@ -108,7 +108,8 @@ impl Compiler<'_, '_> {
         let Spanned { span, value } = raw;
         match (&value.file, &value.url) {
             (Some(file), None) => {
-                let beside = [("refresh", value.refresh.map(|one| one.span)), ("ca", value.ca.as_ref().map(|one| one.span))];
+                let beside =
+                    [("refresh", value.refresh.map(|one| one.span)), ("ca", value.ca.as_ref().map(|one| one.span))];
                 for (key, span) in beside {
                     if let Some(span) = span {
                         let message = format!("`{key}` is for a `url`; a file is read whenever it changes");

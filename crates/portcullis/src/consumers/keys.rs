@@ -79,7 +79,12 @@ async fn follow(source: KeyUrl, issuer: Arc<TokenIssuer>, asked: watch::Sender<b
             Ok(keys) => {
                 let number = keys.len();
                 if issuer.put(keys) {
-                    log::info!("tokens: `{}` has {} now, from {}", issuer.name(), crate::output::count(number, "key"), source.url);
+                    log::info!(
+                        "tokens: `{}` has {} now, from {}",
+                        issuer.name(),
+                        crate::output::count(number, "key"),
+                        source.url
+                    );
                 } else if failing {
                     log::info!("tokens: {} answers again", source.url);
                 }

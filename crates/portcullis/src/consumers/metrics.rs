@@ -21,9 +21,13 @@ pub(crate) struct Counted {
 /// A family: its name, what it is, and its label; an empty label for none.
 type Family = (&'static str, &'static str, &'static str);
 
-const ADMITTED: Family = ("portcullis_callers_total", "Requests whose caller is known, by what it is known by", "proof");
-const FAILED: Family =
-    ("portcullis_authentication_failures_total", "Requests whose caller is not known or may not call, by cause", "cause");
+const ADMITTED: Family =
+    ("portcullis_callers_total", "Requests whose caller is known, by what it is known by", "proof");
+const FAILED: Family = (
+    "portcullis_authentication_failures_total",
+    "Requests whose caller is not known or may not call, by cause",
+    "cause",
+);
 const LOADS: Family = ("portcullis_consumers_loads_total", "Loads of the file of consumers, by outcome", "outcome");
 const STORE: Family =
     ("portcullis_consumers_store_total", "Questions to the store of consumers that had no answer", "outcome");
@@ -31,7 +35,8 @@ const HELD: Family = ("portcullis_consumers", "Consumers and keys that are known
 const LOADED: Family =
     ("portcullis_consumers_loaded_timestamp_seconds", "When the consumers that serve were loaded", "of");
 const BANS: Family = ("portcullis_bans", "Networks that are throttled or banned now, by kind", "kind");
-const TRACKED: Family = ("portcullis_bound_throttle", "Networks whose failures are counted exactly, and how many may be", "of");
+const TRACKED: Family =
+    ("portcullis_bound_throttle", "Networks whose failures are counted exactly, and how many may be", "of");
 
 impl Counted {
     pub(crate) fn new(identities: Arc<Identities>) -> Self {
