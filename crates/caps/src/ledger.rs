@@ -59,7 +59,7 @@ mod sweep;
 pub use admission::Admission;
 pub use bound::{BindError, BoundSet};
 pub use changes::{Changes, SavedQuota, SavedQuotas, UsageDelta};
-pub use demand::{Request, Scopes};
+pub use demand::{Request, RoutePart, Scopes};
 pub use leases::{LeaseAsk, LeaseKey};
 pub use registry::CapCount;
 pub use sweep::Swept;

@@ -4,6 +4,7 @@
 //! resolved here: that goes on in the background. Listeners and clusters that say what they said before are the very same objects, which is how the proxy
 //! knows that it may leave them alone.
 
+mod caps;
 mod clusters;
 mod endpoints;
 mod hosts;
@@ -77,13 +78,15 @@ pub fn activate(
     let clusters = build.clusters(&checked.clusters, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     let services = environment.services.clone().with(Arc::new(declared(&checked)));
+    let caps = caps::Caps::new(&checked, &services);
     let build = hosts::Build {
         environment,
         now: stamp.now,
-        chains: hosts::Chains { state: environment.state, clusters: &names, services: &services },
+        chains: hosts::Chains { state: environment.state, clusters: &names, services: &caps.services },
         plans: &checked.clusters,
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
+    caps.bind(&mut diagnostics);
     let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -103,6 +106,7 @@ pub fn activate(
         listeners,
         settings: checked.settings.clone(),
         seams: environment.seams.clone(),
+        services: caps.services,
         origin: Origin { trigger: stamp.trigger, hash: checked.hash.clone(), text: checked.text.clone() },
         places,
     })
@@ -124,12 +128,14 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     let services = Services::default().with(Arc::new(declared(&checked)));
-    let build = hosts::Chains { state: &state, clusters: &names, services: &services };
+    let caps = caps::Caps::new(&checked, &services);
+    let build = hosts::Chains { state: &state, clusters: &names, services: &caps.services };
     for HostChains { own, routes } in chains {
         for spec in std::iter::once(own).chain(routes) {
             drop(build.chain(spec, diagnostics));
         }
     }
+    caps.bind(diagnostics);
     listeners::rehearse(&checked.listeners, &state, diagnostics);
     diagnostics.error_count() == before
 }

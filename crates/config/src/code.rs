@@ -96,6 +96,8 @@ codes! {
     CONSUMERS_INVALID = "consumers_invalid";
     /// An issuer of tokens that is none.
     ISSUER_INVALID = "issuer_invalid";
+    /// Plans that no filter holds anybody to (a warning).
+    PLANS_IDLE = "plans_idle";
     /// A filter that the binary does not have.
     UNKNOWN_FILTER = "unknown_filter";
     /// A filter that could not be made of its settings.

@@ -17,10 +17,12 @@ mod consumers;
 mod host;
 mod limits;
 mod listener;
+mod plans;
 mod route;
 mod settings;
 mod tuning;
 
+pub(crate) use plans::caps;
 pub(crate) use settings::settings;
 
 /// The value of a fact.

@@ -15,6 +15,7 @@ use crate::filter::{Filter, Verdict};
 use crate::phase::{Phase, Phases};
 use crate::response::Response;
 use crate::seam::Upgrade;
+use crate::secrets::Secrets;
 
 #[cfg(test)]
 mod tests;
@@ -100,9 +101,19 @@ impl Chain {
         self.phases.has(phase)
     }
 
+    /// Where the secrets stand that its filters read out of a request's target.
+    pub fn secrets(&self) -> impl Iterator<Item = Arc<dyn Secrets>> {
+        self.links.iter().filter_map(|link| link.filter.secrets())
+    }
+
     /// The filters' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.links.iter().map(|link| &*link.name)
+    }
+
+    /// The names of the filters that take part in a phase, in order.
+    pub fn names_in(&self, phase: Phase) -> impl Iterator<Item = &str> {
+        self.of(phase).map(|(_, link)| &*link.name)
     }
 
     /// Whether there is no filter.

@@ -8,6 +8,7 @@
 //! | filter | what it does |
 //! |---|---|
 //! | [`access`] | allows or denies by client network, method and path |
+//! | [`caps`] | holds callers to what they may spend |
 //! | [`anonymous`] | holds callers that nobody knows to a plan |
 //! | [`api_key`] | who calls, by a key |
 //! | [`client_certificate`] | who calls, by a client certificate |
@@ -27,6 +28,7 @@ pub mod anonymous;
 pub mod answer;
 pub mod api_key;
 pub mod caller;
+pub mod caps;
 pub mod client_certificate;
 pub mod compress;
 pub mod cors;
@@ -54,6 +56,7 @@ use portcullis_filter::Registry;
 pub fn registry() -> Registry {
     Registry::default()
         .with::<access::Access>()
+        .with::<caps::Caps>()
         .with::<anonymous::Anonymous>()
         .with::<api_key::ApiKey>()
         .with::<client_certificate::ClientCertificate>()

@@ -95,6 +95,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
+    world.own_requests.bind(&gateway);
     let running = Arc::new(Running { gateway: gateway.clone(), logs: logs.clone(), reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
         version: brought.version.to_owned(),

@@ -7,9 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_config::{Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers};
 use portcullis_discovery::Discovery;
-use portcullis_filter::seam::Seams;
+use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
 use portcullis_identity::store::ConsumerStore;
+use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -29,6 +30,8 @@ pub(crate) struct World {
     state: StateStore,
     services: Services,
     pub(crate) consumers: Arc<Consumers>,
+    /// Requests of the gateway's own, once there is one.
+    pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
     /// Where the endpoints of names, files and other sources come from; it follows nothing until it is told to.
     pub(crate) discovery: Discovery,
@@ -50,6 +53,7 @@ impl World {
     ) -> Self {
         let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
+        let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
             registry: Arc::new(registry),
@@ -58,8 +62,11 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default().with(Arc::clone(&consumers.identities)),
+            services: Services::default()
+                .with(Arc::clone(&consumers.identities))
+                .with(Arc::new(Caller(own_requests.clone()))),
             consumers,
+            own_requests,
             certificates: Arc::default(),
         }
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Verdict};
-use portcullis_identity::credential::{Kind, Places};
+use http::HeaderMap;
+use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Secrets, Verdict};
+use portcullis_identity::credential::{Kind, Parts, Places};
 use portcullis_identity::identities::{Book, Proof};
 use portcullis_identity::store::Sought;
 use portcullis_identity::{Consumer, Expiry, Failure, KeyHash, Timestamp};
@@ -90,8 +91,21 @@ impl ApiKey {
     }
 }
 
+/// The places of keys in a target.
+struct KeyPlaces(Places);
+
+impl Secrets for KeyPlaces {
+    fn find(&self, path: &str, query: Option<&str>, headers: &HeaderMap, hide: &mut dyn FnMut(&str)) {
+        self.0.secrets(Parts { path, query, headers }, hide);
+    }
+}
+
 impl Filter for ApiKey {
     type Ctx = ();
+
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        Some(Arc::new(KeyPlaces(self.config.places.clone())))
+    }
 
     fn phases(&self) -> Phases {
         Phases::of(Phase::RequestFilter).and(Phase::ResponseFilter)

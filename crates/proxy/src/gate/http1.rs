@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+use portcullis_snapshot::request::secrets;
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::Framing;
@@ -18,7 +19,7 @@ use portcullis_wire::head::{AuthorityFacts, HeadFacts, TargetForm};
 use super::conn::Conn;
 use super::head::{Head, Next, Refusal, Waiting, next};
 use super::io::DownstreamIo;
-use super::{answer, connect, http2};
+use super::{answer, connect, http2, upgraded};
 use crate::gateway::Gateway;
 
 /// How long the rest of a request's body may take once its answer is sent, for the connection to be used again.
@@ -111,8 +112,14 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
         // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
         conn.gateway.unparsed_request(conn, head.arrived);
     }
+    // Taken in any case: without a stream to serve on, the request ends with it.
+    let granted = upgrade.then(|| conn.take_granted()).flatten();
     let (stream, _) = reused?.consume();
     let io = stream.into_any().downcast::<DownstreamIo>().ok()?;
+    if let Some(granted) = granted {
+        Box::pin(upgraded::serve(io, conn, *granted)).await;
+        return None;
+    }
     // Pingora thinks that the body is over and our judge does not: the connection is not trusted any further.
     io.is_between_requests().then_some(io)
 }
@@ -173,7 +180,14 @@ pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Ref
         .unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    record.set_head(&RequestLine { method, path, ..RequestLine::default() }, &core.record_options());
+    // No host is known: whatever any host takes for a key is hidden.
+    let path = String::from_utf8_lossy(path);
+    let snapshot = core.generations.peek();
+    let (target, query) = path.split_once('?').map_or((&*path, None), |(target, query)| (target, Some(query)));
+    let (target, query) = secrets::hidden(&snapshot, None, (target, query), &http::HeaderMap::new());
+    let query = query.as_deref().map(str::as_bytes);
+    let line = RequestLine { method, path: target.as_bytes(), query, ..RequestLine::default() };
+    record.set_head(&line, &core.record_options());
     record.fail(&error);
     if error.reason != Reason::ClientClosed {
         let sent = answer::refuse(io, conn, &error, record.id).await;

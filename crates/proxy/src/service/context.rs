@@ -8,8 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 use portcullis_balance::{Choice, EndpointIdx};
+use portcullis_filter::seam::StreamEnd;
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
@@ -265,6 +267,23 @@ impl Ctx {
         self.snapshot = None;
     }
 
+    /// Becomes a stream that the gateway itself ends; what is given turns `true` when it is to end.
+    pub(crate) fn become_own_stream(&mut self) -> watch::Receiver<bool> {
+        let end = super::limits::begin_own_stream(self);
+        self.leave_route();
+        self.snapshot = None;
+        end
+    }
+
+    /// Completes the record of a stream that the gateway ended.
+    pub(crate) fn end_stream(mut self: Box<Self>, end: StreamEnd) {
+        if let Some(error) = &end.error {
+            self.record.fail(error);
+        }
+        (self.record.bytes_in, self.record.bytes_out) = (end.bytes_in, end.bytes_out);
+        self.complete_with(end.annotations);
+    }
+
     /// Takes Pingora's counts of body bytes.
     pub(crate) fn note_bytes(&mut self, session: &Session) {
         self.record.bytes_in = session.body_bytes_read() as u64;
@@ -278,6 +297,21 @@ impl Ctx {
         if let (true, Some(route)) = (std::mem::take(&mut self.in_flight), &self.route) {
             route.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// One that stands for a request whose context is elsewhere: it has no record to complete.
+    pub(crate) fn spent(core: &Arc<Core>) -> Self {
+        let mut spent = Self::new(core, None);
+        spent.completed = true;
+        spent
+    }
+
+    /// Completes the record, with more for it.
+    fn complete_with(&mut self, annotations: Vec<(&'static str, String)>) {
+        for (name, value) in annotations {
+            self.record.note(name, value);
+        }
+        self.complete();
     }
 
     /// Completes the record and hands it on; only the first call does.

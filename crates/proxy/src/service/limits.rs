@@ -11,6 +11,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use portcullis_balance::{Answer, Choice, Priority};
@@ -147,7 +148,7 @@ fn priority_of(route: &Option<Arc<portcullis_snapshot::RouteData>>) -> Priority 
 }
 
 /// What the endpoints take together, less the streams that they have. Without an endpoint nothing is kept waiting.
-fn taken_together(limits: &Limits, members: &Members) -> u32 {
+pub(crate) fn taken_together(limits: &Limits, members: &Members) -> u32 {
     let Some(each) = limits.rules.per_endpoint else { return u32::MAX };
     let endpoints = u64::try_from(members.endpoints.available()).unwrap_or(u64::MAX);
     if endpoints == 0 {
@@ -245,6 +246,18 @@ pub(super) fn begin_stream(ctx: &mut Ctx, end: CancellationToken) {
         ctx.places.open = Some(ctx.core.streams.open(cluster.name.clone(), choice.endpoint().clone(), end));
     }
     ctx.places.end_request();
+}
+
+/// The request has become a stream that the gateway itself ends; what is given turns `true` when it is to end.
+pub(super) fn begin_own_stream(ctx: &mut Ctx) -> watch::Receiver<bool> {
+    let (open, end) = ctx.core.streams.open_own();
+    // A drain that has begun may have told all others by now.
+    if *ctx.core.drain.borrow() {
+        open.end();
+    }
+    ctx.places.open = Some(open);
+    ctx.places.end_request();
+    end
 }
 
 /// The type of an event stream.

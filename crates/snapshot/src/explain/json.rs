@@ -13,6 +13,23 @@ impl Explanation {
     /// The explanation as a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        let mut told = self.whole();
+        if !self.hidden.is_empty() {
+            self.mask(&mut told);
+        }
+        told
+    }
+
+    fn mask(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.masked(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|item| self.mask(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn whole(&self) -> Value {
         let asked = &self.asked;
         let notes: Vec<Value> =
             self.notes.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
@@ -28,10 +45,12 @@ impl Explanation {
             "host": self.host.as_ref().map(host),
             "path": self.path.as_ref().map(|path| json!({ "received": path.received, "routed": path.routed })),
             "host_filters": { "steps": list(&self.host_filters, step), "changes": self.host_changes },
+            "peek_filters": { "steps": list(&self.peek_filters, step), "changes": self.peek_changes },
             "routes": list(&self.routes, trial),
             "routes_left_out": self.routes_left_out,
             "route": self.route.as_ref().map(route),
             "route_filters": { "steps": list(&self.route_filters, step), "changes": self.route_changes },
+            "admission": { "steps": list(&self.admission, step) },
             "fallback": self.fallback.as_ref().map(fallback),
             "decision": {
                 "action": self.decision.action,

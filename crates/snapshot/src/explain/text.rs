@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use portcullis_telemetry::redact::REDACTED;
+
 use super::Explanation;
 use super::finding::{ClusterFinding, FallbackFinding, FilterStep, RouteFinding};
 use crate::route::Place;
@@ -16,8 +18,10 @@ impl fmt::Display for Explanation {
         self.listeners(&mut out);
         self.host_and_path(&mut out);
         filters(&mut out, "filters", "of the host", &self.host_filters, &self.host_changes);
+        filters(&mut out, "body", "looked into by the host", &self.peek_filters, &self.peek_changes);
         self.routes(&mut out);
         filters(&mut out, "filters", "of the route", &self.route_filters, &self.route_changes);
+        filters(&mut out, "admission", "the host's, then the route's", &self.admission, &[]);
         self.fallback(&mut out);
         if let Some(cluster) = &self.cluster {
             cluster_lines(&mut out, cluster, self.live);
@@ -25,7 +29,7 @@ impl fmt::Display for Explanation {
         self.decision(&mut out);
         self.upstream(&mut out);
         self.sources(&mut out);
-        f.write_str(&printable(&out.0))
+        f.write_str(&self.masked(&printable(&out.0)))
     }
 }
 
@@ -45,6 +49,11 @@ impl Page {
 }
 
 impl Explanation {
+    /// A text without what must not be shown.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.hidden.iter().fold(text.to_owned(), |text, hidden| text.replace(&**hidden, REDACTED))
+    }
+
     fn request(&self, out: &mut Page) {
         let asked = &self.asked;
         out.section("request", format_args!("{} {}", asked.method, asked.url));
