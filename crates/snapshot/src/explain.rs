@@ -7,6 +7,7 @@
 //! A filter runs with its real state, and can tell by [`portcullis_filter::Explained`] that nothing will be sent.
 //! Whoever asks bounds the time.
 
+mod batch;
 mod cluster;
 mod draw;
 mod filters;
@@ -50,6 +51,8 @@ pub struct Explanation {
     pub generation: u64,
     /// The hash of what was read for it.
     pub hash: String,
+    /// What must not be shown of it: the renderings put `***` in its place.
+    hidden: Vec<String>,
     /// The request, as it was understood.
     pub asked: Asked,
     /// Every listener, and whether it would take the connection.

@@ -17,11 +17,12 @@ use super::finding::{Asked, Decision, FallbackFinding, HostFinding, NameTrial, P
 use super::listener::Found;
 use super::{ALL, BEHIND, Explanation, Moment, NEAREST, Question, filters, listener, upstream};
 use crate::listener::ListenerLimits;
+use crate::request::secrets;
 use crate::request::{action, admit, reasons};
 use crate::route::{Action, Another, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
 
-type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
 /// Why the walk ends before an upstream.
 pub(super) enum Stop {
@@ -29,6 +30,8 @@ pub(super) enum Stop {
     Nowhere(String),
     /// The gateway answers.
     Answer { action: &'static str, because: String, response: Box<Response> },
+    /// It is sent in parts, as the sentence says.
+    Parts(String),
     /// The gateway refuses, or would fail.
     Refuse { because: String, error: ProxyError },
 }
@@ -114,11 +117,13 @@ impl<'a> Walk<'a> {
         admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
         let host = self.virtual_host().await;
         let path = self.path();
+        self.hide_secrets();
         let host = host?;
         path?;
         self.facts.asks_upgrade = asks_websocket(&self.request.headers) && self.question.body.is_empty();
         let by_host = granted(self.host_filters().await)?;
         self.look_into_body(host).await?;
+        self.parts(host).await?;
         self.choose(host)?;
         let by_route = granted(self.route_filters().await)?;
         self.admission().await?;
@@ -169,6 +174,20 @@ impl<'a> Walk<'a> {
         found.ok_or_else(|| Reason::NoHost.into())
     }
 
+    /// Takes down what must not be shown of the request: as it stands in the target, and as its fields have it.
+    fn hide_secrets(&mut self) {
+        let (request, hidden) = (&self.request, &mut self.told.hidden);
+        let uri = &request.uri;
+        let mut hide = |text: &str| {
+            if !text.is_empty() && !hidden.iter().any(|one| one == text) {
+                hidden.push(text.to_owned());
+            }
+        };
+        secrets::of(self.snapshot, self.host.as_deref(), &mut |one| {
+            one.find(uri.path(), uri.query(), &request.headers, &mut hide);
+        });
+    }
+
     fn path(&mut self) -> Result<(), Stop> {
         let policy = self.host.as_ref().map(|host| host.path_policy).unwrap_or_default();
         let received = self.request.uri.path().to_owned();
@@ -187,7 +206,7 @@ impl<'a> Walk<'a> {
         stopped(ran.stopped, "host")
     }
 
-    async fn route_filters(&mut self) -> Result<(), Stop> {
+    pub(super) async fn route_filters(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone().filter(|route| !route.chain.is_empty()) else { return Ok(()) };
         self.before = Some(self.request.clone());
         let (facts, notes) = (&self.facts, &mut self.notes);
@@ -228,7 +247,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Asks for admission, as the proxy does: once, the host's filters first.
-    async fn admission(&mut self) -> Result<(), Stop> {
+    pub(super) async fn admission(&mut self) -> Result<(), Stop> {
         let (route, host) = self.chains(Phase::AdmissionFilter);
         if let Some(host) = host {
             let (facts, notes) = (&self.facts, &mut self.notes);
@@ -361,6 +380,7 @@ fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
         live,
         generation: snapshot.id.0,
         hash: snapshot.origin.hash.clone(),
+        hidden: Vec::new(),
         asked: Asked {
             method: question.method.clone(),
             url: question.url(),
