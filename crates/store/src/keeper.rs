@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use portcullis_caps::{GatewayId, Ledger, Moment, SavedQuotas};
+use portcullis_caps::{GatewayId, Ledger, Moment, SavedQuota, SavedQuotas};
 
 use crate::error::StoreError;
 use crate::index::Index;
@@ -68,10 +68,32 @@ fn journal_of(path: &Path) -> PathBuf {
     path.join("usage")
 }
 
-/// A store that was opened, before there is a ledger.
+/// Quotas of consumers that a ledger may drop, in memory: made before the ledger, which looks them up here, and filled by
+/// a store when there is one.
+#[derive(Clone, Default)]
+pub struct Saved(Arc<Index>);
+
+impl Saved {
+    /// Where the ledger looks up consumers that it dropped.
+    #[must_use]
+    pub fn lookup(&self) -> Arc<dyn SavedQuotas> {
+        Arc::clone(&self.0) as Arc<dyn SavedQuotas>
+    }
+
+    /// Notes quotas that were taken from the ledger, where no store does it.
+    pub fn note<'a>(&self, quotas: impl IntoIterator<Item = &'a SavedQuota>) {
+        quotas.into_iter().for_each(|quota| self.0.put(quota));
+    }
+
+    /// Drops windows that are over in every time zone.
+    pub fn purge(&self, now: Moment) {
+        self.0.purge(saver::first_windows(now.unix()));
+    }
+}
+
+/// A store that was opened, before it keeps a ledger.
 pub struct Kept {
     saver: Saver,
-    index: Arc<Index>,
     options: StoreOptions,
 }
 
@@ -81,16 +103,9 @@ impl Kept {
     ///
     /// # Errors
     /// The directory cannot be used, or the file is damaged: what to do is in the message.
-    pub fn open(options: &StoreOptions, now: Moment) -> Result<Self, StoreError> {
-        let index = Arc::new(Index::default());
-        let saver = Saver::open(options, Arc::clone(&index), now)?;
-        Ok(Self { saver, index, options: options.clone() })
-    }
-
-    /// Where the ledger looks up consumers that it dropped.
-    #[must_use]
-    pub fn saved(&self) -> Arc<dyn SavedQuotas> {
-        Arc::clone(&self.index) as Arc<dyn SavedQuotas>
+    pub fn open(options: &StoreOptions, saved: &Saved, now: Moment) -> Result<Self, StoreError> {
+        let saver = Saver::open(options, Arc::clone(&saved.0), now)?;
+        Ok(Self { saver, options: options.clone() })
     }
 }
 
@@ -105,12 +120,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep a ledger that was made with [`Kept::saved`].
+    /// Begins to keep a ledger that was made with [`Saved::lookup`].
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(kept: Kept, ledger: &Arc<Ledger>, names: MethodNames, clock: Clock) -> Result<Self, StoreError> {
-        let Kept { mut saver, options, .. } = kept;
+        let Kept { mut saver, options } = kept;
         let failed = |error| StoreError::io(&options.path, error);
         saver.attach(ledger, names, clock());
         let gateway = GatewayId(saver.gateway());

@@ -227,9 +227,9 @@ impl Carrier {
         let used = self.used();
         let mut flights = BTreeMap::new();
         for address in &used {
-            match self.nodes.get(address).map(|node| (node.open(), node.state())) {
+            match self.nodes.get(address).map(|node| (node.open(), node)) {
                 Some((Some(open), _)) => drop(flights.insert(address.clone(), Flight::to(address, open))),
-                Some((None, state)) => tick.trouble(Trouble::new(state, format!("{address}: {}", state.as_str()))),
+                Some((None, node)) => tick.trouble(node.trouble(address)),
                 None => tick.trouble(Trouble::new(LinkState::Unreachable, format!("{address}: not known"))),
             }
         }
@@ -244,7 +244,8 @@ impl Carrier {
         let times = (nanos(self.options.ttl), nanos(self.options.gone_after));
         match self.owner(self.members_slot).map(str::to_owned).and_then(|owner| flights.get_mut(&owner)) {
             Some(flight) => flight.members(&self.members_key, self.gateway.0, word, times),
-            None => tick.trouble(Trouble::new(LinkState::Unreachable, "no server for the table of gateways")),
+            None if tick.trouble.is_some() => {}
+            None => tick.trouble(Trouble::new(LinkState::ClusterDown, "no server for the table of gateways")),
         }
         flights.values_mut().filter(|flight| flight.len() == 0).for_each(|flight| flight.plain(Job::Ping));
         self.prepare_looks(&mut flights);
@@ -336,9 +337,7 @@ impl Carrier {
             return Trouble::new(LinkState::ReadOnly, format!("{address} is a replica, and no master is known"));
         }
         let worst = self.nodes.iter().max_by_key(|(_, node)| node.state());
-        worst.map_or_else(Trouble::strange, |(address, node)| {
-            Trouble::new(node.state(), format!("{address}: {}", node.state().as_str()))
-        })
+        worst.map_or_else(Trouble::strange, |(address, node)| node.trouble(address))
     }
 
     /// The second way of words whose slot is on its way to another server.
