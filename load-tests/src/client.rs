@@ -72,7 +72,16 @@ impl Client {
     ///
     /// When the connection does not take them.
     pub fn send(&mut self, bytes: &str) -> Result<(), Failure> {
-        Ok(self.stream.get_mut().write_all(bytes.as_bytes())?)
+        self.send_bytes(bytes.as_bytes())
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the connection does not take them.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
     /// Reads an answer with its body. A switch of protocols has none.

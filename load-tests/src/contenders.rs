@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::Failure;
+use crate::client::{Answer, Client};
 use crate::process::{Process, Program, find, free_address};
 
 pub(crate) use configs::envoy_listener;
@@ -43,6 +44,55 @@ impl fmt::Display for Contender {
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
         })
+    }
+}
+
+/// Who can be measured: it is started, and asked for something.
+pub trait Entrant: fmt::Display {
+    /// Starts it, with words before its own: a valgrind, say.
+    ///
+    /// # Errors
+    ///
+    /// When it is not installed, or does not answer.
+    fn start(&self, place: &Place, under: &[OsString]) -> Result<Gateway, Failure>;
+
+    /// The script that tells `wrk` what to ask for; without one it asks for [`PATH`].
+    fn script(&self) -> Option<&Path>;
+
+    /// Asks it on a connection, the request of a number.
+    ///
+    /// # Errors
+    ///
+    /// When no whole answer came back.
+    fn ask(&self, client: &mut Client, number: u32) -> Result<Answer, Failure>;
+}
+
+/// A contender and the origin that it stands before.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    /// The contender.
+    pub contender: Contender,
+    /// The origin.
+    pub origin: SocketAddr,
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.contender.fmt(f)
+    }
+}
+
+impl Entrant for Before {
+    fn start(&self, place: &Place, under: &[OsString]) -> Result<Gateway, Failure> {
+        self.contender.start(place, self.origin, under)
+    }
+
+    fn script(&self) -> Option<&Path> {
+        None
+    }
+
+    fn ask(&self, client: &mut Client, _number: u32) -> Result<Answer, Failure> {
+        client.get(PATH)
     }
 }
 
@@ -126,6 +176,19 @@ impl Gateway {
         start(place, vec![program.into(), "run".into(), "-c".into(), config.into()], address, "reload")
     }
 
+    /// The same, with its access log elsewhere.
+    #[must_use]
+    pub fn logging_to(mut self, log: PathBuf) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Its access log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Empties its access log, so that a long run does not fill the disk.
     ///
     /// # Errors
@@ -140,9 +203,20 @@ impl Gateway {
 }
 
 pub(crate) fn start(place: &Place, words: Vec<OsString>, address: SocketAddr, name: &str) -> Result<Gateway, Failure> {
+    start_asking(place, words, address, name, &|| Client::connect(address)?.get(PATH))
+}
+
+/// Starts a proxy and waits until this question is answered with 200.
+pub(crate) fn start_asking(
+    place: &Place,
+    words: Vec<OsString>,
+    address: SocketAddr,
+    name: &str,
+    ask: &dyn Fn() -> Result<Answer, Failure>,
+) -> Result<Gateway, Failure> {
     let output = place.folder.join(format!("{name}.out"));
     let mut process = Process::start(&Program { words, core: place.core, log: output.clone() })?;
-    process.ready(address, PATH).map_err(|failure| {
+    process.ready_when(ask).map_err(|failure| {
         let said = fs::read_to_string(&output).unwrap_or_default();
         format!("{name}: {failure}\n{said}")
     })?;
@@ -155,15 +229,32 @@ pub(crate) fn start(place: &Place, words: Vec<OsString>, address: SocketAddr, na
 ///
 /// When nginx is not installed or does not start.
 pub fn origin(place: &Place) -> Result<Gateway, Failure> {
-    let address = free_address()?;
+    let body = "0123456789abcdef".repeat(8);
+    let body = body.get(..123).unwrap_or(&body).to_owned();
+    start_origin(place, &[(free_address()?, "text/plain", body)])
+}
+
+/// Two of them in one process, which answer JSON-RPC with their name.
+pub(crate) fn origins(place: &Place, names: [&str; 2]) -> Result<(Gateway, [SocketAddr; 2]), Failure> {
+    let addresses = [free_address()?, free_address()?];
+    let body = |name| {
+        format!("{{\"jsonrpc\":\"2.0\",\"result\":{{\"context\":{{\"slot\":1}},\"value\":\"{name}\"}},\"id\":7}}")
+    };
+    let servers: Vec<_> =
+        addresses.iter().zip(names).map(|(address, name)| (*address, "application/json", body(name))).collect();
+    Ok((start_origin(place, &servers)?, addresses))
+}
+
+fn start_origin(place: &Place, servers: &[(SocketAddr, &str, String)]) -> Result<Gateway, Failure> {
+    let (address, ..) = servers.first().ok_or("an origin of nothing")?;
     let folder = place.folder.join("origin");
     fs::create_dir_all(&folder)?;
     let config = folder.join("nginx.conf");
-    fs::write(&config, configs::origin(&folder, address))?;
+    fs::write(&config, configs::origin(&folder, servers))?;
     let program = find("nginx").ok_or("nginx is not installed: scripts/setup bench")?;
     let mut words = vec![program.into()];
     words.extend(nginx_arguments(&folder, config.into()));
-    start(&Place { core: place.other, ..place.clone() }, words, address, "Origin")
+    start(&Place { core: place.other, ..place.clone() }, words, *address, "Origin")
 }
 
 /// One process in the foreground: it can be measured and ended by its id.

@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
 use crate::client::Client;
-use crate::contenders::{Contender, Gateway, PATH, Place};
+use crate::contenders::{Entrant, Gateway, Place};
 use crate::report::{Table, progress};
 
 /// Connections, in turns.
@@ -32,13 +31,14 @@ struct Counts {
 /// # Errors
 ///
 /// When valgrind or a contender is missing, or a request failed.
-pub fn run(contenders: &[Contender], requests: u32, place: &Place, origin: SocketAddr) -> Result<Table, Failure> {
+pub fn run<E: Entrant>(contenders: &[E], requests: u32, place: &Place) -> Result<Table, Failure> {
     let columns = ["", "instructions per request", "ratio to the first", "allocations", "reallocations", "frees"];
     let mut table = Table::new(&columns);
     let mut first = None;
-    for contender in contenders {
+    for (turn, contender) in contenders.iter().enumerate() {
         progress(&format!("callgrind: {contender}"));
-        let [instructions, allocations, grown, frees] = count(*contender, requests, place, origin)?;
+        let folder = place.folder.join(format!("callgrind-{turn}"));
+        let [instructions, allocations, grown, frees] = count(contender, requests, place, &folder)?;
         let ratio = format!("{:.3}", instructions / *first.get_or_insert(instructions));
         let [allocations, grown, frees] = [allocations, grown, frees].map(|number| format!("{number:.1}"));
         table.row([contender, &format!("{instructions:.0}"), &ratio, &allocations, &grown, &frees]);
@@ -46,19 +46,18 @@ pub fn run(contenders: &[Contender], requests: u32, place: &Place, origin: Socke
     Ok(table)
 }
 
-fn count(contender: Contender, requests: u32, place: &Place, origin: SocketAddr) -> Result<[f64; 4], Failure> {
-    let folder = place.folder.join(format!("callgrind-{contender:?}"));
-    fs::create_dir_all(&folder)?;
+fn count(contender: &impl Entrant, requests: u32, place: &Place, folder: &Path) -> Result<[f64; 4], Failure> {
+    fs::create_dir_all(folder)?;
     let out = folder.join("out");
     let mut under = ["valgrind", "--tool=callgrind"].map(OsString::from).to_vec();
     under.push(format!("--callgrind-out-file={}", out.display()).into());
-    let gateway = contender.start(place, origin, &under)?;
+    let gateway = contender.start(place, &under)?;
     let mut clients = (0..CONNECTIONS).map(|_| Client::connect(gateway.address)).collect::<Result<Vec<_>, _>>()?;
-    send(&mut clients, requests)?;
+    send(contender, &mut clients, requests)?;
     dump(&gateway, &out, 1)?;
-    send(&mut clients, requests)?;
+    send(contender, &mut clients, requests)?;
     let short = dump(&gateway, &out, 2)?;
-    send(&mut clients, requests * 3)?;
+    send(contender, &mut clients, requests * 3)?;
     let long = dump(&gateway, &out, 3)?;
     let difference = [
         long.instructions.saturating_sub(short.instructions),
@@ -70,11 +69,11 @@ fn count(contender: Contender, requests: u32, place: &Place, origin: SocketAddr)
     Ok(difference.map(|number| number as f64 / f64::from(requests * 2)))
 }
 
-fn send(clients: &mut [Client], requests: u32) -> Result<(), Failure> {
+fn send(contender: &impl Entrant, clients: &mut [Client], requests: u32) -> Result<(), Failure> {
     let count = u32::try_from(clients.len())?.max(1);
-    for _ in 0..requests.div_ceil(count) {
-        for client in clients.iter_mut() {
-            let answer = client.get(PATH)?;
+    for number in 0..requests.div_ceil(count) {
+        for (client, place) in clients.iter_mut().zip(0..) {
+            let answer = contender.ask(client, number * count + place)?;
             if answer.status != 200 || answer.closes {
                 return Err(format!("status {}, closes: {}", answer.status, answer.closes).into());
             }

@@ -11,6 +11,7 @@
 pub mod client;
 pub mod contenders;
 pub mod event;
+pub mod gatekeeper;
 pub mod head;
 pub mod instructions;
 pub mod memory;

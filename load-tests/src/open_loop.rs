@@ -19,22 +19,24 @@ pub use generator::run;
 pub use schedule::{Arrivals, Schedule};
 pub use tally::{Failed, Lag, Tally};
 
-/// The method of a load's requests.
+/// A load's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum Method<'a> {
     /// Idempotent: whoever is between may ask again.
     Get,
     /// Not idempotent: once an upstream may have it, asking again is wrong.
     Post,
+    /// These requests, whole, in turns.
+    These(&'a [Vec<u8>]),
 }
 
 /// What is asked, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Load {
+pub struct Load<'a> {
     /// Who is asked.
     pub to: SocketAddr,
-    /// The method.
-    pub method: Method,
+    /// What is sent.
+    pub method: Method<'a>,
     /// Requests a second.
     pub rate: f64,
     /// How the requests lie in time.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::client::Client;
+use crate::client::{Answer, Client};
 
 /// How long a process may take until it answers. Under valgrind everything is fifty times slower.
 const START: Duration = Duration::from_secs(90);
@@ -70,17 +70,26 @@ impl Process {
     ///
     /// When the process ended, or time is up.
     pub fn ready(&mut self, at: SocketAddr, path: &str) -> Result<(), Failure> {
-        let answers = || Client::connect(at).and_then(|mut client| client.get(path)).map(|answer| answer.status);
+        self.ready_when(&|| Client::connect(at)?.get(path))
+    }
+
+    /// Waits until a question is answered with 200.
+    ///
+    /// # Errors
+    ///
+    /// When the process ended, or time is up.
+    pub fn ready_when(&mut self, ask: &dyn Fn() -> Result<Answer, Failure>) -> Result<(), Failure> {
         let start = Instant::now();
         loop {
-            if answers().is_ok_and(|status| status == 200) {
+            let answer = ask().map(|answer| answer.status);
+            if matches!(answer, Ok(200)) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("it ended at once: {status}").into());
             }
             if start.elapsed() > START {
-                return Err(format!("no answer of status 200 at {at}{path}: {:?}", answers()).into());
+                return Err(format!("no answer of status 200: {answer:?}").into());
             }
             std::thread::sleep(LOOK);
         }

@@ -1,9 +1,7 @@
 //! CPU per request: contenders in turns, ratios within a round.
 
-use std::net::SocketAddr;
-
 use crate::Failure;
-use crate::contenders::{Contender, Gateway, PATH, Place};
+use crate::contenders::{Entrant, Gateway, PATH, Place};
 use crate::random::Random;
 use crate::report::{Table, progress};
 use crate::stats::Estimate;
@@ -11,9 +9,9 @@ use crate::wrk::{self, Window};
 
 /// What is compared, and for how long.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Plan<E> {
     /// The contenders. The first is the one that the others are compared with.
-    pub contenders: Vec<Contender>,
+    pub contenders: Vec<E>,
     /// Rounds; in each, every contender has a window.
     pub rounds: usize,
     /// Seconds of a window.
@@ -38,7 +36,7 @@ struct Sample {
 /// # Errors
 ///
 /// When a contender is missing or a request failed.
-pub fn run(plan: &Plan, place: &Place, origin: SocketAddr) -> Result<Table, Failure> {
+pub fn run<E: Entrant>(plan: &Plan<E>, place: &Place) -> Result<Table, Failure> {
     let mut table = Table::new(&[
         "",
         "connections",
@@ -49,14 +47,14 @@ pub fn run(plan: &Plan, place: &Place, origin: SocketAddr) -> Result<Table, Fail
         "rounds",
     ]);
     for &connections in &plan.connections {
-        let samples = measure(plan, place, origin, connections)?;
+        let samples = measure(plan, place, connections)?;
         write_rows(plan, connections, &samples, &mut table)?;
     }
     Ok(table)
 }
 
 /// Samples by round, then by contender in the plan's order.
-fn measure(plan: &Plan, place: &Place, origin: SocketAddr, connections: u32) -> Result<Vec<Vec<Sample>>, Failure> {
+fn measure<E: Entrant>(plan: &Plan<E>, place: &Place, connections: u32) -> Result<Vec<Vec<Sample>>, Failure> {
     let mut random = Random::new(u64::from(connections));
     let mut rounds = Vec::with_capacity(plan.rounds);
     let mut running: Vec<Gateway> = Vec::new();
@@ -65,18 +63,19 @@ fn measure(plan: &Plan, place: &Place, origin: SocketAddr, connections: u32) -> 
         if round.is_multiple_of(plan.restart_every.max(1)) {
             running.clear();
             for contender in &plan.contenders {
-                running.push(contender.start(place, origin, &[])?);
+                running.push(contender.start(place, &[])?);
             }
-            for gateway in &running {
-                sample(gateway, place, connections, 1)?;
+            for (contender, gateway) in plan.contenders.iter().zip(&running) {
+                sample(contender, gateway, place, [connections, 1])?;
             }
         }
         random.shuffle(&mut order);
         let mut samples = vec![None; running.len()];
         for &turn in &order {
-            let gateway = running.get(turn).ok_or("a turn of nobody")?;
+            let pair = plan.contenders.get(turn).zip(running.get(turn));
+            let (contender, gateway) = pair.ok_or("a turn of nobody")?;
             let slot = samples.get_mut(turn).ok_or("a turn of nobody")?;
-            *slot = Some(sample(gateway, place, connections, plan.seconds)?);
+            *slot = Some(sample(contender, gateway, place, [connections, plan.seconds])?);
         }
         rounds.push(samples.into_iter().flatten().collect());
         progress(&format!("{connections} connections, round {} of {}", round + 1, plan.rounds));
@@ -84,8 +83,14 @@ fn measure(plan: &Plan, place: &Place, origin: SocketAddr, connections: u32) -> 
     Ok(rounds)
 }
 
-fn sample(gateway: &Gateway, place: &Place, connections: u32, seconds: u32) -> Result<Sample, Failure> {
-    let window = Window { to: gateway.address, path: PATH, connections, seconds, core: place.other };
+fn sample(
+    contender: &impl Entrant,
+    gateway: &Gateway,
+    place: &Place,
+    [connections, seconds]: [u32; 2],
+) -> Result<Sample, Failure> {
+    let script = contender.script();
+    let window = Window { to: gateway.address, path: PATH, script, connections, seconds, core: place.other };
     let before = gateway.process.cpu()?;
     let load = wrk::run(&window)?;
     let after = gateway.process.cpu()?;
@@ -96,7 +101,12 @@ fn sample(gateway: &Gateway, place: &Place, connections: u32, seconds: u32) -> R
     Ok(Sample { cost, rate: load.rate, p99: load.p99 })
 }
 
-fn write_rows(plan: &Plan, connections: u32, rounds: &[Vec<Sample>], table: &mut Table) -> Result<(), Failure> {
+fn write_rows<E: Entrant>(
+    plan: &Plan<E>,
+    connections: u32,
+    rounds: &[Vec<Sample>],
+    table: &mut Table,
+) -> Result<(), Failure> {
     for (turn, contender) in plan.contenders.iter().enumerate() {
         let estimate = |value: &dyn Fn(&[Sample]) -> Option<f64>| {
             let values: Vec<f64> = rounds.iter().filter_map(|round| value(round)).collect();

@@ -1,6 +1,8 @@
 //! The load tool: `wrk`, a window at a time.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use crate::Failure;
@@ -23,6 +25,8 @@ pub struct Window<'a> {
     pub to: SocketAddr,
     /// The path that is asked for.
     pub path: &'a str,
+    /// A script of `wrk` that says what is asked for instead.
+    pub script: Option<&'a Path>,
     /// Connections, kept alive.
     pub connections: u32,
     /// Its length in seconds.
@@ -40,7 +44,9 @@ pub fn run(window: &Window<'_>) -> Result<Load, Failure> {
     let url = format!("http://{}{}", window.to, window.path);
     let output = Command::new("taskset")
         .args(["-c", &window.core.to_string(), "wrk", "--latency", "-t1"])
-        .args([format!("-c{}", window.connections), format!("-d{}", window.seconds), url])
+        .args([format!("-c{}", window.connections), format!("-d{}", window.seconds)])
+        .args(window.script.into_iter().flat_map(|script| [OsStr::new("-s"), script.as_os_str()]))
+        .arg(url)
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {

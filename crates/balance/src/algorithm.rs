@@ -76,6 +76,12 @@ impl<'a> Candidates<'a> {
         self.set.endpoint(index).map(|endpoint| &**endpoint)
     }
 
+    /// Whether an endpoint is known to have the height that the request asks for, if it asks for any.
+    #[must_use]
+    pub fn is_high_enough(&self, index: EndpointIdx, ask: &Ask<'_>) -> bool {
+        self.set.is_high_enough(index, ask)
+    }
+
     /// The state of an endpoint of the set, one pointer nearer than by way of the endpoint.
     #[must_use]
     pub fn state(&self, index: EndpointIdx) -> Option<&'a EndpointState> {
@@ -137,11 +143,12 @@ impl<'a> Candidates<'a> {
         self.state(index).map_or(0, |state| u64::from(state.in_flight()))
     }
 
-    /// The first candidate from a random position on that was not tried; one that asked to be left alone only when
+    /// The first candidate from a random position on that was not tried and is high enough; one that asked to be left alone only when
     /// there is no other.
     pub(crate) fn any_untried(&self, random: u64, ask: &Ask<'_>) -> Option<EndpointIdx> {
         let (from, now) = (self.tier.draw(random), self.stamp(ask.now));
-        let untried = |index: u32| !ask.skip.contains(&EndpointIdx(index));
+        let fits = |index| !ask.skip.contains(&index) && self.set.is_high_enough(index, ask);
+        let untried = |index: u32| fits(EndpointIdx(index));
         let willing = |index: u32| untried(index) && !self.is_away(EndpointIdx(index), now);
         self.tier.walk(from, willing).or_else(|| self.tier.walk(from, untried)).map(EndpointIdx)
     }
@@ -202,7 +209,7 @@ fn hashed(candidates: &Candidates<'_>, ask: &Ask<'_>, by: &Keyed<'_>) -> Option<
     let now = candidates.stamp(ask.now);
     let has_room = |index: EndpointIdx| {
         let cap = by.bound.cap(total, candidates.weight(index), candidates.tier.weight());
-        !ask.skip.contains(&index) && candidates.in_flight(index) < cap
+        !ask.skip.contains(&index) && candidates.in_flight(index) < cap && candidates.is_high_enough(index, ask)
     };
     let point = Draws::new(by.key).next();
     let met = by.ring.owners(point).take(PROBES).map(EndpointIdx);

@@ -37,12 +37,15 @@ pub struct Ask<'a> {
     pub key: Option<u64>,
     /// Endpoints tried already. One of them is chosen again only when no other is left.
     pub skip: &'a [EndpointIdx],
+    /// The least height that the answer may speak of, where the request names one: endpoints that are known to have it
+    /// are preferred.
+    pub least_height: Option<u64>,
 }
 
 impl Ask<'_> {
     /// The question of a first attempt without affinity.
     #[must_use]
     pub const fn new(now: Instant, random: u64) -> Self {
-        Self { now, random, key: None, skip: &[] }
+        Self { now, random, key: None, skip: &[], least_height: None }
     }
 }

@@ -67,6 +67,8 @@ pub enum CheckFailure {
     Status(u16),
     /// The body does not hold what it must.
     BodyMismatch,
+    /// The answer is an error with this code of JSON-RPC.
+    Rpc(i32),
 }
 
 impl CheckFailure {
@@ -84,6 +86,7 @@ impl CheckFailure {
             Self::Malformed => "malformed",
             Self::Status(_) => "status",
             Self::BodyMismatch => "body_mismatch",
+            Self::Rpc(_) => "rpc_error",
         }
     }
 }
@@ -101,6 +104,7 @@ impl fmt::Display for CheckFailure {
             Self::Malformed => "the answer is not HTTP",
             Self::Status(status) => return write!(f, "the status was {status}"),
             Self::BodyMismatch => "the body does not hold what it must",
+            Self::Rpc(code) => return write!(f, "the answer was the error {code}"),
         })
     }
 }

@@ -56,6 +56,8 @@ enum Class {
     Overfull,
     /// Asked to be left alone. By cost.
     Away,
+    /// Is not known to have the height that the request asks for. By cost.
+    Low,
     /// Was tried before.
     Tried,
 }
@@ -96,9 +98,10 @@ pub(crate) fn least_loaded(candidates: &Candidates<'_>, ask: &Ask<'_>) -> Option
     let now = candidates.stamp(ask.now);
     let luck = draws.next();
     let sample = draw(candidates, &mut draws, first, now)?;
-    // A request that failed once already does not go looking.
+    // A request that failed once already, or asks for a height, does not go looking.
     if luck.is_multiple_of(EXPLORES)
         && ask.skip.is_empty()
+        && ask.least_height.is_none()
         && let Some((index, reading, _)) = sample.first().copied().flatten()
         && unheard(&reading)
     {
@@ -167,6 +170,8 @@ fn best(candidates: &Candidates<'_>, ask: &Ask<'_>, sample: &Sample) -> Option<(
         contender.class = class(&contender, reading, threshold);
         if ask.skip.contains(index) {
             contender.class = Class::Tried;
+        } else if !candidates.is_high_enough(*index, ask) {
+            contender.class = Class::Low;
         }
         sampled = sampled.or(Some(contender.load));
         if best.is_none_or(|best| contender.beats(&best)) {

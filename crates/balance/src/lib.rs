@@ -9,6 +9,7 @@
 //!   its predecessor shares the states of all endpoints whose name and address did not change.
 //! - [`HealthMachine`]: turns results of checks into edges of health, written into the shared state.
 //! - [`Tuning`]: slow start, zones, spill-over between priorities, outlier detection ([`EndpointSet::sweep`]).
+//! - [`HeightPolicy`]: how far endpoints that follow one history may lag behind the others.
 //! - [`CapacityReport`]: what an endpoint says of itself.
 //! - [`Budget`], [`Hedge`], [`backoff`], [`can_finish`]: whether and when an attempt is made again.
 //! - [`Failover`]: which cluster of a chain takes the requests.
@@ -36,6 +37,7 @@ mod failover;
 mod health;
 mod heat;
 mod hedge;
+mod height;
 mod latency;
 mod least_loaded;
 mod limit;
@@ -68,12 +70,14 @@ pub use expected::can_finish;
 pub use failover::{Failover, Turn};
 pub use health::{BeforeFirstCheck, CheckFailure, HealthMachine, HealthPolicy, Transition};
 pub use hedge::{Hedge, HedgePolicy};
+pub use height::{Bearing, HeightEvent, HeightPolicy, HeightStanding, OwnWord, Sounding};
 pub use limit::{AdaptivePolicy, Gradient, LimitPolicy, Limiter, Observed, Permit, Priority};
 pub use options::{Algorithm, LoadBound, SetOptions};
 pub use outlier::{EjectionCause, FailureRate, LatencyOutlier, OutlierChange, OutlierEvent, OutlierPolicy};
 pub use quantile::LatencyQuantiles;
 pub use queue::{Offer, QueuePolicy, WaitQueue};
 pub use random::{Draws, key_of};
+pub use rotation::Resort;
 pub use set::{EndpointSet, SetError};
 pub use standing::{EndpointStanding, Place};
 pub use state::{EndpointState, Health, Totals};

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use crate::atomics::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
 use crate::heat::Heat;
+use crate::height::Heights;
 use crate::outlier::OutlierEvent;
+use crate::rotation::Resort;
 use crate::set::EndpointSet;
 use crate::signals::Stamp;
 
@@ -24,6 +26,8 @@ pub(crate) struct Lineage {
     heat: Heat,
     /// Failures in a row that take an endpoint out; 0 when none do.
     streak_limit: AtomicU32,
+    /// The reference height again, for readers that must not wait.
+    reference: AtomicU64,
 }
 
 /// What only edges touch: reloads, checks that change health, ejections.
@@ -37,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) window_began: Instant,
     /// When most endpoints were last seen to fail at once.
     pub(crate) most_failed: Option<Instant>,
+    pub(crate) heights: Heights,
 }
 
 impl Lineage {
@@ -48,6 +53,7 @@ impl Lineage {
             events: VecDeque::new(),
             window_began: epoch,
             most_failed: None,
+            heights: Heights::default(),
         };
         Arc::new(Self {
             epoch,
@@ -56,6 +62,7 @@ impl Lineage {
             in_flight: AtomicU64::new(0),
             heat: Heat::default(),
             streak_limit: AtomicU32::new(0),
+            reference: AtomicU64::new(0),
         })
     }
 
@@ -72,6 +79,20 @@ impl Lineage {
     /// The moment of a stamp.
     pub(crate) fn instant(&self, stamp: Stamp) -> Instant {
         self.epoch + stamp.age()
+    }
+
+    /// The height that endpoints are measured by; 0 when there is none.
+    pub(crate) fn reference(&self) -> u64 {
+        self.reference.load(Relaxed)
+    }
+
+    pub(crate) fn set_reference(&self, height: u64) {
+        self.reference.store(height, Relaxed);
+    }
+
+    pub(crate) fn forget_heights(&self) {
+        self.lock().heights = Heights::default();
+        self.set_reference(0);
     }
 
     pub(crate) const fn heat(&self) -> &Heat {
@@ -131,6 +152,11 @@ impl Inner {
         self.sets.push(Arc::downgrade(set));
         // Under the lock, as in `refresh`: no edge can fall between the compilation and the joining.
         set.compile(now);
+    }
+
+    /// Whether any set uses endpoints that are behind: which of them are the highest changes all the time.
+    pub(crate) fn any_behind(&self) -> bool {
+        self.sets.iter().filter_map(Weak::upgrade).any(|set| set.resort() == Resort::Behind)
     }
 
     /// Compiles every rotation. The lock orders compilations, so that the last one stored has seen every edge.

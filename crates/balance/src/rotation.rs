@@ -4,6 +4,7 @@
 //! begins with the tier that its random bits fall to, and goes on to the others in order when that has none untried. Of what
 //! falls to the own zone a part goes on at once while that is full, see [`crate::spill`].
 
+use std::fmt;
 use std::time::Instant;
 
 use portcullis_types::Percent;
@@ -27,10 +28,33 @@ pub(crate) struct Group {
     pub(crate) spill: Spill,
 }
 
+/// What a set takes when heights leave it nothing: it is never empty for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resort {
+    /// There is no need: endpoints keep up, or heights are not followed.
+    #[default]
+    Usual,
+    /// All that pass their checks are behind; the highest of them are used.
+    Behind,
+    /// None passes its checks; all are used.
+    Last,
+}
+
+impl fmt::Display for Resort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usual => "endpoints that keep up are used",
+            Self::Behind => "all endpoints that pass their checks are behind, so the highest of them are used",
+            Self::Last => "no endpoint passes its checks, so all are used",
+        })
+    }
+}
+
 /// The tiers in the order they are used in. None of them is empty.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     pub(crate) tiers: Box<[Tier]>,
+    pub(crate) resort: Resort,
     /// Since when the first tier is the first.
     pub(crate) since: Instant,
 }
@@ -40,7 +64,7 @@ pub(crate) const WHOLE: u64 = 1 << 32;
 
 impl Rotation {
     pub(crate) fn empty(now: Instant) -> Self {
-        Self { tiers: Box::default(), since: now }
+        Self { tiers: Box::default(), resort: Resort::Usual, since: now }
     }
 
     /// The place of the tier that these random bits begin with, each as likely as its share.

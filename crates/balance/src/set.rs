@@ -12,11 +12,12 @@ use crate::ask::{Ask, NoEndpoint};
 use crate::choice::Choice;
 use crate::endpoint::{Endpoint, EndpointIdx, EndpointSpec};
 use crate::health::BeforeFirstCheck;
+use crate::height::Mark;
 use crate::lineage::Lineage;
 use crate::options::{Algorithm, SetOptions};
 use crate::random::{Draws, mix};
 use crate::ring::Ring;
-use crate::rotation::{Group, Plan, Rotation};
+use crate::rotation::{Group, Plan, Resort, Rotation};
 use crate::state::{EndpointState, Health};
 use crate::tier::Tier;
 use crate::tuning::Tuning;
@@ -62,6 +63,8 @@ impl EndpointSet {
             let candidates = Candidates::new(self, rotation.tiers.first()?);
             pick(&self.options.algorithm, &candidates, &Ask { skip: &[], ..*ask })
         };
+        let highest = |tier| self.highest(tier, ask, &mut draws);
+        let fresh = fresh.or_else(|| from.iter().chain(before).find_map(highest));
         let index = fresh.or_else(again);
         let choice = index.and_then(|index| self.claim_as(index, fresh.is_none(), Some(ask.now)));
         choice.ok_or_else(|| self.nothing())
@@ -109,7 +112,7 @@ impl EndpointSet {
             let ask = Ask { random: draws.next(), ..*ask };
             let index = pick(&self.options.algorithm, &candidates, &ask)?;
             let admitted = !blind || candidates.admits(index, draws.next(), self.lineage.stamp(ask.now));
-            if admitted && !ask.skip.contains(&index) {
+            if admitted && !ask.skip.contains(&index) && self.is_high_enough(index, &ask) {
                 return Some(index);
             }
         }
@@ -169,6 +172,12 @@ impl EndpointSet {
         self.rotation.load().tiers.first().is_some_and(|tier| tier.forced)
     }
 
+    /// Whether the set has endpoints to choose from only because their heights, or their checks, are passed over.
+    #[must_use]
+    pub fn resort(&self) -> Resort {
+        self.rotation.load().resort
+    }
+
     /// Requests in flight to any endpoint of the cluster, those that other generations sent included.
     #[must_use]
     pub fn cluster_in_flight(&self) -> u64 {
@@ -180,16 +189,40 @@ impl EndpointSet {
         let plan = Plan { groups: &self.groups, threshold: self.options.panic_threshold, tuning: &self.tuning };
         let allowed = |index| self.state(EndpointIdx(index)).is_some_and(|state| self.allows(state.health()));
         let ejected = |index| self.state(EndpointIdx(index)).is_some_and(|state| state.watch().is_out());
-        let mut tiers = plan.compile(|index| allowed(index) && !ejected(index));
+        let well = |index| allowed(index) && !ejected(index);
+        let mark = |index| self.state(EndpointIdx(index)).map(EndpointState::mark);
+        let mut tiers = plan.compile(|index| well(index) && !mark(index).is_some_and(Mark::is_out));
+        let mut resort = Resort::Usual;
+        if tiers.is_empty() && self.tuning.heights.is_some() {
+            // All are behind: the highest of them are the best there is.
+            let floor = self.floor(|index| well(index) && mark(index).is_some_and(Mark::is_behind));
+            let high = |index| self.height_at(EndpointIdx(index)) >= floor;
+            tiers = plan.compile(|index| well(index) && mark(index).is_some_and(Mark::is_behind) && high(index));
+            resort = Resort::Behind;
+        }
         if tiers.is_empty() {
             // What passes its checks is better than nothing, whatever was held against it.
             tiers = plan.compile(allowed);
             tiers.iter_mut().for_each(|tier| tier.forced = true);
         }
+        if tiers.is_empty() && self.tuning.heights.is_some() {
+            tiers = plan.compile(|_| true);
+            resort = Resort::Last;
+        }
+        if resort != Resort::Usual {
+            tiers.iter_mut().for_each(|tier| tier.forced = true);
+        }
         let before = self.rotation.load();
         let same = tiers.first().map(|tier| tier.priority) == before.tiers.first().map(|tier| tier.priority);
         let since = if same { before.since } else { now };
-        self.rotation.store(Arc::new(Rotation { tiers, since }));
+        self.rotation.store(Arc::new(Rotation { tiers, resort, since }));
+    }
+
+    /// The height from which on endpoints are used when all are behind.
+    fn floor(&self, used: impl Fn(u32) -> bool) -> u64 {
+        let behind = (0_u32..).zip(&*self.states).filter(|(index, _)| used(*index));
+        let highest = behind.map(|(_, state)| state.believed_height()).max().unwrap_or(0);
+        highest.saturating_sub(self.tuning.heights.map_or(0, |policy| policy.max_lag))
     }
 
     /// Whether an endpoint of this health may be chosen.

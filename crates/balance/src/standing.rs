@@ -9,8 +9,9 @@ use portcullis_types::{EndpointName, Reason};
 
 use crate::endpoint::{Endpoint, EndpointIdx};
 use crate::health::{CheckFailure, HealthPolicy, seconds};
+use crate::height::{HeightPolicy, HeightStanding};
 use crate::outlier::EjectionCause;
-use crate::rotation::Rotation;
+use crate::rotation::{Resort, Rotation};
 use crate::set::EndpointSet;
 use crate::signals::Stamp;
 use crate::state::{Health, HealthRecord, Totals};
@@ -43,6 +44,10 @@ pub enum Place {
     Ejected(EjectionCause),
     /// It said itself that it wants no requests for now.
     Away,
+    /// It is behind the others, or so far ahead that it is not believed.
+    OffHeight(HeightStanding),
+    /// It takes requests although it is behind: all are, and it is one of the highest.
+    Highest(HeightStanding),
 }
 
 impl Place {
@@ -60,13 +65,15 @@ impl Place {
             Self::Unchecked => "unchecked",
             Self::Ejected(_) => "ejected",
             Self::Away => "away",
+            Self::OffHeight(height) => height.bearing.as_str(),
+            Self::Highest(_) => "highest",
         }
     }
 
     /// Whether requests may go there now.
     #[must_use]
     pub const fn takes_requests(self) -> bool {
-        matches!(self, Self::InUse | Self::Overflow | Self::Panic)
+        matches!(self, Self::InUse | Self::Overflow | Self::Panic | Self::Highest(_))
     }
 }
 
@@ -86,6 +93,10 @@ impl fmt::Display for Place {
             Self::Unchecked => f.write_str("takes no requests: its first health check has not ended"),
             Self::Ejected(cause) => write!(f, "takes no requests: {cause}"),
             Self::Away => f.write_str("takes requests only when no other can: it asked to be left alone"),
+            Self::OffHeight(height) => write!(f, "takes no requests: {height}"),
+            Self::Highest(height) => {
+                write!(f, "takes requests although it is not well, since none is better: {height}")
+            }
         }
     }
 }
@@ -127,6 +138,8 @@ pub struct EndpointStanding {
     pub utilisation: f32,
     /// The part of its weight that it has in slow start; 1 outside.
     pub ramp: f32,
+    /// Where it is beside the others; `None` where heights are not followed, or nothing was heard.
+    pub height: Option<HeightStanding>,
 }
 
 impl fmt::Display for EndpointStanding {
@@ -151,12 +164,15 @@ impl EndpointSet {
         let record = state.record();
         let out = state.watch().record().out;
         let (utilisation, away) = state.reported(now);
+        let height = self.height_of(endpoint, now);
         let mut place = self.place(rotation, index, endpoint, &record);
+        place = off_height(place, height, rotation, index);
         if matches!(place, Place::InUse | Place::Overflow) && away.is_some() {
             place = Place::Away;
         }
         let since = match out {
             Some(out) if matches!(place, Place::Ejected(_)) => out.since,
+            _ if matches!(place, Place::OffHeight(_)) => endpoint.state().mark().bearing().1.unwrap_or(record.since),
             Some(_) | None => since(place, rotation, endpoint, &record).max(self.turned(rotation, index)),
         };
         let next = match (place, out, away) {
@@ -164,7 +180,7 @@ impl EndpointSet {
             (Place::Away, _, Some(left)) => {
                 format!("In {} it is asked again, or when it says so.", seconds(left))
             }
-            _ => would_change(place, &record, self.options().health.as_ref()),
+            _ => would_change(place, &record, self.options().health.as_ref(), self.tuning().heights.as_ref()),
         };
         let ramped = |slow: &SlowStart| match state.signals().ramp() {
             0 => 1.0,
@@ -190,6 +206,7 @@ impl EndpointSet {
             trouble: state.trouble(),
             utilisation,
             ramp,
+            height,
         }
     }
 
@@ -225,17 +242,47 @@ impl EndpointSet {
     }
 }
 
-fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &HealthRecord) -> Instant {
+/// The place with a look at the height: what keeps an endpoint out, or why it is used all the same.
+fn off_height(place: Place, height: Option<HeightStanding>, rotation: &Rotation, index: EndpointIdx) -> Place {
+    let Some(height) = height.filter(|height| height.bearing.is_out()) else { return place };
+    let held = rotation.tiers.iter().any(|tier| tier.contains(index.0));
     match place {
-        Place::Drained => endpoint.since(),
-        Place::InUse | Place::Overflow | Place::Panic | Place::Standby { .. } | Place::OtherZone => {
-            record.since.max(rotation.since)
-        }
-        Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away => record.since,
+        Place::InUse | Place::Overflow if rotation.resort == Resort::Behind => Place::Highest(height),
+        Place::Standby { .. } | Place::OtherZone | Place::Unchecked if !held => Place::OffHeight(height),
+        Place::InUse
+        | Place::Overflow
+        | Place::Panic
+        | Place::Standby { .. }
+        | Place::OtherZone
+        | Place::Drained
+        | Place::Unhealthy(_)
+        | Place::Unchecked
+        | Place::Ejected(_)
+        | Place::Away
+        | Place::OffHeight(_)
+        | Place::Highest(_) => place,
     }
 }
 
-fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolicy>) -> String {
+fn since(place: Place, rotation: &Rotation, endpoint: &Endpoint, record: &HealthRecord) -> Instant {
+    match place {
+        Place::Drained => endpoint.since(),
+        Place::InUse
+        | Place::Overflow
+        | Place::Panic
+        | Place::Highest(_)
+        | Place::Standby { .. }
+        | Place::OtherZone => record.since.max(rotation.since),
+        Place::Unhealthy(_) | Place::Unchecked | Place::Ejected(_) | Place::Away | Place::OffHeight(_) => record.since,
+    }
+}
+
+fn would_change(
+    place: Place,
+    record: &HealthRecord,
+    policy: Option<&HealthPolicy>,
+    heights: Option<&HeightPolicy>,
+) -> String {
     match place {
         Place::InUse => leaves(record, policy),
         Place::Overflow => "It takes none when the endpoints of the zone can carry all of them again.".to_owned(),
@@ -252,6 +299,11 @@ fn would_change(place: Place, record: &HealthRecord, policy: Option<&HealthPolic
         Place::Drained => "A weight above 0 in the config brings it back.".to_owned(),
         Place::Unhealthy(_) => comes_back(record, policy),
         Place::Unchecked => "The next health check decides.".to_owned(),
+        Place::Highest(_) => "It takes its normal share again when it keeps up, and none when others do.".to_owned(),
+        Place::OffHeight(height) => {
+            let half = heights.map_or(0, |policy| policy.max_lag / 2);
+            format!("It takes requests when it is within {half} {}s of the reference and says that it is well.", height.unit)
+        }
         Place::Ejected(_) | Place::Away => "It is tried again after a while.".to_owned(),
     }
 }

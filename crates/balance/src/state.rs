@@ -13,6 +13,7 @@ use portcullis_types::{EndpointName, Reason};
 use crate::atomics::{AtomicU8, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 use crate::capacity::CapacityReport;
 use crate::health::CheckFailure;
+use crate::height::Mark;
 use crate::lineage::Lineage;
 use crate::outlier::EjectionCause;
 use crate::outlier::watch::Watch;
@@ -94,6 +95,7 @@ pub struct EndpointState {
     failures: AtomicU64,
     abandoned: AtomicU64,
     watch: Watch,
+    mark: Mark,
     /// The stamp, and the place in `Reason::ALL` plus one; 0 before the first failure.
     failed_at: AtomicU64,
     failed_for: AtomicUsize,
@@ -113,6 +115,7 @@ impl EndpointState {
             failures: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             watch: Watch::default(),
+            mark: Mark::default(),
             failed_at: AtomicU64::new(0),
             failed_for: AtomicUsize::new(0),
             health: AtomicU8::new(Health::Unknown as u8),
@@ -221,6 +224,10 @@ impl EndpointState {
 
     pub(crate) const fn signals(&self) -> &Signals {
         &self.signals
+    }
+
+    pub(crate) const fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     pub(crate) const fn watch(&self) -> &Watch {

@@ -123,7 +123,7 @@ impl Tier {
     }
 
     /// The first member from this position on, round the end, that will do.
-    pub(crate) fn walk(&self, from: usize, will_do: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn walk(&self, from: usize, mut will_do: impl FnMut(u32) -> bool) -> Option<u32> {
         let (before, after) = self.members.split_at_checked(from)?;
         after.iter().chain(before).copied().find(|index| will_do(*index))
     }

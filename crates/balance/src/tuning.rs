@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_types::Percent;
 
+use crate::height::HeightPolicy;
 use crate::options::SetOptions;
 use crate::outlier::OutlierPolicy;
 
@@ -19,6 +20,8 @@ pub struct Tuning {
     pub zone: Option<ZonePreference>,
     /// How endpoints are judged by the requests they get.
     pub outliers: Option<OutlierPolicy>,
+    /// How far endpoints may lag behind the others, where they follow one history.
+    pub heights: Option<HeightPolicy>,
 }
 
 impl Tuning {
@@ -30,6 +33,7 @@ impl Tuning {
             overprovisioning: Some(Overprovisioning::default()),
             zone: None,
             outliers: Some(OutlierPolicy::default()),
+            heights: None,
         }
     }
 }

@@ -41,8 +41,8 @@ pub use calendar::{Period, Window, Zone, ZoneError};
 pub use fields::{write_limit, write_policy, write_refused};
 pub use lease::{Ask, Budget, GatewayId, Grant, Link, Members, Mode, Pool, Present, Share, Stake, Terms, TermsError};
 pub use ledger::{
-    Admission, BindError, BoundSet, CapCount, Changes, LeaseAsk, LeaseKey, Ledger, LedgerOptions, Request, SavedQuota,
-    SavedQuotas, Scopes, Swept, UsageDelta,
+    Admission, BindError, BoundSet, CapCount, Changes, LeaseAsk, LeaseKey, Ledger, LedgerOptions, Request, RoutePart,
+    SavedQuota, SavedQuotas, Scopes, Swept, UsageDelta,
 };
 pub use moment::Moment;
 pub use overrides::{Effect, Override, Target};

@@ -4,6 +4,7 @@
 //! resolved here: that goes on in the background. Listeners and clusters that say what they said before are the very same objects, which is how the proxy
 //! knows that it may leave them alone.
 
+mod caps;
 mod clusters;
 mod endpoints;
 mod hosts;
@@ -74,13 +75,15 @@ pub fn activate(
     let build = clusters::Build { previous, environment, stamp };
     let clusters = build.clusters(&checked.clusters, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let caps = caps::Caps::new(&checked, environment.services);
     let build = hosts::Build {
         environment,
         now: stamp.now,
-        chains: hosts::Chains { state: environment.state, clusters: &names, services: environment.services },
+        chains: hosts::Chains { state: environment.state, clusters: &names, services: &caps.services },
         plans: &checked.clusters,
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
+    caps.bind(&mut diagnostics);
     let listeners = listeners::listeners(&checked.listeners, previous, environment, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -100,6 +103,7 @@ pub fn activate(
         listeners,
         settings: checked.settings.clone(),
         seams: environment.seams.clone(),
+        services: caps.services,
         origin: Origin { trigger: stamp.trigger, hash: checked.hash.clone(), text: checked.text.clone() },
         places,
     })
@@ -114,13 +118,14 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.error_count();
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let services = Services::default();
-    let build = hosts::Chains { state: &state, clusters: &names, services: &services };
+    let caps = caps::Caps::new(&checked, &Services::default());
+    let build = hosts::Chains { state: &state, clusters: &names, services: &caps.services };
     for HostChains { own, routes } in chains {
         for spec in std::iter::once(own).chain(routes) {
             drop(build.chain(spec, diagnostics));
         }
     }
+    caps.bind(diagnostics);
     listeners::rehearse(&checked.listeners, &state, diagnostics);
     diagnostics.error_count() == before
 }

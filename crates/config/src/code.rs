@@ -90,6 +90,8 @@ codes! {
     REDIRECT_INVALID = "redirect_invalid";
     /// An answer that is none: its status or a field.
     RESPONSE_INVALID = "response_invalid";
+    /// Plans that no filter holds anybody to (a warning).
+    PLANS_IDLE = "plans_idle";
     /// A filter that the binary does not have.
     UNKNOWN_FILTER = "unknown_filter";
     /// A filter that could not be made of its settings.

@@ -6,12 +6,14 @@
 mod actions;
 mod addresses;
 mod attempts;
+mod caps;
 mod certificates;
 mod clusters;
 mod endpoints;
 mod fallbacks;
 mod filters;
 mod health;
+mod heights;
 mod hosts;
 mod limits;
 mod listeners;
@@ -87,11 +89,16 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
+    let caps = compiler.plans(&top);
+    compiler.warn_idle_plans(&top, &hosts);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }
     compiler.warn_unused(raw_clusters);
-    Compiled { checked: Checked { listeners, clusters, hosts, settings, hash: String::new(), text }, chains }
+    Compiled {
+        checked: Checked { listeners, clusters, hosts, caps, file: start(span), settings, hash: String::new(), text },
+        chains,
+    }
 }
 
 /// The first character of a stretch.

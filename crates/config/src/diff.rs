@@ -11,6 +11,8 @@ mod render;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 
+use portcullis_caps::CapSet;
+
 use crate::facts::{Facts, Shown};
 use crate::plan::Checked;
 
@@ -127,6 +129,7 @@ pub fn diff(old: &Checked, new: &Checked) -> Diff {
     for pair in matched(&old.listeners, &new.listeners, |listener| listener.name.as_str()) {
         diff.thing("listener", pair, |listener| (listener.name.clone(), listener.facts()));
     }
+    diff.caps(old, new);
     let mut touched = HashSet::new();
     for pair in matched(&old.clusters, &new.clusters, |cluster| cluster.name.as_str()) {
         if diff.cluster(pair) {
@@ -138,6 +141,20 @@ pub fn diff(old: &Checked, new: &Checked) -> Diff {
 }
 
 impl Diff {
+    /// Plans, and what holds beside them.
+    fn caps(&mut self, old: &Checked, new: &Checked) {
+        let (old, new) = (&old.caps, &new.caps);
+        let facts = |set: &CapSet| (set.spec().name.clone(), crate::facts::caps(set));
+        self.thing("caps of the", (old.gateway.as_ref(), new.gateway.as_ref()), facts);
+        for (kind, old, new) in
+            [("plan", &old.plans, &new.plans), ("caps of the consumer", &old.consumers, &new.consumers)]
+        {
+            for pair in matched(old, new, |set| &*set.spec().name) {
+                self.thing(kind, pair, facts);
+            }
+        }
+    }
+
     /// A thing that is compared by its facts alone; says whether it differs.
     fn thing<T, N: Display>(
         &mut self,

@@ -16,10 +16,12 @@ mod cluster;
 mod host;
 mod limits;
 mod listener;
+mod plans;
 mod route;
 mod settings;
 mod tuning;
 
+pub(crate) use plans::caps;
 pub(crate) use settings::settings;
 
 /// The value of a fact.

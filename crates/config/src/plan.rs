@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use portcullis_balance::{Algorithm, HedgePolicy, Priority, Tuning};
 use portcullis_filter::Response;
+use portcullis_filters::caps::PlanSets;
 use portcullis_policy::{HostPattern, Matcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_snapshot::route::{Place, RouteTimeouts};
 use portcullis_snapshot::{
@@ -236,6 +237,9 @@ pub struct Checked {
     pub(crate) listeners: Vec<ListenerPlan>,
     pub(crate) clusters: Vec<ClusterPlan>,
     pub(crate) hosts: Vec<HostPlan>,
+    pub(crate) caps: PlanSets,
+    /// Where the main file begins.
+    pub(crate) file: Span,
     pub(crate) settings: Settings,
     /// See [`Checked::hash`]; empty until everything was read.
     pub(crate) hash: String,

@@ -6,6 +6,7 @@
 pub(crate) mod actions;
 pub(crate) mod admin;
 pub(crate) mod attempts;
+pub(crate) mod caps;
 pub(crate) mod clusters;
 pub(crate) mod endpoints;
 pub(crate) mod filters;

@@ -105,6 +105,11 @@ impl Chain {
         self.links.iter().map(|link| &*link.name)
     }
 
+    /// The names of the filters that take part in a phase, in order.
+    pub fn names_in(&self, phase: Phase) -> impl Iterator<Item = &str> {
+        self.of(phase).map(|(_, link)| &*link.name)
+    }
+
     /// Whether there is no filter.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -102,7 +102,7 @@ pub struct Explained;
 pub const MAX_ANNOTATIONS: usize = 16;
 
 /// What filters say to one another, to the choice of upstream, and to the record.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Notes {
     /// Who is calling: an id, never a key.
     pub consumer: Option<Arc<str>>,

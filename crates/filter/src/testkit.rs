@@ -191,6 +191,13 @@ impl Exchange {
         self
     }
 
+    /// Says which of the body's calls the route serves.
+    #[must_use]
+    pub fn calls(mut self, places: &[usize]) -> Self {
+        self.facts.calls = Some(places.into());
+        self
+    }
+
     /// Says that the client asks to upgrade to WebSocket.
     #[must_use]
     pub fn asks_upgrade(mut self) -> Self {

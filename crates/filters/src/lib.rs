@@ -8,6 +8,9 @@
 //! | filter | what it does |
 //! |---|---|
 //! | [`access`] | allows or denies by client network, method and path |
+//! | [`caps`] | holds callers to what they may spend |
+//! | [`anonymous`] | holds callers that nobody knows to a plan |
+//! | [`api_key`] | who calls, by a key |
 //! | [`compress`] | compresses answers |
 //! | [`cors`] | cross-origin resource sharing |
 //! | [`errors`] | answers errors in the operator's words |
@@ -18,7 +21,11 @@
 //! | [`respond`] | answers without an upstream |
 
 pub mod access;
+pub mod anonymous;
 pub mod answer;
+pub mod api_key;
+pub mod caller;
+pub mod caps;
 pub mod compress;
 pub mod cors;
 pub mod errors;
@@ -43,6 +50,9 @@ use portcullis_filter::Registry;
 pub fn registry() -> Registry {
     Registry::default()
         .with::<access::Access>()
+        .with::<caps::Caps>()
+        .with::<anonymous::Anonymous>()
+        .with::<api_key::ApiKey>()
         .with::<compress::Compress>()
         .with::<cors::Cors>()
         .with::<errors::Errors>()

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use portcullis_filter::chain::Link;
 use portcullis_filter::testkit::{Exchange, Seen};
-use portcullis_filter::{BuildCx, Chain, FilterSpec, StateStore};
+use portcullis_filter::{BuildCx, Chain, FilterSpec, Services, StateStore};
 use portcullis_yaml::{Cx, Loaded, MemoryLoader, load, render_text};
 
 /// Settings read by the registry: the filter, or the report of what is wrong with them.
@@ -38,9 +38,27 @@ fn decode(name: &str, yaml: &str, loader: MemoryLoader) -> (Option<FilterSpec>, 
 
 /// A filter of the registry, built.
 pub(crate) fn link(name: &str, yaml: &str, state: &StateStore) -> Link {
+    build(name, yaml, state, &Services::default()).expect("the filter is built")
+}
+
+fn build(name: &str, yaml: &str, state: &StateStore, services: &Services) -> Result<Link, String> {
     let spec = read(name, yaml, MemoryLoader::new()).unwrap_or_else(|report| panic!("{report}"));
-    spec.build(&BuildCx { place: "test", state, clusters: &[], services: &portcullis_filter::Services::default() })
-        .expect("the filter is built")
+    spec.build(&BuildCx { place: "test", state, clusters: &[], services })
+}
+
+/// A chain of filters that share services with the gateway.
+pub(crate) fn chain_with(services: &Services, filters: &[(&str, &str)]) -> Chain {
+    let state = StateStore::default();
+    let link = |(name, yaml): &(&str, &str)| build(name, yaml, &state, services).expect("the filter is built");
+    Chain::new(filters.iter().map(link).collect()).expect("the chain is short")
+}
+
+/// Why a filter with good settings cannot be built.
+pub(crate) fn build_error(services: &Services, name: &str, yaml: &str) -> String {
+    match build(name, yaml, &StateStore::default(), services) {
+        Ok(_) => panic!("the filter is built: {yaml}"),
+        Err(why) => why,
+    }
 }
 
 /// A chain of filters with their settings, in order.

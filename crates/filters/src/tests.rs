@@ -8,7 +8,10 @@ use crate::registry;
 #[test]
 fn every_filter_is_registered() {
     let names: Vec<_> = registry().names().collect();
-    assert_eq!(names, ["access", "compress", "cors", "errors", "fault", "headers", "limits", "redirect", "respond"]);
+    assert_eq!(
+        names,
+        ["access", "caps", "compress", "cors", "errors", "fault", "headers", "limits", "redirect", "respond"]
+    );
 }
 
 /// The paths of all keys in a schema, with whether each is described.

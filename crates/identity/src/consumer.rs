@@ -36,7 +36,7 @@ pub struct Consumer {
     // Two keys, which is one and its successor, lie in the consumer itself: a request that finds its consumer by a
     // key has then read what else it needs of it.
     keys: SmallVec<[ConsumerKey; 2]>,
-    id: Box<str>,
+    id: Arc<str>,
     plan: Arc<Plan>,
     restrictions: Option<Box<Restrictions>>,
     details: Option<Box<Details>>,
@@ -75,12 +75,18 @@ impl Consumer {
     /// One that has nothing, to compare with.
     pub(crate) fn nobody() -> Self {
         let keys = SmallVec::new();
-        Self { keys, id: Box::default(), plan: Arc::default(), restrictions: None, details: None, disabled: false }
+        Self { keys, id: Arc::default(), plan: Arc::default(), restrictions: None, details: None, disabled: false }
     }
 
     /// Its id: unique, at most [`limits::ID`] bytes of visible ASCII.
     #[must_use]
     pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its id, shared: what a request is told of its caller costs no copy.
+    #[must_use]
+    pub const fn shared_id(&self) -> &Arc<str> {
         &self.id
     }
 
@@ -146,7 +152,9 @@ impl Consumer {
         });
         let restrictions = self.restrictions.as_ref().map_or(0, |restrictions| restrictions.heap_bytes());
         let keys = if self.keys.spilled() { size_of_val(&*self.keys) } else { 0 };
-        size_of::<Self>() + self.id.len() + keys + details + restrictions
+        // The id has two counters before it.
+        let id = self.id.len() + 2 * size_of::<usize>();
+        size_of::<Self>() + id + keys + details + restrictions
     }
 }
 

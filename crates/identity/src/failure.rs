@@ -46,6 +46,28 @@ impl Failure {
         if key::shape(presented) == KeyShape::Mistyped { Self::Mistyped } else { Self::UnknownKey }
     }
 
+    /// Every failure there is, each with a name of its own: what counters are made for.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = [Kind::Query, Kind::Path, Kind::Header, Kind::Bearer, Kind::Basic, Kind::Token];
+        let malformed = kinds.into_iter().map(|kind| Self::Extract(ExtractError::Malformed(kind)));
+        let tokens = TokenError::ALL.iter().map(|error| Self::Token(*error));
+        let restrictions = Restriction::ALL.iter().map(|restriction| Self::Restricted(*restriction));
+        [
+            Self::Missing,
+            Self::Extract(ExtractError::Ambiguous),
+            Self::Mistyped,
+            Self::UnknownKey,
+            Self::UnknownSubject,
+            Self::UnknownCertificate,
+            Self::Throttled,
+            Self::Banned,
+        ]
+        .into_iter()
+        .chain(malformed)
+        .chain(tokens)
+        .chain(restrictions)
+    }
+
     /// What the client hears.
     #[must_use]
     pub const fn reason(self) -> Reason {
@@ -116,21 +138,7 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Failure> {
-        let mut all = vec![
-            Failure::Missing,
-            Failure::Extract(ExtractError::Ambiguous),
-            Failure::Mistyped,
-            Failure::UnknownKey,
-            Failure::UnknownSubject,
-            Failure::UnknownCertificate,
-            Failure::Throttled,
-            Failure::Banned,
-        ];
-        let kinds = [Kind::Query, Kind::Path, Kind::Header, Kind::Bearer, Kind::Basic, Kind::Token];
-        all.extend(kinds.map(|kind| Failure::Extract(ExtractError::Malformed(kind))));
-        all.extend(TokenError::ALL.iter().map(|error| Failure::Token(*error)));
-        all.extend(Restriction::ALL.iter().map(|restriction| Failure::Restricted(*restriction)));
-        all
+        Failure::all().collect()
     }
 
     #[test]

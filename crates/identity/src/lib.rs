@@ -12,6 +12,8 @@
 //! 5. On failure [`throttle`] again, and one public answer: [`failure`].
 //! 6. [`issue`]: a short-lived token that tells the upstream who it was.
 //!
+//! [`identities`] holds all of it for a running gateway, replaced piece by piece while requests read it.
+//!
 //! ```
 //! use portcullis_identity::check::{Facts, check};
 //! use portcullis_identity::credential::{Parts, Places};
@@ -51,8 +53,10 @@ pub mod consumer;
 pub mod credential;
 pub mod directory;
 pub mod failure;
+pub mod identities;
 pub mod issue;
 pub mod key;
+pub mod store;
 pub mod throttle;
 pub mod time;
 pub mod token;
@@ -61,5 +65,6 @@ pub use caller::Caller;
 pub use consumer::{Consumer, ConsumerSpec, Format};
 pub use directory::{Directory, Found};
 pub use failure::Failure;
+pub use identities::Identities;
 pub use key::{ApiKey, HashSecret, KeyHash};
 pub use time::{Expiry, Timestamp};

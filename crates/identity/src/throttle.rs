@@ -35,6 +35,7 @@ mod tests;
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::FixedState;
@@ -102,7 +103,7 @@ pub struct Throttle {
     rules: Rules,
     sketch: Sketch,
     offenders: Bounded<Offender>,
-    bans: Bans,
+    bans: Arc<Bans>,
     hashing: FixedState,
     tracked: AtomicU64,
     evicted: AtomicU64,
@@ -116,13 +117,20 @@ impl Throttle {
         Self {
             sketch: Sketch::new(rules.columns, rules.window),
             offenders: Bounded::new(rules.tracked),
-            bans: Bans::default(),
+            bans: Arc::default(),
             hashing: FixedState::with_seed(seed),
             rules,
             tracked: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             untracked: AtomicU64::new(0),
         }
+    }
+
+    /// One of other rules, with the bans of operators that this one has, now and later. Who failed under the old rules
+    /// begins anew.
+    #[must_use]
+    pub fn with_rules(&self, rules: Rules, seed: u64) -> Self {
+        Self { bans: Arc::clone(&self.bans), ..Self::new(rules, seed) }
     }
 
     /// The rules it was made with.

@@ -164,6 +164,12 @@ impl Rules {
         let audiences = audiences.iter().map(|&audience| audience.into()).collect();
         Ok(Self { issuer: issuer.into(), audiences, skew, longest })
     }
+
+    /// The issuer.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
 }
 
 /// Checks tokens of one issuer.
@@ -178,6 +184,12 @@ impl Verifier {
     #[must_use]
     pub fn new(rules: Rules, keys: KeySet, remember: usize, secret: [u8; 32]) -> Self {
         Self { rules, keys, cache: Cache::new(remember, secret) }
+    }
+
+    /// The keys it checks with.
+    #[must_use]
+    pub const fn keys(&self) -> &KeySet {
+        &self.keys
     }
 
     /// The issuer whose tokens it checks.

@@ -15,6 +15,7 @@ use portcullis_telemetry::ring::Ring;
 use portcullis_telemetry::sink::{RecordSink as _, Sinks};
 use portcullis_types::{GenerationId, ProxyError, Reason, RequestId};
 
+use crate::calls::Lines;
 use crate::gate::conn::Conn;
 use crate::overload::Guard as OverloadGuard;
 use crate::service::Mirrors;
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     /// Turns `true` once, when the gateway drains.
     pub(crate) drain: watch::Sender<bool>,
     pub(crate) mirrors: Mirrors,
+    /// How the gateway's own requests connect.
+    pub(crate) lines: Lines,
     /// Open WebSockets and event streams.
     pub(crate) streams: Arc<Streams>,
     /// When the process itself refuses work.
@@ -58,6 +61,7 @@ impl Core {
             tasks: TaskTracker::new(),
             drain: watch::Sender::new(false),
             mirrors: Mirrors::default(),
+            lines: Lines::default(),
             streams: Arc::default(),
             guard: OverloadGuard::new(),
             options: ArcSwap::default(),

@@ -3,6 +3,7 @@
 //! [`Gateway`] is the whole: it starts on a snapshot, takes the next one with [`Gateway::apply`], and drains. A request
 //! enters by the gate, runs through the service (Pingora's `ProxyHttp`), and leaves as one record.
 
+mod calls;
 mod core;
 #[cfg(test)]
 mod exchange_tests;
@@ -17,6 +18,7 @@ mod reasons;
 mod service;
 mod streams;
 
+pub use calls::OwnRequests;
 pub use core::Observers;
 pub use gateway::{ApplyError, DrainReport, Gateway};
 pub use listeners::BindError;

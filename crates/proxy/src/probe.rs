@@ -7,6 +7,7 @@
 mod ask;
 mod grpc;
 mod keeper;
+mod solana;
 
 use parking_lot::Mutex;
 use pingora_core::connectors::http::Connector;
@@ -82,6 +83,7 @@ impl Probes {
                 let known = shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, &old.check));
                 (known || *old.check == *check)
                     && old.group == cluster.connection_group
+                    && old.target.heights == cluster.fleet.plan().tuning.heights
                     && Arc::ptr_eq(&old.target.metrics, metrics)
             };
             let now = before.remove(&key).filter(same).unwrap_or_else(|| {

@@ -5,6 +5,7 @@
 
 mod admit;
 mod attempts;
+mod batch;
 mod cache;
 mod context;
 mod deadline;
@@ -12,6 +13,7 @@ mod failover;
 mod failure;
 mod fallback;
 mod hedge;
+mod heights;
 mod length;
 mod limits;
 mod mirror;
@@ -24,6 +26,7 @@ mod response;
 mod retry;
 mod route;
 mod target;
+mod upgrade;
 mod upstream;
 
 use async_trait::async_trait;
@@ -39,9 +42,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use context::Ctx;
+pub(crate) use limits::taken_together;
 pub(crate) use mirror::Mirrors;
-pub(crate) use reports::says_drain;
-pub(crate) use target::peer_of as peer;
+pub(crate) use reports::{judge as judge_head, says_drain};
+pub(crate) use retry::cause as retry_cause;
+pub(crate) use target::{connection, peer_of as peer};
+pub(crate) use upgrade::Granted;
 
 use crate::core::Core;
 use crate::gate::conn::CONN;
@@ -73,6 +79,9 @@ impl ProxyHttp for Service {
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
             Ok(route::Next::Answer(answer)) => respond::send(session, ctx, *answer).await.map(|()| true),
+            Ok(route::Next::Upgrade(upgrade, cluster)) => {
+                upgrade::hand_over(session, ctx, (*upgrade, cluster)).await.map(|()| true)
+            }
             Err(error) => Err(ctx.fail(error)),
         }
     }

@@ -1,4 +1,5 @@
-//! The long streams that are open: WebSockets and event streams, each with its endpoint.
+//! The long streams that are open: WebSockets and event streams, each with its endpoint, and those that the gateway ends
+//! by itself.
 //!
 //! A stream outlives reloads. It ends by itself, or when it must: when the gateway drains, or when its endpoint has left
 //! its cluster or has weight 0. Such ends are spread over a time, so that not all clients come back at once.
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use portcullis_balance::Endpoint;
@@ -23,23 +25,57 @@ pub(crate) struct Streams {
 }
 
 struct Stream {
-    cluster: ClusterName,
-    endpoint: Arc<Endpoint>,
-    end: CancellationToken,
+    /// Where it goes; one that the gateway ends by itself sees to its upstreams itself.
+    to: Option<(ClusterName, Arc<Endpoint>)>,
+    end: End,
     leaving: bool,
+}
+
+/// How a stream is told to end.
+#[derive(Clone)]
+enum End {
+    /// The wrapper of its connection ends it.
+    Tunnel(CancellationToken),
+    /// Its handler does.
+    Handler(watch::Sender<bool>),
+}
+
+impl End {
+    fn now(&self) {
+        match self {
+            Self::Tunnel(end) => end.cancel(),
+            Self::Handler(end) => drop(end.send_replace(true)),
+        }
+    }
+
+    /// Resolves when the stream has ended, or has been told to.
+    async fn over(&self) {
+        match self {
+            Self::Tunnel(end) => end.cancelled().await,
+            Self::Handler(end) => end.closed().await,
+        }
+    }
 }
 
 /// An open stream, until it is dropped.
 pub(crate) struct Open {
     streams: Weak<Streams>,
     id: u64,
-    end: CancellationToken,
+    end: End,
 }
 
 impl Open {
     /// Whether the stream is to end.
     pub(crate) fn is_due(&self) -> bool {
-        self.end.is_cancelled()
+        match &self.end {
+            End::Tunnel(end) => end.is_cancelled(),
+            End::Handler(end) => *end.borrow(),
+        }
+    }
+
+    /// The stream is to end, and at once.
+    pub(crate) fn end(&self) {
+        self.end.now();
     }
 }
 
@@ -59,9 +95,18 @@ impl Streams {
         endpoint: Arc<Endpoint>,
         end: CancellationToken,
     ) -> Open {
+        self.list(Some((cluster, endpoint)), End::Tunnel(end))
+    }
+
+    /// Counts in a stream that a handler ends; what is given turns `true` when it is to do so.
+    pub(crate) fn open_own(self: &Arc<Self>) -> (Open, watch::Receiver<bool>) {
+        let (end, told) = watch::channel(false);
+        (self.list(None, End::Handler(end)), told)
+    }
+
+    fn list(self: &Arc<Self>, to: Option<(ClusterName, Arc<Endpoint>)>, end: End) -> Open {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let stream = Stream { cluster, endpoint, end: end.clone(), leaving: false };
-        self.open.lock().insert(id, stream);
+        self.open.lock().insert(id, Stream { to, end: end.clone(), leaving: false });
         Open { streams: Arc::downgrade(self), id, end }
     }
 
@@ -88,8 +133,8 @@ impl Streams {
                 let (end, part) = (stream.end.clone(), rand::rng().random::<f64>());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = tokio::time::sleep(spread.mul_f64(part)) => end.cancel(),
-                        () = end.cancelled() => {}
+                        () = tokio::time::sleep(spread.mul_f64(part)) => end.now(),
+                        () = end.over() => {}
                     }
                 });
             }
@@ -98,8 +143,9 @@ impl Streams {
 }
 
 fn has_left(stream: &Stream, snapshot: &Snapshot) -> bool {
-    let Some(cluster) = snapshot.cluster_named(stream.cluster.as_str()) else { return true };
-    let spec = stream.endpoint.spec();
+    let Some((cluster, endpoint)) = &stream.to else { return false };
+    let Some(cluster) = snapshot.cluster_named(cluster.as_str()) else { return true };
+    let spec = endpoint.spec();
     let members = cluster.fleet.members();
     // Without any endpoint nothing is known: discovery may not have answered yet.
     if members.endpoints.endpoints().is_empty() {

@@ -7,6 +7,7 @@
 //! A filter runs with its real state, and can tell by [`portcullis_filter::Explained`] that nothing will be sent.
 //! Whoever asks bounds the time.
 
+mod batch;
 mod cluster;
 mod draw;
 mod filters;
@@ -62,6 +63,10 @@ pub struct Explanation {
     pub host_filters: Vec<FilterStep>,
     /// What the host's filters changed in the head.
     pub host_changes: Vec<String>,
+    /// The filters of the host that look into the body, in order.
+    pub peek_filters: Vec<FilterStep>,
+    /// What they changed in the head.
+    pub peek_changes: Vec<String>,
     /// The routes in ranking order: the [`NEAREST`] to the winner, or all when that was asked for.
     pub routes: Vec<RouteTrial>,
     /// How many candidates were left out of `routes`.
@@ -72,6 +77,8 @@ pub struct Explanation {
     pub route_filters: Vec<FilterStep>,
     /// What the route's filters changed in the head.
     pub route_changes: Vec<String>,
+    /// The filters that decide what the request spends, the host's and then the route's.
+    pub admission: Vec<FilterStep>,
     /// The route that it goes on as, when no endpoint of the one that won can be reached.
     pub fallback: Option<FallbackFinding>,
     /// What is done.

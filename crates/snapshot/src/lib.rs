@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use portcullis_filter::Services;
 use portcullis_filter::seam::Seams;
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub settings: Settings,
     /// What the binary plugged in.
     pub seams: Seams,
+    /// What its filters were built with.
+    pub services: Services,
     /// Where it came from.
     pub origin: Origin,
     /// Where its parts stand in the config.

@@ -33,13 +33,14 @@ pub struct ErrorAnswer {
 }
 
 impl Dialect {
-    /// Writes an error.
+    /// Writes an error. `call` is the JSON text of the id that the caller gave its call, where it is known
+    /// ([`crate::BodyView::id`]).
     #[must_use]
-    pub fn write(self, error: &ProxyError, id: RequestId) -> ErrorAnswer {
+    pub fn write(self, error: &ProxyError, id: RequestId, call: Option<&str>) -> ErrorAnswer {
         let status = error.reason.status();
         match self {
             Self::Problem => answer(status, "application/problem+json", problem(error, id)),
-            Self::JsonRpc => answer(status, "application/json", json_rpc(error, id)),
+            Self::JsonRpc => answer(status, "application/json", json_rpc(error, id, call)),
             Self::Html => answer(status, "text/html; charset=utf-8", html(error, id)),
             Self::Grpc => grpc(error),
         }
@@ -62,26 +63,85 @@ fn problem(error: &ProxyError, id: RequestId) -> String {
     )
 }
 
-/// The gateway's codes follow its HTTP statuses, outside the ranges that JSON-RPC and Solana nodes use.
-const fn json_rpc_code(reason: Reason) -> i32 {
-    match reason.status() {
-        401 => -32_401,
-        403 => -32_403,
-        429 => -32_429,
-        400 | 404 | 405 | 408 | 413 | 414 | 417 | 421 | 431 | 505 => -32_600,
-        _ => -32_603,
+/// The code of an error object. The gateway's own follow its HTTP statuses, outside the ranges that JSON-RPC and Solana's
+/// nodes use: clients read those as a node's own word.
+#[must_use]
+pub const fn json_rpc_code(reason: Reason) -> i32 {
+    match reason {
+        Reason::RpcParseError => -32_700,
+        Reason::RpcMethodUnknown => -32_601,
+        Reason::RpcParamsInvalid => -32_602,
+        Reason::KeyMissing | Reason::KeyUnknown => -32_401,
+        Reason::Denied | Reason::KeyForbidden | Reason::PlanUnknown => -32_403,
+        Reason::OverRate | Reason::OverQuota | Reason::OverConcurrency | Reason::NetworkConnectionLimit => -32_429,
+        Reason::RpcInvalidRequest
+        | Reason::MalformedRequest
+        | Reason::MalformedFraming
+        | Reason::HostInvalid
+        | Reason::PathInvalid
+        | Reason::HeadTooLarge
+        | Reason::TargetTooLong
+        | Reason::VersionUnsupported
+        | Reason::ExpectationFailed
+        | Reason::ConnectRefused
+        | Reason::Misdirected
+        | Reason::HeadTimeout
+        | Reason::BodyTimeout
+        | Reason::BodyTooSlow
+        | Reason::BodyTooLarge
+        | Reason::ProxyProtocolInvalid
+        | Reason::TlsHandshakeTimeout
+        | Reason::TlsHandshakeFailed
+        | Reason::Http2ProtocolError
+        | Reason::Http2Abuse
+        | Reason::NoHost
+        | Reason::NoRoute => -32_600,
+        Reason::ClientClosed
+        | Reason::ClientTooSlow
+        | Reason::ConnectionLimit
+        | Reason::Overloaded
+        | Reason::MemoryPressure
+        | Reason::EventLoopDelay
+        | Reason::ProcessConnections
+        | Reason::Draining
+        | Reason::FaultInjected
+        | Reason::FilterFailed
+        | Reason::PlanUnknown
+        | Reason::Internal
+        | Reason::NoHealthyUpstream
+        | Reason::UpstreamConnectTimeout
+        | Reason::UpstreamConnectRefused
+        | Reason::UpstreamConnectFailed
+        | Reason::UpstreamTlsFailed
+        | Reason::UpstreamCertificateInvalid
+        | Reason::UpstreamReset
+        | Reason::UpstreamRefusedStream
+        | Reason::UpstreamWriteTimeout
+        | Reason::UpstreamFirstByteTimeout
+        | Reason::UpstreamPerTryTimeout
+        | Reason::UpstreamIdleTimeout
+        | Reason::UpstreamTotalTimeout
+        | Reason::UpstreamMalformed
+        | Reason::UpstreamIncomplete => -32_603,
     }
 }
 
-fn json_rpc(error: &ProxyError, id: RequestId) -> String {
+/// An error object of JSON-RPC 2.0, the member `error` of an answer.
+#[must_use]
+pub fn json_rpc_error(error: &ProxyError, request: RequestId) -> String {
     let reason = error.reason;
     let detail = error.detail.as_ref().map(|d| format!(",\"detail\":{}", json_string(d))).unwrap_or_default();
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{{\"code\":{},\"message\":{},\"data\":{{\"reason\":\"{}\"{detail},\"request_id\":\"{id}\"}}}}}}\n",
+        "{{\"code\":{},\"message\":{},\"data\":{{\"reason\":\"{}\"{detail},\"request_id\":\"{request}\"}}}}",
         json_rpc_code(reason),
         json_string(reason.title()),
         reason.name(),
     )
+}
+
+fn json_rpc(error: &ProxyError, request: RequestId, call: Option<&str>) -> String {
+    let (id, error) = (call.unwrap_or("null"), json_rpc_error(error, request));
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}\n")
 }
 
 fn html(error: &ProxyError, id: RequestId) -> String {
@@ -152,7 +212,7 @@ mod tests {
 
     #[test]
     fn problem_carries_reason_and_request_id() {
-        let got = Dialect::Problem.write(&error(), RequestId(7));
+        let got = Dialect::Problem.write(&error(), RequestId(7), None);
         assert_eq!(got.status, 403);
         assert!(got.body.contains("\"reason\":\"denied\""), "{}", got.body);
         assert!(got.body.contains("\\\"\\u003cscript>\\\" 100%\\n"), "{}", got.body);
@@ -165,18 +225,51 @@ mod tests {
             let code = json_rpc_code(reason);
             assert!(!(-32_099..=-32_000).contains(&code), "{reason}");
         }
-        assert!(Dialect::JsonRpc.write(&error(), RequestId(7)).body.contains("\"code\":-32403"));
+        assert!(Dialect::JsonRpc.write(&error(), RequestId(7), None).body.contains("\"code\":-32403"));
+    }
+
+    #[test]
+    fn the_status_is_the_verdict_and_the_code_follows_it() {
+        let cases = [
+            (Reason::KeyMissing, 401, -32_401),
+            (Reason::KeyForbidden, 403, -32_403),
+            (Reason::OverRate, 429, -32_429),
+            (Reason::OverQuota, 429, -32_429),
+            (Reason::RpcMethodUnknown, 200, -32_601),
+            (Reason::RpcParamsInvalid, 200, -32_602),
+            (Reason::RpcParseError, 400, -32_700),
+            (Reason::RpcInvalidRequest, 400, -32_600),
+            (Reason::BodyTooLarge, 413, -32_600),
+            (Reason::NoHealthyUpstream, 503, -32_603),
+            (Reason::UpstreamTotalTimeout, 504, -32_603),
+        ];
+        for (reason, status, code) in cases {
+            let got = Dialect::JsonRpc.write(&reason.into(), RequestId(7), None);
+            assert_eq!(got.status, status, "{reason}");
+            assert!(got.body.contains(&format!("\"code\":{code},")), "{reason}: {}", got.body);
+            assert!(got.body.contains(&format!("\"reason\":\"{reason}\"")), "{reason}: {}", got.body);
+        }
+    }
+
+    #[test]
+    fn json_rpc_gives_a_call_its_id_back_as_it_was_written() {
+        for id in ["1", "\"1\"", "1e2", "\"\\u0041\""] {
+            let got = Dialect::JsonRpc.write(&error(), RequestId(7), Some(id));
+            assert!(got.body.starts_with(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{")), "{}", got.body);
+        }
+        let got = Dialect::JsonRpc.write(&error(), RequestId(7), None);
+        assert!(got.body.contains("\"id\":null,"), "{}", got.body);
     }
 
     #[test]
     fn grpc_is_trailers_only_with_an_encoded_message() {
-        let got = Dialect::Grpc.write(&error(), RequestId(7));
+        let got = Dialect::Grpc.write(&error(), RequestId(7), None);
         assert_eq!((got.status, got.body.as_str()), (200, ""));
         assert!(got.fields.contains(&("grpc-message", "rule \"<script>\" 100%25%0A".to_owned())));
     }
 
     #[test]
     fn html_escapes_the_detail() {
-        assert!(!Dialect::Html.write(&error(), RequestId(7)).body.contains("<script>"));
+        assert!(!Dialect::Html.write(&error(), RequestId(7), None).body.contains("<script>"));
     }
 }

@@ -133,9 +133,15 @@ reasons! {
     KeyMissing, "key_missing", Client, Never, 401, "http_request_denied", 16, "This request needs credentials and carries none";
     KeyUnknown, "key_unknown", Client, Never, 401, "http_request_denied", 16, "The credentials are not valid";
     KeyForbidden, "key_forbidden", Client, Never, 403, "http_request_denied", 7, "The credentials do not allow this request";
+    PlanUnknown, "plan_unknown", Gateway, Never, 500, "proxy_configuration_error", 13, "The caller's plan is not one that this gateway has";
     OverRate, "over_rate", Client, Later, 429, "http_request_denied", 8, "The rate limit is reached";
     OverQuota, "over_quota", Client, Later, 429, "http_request_denied", 8, "The quota is used up";
     OverConcurrency, "over_concurrency", Client, Later, 429, "http_request_denied", 8, "As many requests are in flight as may be";
+    // JSON-RPC.
+    RpcParseError, "rpc_parse_error", Client, Never, 400, "http_request_error", 3, "The body is no JSON that is read here";
+    RpcInvalidRequest, "rpc_invalid_request", Client, Never, 400, "http_request_error", 3, "The body is no JSON-RPC call";
+    RpcMethodUnknown, "rpc_method_unknown", Client, Never, 200, "http_request_denied", 12, "No such method is offered here";
+    RpcParamsInvalid, "rpc_params_invalid", Client, Never, 200, "http_request_error", 3, "The params are none of this method";
     // The gateway.
     Overloaded, "overloaded", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway is at its limit";
     MemoryPressure, "memory_pressure", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is short of memory and refuses what is least important";

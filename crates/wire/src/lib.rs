@@ -17,6 +17,7 @@ pub mod client_hello;
 pub mod forwarded;
 pub mod h2;
 pub mod head;
+pub mod height;
 pub mod host;
 pub mod laws;
 pub mod proxy_protocol;

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
-use portcullis_load::contenders::{self, Contender, Place};
+use portcullis_load::contenders::{self, Before, Contender, Place};
+use portcullis_load::gatekeeper::{self, Keeper, Who, Work};
 use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
 use portcullis_load::scenes::{self, Player, SceneName};
@@ -94,6 +96,27 @@ enum What {
         #[arg(long = "knob")]
         knobs: Vec<String>,
     },
+    /// An API key out of 100,000, a rate for each, a route by the method of JSON-RPC, log and metrics: who pays what.
+    Gatekeeper {
+        /// Who takes part. Ratios are to the first.
+        #[arg(long, value_delimiter = ',', default_value = "portcullis,haproxy,envoy")]
+        keepers: Vec<Who>,
+        /// Rounds of CPU per request.
+        #[arg(long, default_value_t = 12)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 2)]
+        seconds: u32,
+        /// Connections.
+        #[arg(long, default_value_t = 32)]
+        connections: u32,
+        /// Rounds of latency at 60 % of what the first can do; 0 for none.
+        #[arg(long, default_value_t = 6)]
+        latency_rounds: usize,
+        /// Requests of the shorter run under callgrind, for the first alone; 0 for none.
+        #[arg(long, default_value_t = 1000)]
+        requests: u32,
+    },
     /// All of it, other proxies included where they are installed.
     All,
 }
@@ -125,7 +148,11 @@ fn everything() -> Vec<What> {
     });
     let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256] };
-    ["speed", "instructions", "memory", "reload", "scenes"].into_iter().filter_map(parse).chain([beside]).collect()
+    ["speed", "instructions", "memory", "reload", "scenes", "gatekeeper"]
+        .into_iter()
+        .filter_map(parse)
+        .chain([beside])
+        .collect()
 }
 
 fn run(what: &What, place: &Place) -> Result<(), Failure> {
@@ -133,7 +160,7 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
         What::Speed { contenders, rounds, seconds, connections } => {
             let origin = contenders::origin(place)?;
             let plan = Plan {
-                contenders: contenders.clone(),
+                contenders: before(contenders, origin.address),
                 rounds: *rounds,
                 seconds: *seconds,
                 connections: connections.clone(),
@@ -145,12 +172,12 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
                 words(contenders),
                 connections.join(",")
             );
-            speed::run(&plan, place, origin.address)?.print("CPU per request", &command)
+            speed::run(&plan, place)?.print("CPU per request", &command)
         }
         What::Instructions { contenders, requests } => {
             let origin = contenders::origin(place)?;
             let command = format!("rig instructions --contenders {} --requests {requests}", words(contenders));
-            let table = instructions::run(contenders, *requests, place, origin.address)?;
+            let table = instructions::run(&before(contenders, origin.address), *requests, place)?;
             table.print("Instructions and allocations per request", &command)
         }
         What::Memory { contenders, connections } => {
@@ -170,8 +197,52 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             },
             place,
         ),
+        What::Gatekeeper { keepers, rounds, seconds, connections, latency_rounds, requests } => run_gatekeeper(
+            keepers,
+            &speed::Plan {
+                contenders: Vec::new(),
+                rounds: *rounds,
+                seconds: *seconds,
+                connections: vec![*connections],
+                restart_every: 10,
+            },
+            [*latency_rounds, usize::try_from(*requests)?],
+            place,
+        ),
         What::All => Ok(()),
     }
+}
+
+fn run_gatekeeper(
+    who: &[Who],
+    plan: &Plan<Keeper>,
+    [latency_rounds, requests]: [usize; 2],
+    place: &Place,
+) -> Result<(), Failure> {
+    let work = Work::new(place)?;
+    let keepers: Vec<Keeper> = who.iter().map(|who| Keeper { who: *who, work: Arc::clone(&work) }).collect();
+    let names: Vec<String> = who.iter().map(|who| format!("{who:?}").to_lowercase()).collect();
+    let command = format!(
+        "rig gatekeeper --keepers {} --rounds {} --seconds {} --latency-rounds {latency_rounds} --requests {requests}",
+        names.join(","),
+        plan.rounds,
+        plan.seconds
+    );
+    gatekeeper::prove(&keepers, place)?.print("Gatekeeper: each does its work", &command)?;
+    let plan = Plan { contenders: keepers.clone(), ..plan.clone() };
+    if plan.rounds > 0 {
+        speed::run(&plan, place)?.print("Gatekeeper: CPU per request", &command)?;
+    }
+    if requests > 0 {
+        let first = keepers.get(..1).unwrap_or_default();
+        let table = instructions::run(first, u32::try_from(requests)?, place)?;
+        table.print("Gatekeeper: instructions and allocations per request", &command)?;
+    }
+    if latency_rounds > 0 {
+        let plan = gatekeeper::LatencyPlan { keepers, share: 0.6, rounds: latency_rounds, seconds: plan.seconds };
+        gatekeeper::latency(&plan, place)?.print("Gatekeeper: latency at 60 % of what the first can do", &command)?;
+    }
+    Ok(())
 }
 
 fn run_scenes(mut plan: scenes::Plan, place: &Place) -> Result<(), Failure> {
@@ -208,6 +279,10 @@ fn echo_origin(place: &Place) -> Result<(Process, SocketAddr), Failure> {
     let mut process = Process::start(&Program { words, core: place.other, log: place.folder.join("Origin.out") })?;
     process.ready(address, "/")?;
     Ok((process, address))
+}
+
+fn before(contenders: &[Contender], origin: SocketAddr) -> Vec<Before> {
+    contenders.iter().map(|contender| Before { contender: *contender, origin }).collect()
 }
 
 fn words(contenders: &[Contender]) -> String {

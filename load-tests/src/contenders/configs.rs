@@ -129,20 +129,20 @@ pub(super) fn nginx(folder: &Path, address: SocketAddr, origin: SocketAddr) -> S
     )
 }
 
-pub(super) fn origin(folder: &Path, address: SocketAddr) -> String {
-    let body = "0123456789abcdef".repeat(8);
-    let body = body.get(..123).unwrap_or(&body);
-    format!(
-        "pid {}/nginx.pid;\n{NGINX_HEAD}{}  server {{
+/// An nginx that answers at each address with the body beside it.
+pub(super) fn origin(folder: &Path, servers: &[(SocketAddr, &str, String)]) -> String {
+    let server = |(address, kind, body): &(SocketAddr, &str, String)| {
+        format!(
+            "  server {{
     listen {address} backlog=4096;
-    default_type text/plain;
-    location / {{ return 200 \"{body}\"; }}
+    default_type {kind};
+    location / {{ return 200 '{body}'; }}
   }}
-}}
-",
-        folder.display(),
-        nginx_folders(folder)
-    )
+"
+        )
+    };
+    let servers: String = servers.iter().map(server).collect();
+    format!("pid {}/nginx.pid;\n{NGINX_HEAD}{}{servers}}}\n", folder.display(), nginx_folders(folder))
 }
 
 pub(super) fn haproxy(address: SocketAddr, origin: SocketAddr) -> String {

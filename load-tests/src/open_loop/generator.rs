@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// When the process has no descriptors left. Requests that fail are no error, they are counted.
-pub fn run(load: &Load, start: Instant) -> Result<Tally, Failure> {
+pub fn run(load: &Load<'_>, start: Instant) -> Result<Tally, Failure> {
     let mut schedule = Schedule::new(load.arrivals, load.rate, load.length, load.seed);
     let next = schedule.next();
     let mut generator = Generator {
@@ -43,8 +43,8 @@ pub fn run(load: &Load, start: Instant) -> Result<Tally, Failure> {
     Ok(generator.tally)
 }
 
-struct Generator {
-    load: Load,
+struct Generator<'a> {
+    load: Load<'a>,
     start: Instant,
     schedule: Schedule,
     next: Option<Duration>,
@@ -60,7 +60,7 @@ struct Generator {
     tally: Tally,
 }
 
-impl Generator {
+impl Generator<'_> {
     fn drive(&mut self) -> Result<(), Failure> {
         let end = self.start + self.load.length + GRACE;
         let mut ready = Vec::new();
@@ -127,6 +127,10 @@ impl Generator {
             Method::Get => write!(self.request, "GET /r/{id} HTTP/1.1\r\nHost: rig.test\r\n\r\n"),
             Method::Post => {
                 write!(self.request, "POST /r/{id} HTTP/1.1\r\nHost: rig.test\r\nContent-Length: 4\r\n\r\nbody")
+            }
+            Method::These(requests) => {
+                let turn = usize::try_from(id).unwrap_or_default() % requests.len().max(1);
+                self.request.write_all(requests.get(turn).map_or(&[], Vec::as_slice))
             }
         };
         connection.state = State::Waiting(flight);

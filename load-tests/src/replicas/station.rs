@@ -58,7 +58,7 @@ mod tests {
         station.set_open(false);
         station.done();
         station.done();
-        assert_eq!(started(&mut station), []);
+        assert!(started(&mut station).is_empty());
         station.set_open(true);
         assert_eq!(started(&mut station), [4]);
     }

@@ -53,7 +53,7 @@ pub(super) struct Scene {
     pub(super) fault: Range<Duration>,
     /// From when on the attempts at the marked replicas are of interest.
     pub(super) shares: Range<Duration>,
-    pub(super) method: Method,
+    pub(super) method: Method<'static>,
     /// Requests a second.
     pub(super) rate: f64,
     pub(super) length: Duration,

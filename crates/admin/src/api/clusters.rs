@@ -40,6 +40,18 @@ fn limits(limits: &Limits) -> Value {
     })
 }
 
+/// What the endpoints' heights are measured by, and what is used when all are behind.
+fn heights(members: &Members) -> Option<Value> {
+    let set = &members.endpoints;
+    let policy = set.tuning().heights.as_ref()?;
+    Some(json!({
+        "unit": policy.unit,
+        "reference": set.reference_height(),
+        "max_lag": policy.max_lag,
+        "says": set.resort().to_string(),
+    }))
+}
+
 fn describe(cluster: &Cluster, now: Instant) -> Value {
     let members = cluster.fleet.members();
     let endpoints: Vec<Value> = members
@@ -65,6 +77,17 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
                 "failing_share": f64::from(standing.trouble),
                 "utilisation": Some(f64::from(standing.utilisation)).filter(|utilisation| *utilisation > 0.0),
                 "slow_start_share": Some(f64::from(standing.ramp)).filter(|share| *share < 1.0),
+                "height": standing.height.map(|height| {
+                    json!({
+                        "unit": height.unit,
+                        "height": height.height,
+                        "lag": height.lag(),
+                        "lead": height.lead(),
+                        "bearing": height.bearing.as_str(),
+                        "seconds_ago": seconds(height.age),
+                        "says": height.to_string(),
+                    })
+                }),
                 "latency_ms": standing.latency.map(|latency| seconds(latency * 1000)),
                 "last_failure": standing.last_failure.map(|(reason, ago)| {
                     json!({ "reason": reason.name(), "seconds_ago": seconds(ago) })
@@ -80,6 +103,7 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
         "in_flight": members.endpoints.cluster_in_flight(),
         "ejected": members.endpoints.ejected(),
         "max_ejected": members.endpoints.max_ejected(),
+        "heights": heights(&members),
         "subsets": subsets(cluster, &members),
         "limits": cluster.limits.as_ref().map(limits),
         "endpoints": endpoints,

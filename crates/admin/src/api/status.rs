@@ -5,12 +5,16 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
+use portcullis_snapshot::{Cluster, Listener, ListenerKind, Snapshot};
 use portcullis_telemetry::SinkStat;
 
 use super::{json as answer, moment, seconds};
 use crate::control::{AdminState, ReloadEntry, SinkLine};
+
+/// Of so many endpoints a cluster says at a glance that they are behind or ahead.
+const OFF_HEIGHT: usize = 10;
 
 /// Version, uptime, listeners, clusters, reloads, logs, generations.
 pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
@@ -66,16 +70,28 @@ fn speaks(listener: &Listener) -> Vec<&'static str> {
 }
 
 fn clusters(snapshot: &Snapshot) -> Value {
-    let one = |cluster: &Arc<portcullis_snapshot::Cluster>| {
+    let one = |cluster: &Arc<Cluster>| {
         let endpoints = &cluster.fleet.members().endpoints;
         json!({
             "name": cluster.name.as_str(),
             "endpoints": endpoints.endpoints().len(),
             "available": endpoints.available(),
             "in_flight": endpoints.cluster_in_flight(),
+            "off_height": off_height(cluster),
         })
     };
     snapshot.clusters.iter().map(one).collect()
+}
+
+/// What is to know of endpoints that are behind the others or far ahead of them, a few of them.
+fn off_height(cluster: &Cluster) -> Vec<String> {
+    let endpoints = &cluster.fleet.members().endpoints;
+    if endpoints.tuning().heights.is_none() {
+        return Vec::new();
+    }
+    let standings = endpoints.explain(Instant::now());
+    let off = standings.iter().filter(|one| one.height.is_some_and(|height| height.bearing.is_off()));
+    off.take(OFF_HEIGHT).map(ToString::to_string).collect()
 }
 
 fn reload(entry: &ReloadEntry) -> Value {

@@ -72,14 +72,18 @@ impl EndpointSet {
     ) -> Result<Arc<Self>, SetError> {
         let options = options.into();
         let endpoints = self.endpoints.iter().map(|endpoint| (identity(endpoint.spec()), endpoint)).collect();
-        let unchecked = options.options.health.is_none();
+        let (unchecked, unmeasured) = (options.options.health.is_none(), options.tuning.heights.is_none());
         let past = Past { lineage: Arc::clone(&self.lineage), endpoints, groups: &self.groups, now };
         let set = Self::assemble(specs, options, past)?;
+        // What checks said last would only grow stale, and must not speak first should checks come back.
         if unchecked {
-            // What checks said last would only grow stale, and must not speak first should checks come back.
-            for state in &*set.states {
-                state.update(|record| record.forget(now));
-            }
+            set.states.iter().for_each(|state| state.update(|record| record.forget(now)));
+        }
+        if unmeasured && self.tuning.heights.is_some() {
+            set.states.iter().for_each(|state| state.mark().forget());
+            set.lineage.forget_heights();
+        }
+        if unchecked || unmeasured {
             set.lineage.refresh(now);
         }
         Ok(set)

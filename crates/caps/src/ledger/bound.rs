@@ -59,6 +59,13 @@ pub(super) struct BoundCap {
     pub(super) counts: Arc<Counts>,
 }
 
+impl Part {
+    /// All caps, those of methods last.
+    pub(super) fn all(&self) -> impl Iterator<Item = &BoundCap> {
+        self.base.iter().chain(self.rules.iter().flatten())
+    }
+}
+
 impl BoundSet {
     /// Whose caps they are.
     #[must_use]

@@ -41,6 +41,31 @@ impl Ledger {
         }
     }
 
+    /// What [`Ledger::decide`] would refuse a request with, without spending, noting or counting anything. Of two caps
+    /// that would refuse it is the one that takes longest; those in shadow are left out.
+    #[must_use]
+    pub fn would_refuse(&self, now: Moment, request: &Request<'_>) -> Option<Refusal> {
+        let demands = request.demands(Purpose::Decide(request.holds));
+        let overriding = self.overriding.load(Ordering::Acquire).then(|| self.overrides.load());
+        let overrides = overriding.as_ref().map(|overrides| &***overrides);
+        let locked = self.look(request, &demands);
+        let short = |demand: &Demand<'_>| {
+            let rule = self.rule(now, request, demand, overrides);
+            let slots = locked.slots(demand.place);
+            let slot = slots.and_then(|slots| slots.get(slots.find(demand.cap.id)?));
+            let slot = slot.map(|slot| rule.adopt(slot, now, &self.registry).unwrap_or(slot));
+            let room = self.lease_room(&locked, now, demand).filter(|room| *room < demand.cost && !rule.lifted);
+            let leased = room.map(|remaining| Short { remaining, wait: Wait::Unknown });
+            worse(rule.check(slot, now, demand.cost).err(), leased)
+        };
+        let refusing = demands.iter().filter(|demand| !demand.cap.shadow);
+        let worst = refusing
+            .filter_map(|demand| Some((short(demand)?, demand)))
+            .reduce(|worst, other| if worst.0.wait < other.0.wait { other } else { worst })?;
+        let rule = self.rule(now, request, worst.1, overrides);
+        Some(self.refusal(&locked, now, (worst.1, &rule), worst.0))
+    }
+
     /// With what a consumer that was dropped has spent, from where it is saved.
     #[cold]
     fn decide_loaded(&self, now: Moment, request: &Request<'_>) -> Result<Admission, Refusal> {
@@ -137,16 +162,12 @@ impl Ledger {
         let leased = if leased { self.check_lease(locked, now, demand, (rule, slot)) } else { None };
         match (checked, leased) {
             (Ok(slot), None) => (Write { at, slot }, None),
-            (Ok(_), Some(short)) | (Err(short), None) => (Write { at, slot: None }, Some(short)),
-            (Err(short), Some(other)) => {
-                let worse = if short.wait < other.wait { other } else { short };
-                (Write { at, slot: None }, Some(worse))
-            }
+            (checked, leased) => (Write { at, slot: None }, worse(checked.err(), leased)),
         }
     }
 
     #[cold]
-    fn refusal(
+    pub(super) fn refusal(
         &self,
         locked: &Locked<'_>,
         now: Moment,
@@ -214,6 +235,14 @@ impl Ledger {
             }
         }
         Admission::new(locked.pin(), held, method, credits, shadowed)
+    }
+}
+
+/// Of what a cap and this gateway's share of it lack, that which takes longer.
+fn worse(cap: Option<Short>, leased: Option<Short>) -> Option<Short> {
+    match (cap, leased) {
+        (Some(short), Some(other)) if short.wait < other.wait => Some(other),
+        (short, other) => short.or(other),
     }
 }
 

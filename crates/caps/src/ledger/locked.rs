@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Ledger;
+use super::bound::BoundSet;
 use super::changes::SavedQuota;
 use super::decide::no_room;
-use super::demand::{Demand, Demands, OWN, Request};
+use super::demand::{Demand, Demands, GATEWAY, OWN, PLAN, ROUTE, ROUTES, Request};
 use super::holder::Holder;
 use super::leases::{LeaseQuery, Leases, lease_slot};
 use super::shard::{Accounts, Shard};
@@ -21,9 +24,13 @@ use crate::usage::Amount;
 
 /// The holders that are concerned.
 pub(super) struct Locked<'a> {
-    shared: [Option<MutexGuard<'a, Holder>>; OWN],
+    /// By place.
+    shared: Shared<'a>,
     own: Option<Own<'a>>,
 }
+
+/// Of a gateway, a plan and two routes without an allocation.
+type Shared<'a> = SmallVec<[Option<MutexGuard<'a, Holder>>; 5]>;
 
 /// The consumer's account, and the shard it is in.
 struct Own<'a> {
@@ -116,11 +123,31 @@ impl Ledger {
     }
 }
 
-fn lock_shared<'a>(request: &Request<'a>, demands: &Demands<'a>) -> [Option<MutexGuard<'a, Holder>>; OWN] {
-    [0, 1, 2].map(|place| {
-        let wanted = demands.iter().any(|demand| demand.place == place);
-        request.scopes.set(place).filter(|_| wanted).map(|set| set.state.lock())
-    })
+/// Locks what is shared, in the one order: gateway, routes by where their states lie, plan. Of a state that stands twice
+/// everything is wanted at its first place.
+fn lock_shared<'a>(request: &Request<'a>, demands: &Demands<'a>) -> Shared<'a> {
+    let scopes = &request.scopes;
+    let wanted = |place: usize| {
+        let set = scopes.set(place)?;
+        demands.iter().any(|demand| demand.place == place).then_some(set)
+    };
+    let mut shared = Shared::new();
+    shared.resize_with(scopes.places(), || None);
+    let mut lock = |place: usize, set: &'a BoundSet| {
+        if let Some(slot) = shared.get_mut(place) {
+            *slot = Some(set.state.lock());
+        }
+    };
+    wanted(GATEWAY).into_iter().for_each(|set| lock(GATEWAY, set));
+    let routes = [ROUTE].into_iter().chain(ROUTES..scopes.places());
+    let mut routes: SmallVec<[(usize, &BoundSet); 4]> =
+        routes.filter_map(|place| wanted(place).map(|set| (place, set))).collect();
+    if routes.len() > 1 {
+        routes.sort_unstable_by_key(|(_, set)| Arc::as_ptr(&set.state));
+    }
+    routes.into_iter().for_each(|(place, set)| lock(place, set));
+    wanted(PLAN).into_iter().for_each(|set| lock(PLAN, set));
+    shared
 }
 
 impl Locked<'_> {

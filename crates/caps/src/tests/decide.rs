@@ -145,7 +145,7 @@ fn bytes_are_charged_afterwards_and_waited_off() {
         ("bytes.day", RefusalKind::OverQuota, Some(1))
     );
     assert!(kit.ask(86_400_000, "acme", &[&set], &[""]).is_ok());
-    kit.ledger.charge_credits(at(0), &admission, scopes(&[&set]), 9);
+    kit.ledger.charge_credits(at(0), &admission, scopes(&[&set]), (kit.methods.find("getBlock"), 9));
     let used: Amount = kit.ledger.take_changes().usage.into_iter().fold(Amount::default(), |mut sum, delta| {
         sum += delta.amount;
         sum

@@ -20,7 +20,7 @@ impl Compiler<'_, '_> {
         let raw = &entry.value.value;
         self.check_name(&entry.name, entry.span, "cluster");
         let endpoints = self.endpoints(raw);
-        let tuning = self.tuning(raw);
+        let mut tuning = self.tuning(raw);
         let (algorithm, hash_key) = balance(raw.balance.as_ref());
         let tls = raw.tls.as_ref().map(|tls| self.upstream_tls(tls, &endpoints));
         let protocol = match *raw.protocol {
@@ -28,6 +28,11 @@ impl Compiler<'_, '_> {
             Some(RawUpstreamProtocol::Http2) => UpstreamProtocol::Http2,
         };
         let (timeouts, deadline_header) = self.timeouts(raw.timeouts.as_ref());
+        let health = {
+            let tls = tls.as_ref().and_then(Option::as_ref).and_then(Option::as_ref);
+            raw.health_check.as_ref().and_then(|check| self.health(check, (raw, tls), &entry.name))
+        };
+        tuning.heights = self.heights(raw.health_check.as_ref(), health.as_ref());
         Some(ClusterPlan {
             name: entry.name.as_str().into(),
             span: entry.span,
@@ -43,10 +48,7 @@ impl Compiler<'_, '_> {
             failover: self.failover(&entry.name, raw.failover.as_ref()),
             limits: self.cluster_limits(raw.limits.as_ref()),
             keepalive: self.time(*raw.keepalive, KEEPALIVE),
-            health: {
-                let tls = tls.as_ref().and_then(Option::as_ref).and_then(Option::as_ref);
-                raw.health_check.as_ref().and_then(|check| self.health(check, (raw, tls), &entry.name))
-            },
+            health,
             tls: tls.map_or(Some(None), |tls| tls)?,
             tuning,
             panic_threshold: raw.panic_threshold.unwrap_or_default(),

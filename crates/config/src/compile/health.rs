@@ -12,7 +12,7 @@ use portcullis_types::Percent;
 use portcullis_types::quantity::format_duration;
 use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
 
-use super::Compiler;
+use super::{Compiler, heights};
 use crate::code;
 use crate::raw::clusters::{RawBodyMatch, RawCluster, RawHealthCheck, RawHttpProbe, RawProbe, RawUpstreamProtocol};
 use crate::raw::words::AuthorityWord;
@@ -34,6 +34,7 @@ impl Compiler<'_, '_> {
             None | Some(RawProbe::Tcp(_)) => Some(HealthProbe::Tcp),
             Some(RawProbe::Tls(_)) => Some(HealthProbe::Tls),
             Some(RawProbe::Http(http)) => self.http_probe(http, cluster).map(HealthProbe::Http),
+            Some(RawProbe::Solana(solana)) => self.solana_probe(solana, cluster).map(HealthProbe::Solana),
             Some(RawProbe::Grpc(grpc)) => Some(HealthProbe::Grpc(GrpcProbe {
                 service: grpc.service.clone().unwrap_or_default(),
                 host: host(grpc.host.as_ref(), cluster),
@@ -41,7 +42,8 @@ impl Compiler<'_, '_> {
         };
         let tls = self.check_tls(raw, of, cluster_tls);
         let protocol = self.check_protocol(check, of);
-        let interval = self.time(check.interval, INTERVAL);
+        let solana = matches!(check.probe, Some(RawProbe::Solana(_)));
+        let interval = self.time(check.interval, if solana { heights::INTERVAL } else { INTERVAL });
         let timeout = self.time(check.timeout, TIMEOUT.min(interval));
         if let Some(written) = check.timeout.filter(|_| timeout > interval) {
             let message = format!(
@@ -111,15 +113,7 @@ impl Compiler<'_, '_> {
     }
 
     fn http_probe(&mut self, raw: &RawHttpProbe, cluster: &str) -> Option<HttpProbe> {
-        let path = match &raw.path {
-            None => Some("/".to_owned()),
-            Some(path) if is_target(&path.value) => Some(path.value.clone()),
-            Some(path) => {
-                let message = format!("`{}` is not a path that can be asked for", path.value);
-                let diagnostic = Diagnostic::error(yaml_code::INVALID_VALUE, path.span, message);
-                self.cx.fail(diagnostic.help("for example `/health` or `/health?full=1`"))
-            }
-        };
+        let path = self.probe_path(raw.path.as_ref());
         let all = raw.statuses.as_ref().map_or_else(
             || Some(vec![200..=299]),
             |statuses| statuses.iter().map(|one| self.statuses(one)).collect::<Vec<_>>().into_iter().collect(),
@@ -129,6 +123,18 @@ impl Compiler<'_, '_> {
             RawBodyMatch::Regex(regex) => BodyMatch::Regex(regex.clone()),
         });
         Some(HttpProbe { path: path?, host: host(raw.host.as_ref(), cluster), statuses: all?.into(), body })
+    }
+
+    pub(super) fn probe_path(&mut self, raw: Option<&Spanned<String>>) -> Option<String> {
+        match raw {
+            None => Some("/".to_owned()),
+            Some(path) if is_target(&path.value) => Some(path.value.clone()),
+            Some(path) => {
+                let message = format!("`{}` is not a path that can be asked for", path.value);
+                let diagnostic = Diagnostic::error(yaml_code::INVALID_VALUE, path.span, message);
+                self.cx.fail(diagnostic.help("for example `/health` or `/health?full=1`"))
+            }
+        }
     }
 
     fn statuses(&mut self, raw: &Spanned<String>) -> Option<RangeInclusive<u16>> {
@@ -143,7 +149,7 @@ impl Compiler<'_, '_> {
 }
 
 /// The cluster's name is the Host when there is none better; names that are no host get a neutral one.
-fn host(raw: Option<&AuthorityWord>, cluster: &str) -> HeaderValue {
+pub(super) fn host(raw: Option<&AuthorityWord>, cluster: &str) -> HeaderValue {
     let fallback = || HeaderValue::from_str(cluster).unwrap_or(HeaderValue::from_static("health-check"));
     raw.and_then(|host| HeaderValue::from_str(host.0.authority()).ok()).unwrap_or_else(fallback)
 }

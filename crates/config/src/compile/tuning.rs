@@ -38,6 +38,7 @@ impl Compiler<'_, '_> {
                 Some(RawOutliers::Switch(false)) => None,
                 Some(RawOutliers::Map(map)) => Some(self.outliers(map)),
             },
+            heights: None,
         }
     }
 

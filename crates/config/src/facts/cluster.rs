@@ -80,6 +80,13 @@ fn say_health(health: &HealthCheck, facts: &mut Facts) {
         HealthProbe::Tcp => facts.say("health_check", "tcp"),
         HealthProbe::Tls => facts.say("health_check", "tls"),
         HealthProbe::Http(http) => say_http(http, facts),
+        HealthProbe::Solana(solana) => {
+            facts.say("health_check", "solana");
+            facts.say("health_check.solana.path", &solana.path);
+            facts.say("health_check.solana.host", solana.host.to_str().unwrap_or_default());
+            facts.say("health_check.solana.max_unprocessed", solana.max_unprocessed);
+            facts.say("health_check.solana.batch", solana.batch);
+        }
         HealthProbe::Grpc(grpc) => {
             facts.say("health_check", "grpc");
             facts.say("health_check.grpc.service", &grpc.service);

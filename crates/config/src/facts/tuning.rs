@@ -20,6 +20,10 @@ pub(super) fn say_tuning(tuning: &Tuning, facts: &mut Facts) {
         facts.say("zone_preference", &zone.zone);
         facts.say_some("zone_preference.traffic", zone.traffic);
     }
+    if let Some(heights) = &tuning.heights {
+        facts.say("health_check.solana.max_lag", heights.max_lag);
+        facts.say_duration("health_check.solana.slot_time", heights.pace);
+    }
     match &tuning.outliers {
         None => facts.say("outlier_detection", false),
         Some(policy) => say_outliers(policy, facts),

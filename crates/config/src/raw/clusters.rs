@@ -122,7 +122,7 @@ pub(crate) struct RawHealthCheck {
     /// What is done. Default: `tcp: {}`.
     #[config(flatten)]
     pub(crate) probe: Option<RawProbe>,
-    /// From the start of a check to the start of the next. Default: 5s.
+    /// From the start of a check to the start of the next. Default: 5s; 1s for `solana`.
     pub(crate) interval: Option<Spanned<Duration>>,
     /// How long a check may take, connecting included. Default: 2s.
     pub(crate) timeout: Option<Spanned<Duration>>,
@@ -154,6 +154,9 @@ pub(crate) enum RawProbe {
     Tls(RawTlsProbe),
     /// Call `grpc.health.v1.Health/Check`; SERVING passes.
     Grpc(RawGrpcProbe),
+    /// Ask a Solana node whether it is well and which slot it has processed; endpoints that are behind the others take no
+    /// requests while any is not.
+    Solana(RawSolanaProbe),
 }
 
 /// A health check over HTTP.
@@ -193,4 +196,22 @@ pub(crate) struct RawGrpcProbe {
     pub(crate) service: Option<String>,
     /// The authority. Default: the cluster's name.
     pub(crate) host: Option<AuthorityWord>,
+}
+
+/// A health check of a Solana node: `getHealth`, `getSlot` at `processed`, and `getMaxShredInsertSlot`.
+#[derive(Debug, Decode)]
+pub(crate) struct RawSolanaProbe {
+    /// The path, with a query if need be. Default: `/`.
+    pub(crate) path: Option<Spanned<String>>,
+    /// The Host. Default: the cluster's name.
+    pub(crate) host: Option<AuthorityWord>,
+    /// An endpoint that is more slots behind the others takes no requests, until it is behind by half of this at most; 1
+    /// to 1000000. Default: 50.
+    pub(crate) max_lag: Option<Spanned<u64>>,
+    /// So does one that has received more slots than this beyond the one it has processed. Default: 100.
+    pub(crate) max_unprocessed: Option<u64>,
+    /// How long a slot takes. Default: 400ms.
+    pub(crate) slot_time: Option<Spanned<Duration>>,
+    /// Whether the three calls go as one batch; `false` for nodes that take none. Default: true.
+    pub(crate) batch: Option<bool>,
 }

@@ -1,10 +1,12 @@
 //! The top of a file.
 
 use ipnet::IpNet;
+use portcullis_filters::caps::SetWords;
 use portcullis_yaml::{Decode, Named, Spanned};
 use std::time::Duration;
 
 use super::admin::RawAdmin;
+use super::caps::RawCaps;
 use super::clusters::RawCluster;
 use super::endpoints::RawDns;
 use super::hosts::RawHost;
@@ -24,6 +26,11 @@ pub(crate) struct Top {
     pub(crate) admin: Lax<RawAdmin>,
     /// Groups of endpoints that requests are sent to, by name.
     pub(crate) clusters: Lax<Named<Spanned<RawCluster>>>,
+    /// What the consumers of each plan may spend, by the plan's name. It holds where a filter `caps` stands behind one that
+    /// says who calls; who has a plan that is not here is refused.
+    pub(crate) plans: Lax<Named<Spanned<SetWords>>>,
+    /// What holds beside plans.
+    pub(crate) caps: Lax<RawCaps>,
     /// The virtual hosts with their routes.
     pub(crate) hosts: Lax<Vec<Spanned<RawHost>>>,
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.

@@ -78,7 +78,8 @@ impl Run<'_> {
     async fn request(&mut self, chunks: Vec<Bytes>) -> Result<(), Stopped> {
         let mut cx = RequestCx { request: &mut self.request, facts: &self.facts, notes: &mut self.notes };
         self.chain.request_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
-        if cx.facts.body.is_some() {
+        // As in the gateway: a body that no reader knows was read all the same.
+        if cx.facts.body.is_some() || chunks.iter().any(|chunk| !chunk.is_empty()) {
             self.chain.request_peek_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
         }
         self.chain.admission_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
@@ -196,8 +197,14 @@ impl Run<'_> {
 }
 
 fn written(error: &ProxyError, id: RequestId) -> Response {
-    let answer = Dialect::Problem.write(error, id);
+    let answer = Dialect::Problem.write(error, id, None);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = HeaderValue::from_static("application/problem+json");
-    Response::new(status).with_body(content_type, answer.body)
+    let mut response = Response::new(status).with_body(content_type, answer.body);
+    if let Some(after) = error.retry_after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        // A number is a value, and one field more is no trouble.
+        drop(response.header.insert_header(http::header::RETRY_AFTER, HeaderValue::from(seconds)));
+    }
+    response
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// that list as a directory is reloaded, so what was compiled for an index stays right.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Plan {
-    name: Box<str>,
+    name: Arc<str>,
     index: u32,
 }
 
@@ -18,6 +18,12 @@ impl Plan {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name, shared.
+    #[must_use]
+    pub const fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 

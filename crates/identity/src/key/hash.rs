@@ -39,6 +39,14 @@ impl HashSecret {
     }
 }
 
+impl PartialEq for HashSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for HashSecret {}
+
 impl FromStr for HashSecret {
     type Err = SecretError;
 

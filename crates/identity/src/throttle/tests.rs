@@ -235,3 +235,15 @@ fn a_good_caller_is_not_slowed_by_a_flood() {
     let quiet = allocation_counter::measure(|| assert!(!throttle.banned(client(8), at(1))));
     assert_eq!(quiet.count_total, 0);
 }
+
+#[test]
+fn bans_of_operators_outlive_a_change_of_the_rules() {
+    let old = Throttle::new(Rules::default(), 1);
+    let (network, client) = ("203.0.113.0/24".parse().expect("a network"), [203, 0, 113, 9].into());
+    let now = Timestamp::from_seconds(1000);
+    old.ban(network, None, "abuse", now).expect("a ban");
+    let new = old.with_rules(Rules { failures: 1, ..Rules::default() }, 2);
+    assert!(new.banned(client, now));
+    assert!(new.lift(network));
+    assert!(!old.banned(client, now) && !new.banned(client, now));
+}

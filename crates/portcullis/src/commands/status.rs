@@ -41,6 +41,7 @@ pub(crate) fn render(status: &Value) -> String {
     let _ = writeln!(out, "config      generation {generation} ({hash}), {hosts}, {routes}");
     section(&mut out, "listeners", rows(status, "listeners", listener));
     section(&mut out, "clusters", rows(status, "clusters", cluster));
+    section(&mut out, "behind", off_height(status));
     section(&mut out, "reloads", rows(status, "reloads", reload).into_iter().take(5).collect());
     section(&mut out, "logs", rows(status, "logs", log));
     section(&mut out, "generations", rows(status, "generations", self::generation));
@@ -81,6 +82,17 @@ fn cluster(cluster: &Value) -> Vec<String> {
         format!("{} of {} available", text(cluster, "available"), text(cluster, "endpoints")),
         format!("{} in flight", text(cluster, "in_flight")),
     ]
+}
+
+/// The endpoints that are behind the others or far ahead of them, each with its cluster.
+fn off_height(status: &Value) -> Vec<Vec<String>> {
+    let clusters = status.get("clusters").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of = |cluster: &Value| {
+        let said = cluster.get("off_height").and_then(Value::as_array).cloned().unwrap_or_default();
+        let name = text(cluster, "name");
+        said.into_iter().filter_map(move |one| Some(vec![name.clone(), one.as_str()?.to_owned()]))
+    };
+    clusters.iter().flat_map(of).collect()
 }
 
 fn reload(reload: &Value) -> Vec<String> {
@@ -130,6 +142,10 @@ mod tests {
                 { "name": "edge-tls", "addresses": ["127.0.0.1:443"], "speaks": ["tls", "http2"],
                   "connections": 0, "connections_limit": 9 },
             ],
+            "clusters": [
+                { "name": "rpc", "available": 1, "endpoints": 2, "in_flight": 0, "off_height": ["b takes no requests"] },
+                { "name": "shop", "available": 1, "endpoints": 1, "in_flight": 3 },
+            ],
             "generations": [{ "id": 2, "created": "t", "trigger": "watch", "requests": { "a/b": 1 } }],
             "logs": [{ "name": "access_log", "written": 5, "dropped": { "queue_full": 1, "closed": 1 } }],
         });
@@ -138,6 +154,9 @@ version     0.1.0, ready, up 61s
 config      generation 2 (0a), 1 host, 3 routes
 listeners   edge      127.0.0.1:80   http1       1 of 9 connections
             edge-tls  127.0.0.1:443  tls, http2  0 of 9 connections
+clusters    rpc   1 of 2 available  0 in flight
+            shop  1 of 1 available  3 in flight
+behind      rpc  b takes no requests
 logs        access_log  5 written  2 dropped
 generations 2  t  watch  a/b: 1
 ";

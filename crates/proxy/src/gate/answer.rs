@@ -28,7 +28,7 @@ pub(super) async fn refuse(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, error: &
 
 /// An error as an HTTP/1.1 answer that closes the connection.
 fn error_bytes(error: &ProxyError, id: RequestId, server: &str) -> BytesMut {
-    let answer = Dialect::Problem.write(error, id);
+    let answer = Dialect::Problem.write(error, id, None);
     let phrase = http::StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason());
     let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, phrase.unwrap_or("Error"));
     for (name, value) in &answer.fields {

@@ -13,6 +13,7 @@ use portcullis_wire::h2::H2Event;
 
 use super::caps::ConnectionPermit;
 use crate::core::Core;
+use crate::service::Granted;
 
 tokio::task_local! {
     /// The connection of the request that the current task serves.
@@ -34,6 +35,7 @@ pub(crate) struct Conn {
     requests: AtomicU32,
     upgrade: AtomicBool,
     tunnel: Mutex<Option<CancellationToken>>,
+    granted: Mutex<Option<Box<Granted>>>,
     _permit: Mutex<ConnectionPermit>,
 }
 
@@ -54,6 +56,7 @@ impl Conn {
             requests: AtomicU32::new(0),
             upgrade: AtomicBool::new(false),
             tunnel: Mutex::default(),
+            granted: Mutex::default(),
             _permit: Mutex::new(permit),
         }
     }
@@ -102,6 +105,16 @@ impl Conn {
     /// What ends the tunnel that the request in flight has become.
     pub(crate) fn take_tunnel(&self) -> Option<CancellationToken> {
         self.tunnel.lock().take()
+    }
+
+    /// Notes that a filter granted the upgrade that the request in flight asks for.
+    pub(crate) fn set_granted(&self, granted: Box<Granted>) {
+        *self.granted.lock() = Some(granted);
+    }
+
+    /// Takes the upgrade that a filter granted.
+    pub(super) fn take_granted(&self) -> Option<Box<Granted>> {
+        self.granted.lock().take()
     }
 
     /// Counts a request that reached the proxy's phases.

@@ -18,7 +18,7 @@ use portcullis_wire::head::{AuthorityFacts, HeadFacts, TargetForm};
 use super::conn::Conn;
 use super::head::{Head, Next, Refusal, Waiting, next};
 use super::io::DownstreamIo;
-use super::{answer, connect, http2};
+use super::{answer, connect, http2, upgraded};
 use crate::gateway::Gateway;
 
 /// How long the rest of a request's body may take once its answer is sent, for the connection to be used again.
@@ -111,8 +111,14 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
         // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
         conn.gateway.unparsed_request(conn, head.arrived);
     }
+    // Taken in any case: without a stream to serve on, the request ends with it.
+    let granted = upgrade.then(|| conn.take_granted()).flatten();
     let (stream, _) = reused?.consume();
     let io = stream.into_any().downcast::<DownstreamIo>().ok()?;
+    if let Some(granted) = granted {
+        Box::pin(upgraded::serve(io, conn, *granted)).await;
+        return None;
+    }
     // Pingora thinks that the body is over and our judge does not: the connection is not trusted any further.
     io.is_between_requests().then_some(io)
 }

@@ -53,6 +53,8 @@ enum Mode {
     Through(Box<Tunnel>),
     /// HTTP/2 frames.
     Http2(Box<Frames>),
+    /// A handler speaks on it; whether the client has ended its side.
+    Given { ended: bool },
 }
 
 /// A body on its way.
@@ -147,6 +149,11 @@ impl DownstreamIo {
         let end = CancellationToken::new();
         self.conn.set_tunnel(end.clone());
         self.mode = Mode::Through(Box::new(Tunnel::new(end)));
+    }
+
+    /// The connection is given to a handler, which reads and writes what it likes. Writes are bounded in time as ever.
+    pub(super) fn give_away(&mut self) {
+        self.mode = Mode::Given { ended: false };
     }
 
     /// The connection speaks HTTP/2; `read` came already and will be read again.
@@ -293,6 +300,20 @@ impl DownstreamIo {
         }
     }
 
+    fn poll_given(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.surplus.is_empty() {
+            let some = self.surplus.split_to(self.surplus.len().min(buf.remaining()));
+            buf.put_slice(&some);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let read = ready!(self.poll_inner(cx, buf));
+        if read.is_err() || buf.filled().len() == before {
+            self.mode = Mode::Given { ended: true };
+        }
+        Poll::Ready(read)
+    }
+
     /// Bounds how long a header block may be open: the layer above waits for its end for ever.
     fn poll_open_block(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Mode::Http2(frames) = &mut self.mode else { return Poll::Pending };
@@ -359,6 +380,7 @@ impl AsyncRead for DownstreamIo {
             Mode::Through(_) => self.poll_through(cx, buf),
             Mode::Head => self.poll_inner(cx, buf),
             Mode::Http2(_) => self.poll_http2(cx, buf),
+            Mode::Given { .. } => self.poll_given(cx, buf),
         }
     }
 }
@@ -392,7 +414,8 @@ impl Drop for DownstreamIo {
     fn drop(&mut self) {
         let Some(transport) = self.transport.take() else { return };
         let closing = matches!(&self.mode, Mode::Through(tunnel) if tunnel.is_closing());
-        let unread = closing || matches!(self.mode, Mode::Body(_)) || !self.surplus.is_empty();
+        let open = matches!(self.mode, Mode::Body(_) | Mode::Given { ended: false });
+        let unread = closing || open || !self.surplus.is_empty();
         // What was written and not flushed belongs to an answer that broke off; the client gets all there is of it.
         if unread || !transport.buffer().is_empty() {
             linger::spawn(transport, &self.conn);

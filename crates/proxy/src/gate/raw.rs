@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Reads `front` first, then the stream.
-pub(super) struct Rewound<S> {
+pub(crate) struct Rewound<S> {
     front: BytesMut,
     stream: S,
 }
 
 impl<S> Rewound<S> {
-    pub(super) fn new(front: BytesMut, stream: S) -> Self {
+    pub(crate) fn new(front: BytesMut, stream: S) -> Self {
         Self { front, stream }
     }
 }

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
-use portcullis_balance::{CapacityReport, CheckFailure, Endpoint, EndpointState, HealthMachine};
+use portcullis_balance::{CapacityReport, CheckFailure, Endpoint, EndpointState, HealthMachine, HeightPolicy};
 use portcullis_snapshot::cluster::health::{HEALTH_BODY, HttpProbe};
 use portcullis_snapshot::{Cluster, HealthCheck, HealthProbe};
 use portcullis_telemetry::metrics::{ClusterMetrics, EndpointMetrics};
 use portcullis_types::{ClusterName, Reason};
 
-use super::{Lines, grpc, keeper};
+use super::{Lines, grpc, keeper, solana};
 use crate::reasons::Progress;
 use crate::service::{peer, says_drain};
 
@@ -33,6 +33,7 @@ pub(super) struct Target {
     pub(super) metrics: Arc<EndpointMetrics>,
     counted: Arc<ClusterMetrics>,
     drained: bool,
+    pub(super) heights: Option<HeightPolicy>,
     /// The field by which the endpoint says that it drains.
     drain: Option<http::HeaderName>,
     group: u64,
@@ -56,6 +57,7 @@ impl Target {
             metrics: metrics.clone(),
             counted: cluster.metrics.clone(),
             drained: spec.weight == 0,
+            heights: cluster.fleet.plan().tuning.heights,
             drain: cluster.reports.drain.clone(),
             group: cluster.connection_group,
         }
@@ -80,8 +82,13 @@ impl Target {
 pub(super) async fn run(target: Arc<Target>, lines: Arc<Lines>, fleet: usize) {
     let mut machine = HealthMachine::new(target.check.policy, target.state.clone());
     let mut at = machine.first_check(Instant::now(), fleet);
+    let mut rest = Rest { asked: Instant::now(), skipped: REST };
     loop {
         tokio::time::sleep_until(at.into()).await;
+        if rest.may(&target) {
+            at = machine.next_check(Instant::now(), rand::rng().random());
+            continue;
+        }
         at = machine.next_check(Instant::now(), rand::rng().random());
         // Boxed, so that a task that waits holds no more than a timer.
         let result = Box::pin(ask(&target, &lines)).await;
@@ -90,6 +97,25 @@ pub(super) async fn run(target: Arc<Target>, lines: Arc<Lines>, fleet: usize) {
             log::warn!("cluster {}: {transition}", target.cluster);
             keeper::show(&target.state, target.drained, &target.metrics);
         }
+    }
+}
+
+/// So many checks in a row may be left out.
+const REST: u32 = 4;
+
+/// Whether a check is left out, because the answers that passed since the last one tell as much.
+struct Rest {
+    asked: Instant,
+    skipped: u32,
+}
+
+impl Rest {
+    fn may(&mut self, target: &Target) -> bool {
+        let told = |policy: &HeightPolicy| target.state.is_told_since(self.asked, policy);
+        let rests = self.skipped < REST && target.heights.as_ref().is_some_and(told);
+        self.skipped = if rests { self.skipped + 1 } else { 0 };
+        self.asked = Instant::now();
+        rests
     }
 }
 
@@ -111,13 +137,30 @@ async fn probe(target: &Target, lines: &Lines, connected: &Connected) -> Result<
             stream.map(drop).map_err(|error| of_error(&error, Progress::Connecting))
         }
         HealthProbe::Http(_) | HealthProbe::Grpc(_) => {
-            let peer = target.peer();
-            match exchange(target, (lines, &peer), connected).await {
-                // It had been closed while it was idle: that says nothing of the endpoint.
-                Err(Stale) => exchange(target, (lines, &peer), connected).await.unwrap_or(Err(CheckFailure::Reset)),
-                Ok(result) => result,
-            }
+            exchange_anew(target, (lines, connected), bytes::Bytes::new()).await.map(drop)
         }
+        HealthProbe::Solana(probe) => {
+            let mut answers = Vec::new();
+            for call in solana::calls(probe) {
+                answers.push(exchange_anew(target, (lines, connected), call).await?);
+            }
+            let sounding = solana::read(probe, &answers)?;
+            target.state.sound(Instant::now(), sounding);
+            Ok(())
+        }
+    }
+}
+
+/// An exchange, on another connection when a kept one turns out to be closed: that says nothing of the endpoint.
+async fn exchange_anew(
+    target: &Target,
+    (lines, connected): (&Lines, &Connected),
+    call: bytes::Bytes,
+) -> Result<Vec<u8>, CheckFailure> {
+    let peer = target.peer();
+    match exchange(target, (lines, &peer), connected, call.clone()).await {
+        Err(Stale) => exchange(target, (lines, &peer), connected, call).await.unwrap_or(Err(CheckFailure::Reset)),
+        Ok(result) => result,
     }
 }
 
@@ -128,16 +171,18 @@ async fn exchange(
     target: &Target,
     (lines, peer): (&Lines, &HttpPeer),
     connected: &Connected,
-) -> Result<Result<(), CheckFailure>, Stale> {
+    call: bytes::Bytes,
+) -> Result<Result<Vec<u8>, CheckFailure>, Stale> {
     let (mut session, reused) = match lines.http.get_http_session(peer).await {
         Ok(session) => session,
         Err(error) => return Ok(Err(of_error(&error, Progress::Connecting))),
     };
     connected.store(true, Ordering::Relaxed);
     let result = match &target.check.probe {
-        HealthProbe::Http(http) => get(target, http, &mut session).await,
-        HealthProbe::Grpc(probe) => grpc::check(probe, &mut session).await,
-        HealthProbe::Tcp | HealthProbe::Tls => Ok(()),
+        HealthProbe::Http(http) => get(target, http, &mut session).await.map(|()| Vec::new()),
+        HealthProbe::Grpc(probe) => grpc::check(probe, &mut session).await.map(|()| Vec::new()),
+        HealthProbe::Solana(probe) => solana::post(probe, call, &mut session).await,
+        HealthProbe::Tcp | HealthProbe::Tls => Ok(Vec::new()),
     };
     if reused && result == Err(CheckFailure::Reset) {
         return Err(Stale);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use portcullis_balance::{EndpointState, Health, OutlierChange, OutlierEvent};
+use portcullis_balance::{EndpointState, Health, OutlierChange, OutlierEvent, Resort};
 use portcullis_snapshot::{Cluster, Members};
 use portcullis_telemetry::metrics::{EndpointMetrics, Health as Shown, Standing};
 
@@ -55,10 +55,15 @@ fn look(cluster: &Cluster, now: Instant) {
         log::warn!("cluster {}: {event}", cluster.name);
         count(cluster, &event);
     }
+    for event in members.endpoints.watch_heights(now) {
+        log::warn!("cluster {}: {event}", cluster.name);
+    }
     for (endpoint, metrics) in members.each() {
         show(endpoint.state(), endpoint.spec().weight == 0, metrics);
         let thousandths = (endpoint.state().reported(now).0 * 1000.0).round();
         metrics.set_utilisation(whole(thousandths));
+        let height = members.endpoints.height_of(endpoint, now);
+        metrics.set_height(height.map(|height| (height.height, height.lag())));
     }
     stand(cluster, &members);
 }
@@ -87,12 +92,19 @@ fn stand(cluster: &Cluster, members: &Members) {
         let all = set.endpoints().len();
         match panicking {
             true => {
-                log::warn!("cluster {}: too few of its {all} endpoints are well, so health is ignored", cluster.name)
+                log::warn!("cluster {}: {}", cluster.name, panic_words(set.resort(), all));
             }
             false => {
-                log::warn!("cluster {}: enough of its {all} endpoints are well; health counts again", cluster.name)
+                log::warn!("cluster {}: enough of its {all} endpoints are well; health counts again", cluster.name);
             }
         }
+    }
+}
+
+fn panic_words(resort: Resort, all: usize) -> String {
+    match resort {
+        Resort::Usual => format!("too few of its {all} endpoints are well, so health is ignored"),
+        Resort::Behind | Resort::Last => format!("{resort} ({all} there are)"),
     }
 }
 

@@ -8,8 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 use portcullis_balance::{Choice, EndpointIdx};
+use portcullis_filter::seam::StreamEnd;
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
@@ -18,6 +20,7 @@ use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
+use super::batch::Parts;
 use super::cache::Fill;
 use super::fallback::FallingBack;
 use super::hedge::Beside;
@@ -54,6 +57,8 @@ pub(crate) struct Ctx {
     pub(crate) body: Body,
     pub(crate) fill: Fill,
     pub(crate) falling_back: FallingBack,
+    /// The parts that it is sent in, when it is a batch of calls for several routes.
+    pub(crate) parts: Parts,
     /// What it holds of limits.
     pub(crate) places: Places,
     pub(crate) failure: Option<ProxyError>,
@@ -145,6 +150,7 @@ impl Ctx {
             body: Body::default(),
             fill: Fill::default(),
             falling_back: FallingBack::default(),
+            parts: Parts::default(),
             places: Places::default(),
             failure: None,
             in_flight: false,
@@ -265,6 +271,23 @@ impl Ctx {
         self.snapshot = None;
     }
 
+    /// Becomes a stream that the gateway itself ends; what is given turns `true` when it is to end.
+    pub(crate) fn become_own_stream(&mut self) -> watch::Receiver<bool> {
+        let end = super::limits::begin_own_stream(self);
+        self.leave_route();
+        self.snapshot = None;
+        end
+    }
+
+    /// Completes the record of a stream that the gateway ended.
+    pub(crate) fn end_stream(mut self: Box<Self>, end: StreamEnd) {
+        if let Some(error) = &end.error {
+            self.record.fail(error);
+        }
+        (self.record.bytes_in, self.record.bytes_out) = (end.bytes_in, end.bytes_out);
+        self.complete_with(end.annotations);
+    }
+
     /// Takes Pingora's counts of body bytes.
     pub(crate) fn note_bytes(&mut self, session: &Session) {
         self.record.bytes_in = session.body_bytes_read() as u64;
@@ -278,6 +301,21 @@ impl Ctx {
         if let (true, Some(route)) = (std::mem::take(&mut self.in_flight), &self.route) {
             route.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// One that stands for a request whose context is elsewhere: it has no record to complete.
+    pub(crate) fn spent(core: &Arc<Core>) -> Self {
+        let mut spent = Self::new(core, None);
+        spent.completed = true;
+        spent
+    }
+
+    /// Completes the record, with more for it.
+    fn complete_with(&mut self, annotations: Vec<(&'static str, String)>) {
+        for (name, value) in annotations {
+            self.record.note(name, value);
+        }
+        self.complete();
     }
 
     /// Completes the record and hands it on; only the first call does.

@@ -104,6 +104,8 @@ pub(super) async fn follow(session: &mut Session, ctx: &mut Ctx, error: ProxyErr
             ctx.falling_back.answer = Some(answer);
             Err(error)
         }
+        // A fallback has no upgrades by filters.
+        route::Next::Upgrade(..) => Err(error),
     }
 }
 

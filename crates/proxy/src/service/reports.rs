@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 use pingora_http::ResponseHeader;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_balance::{Answer, CapacityReport, EndpointState, parse_orca};
-use portcullis_snapshot::{LoadReports, UpstreamProtocol};
+use portcullis_balance::{Answer, CapacityReport, Choice, EndpointState, parse_orca};
+use portcullis_snapshot::{Cluster, LoadReports, UpstreamProtocol};
 use portcullis_telemetry::metrics::{HealthMetrics, Report};
 
 use super::context::Ctx;
@@ -30,9 +30,15 @@ struct Listening<'a> {
 /// Takes in what the head of an answer says, and judges the answer. Fields that no client shall see are taken out.
 pub(super) fn head(response: &mut ResponseHeader, ctx: &Ctx, now: Instant) -> Answer {
     let status = response.status.as_u16();
-    let (Some((_, cluster)), Some(choice)) = (&ctx.upstream.cluster, &ctx.upstream.choice) else {
-        return Answer::of_status(status);
-    };
+    match (&ctx.upstream.cluster, &ctx.upstream.choice) {
+        (Some((_, cluster)), Some(choice)) => judge(response, cluster, choice, now),
+        _ => Answer::of_status(status),
+    }
+}
+
+/// [`head`], of an answer of this endpoint.
+pub(crate) fn judge(response: &mut ResponseHeader, cluster: &Cluster, choice: &Choice, now: Instant) -> Answer {
+    let status = response.status.as_u16();
     let listening = Listening {
         reports: &cluster.reports,
         state: choice.endpoint().state(),

@@ -13,7 +13,7 @@ use portcullis_wire::response::check_response_framing;
 use super::cache;
 use super::context::Ctx;
 use super::reports;
-use super::{hedge, limits};
+use super::{hedge, heights, limits};
 use crate::reasons::Progress;
 
 /// How many of [`HOP_BY_HOP`] there are.
@@ -186,6 +186,7 @@ pub(super) fn body(
     }
     ctx.may_go_on()?;
     ctx.places.in_drain()?;
+    heights::hear(chunk.as_ref(), ctx);
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         route.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.route_state)?;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use portcullis_balance::{Ask, backoff, can_finish};
 use portcullis_snapshot::cluster::{Cluster, Retries, RetryCause, UpstreamProtocol};
 use portcullis_telemetry::record::NotRetried;
-use portcullis_types::{ProxyError, Reason, Retry};
+use portcullis_types::{BodyView, ProxyError, Reason, Retry};
 
 use super::context::Ctx;
 use super::reports::grpc_status;
@@ -77,7 +77,7 @@ fn note(ctx: &mut Ctx, decided: Result<Duration, NotRetried>) -> bool {
 }
 
 /// The failures of `on`, by their reasons.
-fn cause(reason: Reason) -> Option<RetryCause> {
+pub(crate) fn cause(reason: Reason) -> Option<RetryCause> {
     let unsent = matches!(
         reason,
         Reason::UpstreamConnectTimeout
@@ -101,9 +101,12 @@ fn cause(reason: Reason) -> Option<RetryCause> {
     (reason == Reason::UpstreamReset).then_some(RetryCause::Reset)
 }
 
-/// Whether a request may reach an upstream twice: by its method (RFC 9110 section 9.2.2), or since its route says so. Of
-/// its body nothing is said.
+/// Whether a request may reach an upstream twice: by what its body asks for, where that is known; else by its method (RFC
+/// 9110 section 9.2.2), or since its route says so. A body that must not be sent twice has the last word.
 pub(super) fn may_repeat(session: &Session, ctx: &Ctx) -> bool {
+    if let Some(said) = ctx.facts.body.as_deref().and_then(BodyView::is_idempotent) {
+        return said;
+    }
     session.req_header().method.is_idempotent() || ctx.route.as_ref().is_some_and(|route| route.idempotent)
 }
 

@@ -1,4 +1,8 @@
-//! From a head to what is done with it: host, host filters, body peek, route, route filters, cache, action.
+//! From a head to what is done with it: host, host filters, body peek, route, route filters, admission, cache, action.
+//! A batch of calls for several routes takes its own way ([`batch`]).
+//!
+//! A request is admitted once: behind all request filters, its host's and its route's, and before anything is done. One
+//! that goes on as another route afterwards ([`instead`]) has been admitted.
 
 use http::header::{ALLOW, UPGRADE};
 use http::{HeaderValue, Method, StatusCode};
@@ -7,18 +11,19 @@ use pingora_proxy::Session;
 use std::sync::Arc;
 
 use portcullis_filter::chain::{Instead, Stopped};
+use portcullis_filter::seam::Upgrade;
 use portcullis_filter::{Phase, RequestCx, Response};
 use portcullis_snapshot::request::{action, admit as normal};
 use portcullis_snapshot::{Action, HostData, RouteData, Snapshot};
 use portcullis_telemetry::record::Decision;
-use portcullis_types::{ProxyError, Reason};
+use portcullis_types::{ClusterName, ProxyError, Reason};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
-use super::{admit, cache, fallback, length, limits, mirror, peek, target};
+use super::{admit, batch, cache, fallback, length, limits, mirror, peek, target, upgrade};
 use crate::gate::conn::CONN;
 
-type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
 /// What comes next.
 pub(super) enum Next {
@@ -26,7 +31,12 @@ pub(super) enum Next {
     Forward,
     /// Answer with this.
     Answer(Box<Response>),
+    /// A filter speaks on the connection from here on. The cluster is the one that the route decided on.
+    Upgrade(Box<Upgrade>, Option<ClusterName>),
 }
+
+/// An answer that a filter gave, or an upgrade that it granted.
+type Outcome = Option<Instead>;
 
 /// Decides what is done with a request.
 pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next, ProxyError> {
@@ -36,6 +46,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         admit::note(session.req_header(), ctx);
         return Err(error);
     }
+    ctx.facts.asks_upgrade = !session.is_http2() && CONN.try_with(|conn| conn.asks_upgrade()).unwrap_or(false);
     let ended = length::end_of_nothing(session).await;
     let host = virtual_host(&snapshot, ctx).await;
     let data = host.as_ref().ok().map(|host| host.data().clone());
@@ -49,18 +60,33 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     let host = host?;
     path?;
     ended?;
-    if let Some(answer) = host_filters(session, ctx).await? {
-        return Ok(answer);
-    }
+    let mut granted = match host_filters(session, ctx).await? {
+        Some(Instead::Respond(answer)) => return Ok(Next::Answer(answer)),
+        Some(Instead::Upgrade(upgrade)) => Some(upgrade),
+        None => None,
+    };
     if asks_server(session.req_header()) {
         ctx.record.decision = Decision::Respond;
         return Ok(Next::Answer(Box::new(server_options())));
     }
-    choose(session, ctx, host, &snapshot).await?;
+    if let Some(answer) = look_into_body(session, ctx, host, &snapshot).await? {
+        return Ok(Next::Answer(answer));
+    }
+    if let Some(groups) = batch::groups(session.req_header(), ctx, host)? {
+        return Box::pin(batch::serve(session, ctx, &snapshot, groups)).await;
+    }
+    choose(session, ctx, host)?;
     limits::enter_route(ctx)?;
     fallback::keep_head(session, ctx);
-    if let Some(answer) = route_filters(session, ctx).await? {
-        return Ok(answer);
+    match route_filters(session, ctx).await? {
+        Some(Instead::Respond(answer)) => return Ok(Next::Answer(answer)),
+        Some(Instead::Upgrade(upgrade)) => granted = Some(upgrade),
+        None => {}
+    }
+    admission(session, ctx).await?;
+    if let Some(upgrade) = granted {
+        let cluster = upgrade::prepare(session.req_header(), ctx, &snapshot)?;
+        return Ok(Next::Upgrade(upgrade, cluster));
     }
     if let Some(answer) = cache::lookup(session.req_header(), ctx).await {
         return Ok(Next::Answer(Box::new(answer)));
@@ -73,10 +99,13 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
 pub(super) async fn instead(session: &mut Session, ctx: &mut Ctx) -> Result<Next, ProxyError> {
     let snapshot = ctx.snapshot()?;
     limits::enter_route(ctx)?;
-    if let Some(answer) = route_filters(session, ctx).await? {
-        return Ok(answer);
+    match route_filters(session, ctx).await? {
+        Some(Instead::Respond(answer)) => Ok(Next::Answer(answer)),
+        Some(Instead::Upgrade(_)) => {
+            Err(ProxyError::with_detail(Reason::FilterFailed, "an upgrade by a filter of a fallback"))
+        }
+        None => act(session, ctx, &snapshot),
     }
-    act(session, ctx, &snapshot)
 }
 
 /// Whether a request asks about the server as a whole and not about a resource: `OPTIONS *` (RFC 9110 section 9.3.7).
@@ -109,14 +138,14 @@ async fn virtual_host<'a>(snapshot: &'a Snapshot, ctx: &mut Ctx) -> Result<&'a V
     like.ok_or_else(|| ProxyError::with_detail(Reason::NoHost, "the site is like a host that the config lacks"))
 }
 
-async fn host_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+async fn host_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Outcome, ProxyError> {
     let Some(host) = ctx.host.clone().filter(|host| host.chain.has(Phase::RequestFilter)) else { return Ok(None) };
     let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
     let ran = host.chain.request_filter(&mut cx, &mut ctx.host_state, &mut |_| {}).await;
     stopped(ran, ctx)
 }
 
-async fn route_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+async fn route_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Outcome, ProxyError> {
     let Some(route) = ctx.route.clone().filter(|route| route.chain.has(Phase::RequestFilter)) else {
         return Ok(None);
     };
@@ -125,28 +154,70 @@ async fn route_filters(session: &mut Session, ctx: &mut Ctx) -> Result<Option<Ne
     stopped(ran, ctx)
 }
 
-fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Option<Next>, ProxyError> {
+/// What the request spends is spent: the host's filters are asked, then the route's.
+pub(super) async fn admission(session: &mut Session, ctx: &mut Ctx) -> Result<(), ProxyError> {
+    if let Some(host) = ctx.host.clone().filter(|host| host.chain.has(Phase::AdmissionFilter)) {
+        let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+        let ran = host.chain.admission_filter(&mut cx, &mut ctx.host_state, &mut |_| {}).await;
+        stopped(ran, ctx)?;
+    }
+    if let Some(route) = ctx.route.clone().filter(|route| route.chain.has(Phase::AdmissionFilter)) {
+        let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+        let ran = route.chain.admission_filter(&mut cx, &mut ctx.route_state, &mut |_| {}).await;
+        stopped(ran, ctx)?;
+    }
+    Ok(())
+}
+
+/// What became of a chain. An upgrade that nobody asked for is a fault of its filter.
+pub(super) fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Outcome, ProxyError> {
     let Err(Stopped { filter, outcome }) = ran else { return Ok(None) };
     ctx.record.answered_by = Some(filter);
     ctx.record.decision = Decision::Filter;
     match outcome? {
-        Instead::Respond(answer) => Ok(Some(Next::Answer(answer))),
-        Instead::Upgrade(_) => Err(ProxyError::with_detail(Reason::FilterFailed, "upgrades by filters")),
+        Instead::Upgrade(_) if !ctx.facts.asks_upgrade => {
+            Err(ProxyError::with_detail(Reason::FilterFailed, "an upgrade that was not asked for"))
+        }
+        outcome => Ok(Some(outcome)),
     }
 }
 
-/// Finds the route; the body is read first where that decides it.
-async fn choose(
+/// Reads the body where a filter of the host or a candidate route looks into it, and lets the host's filters see what it
+/// says. Nothing is read of a request without content, nor of one that asks for an upgrade.
+async fn look_into_body(
     session: &mut Session,
     ctx: &mut Ctx,
     host: &VirtualHost,
     snapshot: &Snapshot,
-) -> Result<(), ProxyError> {
-    if let Some(reader) =
-        snapshot.seams.body.as_deref().filter(|_| host.needs_body(&ctx.facts.view(session.req_header())))
-    {
-        ctx.facts.body = peek::read(session, reader).await?;
+) -> Result<Option<Box<Response>>, ProxyError> {
+    if ctx.facts.asks_upgrade {
+        return Ok(None);
     }
+    let chain = &host.data().chain;
+    let filters = chain.has(Phase::RequestPeekFilter);
+    let reader = snapshot.seams.body.as_deref();
+    if !filters && (reader.is_none() || !host.needs_body(&ctx.facts.view(session.req_header()))) {
+        return Ok(None);
+    }
+    if session.as_mut().is_body_empty() {
+        return Ok(None);
+    }
+    // On the heap: most requests do without, and their future would be larger by it.
+    let body = Box::pin(peek::read(session, peek::limit(chain))).await?;
+    ctx.facts.body = reader.and_then(|reader| reader.peek(&session.req_header().headers, &body));
+    if !filters {
+        return Ok(None);
+    }
+    let mut cx = RequestCx { request: session.req_header_mut(), facts: &ctx.facts, notes: &mut ctx.notes };
+    let ran = Box::pin(chain.request_peek_filter(&mut cx, &mut ctx.host_state, &mut |_| {})).await;
+    match stopped(ran, ctx)? {
+        Some(Instead::Respond(answer)) => Ok(Some(answer)),
+        Some(Instead::Upgrade(_)) | None => Ok(None),
+    }
+}
+
+/// Finds the route.
+fn choose(session: &Session, ctx: &mut Ctx, host: &VirtualHost) -> Result<(), ProxyError> {
     let view = ctx.facts.view(session.req_header());
     let found = host.find(&view).ok_or(Reason::NoRoute)?;
     let params = action::captured(&found, view.path);
@@ -191,8 +262,7 @@ fn forward(
     snapshot: &Snapshot,
     index: portcullis_snapshot::ClusterIdx,
 ) -> Result<Next, ProxyError> {
-    let asked = !session.is_http2() && CONN.try_with(|conn| conn.asks_upgrade()).unwrap_or(false);
-    let allowed = asked && ctx.route.as_ref().is_some_and(|route| route.upgrade);
+    let allowed = ctx.facts.asks_upgrade && ctx.route.as_ref().is_some_and(|route| route.upgrade);
     if !allowed {
         // A server may ignore the wish to upgrade (RFC 9110 section 7.8): the rest of the request goes on.
         drop(session.req_header_mut().remove_header(&UPGRADE));

@@ -20,7 +20,7 @@ use portcullis_telemetry::record::{Attempt, Considered, Decision, Flag, Verdict}
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
-use super::{deadline, failover, limits};
+use super::{deadline, failover, heights, limits};
 use crate::gate::conn::CONN;
 use crate::reasons::Progress;
 
@@ -153,7 +153,12 @@ fn choose(
         return Ok(choice);
     }
     limits::with_room(ctx, members, |ctx| {
-        let ask = Ask { key: ctx.upstream.key, skip: &ctx.upstream.tried, ..Ask::new(now, rand::rng().random()) };
+        let ask = Ask {
+            key: ctx.upstream.key,
+            skip: &ctx.upstream.tried,
+            least_height: heights::least(ctx),
+            ..Ask::new(now, rand::rng().random())
+        };
         members.set(ctx.upstream.subset).choose(&ask).map_err(|none| {
             ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
         })
@@ -221,6 +226,8 @@ fn note_considered(ctx: &mut Ctx, members: &Members, chosen: EndpointIdx) {
             Verdict::PassedOver("unhealthy")
         } else if endpoint.state().is_ejected() {
             Verdict::PassedOver("ejected")
+        } else if endpoint.state().is_off_height() {
+            Verdict::PassedOver("off_height")
         } else if endpoint.spec().weight == 0 {
             Verdict::PassedOver("drained")
         } else {
@@ -262,7 +269,7 @@ pub(super) fn pause_timeout(session: &Session, ctx: &Ctx) -> Duration {
 }
 
 /// How a connection to a cluster must be. Nothing that must not be shared is shared: `group_key` carries the rest.
-pub(super) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
+pub(crate) fn connection(cluster: &Cluster, address: SocketAddr, connect: Duration) -> HttpPeer {
     let mut peer = peer_of(cluster.tls.as_ref(), cluster.protocol, (address, connect));
     peer.group_key = cluster.connection_group;
     peer.options.idle_timeout = Some(cluster.keepalive);

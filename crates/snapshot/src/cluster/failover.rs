@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use portcullis_balance::Failover;
+use portcullis_balance::{Failover, Resort};
 use portcullis_types::ClusterName;
 
 use super::{Cluster, ClusterIdx};
@@ -44,7 +44,8 @@ impl Fitness {
     pub fn of(cluster: &Cluster) -> Self {
         let members = cluster.fleet.members();
         let (available, all) = (members.endpoints.available(), members.endpoints.endpoints().len());
-        if available == 0 {
+        // What is used for want of any that passes its checks is not fit to stand in for another.
+        if available == 0 || members.endpoints.resort() == Resort::Last {
             return Self::Down;
         }
         // Panic ignores health; what it chooses from is not fit.

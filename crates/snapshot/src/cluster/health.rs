@@ -39,6 +39,8 @@ pub enum HealthProbe {
     Http(HttpProbe),
     /// A call of `grpc.health.v1.Health/Check`.
     Grpc(GrpcProbe),
+    /// Calls of Solana's JSON-RPC: whether the node is well, and how far it is.
+    Solana(SolanaProbe),
 }
 
 /// A GET and the answers that pass.
@@ -61,6 +63,19 @@ pub struct GrpcProbe {
     pub service: String,
     /// The authority.
     pub host: HeaderValue,
+}
+
+/// What a Solana node is asked, and when it is behind by its own account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SolanaProbe {
+    /// The path and query.
+    pub path: String,
+    /// The Host.
+    pub host: HeaderValue,
+    /// How many slots it may have received beyond the one it has processed.
+    pub max_unprocessed: u64,
+    /// Whether the calls go as one batch.
+    pub batch: bool,
 }
 
 /// What a body must hold.

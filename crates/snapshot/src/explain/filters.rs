@@ -1,11 +1,11 @@
-//! A chain's request phase, told filter by filter.
+//! A phase of a chain before anything is sent, told filter by filter.
 
 use http::HeaderMap;
 use pingora_http::RequestHeader;
 use std::sync::Arc;
 
 use portcullis_filter::chain::{Instead, Stopped};
-use portcullis_filter::{Chain, ChainState, Facts, Notes, RequestCx};
+use portcullis_filter::{Chain, ChainState, Facts, Notes, Phase, RequestCx};
 use portcullis_telemetry::Redaction;
 
 use super::finding::{FilterStep, Step};
@@ -25,7 +25,7 @@ pub(super) struct Work<'a> {
     pub(super) state: &'a mut ChainState,
 }
 
-/// Runs the request phase of a chain.
+/// Runs the request phase of a chain; each of its filters is told.
 pub(super) async fn run(chain: &Chain, work: Work<'_>) -> Ran {
     let before = Head::of(work.request);
     let mut seen: Vec<Arc<str>> = Vec::new();
@@ -35,6 +35,32 @@ pub(super) async fn run(chain: &Chain, work: Work<'_>) -> Ran {
     let names: Vec<&str> = chain.names().collect();
     let steps = steps(&names, &seen, stopped.as_ref());
     Ran { steps, changes: before.changes(work.request), stopped }
+}
+
+/// Runs the phase of a host's chain that sees the body; those that take part are told.
+pub(super) async fn peek(chain: &Chain, work: Work<'_>) -> Ran {
+    let before = Head::of(work.request);
+    let mut seen: Vec<Arc<str>> = Vec::new();
+    let mut cx = RequestCx { request: work.request, facts: work.facts, notes: work.notes };
+    let ran = chain.request_peek_filter(&mut cx, work.state, &mut |name| seen.push(name.clone())).await;
+    let stopped = ran.err();
+    let names: Vec<&str> = chain.names_in(Phase::RequestPeekFilter).collect();
+    let steps = steps(&names, &seen, stopped.as_ref());
+    Ran { steps, changes: before.changes(work.request), stopped }
+}
+
+/// Asks a chain for admission, which spends nothing on a request that is only explained; those that take part are told.
+pub(super) async fn admit(chain: &Chain, work: Work<'_>) -> Ran {
+    let mut seen: Vec<Arc<str>> = Vec::new();
+    let mut cx = RequestCx { request: work.request, facts: work.facts, notes: work.notes };
+    let ran = chain.admission_filter(&mut cx, work.state, &mut |name| seen.push(name.clone())).await;
+    let stopped = ran.err();
+    let names: Vec<&str> = chain.names_in(Phase::AdmissionFilter).collect();
+    let mut steps = steps(&names, &seen, stopped.as_ref());
+    for step in steps.iter_mut().filter(|step| step.step == Step::Continues) {
+        "admits".clone_into(&mut step.verdict);
+    }
+    Ran { steps, changes: Vec::new(), stopped }
 }
 
 /// Tells what became of each filter. `seen` are those that let the request go on, in the order of the chain.

@@ -28,10 +28,12 @@ impl Explanation {
             "host": self.host.as_ref().map(host),
             "path": self.path.as_ref().map(|path| json!({ "received": path.received, "routed": path.routed })),
             "host_filters": { "steps": list(&self.host_filters, step), "changes": self.host_changes },
+            "peek_filters": { "steps": list(&self.peek_filters, step), "changes": self.peek_changes },
             "routes": list(&self.routes, trial),
             "routes_left_out": self.routes_left_out,
             "route": self.route.as_ref().map(route),
             "route_filters": { "steps": list(&self.route_filters, step), "changes": self.route_changes },
+            "admission": { "steps": list(&self.admission, step) },
             "fallback": self.fallback.as_ref().map(fallback),
             "decision": {
                 "action": self.decision.action,

@@ -16,8 +16,10 @@ impl fmt::Display for Explanation {
         self.listeners(&mut out);
         self.host_and_path(&mut out);
         filters(&mut out, "filters", "of the host", &self.host_filters, &self.host_changes);
+        filters(&mut out, "body", "looked into by the host", &self.peek_filters, &self.peek_changes);
         self.routes(&mut out);
         filters(&mut out, "filters", "of the route", &self.route_filters, &self.route_changes);
+        filters(&mut out, "admission", "the host's, then the route's", &self.admission, &[]);
         self.fallback(&mut out);
         if let Some(cluster) = &self.cluster {
             cluster_lines(&mut out, cluster, self.live);

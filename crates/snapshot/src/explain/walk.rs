@@ -9,7 +9,7 @@ use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::seam::PEEK_LIMIT;
 use portcullis_filter::{ChainState, Explained, Facts, Notes, Phase, Response};
 use portcullis_policy::{Outcome, Params};
-use portcullis_types::{BodyView, ProxyError, Reason};
+use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::head::{HeadLimits, check_head};
 use portcullis_wire::normalize_host;
 
@@ -21,7 +21,7 @@ use crate::request::{action, admit, reasons};
 use crate::route::{Action, Another, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
 
-type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
 /// Why the walk ends before an upstream.
 pub(super) enum Stop {
@@ -29,6 +29,8 @@ pub(super) enum Stop {
     Nowhere(String),
     /// The gateway answers.
     Answer { action: &'static str, because: String, response: Box<Response> },
+    /// It is sent in parts, as the sentence says.
+    Parts(String),
     /// The gateway refuses, or would fail.
     Refuse { because: String, error: ProxyError },
 }
@@ -116,9 +118,16 @@ impl<'a> Walk<'a> {
         let path = self.path();
         let host = host?;
         path?;
-        self.host_filters().await?;
+        self.facts.asks_upgrade = asks_websocket(&self.request.headers) && self.question.body.is_empty();
+        let by_host = granted(self.host_filters().await)?;
+        self.look_into_body(host).await?;
+        self.parts(host).await?;
         self.choose(host)?;
-        self.route_filters().await?;
+        let by_route = granted(self.route_filters().await)?;
+        self.admission().await?;
+        if let Some(upgrade) = by_route.or(by_host) {
+            return Err(upgrade);
+        }
         self.cache().await?;
         self.act().await
     }
@@ -181,7 +190,7 @@ impl<'a> Walk<'a> {
         stopped(ran.stopped, "host")
     }
 
-    async fn route_filters(&mut self) -> Result<(), Stop> {
+    pub(super) async fn route_filters(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone().filter(|route| !route.chain.is_empty()) else { return Ok(()) };
         self.before = Some(self.request.clone());
         let (facts, notes) = (&self.facts, &mut self.notes);
@@ -221,9 +230,28 @@ impl<'a> Walk<'a> {
         self.route = Some(route);
     }
 
-    /// Finds the route; the body is looked into where that decides.
+    /// Asks for admission, as the proxy does: once, the host's filters first.
+    pub(super) async fn admission(&mut self) -> Result<(), Stop> {
+        let (route, host) = self.chains(Phase::AdmissionFilter);
+        if let Some(host) = host {
+            let (facts, notes) = (&self.facts, &mut self.notes);
+            let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.host_state };
+            let ran = filters::admit(&host.chain, work).await;
+            self.told.admission = ran.steps;
+            stopped(ran.stopped, "host")?;
+        }
+        if let Some(route) = route {
+            let (facts, notes) = (&self.facts, &mut self.notes);
+            let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.route_state };
+            let ran = filters::admit(&route.chain, work).await;
+            self.told.admission.extend(ran.steps);
+            stopped(ran.stopped, "route")?;
+        }
+        Ok(())
+    }
+
+    /// Finds the route.
     fn choose(&mut self, host: &VirtualHost) -> Result<(), Stop> {
-        self.facts.body = self.peek(host)?;
         let view = self.facts.view(&self.request);
         // Of many, those nearest to the winner are told.
         let (most, behind) = if self.question.all { (ALL, ALL) } else { (NEAREST, BEHIND) };
@@ -242,17 +270,30 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn peek(&self, host: &VirtualHost) -> Result<Option<Arc<dyn BodyView>>, Stop> {
-        let Some(reader) = &self.snapshot.seams.body else { return Ok(None) };
-        if !host.needs_body(&self.facts.view(&self.request)) {
-            return Ok(None);
-        }
+    /// The body is looked into where a filter of the host or a candidate route does.
+    async fn look_into_body(&mut self, host: &VirtualHost) -> Result<(), Stop> {
+        let data = host.data();
+        let filters = data.chain.has(Phase::RequestPeekFilter);
+        let reader = self.snapshot.seams.body.as_deref();
         let body = &self.question.body;
-        if body.len() > PEEK_LIMIT {
-            let detail = format!("over {PEEK_LIMIT} bytes on a route that looks into the body");
+        let wanted = filters || (reader.is_some() && host.needs_body(&self.facts.view(&self.request)));
+        if !wanted || body.is_empty() {
+            return Ok(());
+        }
+        let most = data.chain.peek_limit().unwrap_or(PEEK_LIMIT);
+        if body.len() > most {
+            let detail = format!("over {most} bytes on a route that looks into the body");
             return Err(ProxyError::with_detail(Reason::BodyTooLarge, detail).into());
         }
-        Ok(reader.peek(&self.request.headers, body))
+        self.facts.body = reader.and_then(|reader| reader.peek(&self.request.headers, body));
+        if !filters {
+            return Ok(());
+        }
+        let (facts, notes) = (&self.facts, &mut self.notes);
+        let work = filters::Work { request: &mut self.request, facts, notes, state: &mut self.host_state };
+        let ran = filters::peek(&data.chain, work).await;
+        (self.told.peek_filters, self.told.peek_changes) = (ran.steps, ran.changes);
+        stopped(ran.stopped, "host")
     }
 
     async fn cache(&mut self) -> Result<(), Stop> {
@@ -335,16 +376,28 @@ fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
         path: None,
         host_filters: Vec::new(),
         host_changes: Vec::new(),
+        peek_filters: Vec::new(),
+        peek_changes: Vec::new(),
         routes: Vec::new(),
         routes_left_out: 0,
         route: None,
         route_filters: Vec::new(),
         route_changes: Vec::new(),
+        admission: Vec::new(),
         fallback: None,
         decision: Decision::default(),
         cluster: None,
         upstream: None,
         notes: Vec::new(),
+    }
+}
+
+/// An upgrade that filters granted waits for admission; any other end is one.
+fn granted(filters: Result<(), Stop>) -> Result<Option<Stop>, Stop> {
+    match filters {
+        Ok(()) => Ok(None),
+        Err(upgrade @ Stop::Answer { action: "upgrade", .. }) => Ok(Some(upgrade)),
+        Err(stop) => Err(stop),
     }
 }
 

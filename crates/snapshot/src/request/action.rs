@@ -10,7 +10,7 @@ use std::time::Duration;
 use portcullis_filter::seam::{CachedResponse, StaleResponse};
 use portcullis_filter::{Facts, Notes, Response};
 use portcullis_policy::{Match, Params, PathMatcher, Redirect, stable_hash};
-use portcullis_types::{Dialect, ProxyError, Reason, RequestId, RequestView};
+use portcullis_types::{BodyView, Dialect, ProxyError, Reason, RequestId, RequestView};
 
 use crate::cluster::ClusterIdx;
 use crate::route::{Forward, HostData, RouteData, Target};
@@ -121,7 +121,9 @@ pub fn label_failure(response: &mut Response, error: &ProxyError, server_name: &
     if let Ok(value) = HeaderValue::from_str(&error.proxy_status(server_name)) {
         drop(response.header.insert_header(HeaderName::from_static("proxy-status"), value));
     }
-    if let Some(after) = error.retry_after {
+    // Whoever is refused for what may be over soon is told to come back, also where nobody knows when.
+    let unknown = (error.reason.status() == 503).then_some(RETRY_AFTER);
+    if let Some(after) = error.retry_after.or(unknown) {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         drop(response.header.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
@@ -130,7 +132,8 @@ pub fn label_failure(response: &mut Response, error: &ProxyError, server_name: &
 /// A failure as an answer in a dialect, before any filter or Proxy-Status.
 #[must_use]
 pub fn error_response(error: &ProxyError, dialect: Dialect, facts: &Facts) -> Response {
-    let answer = dialect.write(error, facts.id);
+    let call = facts.body.as_deref().and_then(BodyView::id);
+    let answer = dialect.write(error, facts.id, call);
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(status);
     for (name, value) in &answer.fields {

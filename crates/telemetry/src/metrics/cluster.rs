@@ -4,7 +4,7 @@
 //! its cluster and in each endpoint that was tried.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use portcullis_types::{ClusterName, EndpointName, Reason};
 
@@ -225,6 +225,9 @@ pub struct EndpointMetrics {
     health: AtomicU8,
     /// In thousandths.
     utilisation: AtomicU32,
+    /// Plus one; 0 while none is known.
+    height: AtomicU64,
+    lag: AtomicU64,
 }
 
 impl EndpointMetrics {
@@ -234,6 +237,8 @@ impl EndpointMetrics {
             failures: Counts::default(),
             health: AtomicU8::default(),
             utilisation: AtomicU32::default(),
+            height: AtomicU64::default(),
+            lag: AtomicU64::default(),
         }
     }
 
@@ -266,6 +271,12 @@ impl EndpointMetrics {
         self.utilisation.store(thousandths, Relaxed);
     }
 
+    /// States how far it is, and how far behind the others; `None` while nothing is known of it.
+    pub fn set_height(&self, known: Option<(u64, u64)>) {
+        self.height.store(known.map_or(0, |(height, _)| height.saturating_add(1)), Relaxed);
+        self.lag.store(known.map_or(0, |(_, lag)| lag), Relaxed);
+    }
+
     /// Attempts that are in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -288,6 +299,10 @@ impl EndpointMetrics {
         let utilisation = self.utilisation.load(Relaxed);
         if utilisation > 0 {
             page.add(5, &names, f64::from(utilisation) / 1000.0);
+        }
+        if let Some(height) = self.height.load(Relaxed).checked_sub(1) {
+            page.count(6, &names, height);
+            page.count(7, &names, self.lag.load(Relaxed));
         }
     }
 }
@@ -336,6 +351,16 @@ impl Export for Endpoints {
         Family::gauge(
             "portcullis_endpoint_utilisation",
             "How full the endpoint says that it is, as far as that is still believed; none while it says nothing.",
+            &["cluster", "endpoint"],
+        ),
+        Family::gauge(
+            "portcullis_endpoint_height",
+            "How far the endpoint is (its slot), where heights are followed; none while nothing is known.",
+            &["cluster", "endpoint"],
+        ),
+        Family::gauge(
+            "portcullis_endpoint_lag",
+            "How far the endpoint is behind the reference, where heights are followed.",
             &["cluster", "endpoint"],
         ),
     ];

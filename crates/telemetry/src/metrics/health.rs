@@ -13,7 +13,7 @@ use super::live::OTHER;
 use super::shard::Counts;
 
 /// Results of checks: passing first, then the ways to fail.
-const RESULTS: [&str; 12] = [
+const RESULTS: [&str; 13] = [
     "pass",
     "connect_timeout",
     "connect_refused",
@@ -25,6 +25,7 @@ const RESULTS: [&str; 12] = [
     "malformed",
     "status",
     "body_mismatch",
+    "rpc_error",
     "other",
 ];
 
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_known_is_counted_as_other() {
-        for (word, expected) in [("pass", 0), ("body_mismatch", 10), ("other", 11), ("made_up", 11)] {
+        for (word, expected) in [("pass", 0), ("body_mismatch", 10), ("other", 12), ("made_up", 12)] {
             assert_eq!(place(&RESULTS, word), expected, "{word}");
         }
         for (at, report) in Report::ALL.into_iter().enumerate() {

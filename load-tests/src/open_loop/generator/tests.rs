@@ -9,7 +9,7 @@ use crate::open_loop::Arrivals;
 use crate::replicas::{Fleet, Plan, Work};
 
 /// 99 requests, half a millisecond apart.
-fn load(to: SocketAddr, method: Method) -> Load {
+fn load(to: SocketAddr, method: Method<'static>) -> Load<'static> {
     Load {
         to,
         method,

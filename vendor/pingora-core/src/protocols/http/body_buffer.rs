@@ -18,6 +18,8 @@ use bytes::{Bytes, BytesMut};
 /// all the data will be held in the buffer. Otherwise, the buffer will report to be truncated.
 pub struct FixedBuffer {
     buffer: BytesMut,
+    // Changed by Portcullis, see vendor/README.md: a body that was read whole elsewhere, and is shared.
+    whole: Bytes,
     capacity: usize,
     truncated: bool,
 }
@@ -26,8 +28,18 @@ impl FixedBuffer {
     pub fn new(capacity: usize) -> Self {
         FixedBuffer {
             buffer: BytesMut::new(),
+            whole: Bytes::new(),
             capacity,
             truncated: false,
+        }
+    }
+
+    /// A body that was read whole. Nothing can follow it.
+    // Changed by Portcullis, see vendor/README.md.
+    pub fn whole(body: Bytes) -> Self {
+        FixedBuffer {
+            whole: body,
+            ..FixedBuffer::new(0)
         }
     }
 
@@ -42,6 +54,7 @@ impl FixedBuffer {
         } else {
             // Buffered data is no longer usable for a retry, so release its allocation.
             self.buffer = BytesMut::new();
+            self.whole = Bytes::new();
             self.truncated = true;
         }
     }
@@ -49,15 +62,19 @@ impl FixedBuffer {
     pub fn clear(&mut self) {
         self.truncated = false;
         self.buffer.clear();
+        self.whole = Bytes::new();
     }
     pub fn is_empty(&self) -> bool {
-        self.buffer.len() == 0
+        self.buffer.len() == 0 && self.whole.is_empty()
     }
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
     pub fn get_buffer(&self) -> Option<Bytes> {
         // TODO: return None if truncated?
+        if !self.whole.is_empty() {
+            return Some(self.whole.clone());
+        }
         if !self.is_empty() {
             Some(self.buffer.clone().freeze())
         } else {
@@ -81,5 +98,17 @@ mod tests {
         assert!(buffer.is_truncated());
         assert_eq!(buffer.buffer.capacity(), 0);
         assert!(buffer.get_buffer().is_none());
+    }
+
+    #[test]
+    fn shares_a_whole_body() {
+        let body = Bytes::from(vec![b'a'; 1024]);
+        let mut buffer = FixedBuffer::whole(body.clone());
+        let replayed = buffer.get_buffer().unwrap();
+        assert_eq!(replayed.as_ptr(), body.as_ptr());
+        buffer.write_to_buffer(&Bytes::new());
+        assert!(!buffer.is_truncated() && !buffer.is_empty());
+        buffer.write_to_buffer(&Bytes::from_static(b"more"));
+        assert!(buffer.is_truncated() && buffer.get_buffer().is_none());
     }
 }

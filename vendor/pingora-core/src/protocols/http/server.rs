@@ -676,6 +676,18 @@ impl Session {
         }
     }
 
+    // Changed by Portcullis, see vendor/README.md.
+    /// Takes a request body that was read whole, whatever its size, for the one that is sent and sent again.
+    /// Sessions of custom protocols keep their own.
+    pub fn set_retry_buffer(&mut self, body: Bytes) {
+        match self {
+            Self::H1(s) => s.set_retry_buffer(body),
+            Self::H2(s) => s.set_retry_buffer(body),
+            Self::Subrequest(s) => s.set_retry_buffer(body),
+            Self::Custom(_) => {}
+        }
+    }
+
     pub fn get_retry_buffer(&self) -> Option<Bytes> {
         match self {
             Self::H1(s) => s.get_retry_buffer(),

@@ -1164,6 +1164,12 @@ impl HttpSession {
         }
     }
 
+    // Changed by Portcullis, see vendor/README.md.
+    /// Takes a request body that was read whole, whatever its size, for the one that is sent and sent again.
+    pub fn set_retry_buffer(&mut self, body: Bytes) {
+        self.retry_buffer = Some(FixedBuffer::whole(body));
+    }
+
     pub fn get_retry_buffer(&self) -> Option<Bytes> {
         self.retry_buffer.as_ref().and_then(|b| {
             if b.is_truncated() {

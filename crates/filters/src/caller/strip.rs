@@ -1,0 +1,66 @@
+//! Takes out of a request what only the gateway is to know, and what only the gateway may say.
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, Uri};
+use pingora_http::RequestHeader;
+use portcullis_identity::Identities;
+use portcullis_identity::credential::{Parts, Stripped};
+
+/// What is looked at for a credential.
+pub(crate) fn parts(request: &RequestHeader) -> Parts<'_> {
+    Parts { path: request.uri.path(), query: request.uri.query(), headers: &request.headers }
+}
+
+/// What is taken out of a request: made while it is borrowed, done when it is not.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    target: Option<PathAndQuery>,
+    fields: Vec<HeaderName>,
+}
+
+impl Changes {
+    /// What is to be done for a request to be what it is without its credential. `None` when what would be left is no
+    /// target, which nothing that came by a URI can be.
+    pub(crate) fn of(before: Parts<'_>, after: &Stripped<'_>) -> Option<Self> {
+        let same = after.path == before.path && after.query.as_deref() == before.query;
+        let target = if same {
+            None
+        } else {
+            let text = match &after.query {
+                Some(query) => format!("{}?{query}", after.path),
+                None => after.path.clone().into_owned(),
+            };
+            Some(text.parse().ok()?)
+        };
+        Some(Self { target, fields: after.headers.to_vec() })
+    }
+
+    /// Whether anything is to be done.
+    pub(crate) fn apply(self, request: &mut RequestHeader) {
+        if let Some(target) = self.target {
+            request.set_uri(Uri::from(target));
+        }
+        for name in &self.fields {
+            drop(request.remove_header(name));
+        }
+    }
+}
+
+/// Takes away what would tell an upstream who calls: only the gateway says that. A name that differs by `_` for `-` is
+/// the same one to an upstream that reads fields as CGI does (RFC 3875 section 4.1.18).
+pub(crate) fn strip_claimed(request: &mut RequestHeader, identities: &Identities) {
+    let claimed = identities.claimed();
+    if claimed.is_empty() {
+        return;
+    }
+    let ours = |name: &&HeaderName| claimed.iter().any(|one| same_field(one.as_str(), name.as_str()));
+    let forged: Vec<HeaderName> = request.headers.keys().filter(ours).cloned().collect();
+    for name in &forged {
+        drop(request.remove_header(name));
+    }
+}
+
+fn same_field(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+}

@@ -1,0 +1,58 @@
+//! A gateway's consumers, for tests: an NDJSON file, and keys by number.
+
+use std::sync::Arc;
+
+use portcullis_filter::Services;
+use portcullis_filter::testkit::Seen;
+use portcullis_identity::directory::Limits;
+use portcullis_identity::{ApiKey, Caller, Format, HashSecret, Identities};
+
+use super::Declared;
+
+/// A key of our making.
+pub(crate) fn key(n: u8) -> String {
+    ApiKey::from_entropy([n; 32]).as_str().to_owned()
+}
+
+/// The hash of that key.
+pub(crate) fn hash(key: &str) -> String {
+    secret().hash(key.as_bytes()).to_string()
+}
+
+fn secret() -> HashSecret {
+    HashSecret::from_bytes([9; 32])
+}
+
+/// Consumers out of NDJSON.
+pub(crate) fn identities(ndjson: &str) -> Arc<Identities> {
+    let identities = Arc::new(Identities::new([3; 32]));
+    load(&identities, ndjson);
+    identities
+}
+
+/// Puts other consumers in their place.
+pub(crate) fn load(identities: &Identities, ndjson: &str) {
+    let directory = Arc::clone(&identities.book().directory);
+    let made = directory.rebuild_from(Format::Ndjson, &mut ndjson.as_bytes(), Limits::default());
+    let (directory, _) = made.unwrap_or_else(|error| panic!("{error}"));
+    identities.change(|book| (book.directory, book.secret) = (Arc::new(directory), secret()));
+}
+
+/// What filters are built with.
+pub(crate) fn services(identities: &Arc<Identities>) -> Services {
+    let declared = Declared { consumers: true, issuers: vec!["main".to_owned()] };
+    Services::default().with(Arc::clone(identities)).with(Arc::new(declared))
+}
+
+/// Who was found to call, and on which plan.
+pub(crate) fn caller(seen: &Seen) -> Option<(String, String)> {
+    let caller = seen.notes.get::<Caller>()?;
+    assert_eq!(seen.notes.consumer, Some(Arc::clone(&caller.id)));
+    Some((caller.id.to_string(), caller.plan.to_string()))
+}
+
+/// What the record says of a failure; empty when nothing failed.
+pub(crate) fn cause(seen: &Seen) -> &str {
+    let said = seen.notes.annotations().iter().find(|(name, _)| *name == "identity");
+    said.map_or("", |(_, cause)| cause)
+}
