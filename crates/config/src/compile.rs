@@ -25,6 +25,7 @@ mod ranges;
 mod rewrites;
 mod routes;
 mod settings;
+mod store;
 mod tuning;
 mod upstream;
 

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use portcullis_types::Percent;
 
+mod store;
+
+pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
+
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -36,6 +40,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// How names of endpoints are resolved.
     pub dns: Dns,
+    /// Where what callers spend and use is kept; read at start only.
+    pub store: Option<Store>,
 }
 
 /// How names of endpoints are resolved.

@@ -114,8 +114,7 @@ pub struct Keeper {
     saver: Arc<Mutex<Saver>>,
     saving: Arc<Mutex<SavingStatus>>,
     leases: Option<Leases>,
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
     journal: PathBuf,
 }
 
@@ -143,7 +142,7 @@ impl Keeper {
             None => None,
         };
         let journal = options.journal();
-        Ok(Self { saver, saving, leases, stop: Some(stop), thread: Some(thread), journal })
+        Ok(Self { saver, saving, leases, thread: Mutex::new(Some((stop, thread))), journal })
     }
 
     /// How it goes. Waits for nothing.
@@ -172,27 +171,23 @@ impl Keeper {
 
     /// Takes all that the ledger has, writes it, closes the journal's window, gives leases back, and ends the threads.
     /// To be called when no request is served any more; waits for the disk, and for Redis as long as one command may take.
-    pub fn shutdown(mut self) -> KeeperStatus {
-        self.end();
-        self.status()
-    }
-
-    fn end(&mut self) {
-        if let Some(leases) = &mut self.leases {
+    pub fn shutdown(&self) -> KeeperStatus {
+        if let Some(leases) = &self.leases {
             leases.stop();
         }
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the thread that keeps the store ended badly; what it had not written is lost");
+        if let Some((stop, thread)) = self.thread.lock().take() {
+            drop(stop);
+            if thread.join().is_err() {
+                log::error!("the thread that keeps the store ended badly; what it had not written is lost");
+            }
         }
+        self.status()
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.end();
+        let _ = self.shutdown();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is left after `kill -9`, and what happens while a disk is full: by processes that really are killed and limited.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers and all")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

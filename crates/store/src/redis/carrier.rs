@@ -94,7 +94,10 @@ impl Carrier {
         clock: Clock,
         status: Arc<Mutex<LinkStatus>>,
     ) -> Self {
-        let info = |url: &String| url.as_str().into_connection_info().ok().map(|info| (address_of(&info), info));
+        let info = |url: &String| {
+            let info = with_login(url.as_str().into_connection_info().ok()?, options);
+            Some((address_of(&info), info))
+        };
         let seeds: BTreeMap<String, ConnectionInfo> = options.urls.iter().filter_map(info).collect();
         let now = Instant::now();
         let node = |(address, info): (&String, &ConnectionInfo)| {
@@ -415,10 +418,7 @@ impl Carrier {
         }
         match job {
             Job::Members => {
-                let numbers = match value {
-                    Value::Array(numbers) => numbers,
-                    _ => return Err(Trouble::strange()),
-                };
+                let Value::Array(numbers) = value else { return Err(Trouble::strange()) };
                 let [Value::Int(known), Value::Int(heard)] = numbers.as_slice() else { return Err(Trouble::strange()) };
                 let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
                 let (known, heard) = (number(*known).max(1), number(*heard).max(1));
@@ -512,13 +512,21 @@ impl Carrier {
     }
 }
 
+fn with_login(info: ConnectionInfo, options: &RedisOptions) -> ConnectionInfo {
+    let mut settings = info.redis_settings().clone();
+    if let Some(user) = &options.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password);
+    }
+    info.set_redis_settings(settings)
+}
+
 /// `host:port`.
 fn address_of(info: &ConnectionInfo) -> String {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-        ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
-        other => other.to_string(),
-    }
+    let ConnectionAddr::Tcp(host, port) = info.addr() else { return info.addr().to_string() };
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn nanos(duration: Duration) -> u64 {

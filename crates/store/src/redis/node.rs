@@ -183,21 +183,21 @@ pub(crate) async fn send(
 
 /// Whether an answer to `ROLE` is a master's.
 pub(crate) fn is_master(role: &Value) -> Result<bool, Trouble> {
-    match role {
-        Value::Array(fields) => match fields.first() {
-            Some(Value::BulkString(role)) => Ok(role == b"master"),
-            _ => Err(Trouble::strange()),
-        },
-        Value::ServerError(error) => Err(error.into()),
-        _ => Err(Trouble::strange()),
+    if let Value::ServerError(error) = role {
+        return Err(error.into());
     }
+    let Value::Array(fields) = role else { return Err(Trouble::strange()) };
+    let Some(Value::BulkString(role)) = fields.first() else { return Err(Trouble::strange()) };
+    Ok(role == b"master")
 }
 
 fn text(value: Value) -> Result<String, Trouble> {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| Trouble::strange()),
-        Value::SimpleString(text) => Ok(text),
-        Value::ServerError(error) => Err((&error).into()),
-        _ => Err(Trouble::strange()),
+    if let Value::ServerError(error) = &value {
+        return Err(error.into());
     }
+    if let Value::SimpleString(text) = value {
+        return Ok(text);
+    }
+    let Value::BulkString(bytes) = value else { return Err(Trouble::strange()) };
+    String::from_utf8(bytes).map_err(|_| Trouble::strange())
 }
