@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portcullis_caps::LedgerOptions;
-use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
+use portcullis_config::{Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
 use portcullis_filters::caps::{CapLedger, Plans};
+use portcullis_identity::store::ConsumerStore;
 use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
@@ -19,6 +20,7 @@ use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
+use crate::consumers::{Consumers, Prepared};
 use crate::files::{Reader, State};
 
 /// Filters, seams and state: what lives longer than a generation.
@@ -36,6 +38,7 @@ pub(crate) struct World {
     pub(crate) saved: Saved,
     /// What keeps that on disk, once the gateway serves and if the config has a store.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
+    pub(crate) consumers: Arc<Consumers>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
@@ -46,6 +49,18 @@ pub(crate) struct World {
 impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
+        Self::with_store(path, registry, seams, metrics, None)
+    }
+
+    /// The same with a store of consumers.
+    pub(crate) fn with_store(
+        path: &Path,
+        registry: Registry,
+        seams: Seams,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<dyn ConsumerStore>>,
+    ) -> Self {
+        let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
         let saved = Saved::default();
         let options = LedgerOptions { seed: rand::random(), saved: Some(saved.lookup()), ..LedgerOptions::default() };
@@ -59,7 +74,11 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default().with(Arc::new(Caller(own_requests.clone()))).with(Arc::clone(&caps)),
+            services: Services::default()
+                .with(Arc::clone(&consumers.identities))
+                .with(Arc::new(Caller(own_requests.clone())))
+                .with(Arc::clone(&caps)),
+            consumers,
             own_requests,
             caps,
             saved,
@@ -92,6 +111,17 @@ impl World {
     fn check_with(&self, loader: &dyn Loader) -> Loaded {
         let (path, registry, seams) = (&*self.path, &*self.registry, &self.seams);
         check(&LoadInput { path, loader, registry, seams, now: SystemTime::now() })
+    }
+
+    /// Reads who may call, where a config says other than what serves; what is wrong with it is pushed.
+    pub(crate) fn prepare_consumers(&self, checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Prepared> {
+        match self.consumers.prepare(checked.settings()) {
+            Ok(prepared) => Some(prepared),
+            Err(problems) => {
+                consumers(checked, |_, _| Err(problems), diagnostics);
+                None
+            }
+        }
     }
 
     /// Makes a generation.

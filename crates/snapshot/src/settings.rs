@@ -1,5 +1,8 @@
 //! What a generation says about the gateway as a whole.
 
+mod consumers;
+mod store;
+
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,8 +10,7 @@ use std::time::Duration;
 
 use portcullis_types::Percent;
 
-mod store;
-
+pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
 pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
 
 /// Settings of the gateway as a whole.
@@ -42,6 +44,10 @@ pub struct Settings {
     pub dns: Dns,
     /// Where what callers spend and use is kept; read at start only.
     pub store: Option<Store>,
+    /// Who may call; `None` when the config does not say.
+    pub consumers: Option<Consumers>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<Issuer>,
 }
 
 /// How names of endpoints are resolved.
