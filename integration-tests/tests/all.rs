@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod caps;
 mod choice;
 mod cli;
 mod deadlines;
