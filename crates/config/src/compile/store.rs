@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use portcullis_caps::{CapSet, CapSetSpec};
+use portcullis_filters::caps::PlanSets;
 use portcullis_snapshot::settings::{Journal, Redis, Store};
 use portcullis_types::ByteSize;
 use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
@@ -10,6 +12,7 @@ use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
 use super::Compiler;
 use crate::code;
 use crate::raw::store::{RawJournal, RawRedis, RawStore};
+use crate::raw::top::Top;
 
 /// The directory when none is said.
 const DIRECTORY: &str = "data";
@@ -77,6 +80,30 @@ impl Compiler<'_, '_> {
         None
     }
 
+    /// Caps that gateways share need something to be shared by; without it each gateway would decide as in an outage.
+    pub(super) fn check_shared(&mut self, top: &Top, sets: &PlanSets) {
+        let has_redis = top.store.as_ref().is_some_and(|store| store.value.redis.is_some());
+        if has_redis || top.store.is_broken() {
+            return;
+        }
+        let caps = top.caps.as_ref();
+        let gateway = caps.and_then(|caps| caps.gateway.as_ref()).map(|words| words.span);
+        let of_plan = |name: &str| top.plans.iter().flatten().find(|plan| plan.name == name).map(|plan| plan.span);
+        let of_consumer =
+            |name: &str| caps?.consumers.iter().find(|consumer| consumer.name == name).map(|consumer| consumer.span);
+        let PlanSets { gateway: all, plans, consumers } = sets;
+        let gateway = all.iter().map(|set| (set, gateway));
+        let plans = plans.iter().map(|set| (set, of_plan(&set.spec().name)));
+        let consumers = consumers.iter().map(|set| (set, of_consumer(&set.spec().name)));
+        for (set, span) in gateway.chain(plans).chain(consumers) {
+            if let Some(span) = span.filter(|_| is_shared(set)) {
+                let message = "gateways are to share caps of this, and there is nothing that they could share by";
+                let help = "add `store: { redis: { url: \"redis://…\" } }`, or write `gateways: own`";
+                self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, span, message).help(help));
+            }
+        }
+    }
+
     fn time_within(
         &mut self,
         value: Option<Spanned<Duration>>,
@@ -90,4 +117,11 @@ impl Compiler<'_, '_> {
         self.time_out_of_range(value, &range);
         default
     }
+}
+
+/// Whether gateways share any cap of a set.
+fn is_shared(set: &CapSet) -> bool {
+    let CapSetSpec { each, shared, methods, .. } = set.spec();
+    let of_methods = methods.iter().flat_map(|rule| rule.each.iter().chain(&rule.shared));
+    each.iter().chain(shared).chain(of_methods).any(|cap| cap.terms().is_some())
 }
