@@ -513,7 +513,8 @@ impl Carrier {
 }
 
 fn with_login(info: ConnectionInfo, options: &RedisOptions) -> ConnectionInfo {
-    let mut settings = info.redis_settings().clone();
+    // What names the client needs a right of its own.
+    let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
     if let Some(user) = &options.user {
         settings = settings.set_username(user);
     }

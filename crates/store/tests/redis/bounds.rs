@@ -98,6 +98,8 @@ fn three_gateways_lose_no_more_than_two_percent_and_overrun_by_no_more_than_thei
         let wider = Bucket::new("1000/s".parse().unwrap(), 1_000 + 3 * terms.lease()).unwrap();
         assert_eq!(exact(&story.admitted, &wider), story.admitted.len(), "{total} by {skew:?}: beyond the bound");
     }
+    let stats: String = redis.run_command("INFO commandstats");
+    println!("{}", stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use portcullis_store::LinkState;
+use portcullis_store::{LinkState, RedisOptions};
 use redis::Connection;
 
 use crate::kit::{Gateway, Plan};
@@ -110,6 +110,20 @@ fn a_server_that_wants_a_password() {
                 redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").query(*mine.borrow_mut()).unwrap();
         },
     );
+}
+
+/// The rights that `docs/store.md` names.
+#[test]
+fn a_user_with_no_more_rights_than_the_handbook_says() {
+    let redis = Redis::start();
+    let page = include_str!("../../../../docs/store.md");
+    let rights = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER portcullis ")).unwrap();
+    redis.command(&format!("ACL SETUSER portcullis {}", rights.replace("…", "secret")));
+    redis.command("ACL SETUSER default resetpass >other");
+    let (user, password) = (Some("portcullis".to_owned()), Some("secret".to_owned()));
+    let mut gateway = Gateway::with(RedisOptions { user, password, ..RedisOptions::at(&redis.url()) });
+    gateway.until_leased("leases");
+    assert_eq!(gateway.keeper.shutdown().redis.unwrap().last_error, None);
 }
 
 #[test]

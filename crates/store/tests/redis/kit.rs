@@ -41,6 +41,10 @@ fn terms(most: u64) -> Terms {
 
 impl Gateway {
     pub(crate) fn start(urls: &[String]) -> Self {
+        Self::with(RedisOptions { urls: urls.to_vec(), ..RedisOptions::at("") })
+    }
+
+    pub(crate) fn with(redis: RedisOptions) -> Self {
         let (directory, clock, saved) = (tempfile::tempdir().unwrap(), clock(), Saved::default());
         let ledger = Ledger::new(LedgerOptions { shards: 8, saved: Some(saved.lookup()), ..LedgerOptions::default() });
         let (ledger, methods) = (Arc::new(ledger), Methods::default());
@@ -57,7 +61,7 @@ impl Gateway {
             bind("quota", Outage::LocalShare, quota, 50),
         ];
         let mut options = StoreOptions::at(directory.path());
-        options.redis = Some(RedisOptions { urls: urls.to_vec(), ..RedisOptions::at(&urls[0]) });
+        options.redis = Some(redis);
         let kept = Kept::open(&options, &saved, clock()).unwrap();
         let keeper = Keeper::start(kept, &ledger, Arc::new(|_| "(http)".into()), Arc::clone(&clock)).unwrap();
         Self { keeper, ledger, clock, sets, decided: Vec::new(), _directory: directory }
