@@ -41,6 +41,7 @@ mod rpc_abuse;
 mod rpc_clients;
 mod semantics;
 mod slow;
+mod store;
 mod streams;
 mod strict;
 mod strict_bodies;
