@@ -222,7 +222,7 @@ pub(crate) struct World {
     pub(crate) cluster: Arc<Cluster>,
     nodes: mpsc::UnboundedReceiver<Node>,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) settings: ClientSettings,
+    pub(crate) settings: Arc<ClientSettings>,
 }
 
 impl World {
@@ -256,7 +256,7 @@ impl World {
         let (ours, theirs) = duplex(capacity);
         let (end, ended) = watch::channel(false);
         let stream = upgraded(ours, notes, ended);
-        let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), self.settings).run());
+        let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), Arc::clone(&self.settings)).run());
         TestClient { peer: Peer::new(theirs, Role::Client), session, end }
     }
 
