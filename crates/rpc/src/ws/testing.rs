@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use portcullis_filter::Notes;
+use portcullis_filter::seam::Io;
 use portcullis_filter::seam::{
     StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
 };
@@ -276,7 +277,7 @@ impl World {
 }
 
 /// An upgraded connection.
-pub(crate) fn upgraded(io: DuplexStream, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
+pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
     let address = "192.0.2.1:1".parse().expect("an address");
     let downstream =
         Downstream { listener: "test".into(), peer: address, socket_peer: address, local: address, tls: None };
