@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
 use portcullis_snapshot::settings::Admin;
@@ -13,18 +14,22 @@ use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
+use crate::consumers::Prepared;
 use crate::control::Running;
+use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
-use crate::world::World;
+use crate::world::{World, serve_plans};
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) checked: Arc<Checked>,
     pub(crate) watched: State,
+    /// Who may call; taken when it is put to use.
+    pub(crate) consumers: Option<Prepared>,
 }
 
 /// What the binary brings beside the config.
@@ -81,6 +86,7 @@ fn bind(settings: Option<&Admin>) -> Result<PreparedAdmin, AdminBindError> {
 /// A sentence that names the listener and the port, or the file.
 pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<Reloader>, String> {
     let started = Instant::now();
+    first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
     let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
     let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
@@ -90,15 +96,21 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    let counting = Arc::new(Counting::new(world.caps.clone(), &world.metrics, LedgerOptions::default().most_consumers));
+    CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
+    serve_plans(&world.caps, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
-    let running = Arc::new(Running { gateway: gateway.clone(), logs: logs.clone(), reloader: OnceLock::new() });
+    tokio::spawn(Arc::clone(&counting).run());
+    let (shown, logs_too) = (gateway.clone(), logs.clone());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
         generations: gateway.generations().clone(),
         registry: brought.registry,
         recent,
+        identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
     slot.commit(admin);

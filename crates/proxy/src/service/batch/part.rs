@@ -47,6 +47,9 @@ pub(super) struct Part {
     to: Option<To>,
 }
 
+/// What came of a part: the body of the answer, or why there is none, and the attempts.
+pub(super) type Sent = (Result<Bytes, ProxyError>, Vec<Attempt>);
+
 /// Where it goes.
 struct To {
     cluster: ClusterIdx,
@@ -131,9 +134,7 @@ impl Part {
             return snapshot.cluster_names.get(name).copied().ok_or_else(unknown);
         }
         match &self.route.action {
-            Action::Forward(to) => {
-                Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id))
-            }
+            Action::Forward(to) => Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id)),
             Action::Redirect(_) | Action::Respond(_) => Err(Reason::Internal.into()),
         }
     }
@@ -173,13 +174,8 @@ impl Part {
         said.iter().all(|said| said.unwrap_or(by_route))
     }
 
-    /// Sends the part: the body of the answer, or why there is none, and the attempts.
-    pub(super) async fn send(
-        &self,
-        core: &Core,
-        snapshot: &Snapshot,
-        arrived: Instant,
-    ) -> (Result<Bytes, ProxyError>, Vec<Attempt>) {
+    /// Sends the part.
+    pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
         let mut tries = Tries::new(arrived, TIMEOUT);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
