@@ -39,6 +39,7 @@ mod retries;
 mod routing;
 mod rpc_abuse;
 mod rpc_clients;
+mod rpc_websocket;
 mod semantics;
 mod slow;
 mod store;

@@ -28,13 +28,14 @@ use crate::body::Body;
 use crate::cache::{Outcome, X_CACHE};
 use crate::scan::{Call, Scan, ScanError};
 use crate::solana;
+use crate::ws::RpcWebsocket;
 
 pub use config::{JsonRpcConfig, Offered};
 
 /// Adds the filters of this crate.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.with::<JsonRpc>()
+    registry.with::<JsonRpc>().with::<RpcWebsocket>()
 }
 
 /// The filter `jsonrpc`.
