@@ -22,6 +22,7 @@ mod generations;
 mod grpc;
 mod health;
 mod hedging;
+mod heights;
 mod http2;
 mod http2_requests;
 mod http2_upstream;
