@@ -25,6 +25,7 @@ pub mod place;
 pub mod process;
 pub mod response;
 pub mod setup;
+pub mod solana;
 pub mod websocket;
 
 pub use client::Client;

@@ -35,6 +35,8 @@ mod proxy_protocol;
 mod reload_load;
 mod retries;
 mod routing;
+mod rpc_abuse;
+mod rpc_clients;
 mod semantics;
 mod slow;
 mod streams;

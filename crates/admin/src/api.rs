@@ -1,5 +1,6 @@
 //! One file per path of the API.
 
+pub(crate) mod caps;
 pub(crate) mod clusters;
 pub(crate) mod config;
 pub(crate) mod endpoints;
@@ -8,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
+pub(crate) mod usage;
 
 use axum::body::Body;
 use axum::http::HeaderValue;

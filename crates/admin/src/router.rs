@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, get, post};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{clusters, config, endpoints, explain, health, metrics, requests, status};
+use crate::api::{caps, clusters, config, endpoints, explain, health, metrics, requests, status, usage};
 use crate::auth;
 use crate::control::AdminState;
 use crate::problem::{Kind, Problem};
@@ -21,6 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The API.
 pub fn router(state: Arc<AdminState>) -> Router {
+    let overrides = get(caps::overrides).post(caps::set_override).delete(caps::lift_override);
     Router::new()
         .route("/healthz", only(get(health::healthz), "GET"))
         .route("/readyz", only(get(health::readyz), "GET"))
@@ -32,6 +33,9 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/clusters", only(get(clusters::clusters), "GET"))
         .route("/api/clusters/{name}/endpoints", only(get(endpoints::show).post(endpoints::change), "GET, POST"))
         .route("/api/requests", only(get(requests::requests), "GET"))
+        .route("/api/caps/{consumer}", only(get(caps::consumer), "GET"))
+        .route("/api/caps/overrides", only(overrides, "GET, POST, DELETE"))
+        .route("/api/usage", only(get(usage::usage), "GET"))
         .fallback(|| async { Problem::new(Kind::NotFound) })
         .layer(middleware::from_fn_with_state(state.clone(), auth::check))
         .layer(middleware::from_fn(in_time))

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
 use portcullis_snapshot::settings::Admin;
@@ -14,11 +15,12 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
 use crate::control::Running;
+use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
-use crate::world::World;
+use crate::world::{World, serve_plans};
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -90,9 +92,14 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    let counting = Arc::new(Counting::new(world.caps.clone(), &world.metrics, LedgerOptions::default().most_consumers));
+    CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
+    serve_plans(&world.caps, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
-    let running = Arc::new(Running { gateway: gateway.clone(), logs: logs.clone(), reloader: OnceLock::new() });
+    tokio::spawn(Arc::clone(&counting).run());
+    let (shown, logs_too) = (gateway.clone(), logs.clone());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,

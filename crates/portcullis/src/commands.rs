@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod caps;
 pub(crate) mod check;
 mod diff;
 mod endpoint;
@@ -33,6 +34,8 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
         Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
+        Command::Caps(args) => finish(caps::caps(app, &args)),
+        Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));

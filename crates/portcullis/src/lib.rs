@@ -24,6 +24,7 @@ mod cli;
 mod client;
 mod commands;
 mod control;
+mod counting;
 mod descriptors;
 mod files;
 mod history;

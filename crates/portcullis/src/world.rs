@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use portcullis_caps::LedgerOptions;
 use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
+use portcullis_filters::caps::{CapLedger, Plans};
 use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
@@ -27,6 +29,8 @@ pub(crate) struct World {
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     services: Services,
+    /// What everybody has spent.
+    pub(crate) caps: Arc<CapLedger>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
@@ -38,6 +42,7 @@ impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
         let fleets = Fleets::new(metrics.clone());
+        let caps = Arc::new(CapLedger::new(LedgerOptions { seed: rand::random(), ..LedgerOptions::default() }));
         let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
@@ -47,8 +52,9 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default().with(Arc::new(Caller(own_requests.clone()))),
+            services: Services::default().with(Arc::new(Caller(own_requests.clone()))).with(Arc::clone(&caps)),
             own_requests,
+            caps,
             certificates: Arc::default(),
         }
     }
@@ -96,6 +102,14 @@ impl World {
         };
         let (created, now) = (SystemTime::now(), Instant::now());
         activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })
+    }
+}
+
+/// Says to what goes on for long that a generation serves, so that it is held to the plans of that one.
+pub(crate) fn serve_plans(caps: &CapLedger, snapshot: &Snapshot) {
+    let plans = snapshot.services.get::<Plans>();
+    if let Some(bound) = plans.as_ref().and_then(|plans| plans.bound()) {
+        caps.serve(Arc::clone(bound));
     }
 }
 

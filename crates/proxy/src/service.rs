@@ -5,6 +5,7 @@
 
 mod admit;
 mod attempts;
+mod batch;
 mod cache;
 mod context;
 mod deadline;

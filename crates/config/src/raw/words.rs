@@ -1,6 +1,6 @@
 //! Single values that have a type of their own elsewhere, read by that type's parser.
 
-use portcullis_policy::matcher::{CertificateName, Fingerprint};
+use portcullis_policy::matcher::{CertificateName, Fingerprint, RpcMethod};
 use portcullis_policy::{HashKey, HashKeyError, HostName, HostPattern, HostRewrite};
 use portcullis_snapshot::{Affinity, RetryWord};
 use portcullis_types::Percent;
@@ -100,4 +100,6 @@ words! {
     QuantileWord(Quantile), "a quantile", &["p50", "p95", "p99.9"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
+    /// A method of JSON-RPC, or all that begin so.
+    RpcMethodWord(RpcMethod), "a method or a pattern for some", &["getBlock", "get*"];
 }

@@ -36,7 +36,7 @@ fn matcher(text: &str) -> Matcher {
         methods: MethodMatcher::new(words().map(|word| word.parse().unwrap())),
         headers: words().map(|word| word.split_once('=').unwrap()).map(|(n, v)| header(n, v)).collect(),
         network: NetworkMatcher::new(words().map(|word| word.parse().unwrap())),
-        body: BodyMatch::jsonrpc(words()),
+        body: BodyMatch::jsonrpc(words().map(|word| word.parse().unwrap())),
         ..Conditions::default()
     };
     Matcher { path, conditions }
