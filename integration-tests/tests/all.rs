@@ -38,6 +38,7 @@ mod routing;
 mod rpc_abuse;
 mod rpc_clients;
 mod semantics;
+mod sends;
 mod slow;
 mod streams;
 mod strict;

@@ -1,7 +1,7 @@
 //! Nodes of a chain: who is behind, who lies, and who has the slot that a request asks for.
 
 use portcullis_integration_tests::cli::run;
-use portcullis_integration_tests::origin::solana::{Mind, tip};
+use portcullis_integration_tests::origin::solana::{FIRST, Mind, tip};
 use portcullis_integration_tests::origin::{HyperOrigin, SolanaNode, full};
 use portcullis_integration_tests::{Gateway, Setup, until};
 use serde_json::Value;
@@ -189,6 +189,54 @@ fn polling_rests_while_answers_that_pass_tell_as_much() {
     let polls = u128::try_from(node.polls() - before).unwrap();
     let without = began.elapsed().as_millis() / 100;
     assert!(polls * 2 < without, "{polls} polls where {without} would have been");
+}
+
+fn balance_at(least: u64) -> String {
+    post(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"getBalance","params":["3Kz9",{{"minContextSlot":{least}}}]}}"#))
+}
+
+/// A gateway that reads bodies, before three nodes that stand still, the second ten slots before the others.
+fn reading() -> ([SolanaNode; 3], Gateway) {
+    let nodes = ["a", "b", "c"].map(SolanaNode::new);
+    for (node, slot) in nodes.iter().zip([FIRST, FIRST + 10, FIRST]) {
+        node.stand_at(slot);
+    }
+    let [a, b, c] = &nodes;
+    let setup = [b, c].iter().fold(Setup::to_address(a.address()), |setup, node| setup.and_to(node.address()));
+    let setup = setup.cluster("balance: round_robin").cluster("slow_start: 0s").cluster(CHECK);
+    let gateway = setup.route("match: { path: /, jsonrpc: [\"get*\"] }").start();
+    nodes.iter().for_each(|node| drop(stands(&gateway, node, "in_use")));
+    (nodes, gateway)
+}
+
+#[test]
+fn a_request_for_a_slot_goes_to_a_node_that_has_it() {
+    let (nodes, gateway) = reading();
+    let mut client = gateway.client();
+    for _ in 0..20 {
+        let answer = client.ask(balance_at(FIRST + 10)).json();
+        assert_eq!(answer["result"]["value"], "b", "{answer}");
+    }
+    let any: BTreeSet<String> =
+        (0..30).map(|_| client.ask(balance_at(FIRST)).json()["result"]["value"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(any, names(&["a", "b", "c"]), "all of them have that one");
+    // Another one gets there, and checks find it out.
+    nodes[2].stand_at(FIRST + 12);
+    until("c to be found", || {
+        let answer = client.ask(balance_at(FIRST + 11)).json();
+        (answer["result"]["value"] == "c").then_some(())
+    });
+}
+
+#[test]
+fn a_slot_that_no_node_has_is_refused_by_the_node_itself_byte_for_byte() {
+    let (_nodes, gateway) = reading();
+    let answer = gateway.client().ask(balance_at(FIRST + 5_000));
+    let own = format!(
+        r#"{{"jsonrpc":"2.0","error":{{"code":-32016,"data":{{"contextSlot":{}}},"message":"Minimum context slot has not been reached"}},"id":1}}"#,
+        FIRST + 10
+    );
+    assert_eq!((answer.status, answer.text()), (200, own), "by the highest");
 }
 
 #[test]
