@@ -47,10 +47,15 @@ pub(super) struct Part {
     to: Option<To>,
 }
 
+/// What came of a part: the body of the answer, or why there is none, and the attempts.
+pub(super) type Sent = (Result<Bytes, ProxyError>, Vec<Attempt>);
+
 /// Where it goes.
 struct To {
     cluster: ClusterIdx,
     key: Option<u64>,
+    /// The least height that its answers may speak of.
+    least_height: Option<u64>,
     body: Bytes,
     idempotent: bool,
 }
@@ -119,7 +124,8 @@ impl Part {
         self.head_filters(&mut request, ctx).await?;
         let body = self.body(before, ctx, batch.part(&self.calls)).await?;
         let idempotent = self.may_repeat(before, (batch, whole));
-        self.to = Some(To { cluster, key, body, idempotent });
+        let least_height = self.calls.iter().filter_map(|at| batch.call(*at)?.least_height()).max();
+        self.to = Some(To { cluster, key, least_height, body, idempotent });
         self.head = Some(request);
         Ok(())
     }
@@ -171,13 +177,8 @@ impl Part {
         said.iter().all(|said| said.unwrap_or(by_route))
     }
 
-    /// Sends the part: the body of the answer, or why there is none, and the attempts.
-    pub(super) async fn send(
-        &self,
-        core: &Core,
-        snapshot: &Snapshot,
-        arrived: Instant,
-    ) -> (Result<Bytes, ProxyError>, Vec<Attempt>) {
+    /// Sends the part.
+    pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
         let mut tries = Tries::new(arrived, TIMEOUT);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
@@ -193,7 +194,8 @@ impl Part {
             Action::Redirect(_) | Action::Respond(_) => (None, None, None),
         };
         let priority = self.route.priority;
-        let aim = Aim { subset, timeouts, fallback, key: to.key, priority, ..Aim::at(snapshot, to.cluster) };
+        let To { key, least_height, .. } = *to;
+        let aim = Aim { subset, timeouts, fallback, key, least_height, priority, ..Aim::at(snapshot, to.cluster) };
         let request = UpstreamRequest {
             header: head.clone(),
             body: to.body.clone(),
