@@ -20,6 +20,7 @@ mod filters;
 mod forwarding;
 mod generations;
 mod grpc;
+mod grpc_streams;
 mod health;
 mod hedging;
 mod heights;
