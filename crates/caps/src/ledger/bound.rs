@@ -173,6 +173,15 @@ impl Ledger {
     }
 }
 
+/// What the quota of a slot is counted by; `None` for what is no quota.
+pub(super) const fn period_of(shape: Shape) -> Option<Period> {
+    match shape {
+        Shape::Day => Some(Period::Day),
+        Shape::Month => Some(Period::Month),
+        Shape::Bucket | Shape::Gauge => None,
+    }
+}
+
 /// How the slot of a quota is read.
 pub(super) const fn shape_of(period: Period) -> Shape {
     match period {
