@@ -25,6 +25,7 @@ mod hedging;
 mod http2;
 mod http2_requests;
 mod http2_upstream;
+mod identity;
 mod idle_upstream;
 mod limits;
 mod log_trouble;

@@ -1,8 +1,10 @@
 //! One file per path of the API.
 
+pub(crate) mod bans;
 pub(crate) mod caps;
 pub(crate) mod clusters;
 pub(crate) mod config;
+pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_caps::Amount;
 use portcullis_config::Diff;
+use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, SinkStat};
@@ -27,6 +28,8 @@ pub struct AdminState {
     pub registry: prometheus::Registry,
     /// The last records.
     pub recent: Arc<Ring>,
+    /// Who may call.
+    pub identities: Arc<Identities>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
 }

@@ -90,6 +90,12 @@ codes! {
     REDIRECT_INVALID = "redirect_invalid";
     /// An answer that is none: its status or a field.
     RESPONSE_INVALID = "response_invalid";
+    /// A secret for keys that is none.
+    KEYS_SECRET = "keys_secret";
+    /// A file of consumers that cannot be used.
+    CONSUMERS_INVALID = "consumers_invalid";
+    /// An issuer of tokens that is none.
+    ISSUER_INVALID = "issuer_invalid";
     /// Plans that no filter holds anybody to (a warning).
     PLANS_IDLE = "plans_idle";
     /// A filter that the binary does not have.

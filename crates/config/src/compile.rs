@@ -9,6 +9,7 @@ mod attempts;
 mod caps;
 mod certificates;
 mod clusters;
+mod consumers;
 mod endpoints;
 mod fallbacks;
 mod filters;
@@ -85,6 +86,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
     compiler.version(&top, span);
     let settings = compiler.settings(&top);
+    let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
@@ -96,7 +98,17 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     }
     compiler.warn_unused(raw_clusters);
     Compiled {
-        checked: Checked { listeners, clusters, hosts, caps, file: start(span), settings, hash: String::new(), text },
+        checked: Checked {
+            listeners,
+            clusters,
+            hosts,
+            caps,
+            file: start(span),
+            settings,
+            consumers,
+            hash: String::new(),
+            text,
+        },
         chains,
     }
 }

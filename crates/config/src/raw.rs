@@ -8,6 +8,7 @@ pub(crate) mod admin;
 pub(crate) mod attempts;
 pub(crate) mod caps;
 pub(crate) mod clusters;
+pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod filters;
 pub(crate) mod hosts;

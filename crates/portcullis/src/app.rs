@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
+use portcullis_identity::store::ConsumerStore;
 use portcullis_telemetry::RecordSink;
 
 use crate::cli::Cli;
@@ -20,6 +21,7 @@ pub struct App {
     pub(crate) registry: Registry,
     pub(crate) seams: Seams,
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
+    pub(crate) store: Option<Arc<dyn ConsumerStore>>,
 }
 
 impl Default for App {
@@ -40,6 +42,7 @@ impl App {
             registry: portcullis_rpc::register(portcullis_filters::registry()),
             seams,
             sinks: Vec::new(),
+            store: None,
         }
     }
 
@@ -68,6 +71,13 @@ impl App {
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn RecordSink>) -> Self {
         self.sinks.push(sink);
+        self
+    }
+
+    /// Plugs in a store of consumers, asked for whom the file does not have.
+    #[must_use]
+    pub fn consumers(mut self, store: Arc<dyn ConsumerStore>) -> Self {
+        self.store = Some(store);
         self
     }
 

@@ -14,6 +14,7 @@ use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
+use crate::consumers::Prepared;
 use crate::control::Running;
 use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
@@ -27,6 +28,8 @@ pub(crate) struct First {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) checked: Arc<Checked>,
     pub(crate) watched: State,
+    /// Who may call; taken when it is put to use.
+    pub(crate) consumers: Option<Prepared>,
 }
 
 /// What the binary brings beside the config.
@@ -83,6 +86,7 @@ fn bind(settings: Option<&Admin>) -> Result<PreparedAdmin, AdminBindError> {
 /// A sentence that names the listener and the port, or the file.
 pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<Reloader>, String> {
     let started = Instant::now();
+    first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
     let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
     let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
@@ -106,6 +110,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         generations: gateway.generations().clone(),
         registry: brought.registry,
         recent,
+        identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
     slot.commit(admin);

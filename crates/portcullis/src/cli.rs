@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod identity;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -49,6 +51,11 @@ pub(crate) enum Command {
     ///
     /// For example: usage acme --from 2026-03-01 --to 2026-04-01 -c gateway.yaml
     Usage(UsageArgs),
+    /// Make, hash and revoke keys of consumers.
+    #[command(subcommand)]
+    Key(identity::KeyCommand),
+    /// List, make and lift bans of networks in a running gateway.
+    Bans(identity::BansArgs),
     /// Show a running gateway at a glance.
     Status(StatusArgs),
     /// Print the version.
@@ -360,6 +367,18 @@ mod tests {
         check("portcullis caps override --plan free --end -c a.yaml", true);
         check("portcullis usage acme --from 2026-03-01 --to 2026-04-01 -c a.yaml", true);
         check("portcullis usage", false);
+        check("portcullis key new --consumer acme --expires 90d -c a.yaml", true);
+        check("portcullis key new --secret a -c a.yaml", false);
+        check("portcullis key new", false);
+        check("portcullis key hash --secret a", true);
+        check("portcullis key revoke acme --file a.yaml", true);
+        check("portcullis key revoke acme", false);
+        check("portcullis key secret", true);
+        check("portcullis bans list --admin 127.0.0.1:1", true);
+        check("portcullis bans add 203.0.113.0/24 --for 2h --reason abuse -c a.yaml", true);
+        check("portcullis bans add nowhere --reason abuse -c a.yaml", false);
+        check("portcullis bans add 203.0.113.0/24 -c a.yaml", false);
+        check("portcullis bans lift 203.0.113.0/24 -c a.yaml", true);
         check("portcullis schema", true);
         check("portcullis version", true);
     }

@@ -23,6 +23,7 @@ mod boot;
 mod cli;
 mod client;
 mod commands;
+mod consumers;
 mod control;
 mod counting;
 mod descriptors;
@@ -45,6 +46,8 @@ pub use app::App;
 pub use portcullis_filter as filter;
 /// The built-in filters.
 pub use portcullis_filters as filters;
+/// Who calls: consumers, and the trait of a store that has them.
+pub use portcullis_identity as identity;
 /// Records and the sinks that take them.
 pub use portcullis_telemetry as telemetry;
 /// The words everyone shares.

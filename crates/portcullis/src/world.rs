@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use portcullis_caps::LedgerOptions;
-use portcullis_config::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
+use portcullis_config::{Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
 use portcullis_filters::caps::{CapLedger, Plans};
+use portcullis_identity::store::ConsumerStore;
 use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
@@ -18,6 +19,7 @@ use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
+use crate::consumers::{Consumers, Prepared};
 use crate::files::{Reader, State};
 
 /// Filters, seams and state: what lives longer than a generation.
@@ -31,6 +33,7 @@ pub(crate) struct World {
     services: Services,
     /// What everybody has spent.
     pub(crate) caps: Arc<CapLedger>,
+    pub(crate) consumers: Arc<Consumers>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
@@ -41,6 +44,18 @@ pub(crate) struct World {
 impl World {
     /// The world of a running gateway.
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
+        Self::with_store(path, registry, seams, metrics, None)
+    }
+
+    /// The same with a store of consumers.
+    pub(crate) fn with_store(
+        path: &Path,
+        registry: Registry,
+        seams: Seams,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<dyn ConsumerStore>>,
+    ) -> Self {
+        let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
         let caps = Arc::new(CapLedger::new(LedgerOptions { seed: rand::random(), ..LedgerOptions::default() }));
         let own_requests = Arc::new(OwnRequests::default());
@@ -52,7 +67,11 @@ impl World {
             fleets,
             metrics,
             state: StateStore::default(),
-            services: Services::default().with(Arc::new(Caller(own_requests.clone()))).with(Arc::clone(&caps)),
+            services: Services::default()
+                .with(Arc::clone(&consumers.identities))
+                .with(Arc::new(Caller(own_requests.clone())))
+                .with(Arc::clone(&caps)),
+            consumers,
             own_requests,
             caps,
             certificates: Arc::default(),
@@ -83,6 +102,17 @@ impl World {
     fn check_with(&self, loader: &dyn Loader) -> Loaded {
         let (path, registry, seams) = (&*self.path, &*self.registry, &self.seams);
         check(&LoadInput { path, loader, registry, seams, now: SystemTime::now() })
+    }
+
+    /// Reads who may call, where a config says other than what serves; what is wrong with it is pushed.
+    pub(crate) fn prepare_consumers(&self, checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Prepared> {
+        match self.consumers.prepare(checked.settings()) {
+            Ok(prepared) => Some(prepared),
+            Err(problems) => {
+                consumers(checked, |_, _| Err(problems), diagnostics);
+                None
+            }
+        }
     }
 
     /// Makes a generation.

@@ -1,11 +1,15 @@
 //! What a generation says about the gateway as a whole.
 
+mod consumers;
+
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_types::Percent;
+
+pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]
@@ -36,6 +40,10 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// How names of endpoints are resolved.
     pub dns: Dns,
+    /// Who may call; `None` when the config does not say.
+    pub consumers: Option<Consumers>,
+    /// Whose tokens are taken.
+    pub issuers: Vec<Issuer>,
 }
 
 /// How names of endpoints are resolved.

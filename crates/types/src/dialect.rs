@@ -72,7 +72,7 @@ pub const fn json_rpc_code(reason: Reason) -> i32 {
         Reason::RpcMethodUnknown => -32_601,
         Reason::RpcParamsInvalid => -32_602,
         Reason::KeyMissing | Reason::KeyUnknown => -32_401,
-        Reason::Denied | Reason::KeyForbidden | Reason::PlanUnknown => -32_403,
+        Reason::Denied | Reason::KeyForbidden => -32_403,
         Reason::OverRate | Reason::OverQuota | Reason::OverConcurrency | Reason::NetworkConnectionLimit => -32_429,
         Reason::RpcInvalidRequest
         | Reason::MalformedRequest

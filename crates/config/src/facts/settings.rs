@@ -4,6 +4,7 @@ use portcullis_snapshot::Settings;
 use portcullis_snapshot::settings::AccessLogFormat;
 
 use super::Facts;
+use super::consumers::say_consumers;
 use super::limits::say_overload;
 
 /// The facts of the settings as a whole.
@@ -44,5 +45,6 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
         facts.say_bytes("access_log.buffer", log.buffer as u64);
         facts.say("access_log.query", log.query);
     }
+    say_consumers(settings, &mut facts);
     facts
 }

@@ -6,8 +6,8 @@
 use portcullis_yaml::{Diagnostics, render_text};
 use std::collections::BTreeSet;
 
-use super::kit::{Rooted, World, conf, nothing_answers};
-use crate::{code, survey};
+use super::kit::{Rooted, World, conf, nothing_answers, read_consumers};
+use crate::{code, consumers, survey};
 
 fn names() -> Vec<String> {
     let files = std::fs::read_dir(conf().join("bad")).unwrap();
@@ -30,6 +30,10 @@ fn report(name: &str) -> (String, BTreeSet<&'static str>) {
         survey(candidate.checked(), nothing_answers, &mut silent);
         text.push_str(&render_text(&silent, &loaded.sources));
         found.extend(codes(&silent));
+        let mut wrong = Diagnostics::new();
+        consumers(candidate.checked(), |_, file| read_consumers(&conf().join("bad"), file), &mut wrong);
+        text.push_str(&render_text(&wrong, &loaded.sources));
+        found.extend(codes(&wrong));
     }
     if let Some(Err(diagnostics)) = loaded.candidate.map(|candidate| world.activate(candidate, None)) {
         text.push_str(&render_text(&diagnostics, &loaded.sources));

@@ -1,11 +1,11 @@
 //! Every example of `conf` is free of errors and warnings, can be made into a generation, and fits the schema.
 
-use portcullis_yaml::{Json, OsLoader, load, render_text};
+use portcullis_yaml::{Diagnostics, Json, OsLoader, load, render_text};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::kit::{Rooted, World, conf};
-use crate::schema;
+use super::kit::{Rooted, World, conf, read_consumers};
+use crate::{consumers, schema};
 
 /// Main files, relative to `conf`.
 fn examples() -> Vec<String> {
@@ -27,6 +27,10 @@ fn every_example_becomes_a_generation_without_a_word() {
         let world = World::default();
         let loaded = world.check(&name, &Rooted(conf()));
         assert_eq!(render_text(&loaded.diagnostics, &loaded.sources), "", "{name}");
+        let mut wrong = Diagnostics::new();
+        let checked = loaded.candidate.as_ref().unwrap().checked();
+        consumers(checked, |_, file| read_consumers(&conf(), file), &mut wrong);
+        assert_eq!(render_text(&wrong, &loaded.sources), "", "{name}");
         let snapshot =
             world.activate(loaded.candidate.unwrap(), None).unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(!snapshot.listeners.is_empty(), "{name}");

@@ -33,8 +33,8 @@ use portcullis_types::{Batch, BatchPart, BodyView, ProxyError, Reason};
 use super::context::Ctx;
 use super::route::{self, Next, VirtualHost};
 use super::{limits, presence};
-use part::Part;
 pub(crate) use part::Parts;
+use part::{Part, Sent};
 
 /// The calls of one route.
 pub(super) struct Group {
@@ -209,12 +209,10 @@ async fn aim(
 async fn send(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Vec<BatchPart>, ProxyError> {
     let (core, arrived) = (ctx.core.clone(), ctx.arrived);
     let parts = std::mem::take(&mut ctx.parts.0);
-    let calls = parts
-        .iter()
-        .map(|part| Box::pin(part.send(&core, snapshot, arrived)) as Pin<Box<dyn Future<Output = _> + Send + '_>>);
+    let calls = parts.iter().map(|part| Box::pin(part.send(&core, snapshot, arrived)) as Running<'_, Sent>);
     let sent = presence::while_there(session, all(calls.collect())).await;
     let mut answers = Vec::with_capacity(parts.len());
-    let sent = sent.map(|sent| {
+    let sent = sent.map(|sent: Vec<Sent>| {
         for (part, (answer, attempts)) in parts.iter().zip(sent) {
             attempts.into_iter().for_each(|attempt| ctx.record.attempts.push(attempt));
             answers.push(BatchPart { calls: part.calls.to_vec(), answer });
@@ -224,8 +222,11 @@ async fn send(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Resu
     sent.map(|()| answers)
 }
 
+/// A future among others.
+type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The outcomes of futures that run side by side, in their order.
-async fn all<T>(mut running: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+async fn all<T>(mut running: Vec<Running<'_, T>>) -> Vec<T> {
     let mut done: Vec<Option<T>> = running.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
         let mut waits = false;
@@ -288,7 +289,7 @@ mod tests {
             Box::pin(async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 seconds
-            }) as Pin<Box<dyn Future<Output = u64> + Send>>
+            }) as Running<'static, u64>
         };
         let began = tokio::time::Instant::now();
         assert_eq!(all(vec![after(3), after(1), after(2)]).await, [3, 1, 2]);

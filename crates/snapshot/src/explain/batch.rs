@@ -4,6 +4,7 @@ use pingora_http::RequestHeader;
 use std::sync::Arc;
 
 use portcullis_filter::ChainState;
+use portcullis_policy::Params;
 use portcullis_types::{ProxyError, Reason};
 
 use super::finding::FilterStep;
@@ -15,6 +16,7 @@ use crate::route::{Action, RouteData};
 struct Part {
     route: Arc<RouteData>,
     named: Vec<(Arc<str>, Box<str>)>,
+    params: Params,
     calls: Vec<usize>,
     state: ChainState,
     head: RequestHeader,
@@ -39,7 +41,7 @@ impl Walk<'_> {
             (self.told.route_filters, self.told.route_changes) = (steps.clone(), changes.clone());
             self.leave(part);
             ran?;
-            own_answer(&part.route)?;
+            self.own_answer(part)?;
         }
         (self.request, self.route) = (before, None);
         (self.facts.route, self.facts.calls) = (None, None);
@@ -87,8 +89,8 @@ impl Walk<'_> {
                 continue;
             }
             let named = action::captured(&found, view.path);
-            let (state, head) = (ChainState::default(), self.request.clone());
-            parts.push(Part { route: route.clone(), named, calls: vec![at], state, head });
+            let (params, state, head) = (found.params, ChainState::default(), self.request.clone());
+            parts.push(Part { route: route.clone(), params, named, calls: vec![at], state, head });
         }
         self.facts.body = Some(body.clone());
         Ok(parts)
@@ -108,6 +110,20 @@ impl Walk<'_> {
         std::mem::swap(&mut self.route_state, &mut part.state);
     }
 
+    /// A route that forwards nothing answers the batch.
+    fn own_answer(&self, part: &Part) -> Result<(), Stop> {
+        let route = &part.route;
+        let (action, response) = match &route.action {
+            Action::Forward(_) => return Ok(()),
+            Action::Respond(response) => ("respond", response.clone()),
+            Action::Redirect(redirect) => {
+                ("redirect", action::redirect(redirect, &part.params, route, &self.facts.view(&part.head))?)
+            }
+        };
+        let because = format!("the route {} of a call answers by itself", route.name);
+        Err(Stop::Answer { action, because, response: Box::new(response) })
+    }
+
     fn sentence(&self, part: &Part) -> String {
         let calls: Vec<String> = part.calls.iter().map(ToString::to_string).collect();
         let to = match &part.route.action {
@@ -120,20 +136,5 @@ impl Walk<'_> {
         };
         let noun = if calls.len() == 1 { "call" } else { "calls" };
         format!("{noun} {} by the route {}{to}", calls.join(", "), part.route.name)
-    }
-}
-
-/// A route that forwards nothing answers the batch.
-fn own_answer(route: &RouteData) -> Result<(), Stop> {
-    match &route.action {
-        Action::Forward(_) => Ok(()),
-        Action::Respond(response) => Err(Stop::Answer {
-            action: "respond",
-            because: format!("the route {} of a call answers by itself", route.name),
-            response: Box::new(response.clone()),
-        }),
-        Action::Redirect(_) => {
-            Err(ProxyError::with_detail(Reason::NoRoute, "a call of the batch is redirected").into())
-        }
     }
 }

@@ -47,6 +47,9 @@ pub(super) struct Part {
     to: Option<To>,
 }
 
+/// What came of a part: the body of the answer, or why there is none, and the attempts.
+pub(super) type Sent = (Result<Bytes, ProxyError>, Vec<Attempt>);
+
 /// Where it goes.
 struct To {
     cluster: ClusterIdx,
@@ -171,13 +174,8 @@ impl Part {
         said.iter().all(|said| said.unwrap_or(by_route))
     }
 
-    /// Sends the part: the body of the answer, or why there is none, and the attempts.
-    pub(super) async fn send(
-        &self,
-        core: &Core,
-        snapshot: &Snapshot,
-        arrived: Instant,
-    ) -> (Result<Bytes, ProxyError>, Vec<Attempt>) {
+    /// Sends the part.
+    pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
         let mut tries = Tries::new(arrived, TIMEOUT);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
