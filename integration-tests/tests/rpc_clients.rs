@@ -10,14 +10,14 @@ use portcullis_integration_tests::solana::Node;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// The sample keys of `conf/rpc/consumers.yaml`, as its comments have them.
+/// The sample keys of `conf/consumers/rpc.yaml`, as its comments have them.
 mod keys {
     /// Of plan `business`.
-    pub(super) const GOOD: &str = "BUSINESS_KEY";
-    /// Of plan `tiny`, which only tests have.
-    pub(super) const OTHER: &str = "FREE_KEY";
+    pub(super) const GOOD: &str = "pk_u7g89dk67SKidC4beJpyNHUvjcpQqks9wjrwF7Dl3gd0hNJRc";
+    /// Of plan `free`.
+    pub(super) const OTHER: &str = "pk_xZLyiOGsfOYe2KawqU5fjmBI3mIfhK0oDWYpQ8pGwSD1kAMaP";
     /// Past its end.
-    pub(super) const REVOKED: &str = "REVOKED_KEY";
+    pub(super) const REVOKED: &str = "pk_jOP8ryAhxdS2fYTCV20KBoOgzedrygdXHPEXOoqAGJF1SGAXJ";
 }
 
 fn conf() -> PathBuf {
@@ -27,7 +27,7 @@ fn conf() -> PathBuf {
 /// The example's text with the addresses of the test. `replaced` are further texts of it, each with what stands instead.
 fn example(node: &Node, replaced: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(conf().join("rpc-gateway.yaml")).unwrap();
-    let rpc = conf().join("rpc").display().to_string();
+    let consumers = conf().join("consumers").display().to_string();
     let pair = format!("\"{}\", \"{}\"", node.endpoint(0), node.endpoint(1));
     let archive = format!("\"{}\"", node.endpoint(2));
     let usual = [
@@ -35,8 +35,8 @@ fn example(node: &Node, replaced: &[(&str, &str)]) -> String {
         ("\"127.0.0.1:8897\"", &archive),
         ("\"127.0.0.1:8080\"", "\"@edge\""),
         ("\"127.0.0.1:9901\"", "\"@admin\""),
-        ("file: rpc/", &format!("file: {rpc}/")),
-        ("file:rpc/", &format!("file:{rpc}/")),
+        ("file: consumers/", &format!("file: {consumers}/")),
+        ("file:consumers/", &format!("file:{consumers}/")),
     ];
     usual.iter().chain(replaced).fold(text, |text, (from, to)| {
         assert!(text.contains(from), "the example has no {from}");
