@@ -73,9 +73,9 @@ impl Walk<'_> {
         for at in 0..body.calls().unwrap_or_default() {
             self.facts.body = batch.call(at);
             let view = self.facts.view(&self.request);
-            let found = host.find(&view).ok_or_else(|| {
-                ProxyError::with_detail(Reason::NoRoute, format!("call {at} of the batch"))
-            });
+            let found = host
+                .find(&view)
+                .ok_or_else(|| ProxyError::with_detail(Reason::NoRoute, format!("call {at} of the batch")));
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -138,4 +138,3 @@ impl Walk<'_> {
         format!("{noun} {} by the route {}{to}", calls.join(", "), part.route.name)
     }
 }
-

@@ -13,7 +13,7 @@ fn wing(origin: &Origin, host: &str, routes: &str) -> Gateway {
          hosts:\n\
          \x20 - names: [\"*\"]\n\
          \x20   filters: [{host}]\n\
-         \x20   errors: json_rpc\n\
+         \x20   errors: jsonrpc\n\
          \x20   routes:\n{routes}"
     );
     Gateway::of_binary(Path::new(env!("CARGO_BIN_EXE_toy-wing")), &text)
@@ -34,10 +34,16 @@ fn post(client: &mut Client, fields: &str, body: &str) -> Response {
     client.response()
 }
 
+/// The reason in an error object.
+fn reason(answer: &Response) -> String {
+    answer.json()["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned()
+}
+
 fn chunked(body: &str) -> String {
-    let chunks = body.as_bytes().chunks(7_000).map(|chunk| {
-        format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))
-    });
+    let chunks = body
+        .as_bytes()
+        .chunks(7_000)
+        .map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)));
     chunks.collect::<String>() + "0\r\n\r\n"
 }
 
@@ -50,7 +56,8 @@ fn a_filter_of_a_host_sees_a_body_of_any_size_it_wants_and_the_upstream_gets_it_
         let body = call("get", length);
         assert_eq!(post(&mut client, "", &body).text(), "1", "{length}");
         assert_eq!(origin.last().body, body.as_bytes(), "{length}");
-        client.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body)));
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body)));
         assert_eq!(client.response().text(), "1", "{length}");
         assert_eq!(origin.last().body, body.as_bytes(), "{length}");
     }
@@ -66,7 +73,7 @@ fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2097153\r\n\r\n");
     let answer = client.response();
-    assert_eq!((answer.status, answer.reason().as_str(), answer.closes()), (413, "body_too_large", true));
+    assert_eq!((answer.status, reason(&answer).as_str(), answer.closes()), (413, "body_too_large", true));
     // Without a length it is found out on the way.
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -82,7 +89,8 @@ fn a_client_that_waits_for_a_100_gets_it_from_the_gateway() {
     let mut client = gateway.client();
     let body = call("get", 70_000);
     let length = body.len();
-    client.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"));
+    client
+        .send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"));
     assert!(client.head().starts_with("HTTP/1.1 100 "));
     client.send(&body);
     let answer = client.response();
@@ -100,7 +108,7 @@ fn a_body_that_stops_is_answered_408() {
     let mut client = gateway.client();
     client.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100000\r\n\r\n{\"method\":");
     let answer = client.response();
-    assert_eq!((answer.status, answer.reason().as_str()), (408, "body_timeout"), "{}", answer.head);
+    assert_eq!((answer.status, reason(&answer).as_str()), (408, "body_timeout"), "{}", answer.head);
     assert!(origin.received().is_empty());
 }
 
@@ -121,7 +129,11 @@ fn what_a_filter_refuses_by_the_body_is_answered_with_the_id_of_the_call() {
 fn failing(first: fn(&mut portcullis_integration_tests::origin::Wire) -> After) -> Origin {
     let asked = AtomicU32::new(0);
     Origin::http1(move |received, wire| {
-        if asked.fetch_add(1, Ordering::SeqCst) % 3 < 2 { first(wire) } else { wire.ok(&received.body.len().to_string()) }
+        if asked.fetch_add(1, Ordering::SeqCst) % 3 < 2 {
+            first(wire)
+        } else {
+            wire.ok(&received.body.len().to_string())
+        }
     })
 }
 
@@ -161,7 +173,7 @@ fn a_request_is_admitted_once_and_behind_all_other_filters() {
     assert_eq!(record["notes"]["toll"], "app 1", "{record}");
     assert_eq!(gateway.get("/").status, 200);
     let refused = gateway.get("/");
-    assert_eq!((refused.status, refused.reason().as_str()), (429, "over_rate"), "{}", refused.head);
+    assert_eq!((refused.status, reason(&refused).as_str()), (429, "over_rate"), "{}", refused.head);
     assert_eq!(refused.field("retry-after"), Some("3"));
     // The host's coin is gone before the route refuses: its filter comes first.
     assert_eq!(gateway.get("/stamped").status, 429);
@@ -173,7 +185,7 @@ fn explaining_a_request_spends_nothing() {
     let gateway = wing(&origin, "{ listen: { most: 1000, forbidden: halt } }, { toll: { coins: 1 } }", APP);
     let explain = |body: &str| {
         let question = serde_json::json!({ "method": "POST", "url": "http://app.test/", "body": body });
-        gateway.admin().post("/api/explain", "", &question.to_string()).json()
+        gateway.admin().post("/api/explain", "Content-Type: application/json\r\n", &question.to_string()).json()
     };
     for _ in 0..3 {
         let told = explain(&call("get", 100));
@@ -181,6 +193,8 @@ fn explaining_a_request_spends_nothing() {
         assert_eq!(told["peek_filters"]["changes"][0], "+ x-calls: 1", "{told}");
         assert_eq!(told["admission"]["steps"][0]["verdict"], "admits", "{told}");
     }
+    let batch = "[{\"method\":\"halt\"}]";
+    assert_eq!(explain(batch)["decision"]["answer"]["reason"], "key_forbidden");
     assert_eq!(explain(&call("halt", 100))["decision"]["answer"]["reason"], "key_forbidden");
     assert_eq!(explain(&call("get", 1001))["decision"]["answer"]["reason"], "body_too_large");
     let mut client = gateway.client();

@@ -31,6 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Parts(pub(super) Vec<Part>);
 
+impl Parts {
+    /// Whether the request is sent as it is.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// One of them.
 pub(super) struct Part {
     pub(super) route: Arc<RouteData>,
@@ -134,9 +141,7 @@ impl Part {
             return snapshot.cluster_names.get(name).copied().ok_or_else(unknown);
         }
         match &self.route.action {
-            Action::Forward(to) => {
-                Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id))
-            }
+            Action::Forward(to) => Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id)),
             Action::Redirect(_) | Action::Respond(_) => Err(Reason::Internal.into()),
         }
     }
@@ -177,12 +182,7 @@ impl Part {
     }
 
     /// Sends the part.
-    pub(super) async fn send(
-        &self,
-        core: &Core,
-        snapshot: &Snapshot,
-        arrived: Instant,
-    ) -> Sent {
+    pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
         let mut tries = Tries::new(arrived, TIMEOUT);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
