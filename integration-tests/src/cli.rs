@@ -1,7 +1,8 @@
 //! The command line.
 
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::place::until;
 use crate::process::binary;
@@ -23,11 +24,23 @@ pub struct Ended {
 /// When it does not end.
 #[must_use]
 pub fn run(dir: &Path, args: &[&str]) -> Ended {
+    fed(dir, args, "")
+}
+
+/// The same with a text on its standard input.
+///
+/// # Panics
+/// When it does not end.
+#[must_use]
+pub fn fed(dir: &Path, args: &[&str], input: &str) -> Ended {
+    let mut fed = tempfile::tempfile().unwrap();
+    fed.write_all(input.as_bytes()).unwrap();
+    fed.rewind().unwrap();
     let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     let mut child = Command::new(binary())
         .args(args)
         .current_dir(dir)
-        .stdin(Stdio::null())
+        .stdin(fed)
         .stdout(out.try_clone().unwrap())
         .stderr(err.try_clone().unwrap())
         .spawn()

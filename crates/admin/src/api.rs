@@ -1,13 +1,17 @@
 //! One file per path of the API.
 
+pub(crate) mod bans;
+pub(crate) mod caps;
 pub(crate) mod clusters;
 pub(crate) mod config;
+pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
+pub(crate) mod usage;
 
 use axum::body::Body;
 use axum::http::HeaderValue;

@@ -7,6 +7,8 @@ use http_body_util::BodyExt as _;
 use portcullis_config::{Environment, LoadInput, Stamp, activate, check};
 use portcullis_filter::StateStore;
 use portcullis_filter::seam::Seams;
+use portcullis_identity::directory::Limits;
+use portcullis_identity::{Directory, Format, HashSecret, Identities, Timestamp};
 use portcullis_snapshot::{Fleets, Generations, Snapshot};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::record::{Record, RequestLine};
@@ -130,6 +132,18 @@ fn snapshot(text: &str) -> Snapshot {
     activate(candidate, None, &environment, stamp).unwrap_or_else(|_| panic!("activate"))
 }
 
+/// One consumer with a key.
+fn identities() -> Arc<Identities> {
+    let identities = Identities::new([5; 32]);
+    let hash = HashSecret::from_bytes([1; 32]).hash(b"a-key-of-acme-0001");
+    let keys = format!(r#"[{{"hash":"{hash}","label":"laptop","not_after":"2030-01-01T00:00:00Z"}}]"#);
+    let line =
+        format!(r#"{{"id":"acme/eu","plan":"pro","networks":["203.0.113.0/24"],"methods":["get*"],"keys":{keys}}}"#);
+    let directory = Directory::new(1).rebuild_from(Format::Ndjson, &mut line.as_bytes(), Limits::default()).unwrap();
+    identities.change(|book| book.directory = Arc::new(directory.0));
+    Arc::new(identities)
+}
+
 impl Api {
     fn new(text: &str, readiness: Readiness, outcome: ReloadOutcome) -> Self {
         let snapshot = Arc::new(snapshot(text));
@@ -147,6 +161,7 @@ impl Api {
             generations: Arc::new(Generations::new(snapshot)),
             registry,
             recent,
+            identities: identities(),
             control: fake.clone(),
         };
         Self { fake, state: Arc::new(state) }
@@ -372,4 +387,50 @@ async fn without_a_token_a_foreign_host_is_refused() {
     };
     assert_eq!(status("127.0.0.1:9901").await, StatusCode::OK);
     assert_eq!(status("rebound.example.com").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_consumer_is_shown_without_its_keys() {
+    let api = Api::ready();
+    let seen = api.get("/api/consumers/acme/eu").await;
+    let told: Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!((&told["id"], &told["plan"]), (&json!("acme/eu"), &json!("pro")));
+    assert_eq!(told["keys"], json!([{ "label": "laptop", "not_after": "2030-01-01T00:00:00Z" }]));
+    assert_eq!(told["only_from"], json!({ "networks": ["203.0.113.0/24"], "rpc_methods": ["get*"] }));
+    assert!(!seen.body.contains("b3:") && !seen.body.contains("a-key-of"));
+    let all: Value = serde_json::from_str(&api.get("/api/consumers").await.body).unwrap();
+    assert_eq!((&all["consumers"], &all["keys"], &all["plans"]), (&json!(1), &json!(1), &json!(["pro"])));
+    assert_eq!(api.get("/api/consumers/nobody").await.status, 404);
+}
+
+#[tokio::test]
+async fn bans_are_made_shown_and_lifted() {
+    let api = Api::ready();
+    let post = |body: &str| authorized("POST", "/api/bans").body(Body::from(body.to_owned())).unwrap();
+    for (body, says) in [
+        (r#"{"network":"203.0.113.9/24","for":"10m","reason":" "}"#, "`reason`"),
+        (r#"{"network":"nowhere","reason":"x"}"#, "is no network"),
+        (r#"{"network":"0.0.0.0/0","reason":"x"}"#, "everybody"),
+        (r#"{"network":"203.0.113.0/24","for":"soon","reason":"x"}"#, "`for`"),
+        (r#"{"network":"203.0.113.0/24","for":"0s","reason":"x"}"#, "longer than 0"),
+        (r#"{"network":"203.0.113.0/24","reason":"x","until":"x"}"#, "unknown field"),
+    ] {
+        let seen = api.send(post(body)).await;
+        assert!(seen.status == 400 && seen.body.contains(says), "{body}: {}", seen.body);
+    }
+    let seen = api.send(post(r#"{"network":"203.0.113.9/24","for":"10m","reason":"abuse"}"#)).await;
+    assert_eq!(seen.status, 200, "{}", seen.body);
+    let throttle = Arc::clone(&api.state.identities.book().throttle);
+    throttle.failed([203, 0, 113, 7].into(), Timestamp::from_millis(u64::from(u32::MAX)));
+    let told: Value = serde_json::from_str(&api.get("/api/bans").await.body).unwrap();
+    let ban = &told["bans"][0];
+    assert_eq!((&ban["network"], &ban["kind"]), (&json!("203.0.113.0/24"), &json!("operator")));
+    assert_eq!((&ban["reason"], &ban["refused"]), (&json!("abuse"), &json!(1)));
+    let seconds = ban["ends_in_seconds"].as_f64().unwrap();
+    assert!((590.0..=600.0).contains(&seconds), "{seconds}");
+    let lift = || authorized("DELETE", "/api/bans/203.0.113.0/24").body(Body::empty()).unwrap();
+    assert_eq!(api.send(lift()).await.status, 200);
+    assert_eq!(api.send(lift()).await.status, 404);
+    let told: Value = serde_json::from_str(&api.get("/api/bans").await.body).unwrap();
+    assert_eq!(told["bans"], json!([]));
 }

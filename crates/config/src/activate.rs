@@ -17,6 +17,7 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Services, StateStore};
+use portcullis_filters::caller::Declared;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{ClusterIdx, Fleets, Origin, Places, Snapshot};
 use portcullis_telemetry::Metrics;
@@ -25,6 +26,7 @@ use portcullis_yaml::Diagnostics;
 
 use crate::compile::HostChains;
 use crate::load::Candidate;
+use crate::plan::Checked;
 
 /// What lives longer than a generation.
 #[derive(Clone, Copy)]
@@ -75,7 +77,8 @@ pub fn activate(
     let build = clusters::Build { previous, environment, stamp };
     let clusters = build.clusters(&checked.clusters, &mut diagnostics);
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let caps = caps::Caps::new(&checked, environment.services);
+    let services = environment.services.clone().with(Arc::new(declared(&checked)));
+    let caps = caps::Caps::new(&checked, &services);
     let build = hosts::Build {
         environment,
         now: stamp.now,
@@ -109,6 +112,12 @@ pub fn activate(
     })
 }
 
+/// What filters are told that the config declares.
+fn declared(checked: &Checked) -> Declared {
+    let issuers = checked.settings.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+    Declared { consumers: checked.settings.consumers.is_some(), issuers }
+}
+
 /// Makes the filters and the TLS of listeners as [`activate`] would and throws them away, so that a check finds what
 /// only shows then; host names are not resolved. What is wrong is pushed, and `false` is said. State is made anew: that
 /// of a running gateway is not touched.
@@ -118,7 +127,7 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.error_count();
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let services = Services::default().with(Arc::new(Caller::inert()));
+    let services = Services::default().with(Arc::new(declared(&checked))).with(Arc::new(Caller::inert()));
     let caps = caps::Caps::new(&checked, &services);
     let build = hosts::Chains { state: &state, clusters: &names, services: &caps.services };
     for HostChains { own, routes } in chains {

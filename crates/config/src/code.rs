@@ -90,8 +90,18 @@ codes! {
     REDIRECT_INVALID = "redirect_invalid";
     /// An answer that is none: its status or a field.
     RESPONSE_INVALID = "response_invalid";
+    /// A secret for keys that is none.
+    KEYS_SECRET = "keys_secret";
+    /// A file of consumers that cannot be used.
+    CONSUMERS_INVALID = "consumers_invalid";
+    /// An issuer of tokens that is none.
+    ISSUER_INVALID = "issuer_invalid";
     /// Plans that no filter holds anybody to (a warning).
     PLANS_IDLE = "plans_idle";
+    /// A plan that is none.
+    UNKNOWN_PLAN = "unknown_plan";
+    /// Calls whose methods nobody looks for, where plans speak of methods (a warning).
+    METHODS_UNREAD = "methods_unread";
     /// A filter that the binary does not have.
     UNKNOWN_FILTER = "unknown_filter";
     /// A filter that could not be made of its settings.

@@ -9,6 +9,7 @@ mod attempts;
 mod caps;
 mod certificates;
 mod clusters;
+mod consumers;
 mod endpoints;
 mod fallbacks;
 mod filters;
@@ -25,6 +26,7 @@ mod ranges;
 mod rewrites;
 mod routes;
 mod settings;
+mod store;
 mod tuning;
 mod upstream;
 
@@ -85,18 +87,31 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
     compiler.version(&top, span);
     let settings = compiler.settings(&top);
+    let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
     let caps = compiler.plans(&top);
+    compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
+    compiler.check_shared(&top, &caps);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }
     compiler.warn_unused(raw_clusters);
     Compiled {
-        checked: Checked { listeners, clusters, hosts, caps, file: start(span), settings, hash: String::new(), text },
+        checked: Checked {
+            listeners,
+            clusters,
+            hosts,
+            caps,
+            file: start(span),
+            settings,
+            consumers,
+            hash: String::new(),
+            text,
+        },
         chains,
     }
 }

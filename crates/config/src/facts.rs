@@ -13,6 +13,7 @@ use portcullis_types::quantity::format_duration;
 
 mod attempts;
 mod cluster;
+mod consumers;
 mod host;
 mod limits;
 mod listener;

@@ -13,6 +13,7 @@
 mod activate;
 pub mod code;
 mod compile;
+mod consumers;
 mod diff;
 mod digest;
 mod facts;
@@ -25,6 +26,7 @@ mod survey;
 mod tls;
 
 pub use activate::{Environment, Stamp, activate, rehearse};
+pub use consumers::{ConsumersProblem, consumers};
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub use load::{Candidate, LoadInput, Loaded, check, fuzz_check};
 pub use plan::Checked;

@@ -241,6 +241,8 @@ pub struct Checked {
     /// Where the main file begins.
     pub(crate) file: Span,
     pub(crate) settings: Settings,
+    /// Where the file of consumers is named.
+    pub(crate) consumers: Option<Span>,
     /// See [`Checked::hash`]; empty until everything was read.
     pub(crate) hash: String,
     /// The text of the main file.

@@ -15,6 +15,7 @@ use crate::filter::{Filter, Verdict};
 use crate::phase::{Phase, Phases};
 use crate::response::Response;
 use crate::seam::Upgrade;
+use crate::secrets::Secrets;
 
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,11 @@ impl Chain {
     #[must_use]
     pub fn has(&self, phase: Phase) -> bool {
         self.phases.has(phase)
+    }
+
+    /// Where the secrets stand that its filters read out of a request's target.
+    pub fn secrets(&self) -> impl Iterator<Item = Arc<dyn Secrets>> {
+        self.links.iter().filter_map(|link| link.filter.secrets())
     }
 
     /// The filters' names, in order.

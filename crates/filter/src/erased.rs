@@ -7,6 +7,7 @@ use http::HeaderMap;
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use portcullis_types::ProxyError;
 
@@ -14,6 +15,7 @@ use crate::cx::{BodyCx, Chunk, Completed, ErrorCx, RequestCx, ResponseCx, Select
 use crate::filter::{Filter, Verdict};
 use crate::phase::Phases;
 use crate::response::Response;
+use crate::secrets::Secrets;
 
 /// One filter's context of one request.
 pub(crate) type Slot = Option<Box<dyn Any + Send + Sync>>;
@@ -24,6 +26,7 @@ pub(crate) type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProxyError>>
 /// The object-safe twin of [`Filter`].
 pub(crate) trait Erased: Send + Sync {
     fn phases(&self) -> Phases;
+    fn secrets(&self) -> Option<Arc<dyn Secrets>>;
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
     fn request_peek_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
     fn peek_limit(&self) -> usize;
@@ -70,6 +73,10 @@ fn ctx<F: Filter>(slot: &mut Slot) -> &mut F::Ctx {
 impl<F: Filter> Erased for F {
     fn phases(&self) -> Phases {
         Filter::phases(self)
+    }
+
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        Filter::secrets(self)
     }
 
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict> {

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use std::future::{Future, ready};
+use std::sync::Arc;
 
 use portcullis_types::ProxyError;
 use portcullis_yaml::Decode;
@@ -11,6 +12,7 @@ use crate::phase::Phases;
 use crate::registry::BuildCx;
 use crate::response::Response;
 use crate::seam::{PEEK_LIMIT, Upgrade};
+use crate::secrets::Secrets;
 
 /// What a filter decided of a request.
 #[derive(Debug)]
@@ -35,6 +37,12 @@ pub trait Filter: Send + Sync + 'static {
 
     /// The phases this filter takes part in.
     fn phases(&self) -> Phases;
+
+    /// Where the secrets stand that this filter reads out of a request's target, so that no record shows them. Asked once,
+    /// when its chain is made.
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        None
+    }
 
     /// The head is here. A host's filters run before the route is chosen, a route's after.
     fn request_filter(

@@ -15,7 +15,8 @@ pub mod phase;
 pub mod registry;
 pub mod response;
 pub mod seam;
-pub mod services;
+pub mod secrets;
+mod services;
 pub mod state;
 pub mod testkit;
 
@@ -27,5 +28,6 @@ pub use filter::{ConfiguredFilter, Filter, Verdict};
 pub use phase::{Phase, Phases};
 pub use registry::{BuildCx, FilterSpec, Registry};
 pub use response::Response;
+pub use secrets::Secrets;
 pub use services::Services;
 pub use state::StateStore;

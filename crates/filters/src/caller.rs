@@ -12,8 +12,9 @@ pub(crate) mod testing;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::ORIGIN;
-use portcullis_filter::{BuildCx, RequestCx};
+use http::header::{ORIGIN, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use portcullis_filter::{BuildCx, RequestCx, ResponseCx, Source};
 use portcullis_identity::check::{self, check};
 use portcullis_identity::identities::{Book, Proof};
 use portcullis_identity::{Caller, Consumer, Expiry, Failure, Identities, Timestamp};
@@ -119,6 +120,14 @@ impl Door {
     pub(crate) fn banned(&self, cx: &RequestCx<'_>, now: Timestamp) -> Result<(), Failure> {
         let banned = self.identities.book().throttle.banned(cx.facts.client, now);
         if banned { Err(Failure::Banned) } else { Ok(()) }
+    }
+}
+
+/// A 401 of the gateway's own says how to ask (RFC 9110 section 15.5.2).
+pub(crate) fn challenge(cx: &mut ResponseCx<'_>, challenge: &HeaderValue) {
+    let ours = cx.source == Source::Gateway && cx.response.status == StatusCode::UNAUTHORIZED;
+    if ours && !cx.response.headers.contains_key(WWW_AUTHENTICATE) {
+        drop(cx.response.insert_header(WWW_AUTHENTICATE, challenge.clone()));
     }
 }
 

@@ -11,11 +11,14 @@
 //! | [`caps`] | holds callers to what they may spend |
 //! | [`anonymous`] | holds callers that nobody knows to a plan |
 //! | [`api_key`] | who calls, by a key |
+//! | [`client_certificate`] | who calls, by a client certificate |
 //! | [`compress`] | compresses answers |
 //! | [`cors`] | cross-origin resource sharing |
 //! | [`errors`] | answers errors in the operator's words |
 //! | [`fault`] | delays and aborts on purpose |
 //! | [`headers`] | edits fields |
+//! | [`identity`] | tells the upstream who calls |
+//! | [`jwt`] | who calls, by a token |
 //! | [`limits`] | bounds the size of requests |
 //! | [`redirect`] | redirects |
 //! | [`respond`] | answers without an upstream |
@@ -26,12 +29,15 @@ pub mod answer;
 pub mod api_key;
 pub mod caller;
 pub mod caps;
+pub mod client_certificate;
 pub mod compress;
 pub mod cors;
 pub mod errors;
 pub mod fault;
 pub mod fields;
 pub mod headers;
+pub mod identity;
+pub mod jwt;
 pub mod limits;
 pub mod networks;
 pub mod redirect;
@@ -53,11 +59,14 @@ pub fn registry() -> Registry {
         .with::<caps::Caps>()
         .with::<anonymous::Anonymous>()
         .with::<api_key::ApiKey>()
+        .with::<client_certificate::ClientCertificate>()
         .with::<compress::Compress>()
         .with::<cors::Cors>()
         .with::<errors::Errors>()
         .with::<fault::Fault>()
         .with::<headers::Headers>()
+        .with::<identity::TellIdentity>()
+        .with::<jwt::Jwt>()
         .with::<limits::Limits>()
         .with::<redirect::Redirect>()
         .with::<respond::Respond>()

@@ -192,6 +192,21 @@ impl Restrictions {
         self.rpc_methods.is_empty() || self.rpc_methods.iter().any(|pattern| pattern.matches(method))
     }
 
+    /// The lists by their names, as text for people. Methods stand apart by what they are methods of.
+    #[must_use]
+    pub fn told(&self) -> Vec<(&'static str, Vec<String>)> {
+        fn all<T: ToString>(list: &[T]) -> Vec<String> {
+            list.iter().map(ToString::to_string).collect()
+        }
+        vec![
+            ("origins", all(&self.origins)),
+            ("networks", all(&self.networks)),
+            ("hosts", all(&self.hosts)),
+            ("http_methods", all(&self.http_methods)),
+            ("rpc_methods", all(&self.rpc_methods)),
+        ]
+    }
+
     fn heap_bytes(&self) -> usize {
         let hosts = self.hosts.iter().map(|one| size_of_val(one) + one.text_bytes());
         let origins = self.origins.iter().map(|one| size_of_val(one) + one.text_bytes());

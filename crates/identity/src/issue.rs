@@ -125,11 +125,19 @@ impl Issuer {
     /// # Errors
     /// The operating system has no random bits.
     pub fn token(&self, consumer: &Consumer, request: RequestId, now: Timestamp) -> Result<Arc<str>, SigningError> {
+        self.token_of(consumer.id(), consumer.plan().name(), request, now)
+    }
+
+    /// The same for a caller who need be no consumer.
+    ///
+    /// # Errors
+    /// The operating system has no random bits.
+    pub fn token_of(&self, id: &str, plan: &str, request: RequestId, now: Timestamp) -> Result<Arc<str>, SigningError> {
         let Binding::Consumer(reuse) = self.rules.binding else {
-            return self.sign(consumer, request, now);
+            return self.sign((id, plan), request, now);
         };
-        let hash = self.hashing.hash_one(consumer.id());
-        let own = |issued: &Issued| *issued.id == *consumer.id() && *issued.plan == *consumer.plan().name();
+        let hash = self.hashing.hash_one(id);
+        let own = |issued: &Issued| *issued.id == *id && *issued.plan == *plan;
         let fresh = |issued: &Issued| now >= issued.at && now.since(issued.at) < reuse;
         let held = self.cache.with(hash, |set| {
             let found = set.iter().flatten().find(|issued| own(issued) && fresh(issued))?;
@@ -139,12 +147,11 @@ impl Issuer {
             return Ok(token);
         }
         // Signed outside the lock: two workers may sign at once, which harms nobody.
-        let token = self.sign(consumer, request, now)?;
-        let (id, plan) = (consumer.id().into(), consumer.plan().name().into());
-        let issued = Issued { id, plan, at: now, token: Arc::clone(&token) };
+        let token = self.sign((id, plan), request, now)?;
+        let issued = Issued { id: id.into(), plan: plan.into(), at: now, token: Arc::clone(&token) };
         self.cache.with(hash, |set| {
             let rank = |place: &&mut Option<Issued>| match place {
-                Some(issued) if *issued.id == *consumer.id() => (0, issued.at),
+                Some(issued) if *issued.id == *id => (0, issued.at),
                 None => (1, now),
                 Some(issued) => (2, issued.at),
             };
@@ -155,13 +162,13 @@ impl Issuer {
         Ok(token)
     }
 
-    fn sign(&self, consumer: &Consumer, request: RequestId, now: Timestamp) -> Result<Arc<str>, SigningError> {
+    fn sign(&self, (id, plan): (&str, &str), request: RequestId, now: Timestamp) -> Result<Arc<str>, SigningError> {
         let request = request.to_hex();
         let claims = Claims {
             iss: &self.rules.issuer,
             aud: &self.rules.audience,
-            sub: consumer.id(),
-            plan: consumer.plan().name(),
+            sub: id,
+            plan,
             iat: now.seconds(),
             exp: now.seconds().saturating_add(self.rules.lifetime.as_secs()),
             jti: std::str::from_utf8(&request).unwrap_or_default(),

@@ -56,6 +56,7 @@ pub mod failure;
 pub mod identities;
 pub mod issue;
 pub mod key;
+pub mod laws;
 pub mod store;
 pub mod throttle;
 pub mod time;

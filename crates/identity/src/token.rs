@@ -170,6 +170,23 @@ impl Rules {
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
+
+    /// The audiences, one of which a token must be for.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.audiences.iter().map(|audience| &**audience)
+    }
+
+    /// How far clocks may differ.
+    #[must_use]
+    pub const fn skew(&self) -> Duration {
+        self.skew
+    }
+
+    /// How long a token may still be good.
+    #[must_use]
+    pub const fn longest(&self) -> Option<Duration> {
+        self.longest
+    }
 }
 
 /// Checks tokens of one issuer.

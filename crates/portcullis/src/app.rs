@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
+use portcullis_identity::store::ConsumerStore;
 use portcullis_telemetry::RecordSink;
 
 use crate::cli::Cli;
@@ -20,6 +21,7 @@ pub struct App {
     pub(crate) registry: Registry,
     pub(crate) seams: Seams,
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
+    pub(crate) store: Option<Arc<dyn ConsumerStore>>,
 }
 
 impl Default for App {
@@ -29,15 +31,18 @@ impl Default for App {
 }
 
 impl App {
-    /// The gateway as it comes: the built-in filters, no seams.
+    /// The gateway as it comes: the built-in filters, and JSON-RPC with its reader of bodies and its caches.
     #[must_use]
     pub fn new() -> Self {
+        let mut seams = Seams::default();
+        portcullis_rpc::plug(&mut seams);
         Self {
             name: "portcullis",
             version: env!("CARGO_PKG_VERSION"),
-            registry: portcullis_filters::registry(),
-            seams: Seams::default(),
+            registry: portcullis_rpc::register(portcullis_filters::registry()),
+            seams,
             sinks: Vec::new(),
+            store: None,
         }
     }
 
@@ -66,6 +71,13 @@ impl App {
     #[must_use]
     pub fn sink(mut self, sink: Arc<dyn RecordSink>) -> Self {
         self.sinks.push(sink);
+        self
+    }
+
+    /// Plugs in a store of consumers, asked for whom the file does not have.
+    #[must_use]
+    pub fn consumers(mut self, store: Arc<dyn ConsumerStore>) -> Self {
+        self.store = Some(store);
         self
     }
 

@@ -24,6 +24,11 @@ enum Seen {
 }
 
 impl State {
+    /// What these files are.
+    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self(paths.into_iter().map(|path| (path.clone(), see(path))).collect())
+    }
+
     /// What the same files are now.
     pub(crate) fn now(&self) -> Self {
         Self(self.0.keys().map(|path| (path.clone(), see(path))).collect())

@@ -23,10 +23,13 @@ mod boot;
 mod cli;
 mod client;
 mod commands;
+mod consumers;
 mod control;
+mod counting;
 mod descriptors;
 mod files;
 mod history;
+mod keeping;
 mod logging;
 mod logs;
 mod output;
@@ -44,6 +47,8 @@ pub use app::App;
 pub use portcullis_filter as filter;
 /// The built-in filters.
 pub use portcullis_filters as filters;
+/// Who calls: consumers, and the trait of a store that has them.
+pub use portcullis_identity as identity;
 /// Records and the sinks that take them.
 pub use portcullis_telemetry as telemetry;
 /// The words everyone shares.

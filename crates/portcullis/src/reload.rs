@@ -14,14 +14,14 @@ use portcullis_proxy::Gateway;
 use portcullis_snapshot::Snapshot;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_types::GenerationId;
-use portcullis_yaml::{render_json, render_text};
+use portcullis_yaml::{Diagnostics, render_json, render_text};
 
 use crate::boot::AdminSlot;
 use crate::files::State;
 use crate::history::History;
 use crate::logs::Logs;
 use crate::output::count;
-use crate::world::World;
+use crate::world::{World, serve_plans};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,8 @@ impl Reloader {
         changed.diff = Some(differences);
         if dry {
             changed.outcome = if same { ReloadOutcome::Unchanged } else { ReloadOutcome::Applied };
-            if !rehearse(candidate, &mut diagnostics) {
+            let consumers = self.world.prepare_consumers(&next, &mut diagnostics).is_some();
+            if !rehearse(candidate, &mut diagnostics) || !consumers {
                 // As the change itself would: it can be read, and cannot be put to work.
                 changed.outcome = ReloadOutcome::Failed;
                 changed.diagnostics = render_json(&diagnostics, &sources);
@@ -193,18 +194,29 @@ impl Reloader {
         sources: &portcullis_yaml::SourceMap,
     ) -> Result<Arc<Snapshot>, Failed> {
         let stamp = (GenerationId(current.id.0 + 1), trigger.as_str());
+        let checked = candidate.checked().clone();
         let previous = self.gateway.generations().current();
         let next = self.world.activate(candidate, Some(&previous), stamp).map_err(|diagnostics| Failed {
             message: render_text(&diagnostics, sources),
             diagnostics: Some(render_json(&diagnostics, sources)),
         })?;
         let next = Arc::new(next);
+        let mut found = Diagnostics::new();
+        let Some(consumers) = self.world.prepare_consumers(&checked, &mut found) else {
+            return Err(Failed {
+                message: render_text(&found, sources),
+                diagnostics: Some(render_json(&found, sources)),
+            });
+        };
         // What the new generation names is asked before it serves; whoever does not answer soon is not waited for.
         self.world.discovery.follow(&next.settings.dns);
         tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
         let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
+        serve_plans(&self.world.caps, &next);
+        self.world.consumers.commit(consumers);
+        tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
         if let Some(admin) = admin {
             self.admin.commit(admin);
         }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use portcullis_admin::Change;
 use portcullis_telemetry::Metrics;
 use portcullis_telemetry::metrics::{Build, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_types::quantity::format_duration;
-use portcullis_yaml::render_text;
+use portcullis_yaml::{Diagnostics, render_text};
 
 use crate::app::{App, finish};
 use crate::boot::{self, Brought, First};
 use crate::cli::RunArgs;
+use crate::consumers::metrics::Counted;
 use crate::output::count;
 use crate::reload::{Reloader, Trigger};
 use crate::world::World;
@@ -33,8 +35,11 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => return finish(Err(format!("the metrics cannot be registered: {error}"))),
     };
+    let world = World::with_store(&args.config, app.registry, app.seams, metrics, app.store);
+    if let Err(error) = registry.register(Box::new(Counted::new(Arc::clone(&world.consumers.identities)))) {
+        return finish(Err(format!("the metrics cannot be registered: {error}")));
+    }
     let brought = Brought { version: app.version, sinks: app.sinks, registry };
-    let world = World::new(&args.config, app.registry, app.seams, metrics);
     let Some(first) = load(&world) else { return ExitCode::FAILURE };
     log::info!("{} {}, config {}", app.name, app.version, args.config.display());
     match descriptors::raise() {
@@ -64,8 +69,17 @@ pub(crate) fn load(world: &World) -> Option<First> {
         return None;
     };
     let checked = candidate.checked().clone();
+    let mut found = Diagnostics::new();
+    let consumers = world.prepare_consumers(&checked, &mut found);
+    if found.has_errors() {
+        output::say(&render_text(&found, &loaded.sources));
+    }
+    let Some(consumers) = consumers else {
+        output::say(&format!("{}: not started", world.path.display()));
+        return None;
+    };
     match world.activate(candidate, None, (GenerationId(1), "start")) {
-        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched }),
+        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched, consumers: Some(consumers) }),
         Err(diagnostics) => {
             output::say(&render_text(&diagnostics, &loaded.sources));
             output::say(&format!("{}: not started", world.path.display()));
@@ -103,21 +117,41 @@ impl Signals {
 }
 
 /// Serves; with `watched`, changes of the config's files count from when they were read.
-async fn serve(world: World, first: First, brought: Brought, watched: bool) -> Result<(), String> {
+async fn serve(world: World, mut first: First, brought: Brought, watched: bool) -> Result<(), String> {
     // Caught before anything serves: a signal that comes early must not kill what it meant to drain.
     let mut signals = Signals::new().map_err(|error| format!("signals cannot be caught: {error}"))?;
     // Names, files and other sources of endpoints: most answer at once, and the first request finds their endpoints.
     world.discovery.follow(&first.snapshot.settings.dns);
     world.discovery.settle().await;
+    let consumers = Arc::clone(&world.consumers);
+    first.consumers.take().into_iter().for_each(|prepared| consumers.commit(prepared));
+    consumers.settle().await;
     let reloader = boot::start(world, first, brought)?;
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
-    let watcher = watched.then(|| tokio::spawn(watch::follow(reloader.clone())));
+    let watchers = watched
+        .then(|| [tokio::spawn(watch::follow(reloader.clone())), tokio::spawn(watch::follow_consumers(consumers))]);
     let name = signals.end(&reloader).await;
-    if let Some(watcher) = watcher {
-        watcher.abort();
-    }
+    watchers.iter().flatten().for_each(JoinHandle::abort);
     drain(&reloader, name, &mut signals).await;
+    // Nobody spends any more: what was spent last is written.
+    keep_rest(&reloader).await;
     Ok(())
+}
+
+/// Writes what the ledger still has, and gives leases back.
+async fn keep_rest(reloader: &Reloader) {
+    let Some(keeper) = reloader.world.keeper.get().cloned() else { return };
+    match tokio::task::spawn_blocking(move || keeper.shutdown()).await {
+        Ok(status) if status.saving.pending > 0 => {
+            log::error!(
+                "store: {} of quotas and usage could not be written: {}",
+                status.saving.pending,
+                status.saving.last_error.unwrap_or_default()
+            );
+        }
+        Ok(_) => {}
+        Err(error) => log::error!("store: {error}"),
+    }
 }
 
 /// Reads the config again in a task of its own, so that the word to end is heard meanwhile.

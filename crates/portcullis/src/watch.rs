@@ -1,4 +1,4 @@
-//! Watches the config's files, and reloads when one of them changed.
+//! Watches the config's files, and those of consumers, and reads again what changed.
 //!
 //! Folders are watched, not files, so that a rename into place, a symbolic link that is turned and a file that is
 //! missing so far are seen. An event only asks a question; whether anything changed is told by comparing what the
@@ -10,18 +10,46 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use portcullis_admin::Change;
 
+use crate::consumers::Consumers;
+use crate::files::State;
 use crate::reload::{Reloader, Trigger};
 
 /// How long events may gather: an editor writes in several steps.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Reloads on changes for as long as it is polled; also on one that fell between the moment a file was read and the
-/// beginning of its watch.
+/// Reloads the config on changes for as long as it is polled; also on one that fell between the moment a file was read
+/// and the beginning of its watch.
 pub(crate) async fn follow(reloader: Arc<Reloader>) {
+    let lists = reloader.watched.subscribe();
+    let reload = || {
+        let reloader = reloader.clone();
+        // What came of it is in the log; a reread is never stale.
+        async move { drop(reloader.change(Trigger::Watch, Change::Reread).await) }
+    };
+    follow_files(lists, reload).await;
+}
+
+/// Reads the consumers again on changes of their file, for as long as it is polled.
+pub(crate) async fn follow_consumers(consumers: Arc<Consumers>) {
+    let lists = consumers.watched.subscribe();
+    let reread = || {
+        let consumers = consumers.clone();
+        let reading = tokio::task::spawn_blocking(move || consumers.reread());
+        async move {
+            // A broken task is a fault of ours; the consumers of before go on.
+            if let Err(error) = reading.await {
+                log::error!("consumers: the load broke off: {error}");
+            }
+        }
+    };
+    follow_files(lists, reread).await;
+}
+
+async fn follow_files<F: Future<Output = ()>>(mut lists: watch::Receiver<State>, changed: impl Fn() -> F) {
     let (sender, mut events) = mpsc::channel(1);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // A full channel holds the very same question already.
@@ -35,7 +63,6 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
             return log::warn!("files are not watched: {error}; reload by SIGHUP or the admin API");
         }
     };
-    let mut lists = reloader.watched.subscribe();
     let mut seen = lists.borrow_and_update().clone();
     folders.follow(seen.paths());
     let mut changed_already = seen.now() != seen;
@@ -55,8 +82,7 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
         let now = seen.now();
         if now != seen {
             seen = now;
-            // What came of it is in the log; a reread is never stale.
-            drop(reloader.change(Trigger::Watch, Change::Reread).await);
+            changed().await;
         }
     }
 }

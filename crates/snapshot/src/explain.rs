@@ -51,6 +51,8 @@ pub struct Explanation {
     pub generation: u64,
     /// The hash of what was read for it.
     pub hash: String,
+    /// What must not be shown of it: the renderings put `***` in its place.
+    hidden: Vec<String>,
     /// The request, as it was understood.
     pub asked: Asked,
     /// Every listener, and whether it would take the connection.

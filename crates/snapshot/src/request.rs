@@ -8,3 +8,4 @@ pub mod action;
 pub mod admit;
 pub mod forwarding;
 pub mod reasons;
+pub mod secrets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_balance::{Hedge, Priority};
 use portcullis_filter::seam::Cache;
-use portcullis_filter::{Chain, Response};
+use portcullis_filter::{Chain, Response, Secrets};
 use portcullis_policy::{PathMatcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_telemetry::metrics::RouteMetrics;
 use portcullis_types::{Dialect, Percent, RouteName};
@@ -41,6 +41,8 @@ pub struct HostData {
     pub name: Arc<str>,
     /// Its filters: they run before a route is chosen, and see every answer.
     pub chain: Chain,
+    /// Where the secrets stand that its filters and those of its routes read out of a request's target.
+    pub secrets: Box<[Arc<dyn Secrets>]>,
     /// How paths are normalised.
     pub path_policy: PathPolicy,
     /// How errors are written where no route is chosen.

@@ -46,14 +46,17 @@ pub(super) fn router(
 ) -> Router<Arc<HostData>, Arc<RouteData>> {
     let mut router = Router::builder();
     for (host, chains) in checked.hosts.iter().zip(chains) {
+        let own = build.chains.chain(chains.own, diagnostics);
+        let routes = build.routes(host, chains.routes, diagnostics);
+        let secrets = routes.iter().flat_map(|route| route.data.chain.secrets());
         let data = HostData {
             name: host.name.clone(),
-            chain: build.chains.chain(chains.own, diagnostics),
+            secrets: own.secrets().chain(secrets).collect(),
+            chain: own,
             path_policy: host.path_policy,
             dialect: host.dialect,
             place: host.place.clone(),
         };
-        let routes = build.routes(host, chains.routes, diagnostics);
         // Names were checked to be unique, so there is no conflict to tell of.
         drop(router.add(VirtualHostSpec { names: host.names.clone(), data: Arc::new(data), routes }));
     }

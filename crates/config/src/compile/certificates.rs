@@ -1,6 +1,7 @@
 //! Certificates and keys, read from files that the config names. An error stands at the file that is at fault.
 
 use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
 
 use portcullis_yaml::{Diagnostic, Span, Spanned};
 
@@ -36,6 +37,12 @@ impl Compiler<'_, '_> {
                 Some(identity)
             }
         }
+    }
+
+    /// The text of a PEM file of CAs, each one usable.
+    pub(super) fn authorities_text(&mut self, path: &Spanned<String>) -> Option<Arc<str>> {
+        self.authorities(path)?;
+        self.pem(path).map(Arc::from)
     }
 
     /// The CAs of a PEM file, each one usable.

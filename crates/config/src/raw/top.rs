@@ -8,12 +8,14 @@ use std::time::Duration;
 use super::admin::RawAdmin;
 use super::caps::RawCaps;
 use super::clusters::RawCluster;
+use super::consumers::{RawConsumers, RawIssuer};
 use super::endpoints::RawDns;
 use super::hosts::RawHost;
 use super::lax::Lax;
 use super::limits::RawOverload;
 use super::listeners::RawListener;
 use super::log::RawAccessLog;
+use super::store::RawStore;
 
 /// The configuration of a gateway.
 #[derive(Debug, Decode)]
@@ -31,8 +33,14 @@ pub(crate) struct Top {
     pub(crate) plans: Lax<Named<Spanned<SetWords>>>,
     /// What holds beside plans.
     pub(crate) caps: Lax<RawCaps>,
+    /// Where what callers spend and use is kept. Left out, it is forgotten when the gateway ends.
+    pub(crate) store: Lax<Spanned<RawStore>>,
     /// The virtual hosts with their routes.
     pub(crate) hosts: Lax<Vec<Spanned<RawHost>>>,
+    /// Who may call: the file of consumers and what goes with it. Left out, nobody is known.
+    pub(crate) consumers: Lax<RawConsumers>,
+    /// Issuers whose JSON Web Tokens are taken, by name: see the filter `jwt`.
+    pub(crate) tokens: Lax<Named<Spanned<RawIssuer>>>,
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
     /// Default: none.
     pub(crate) trusted_networks: Lax<Vec<IpNet>>,

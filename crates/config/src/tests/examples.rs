@@ -1,11 +1,11 @@
 //! Every example of `conf` is free of errors and warnings, can be made into a generation, and fits the schema.
 
-use portcullis_yaml::{Json, OsLoader, load, render_text};
+use portcullis_yaml::{Diagnostics, Json, OsLoader, load, render_text};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::kit::{Rooted, World, conf};
-use crate::schema;
+use super::kit::{Rooted, World, conf, read_consumers};
+use crate::{consumers, schema};
 
 /// Main files, relative to `conf`.
 fn examples() -> Vec<String> {
@@ -27,6 +27,10 @@ fn every_example_becomes_a_generation_without_a_word() {
         let world = World::default();
         let loaded = world.check(&name, &Rooted(conf()));
         assert_eq!(render_text(&loaded.diagnostics, &loaded.sources), "", "{name}");
+        let mut wrong = Diagnostics::new();
+        let checked = loaded.candidate.as_ref().unwrap().checked();
+        consumers(checked, |_, file| read_consumers(&conf(), file), &mut wrong);
+        assert_eq!(render_text(&wrong, &loaded.sources), "", "{name}");
         let snapshot =
             world.activate(loaded.candidate.unwrap(), None).unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(!snapshot.listeners.is_empty(), "{name}");
@@ -35,7 +39,7 @@ fn every_example_becomes_a_generation_without_a_word() {
 
 #[test]
 fn every_example_fits_the_schema() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for name in examples() {
         let path: PathBuf = conf().join(&name);
@@ -49,7 +53,7 @@ fn every_example_fits_the_schema() {
 
 #[test]
 fn the_schema_refuses_what_check_refuses() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for (text, fits) in [
         ("version: 1\nlisteners: { a: { bind: '127.0.0.1:80' } }", true),
@@ -69,7 +73,7 @@ fn the_schema_refuses_what_check_refuses() {
 /// Doc comments are the reference, so a key without one is a gap in it.
 #[test]
 fn every_key_is_described() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let mut missing = Vec::new();
     undescribed(&schema, "", &mut missing);
     assert!(missing.is_empty(), "{missing:#?}");

@@ -7,13 +7,16 @@ use std::time::{Instant, SystemTime};
 
 use portcullis_filter::seam::Seams;
 use portcullis_filter::{Registry, StateStore};
+use portcullis_identity::Directory;
+use portcullis_identity::directory::{Limits, Problem};
+use portcullis_snapshot::settings::ConsumersFile;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot, SourceKey};
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Loader, MemoryLoader, OsLoader, render_text};
 
-use crate::{Candidate, Environment, LoadInput, Loaded, Stamp, activate, check};
+use crate::{Candidate, ConsumersProblem, Environment, LoadInput, Loaded, Stamp, activate, check};
 
 /// The folder of the examples.
 pub(crate) fn conf() -> PathBuf {
@@ -60,10 +63,12 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
+        let mut seams = Seams::default();
+        portcullis_rpc::plug(&mut seams);
         let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
         Self {
-            registry: portcullis_filters::registry(),
-            seams: Seams::default(),
+            registry: portcullis_rpc::register(portcullis_filters::registry()),
+            seams,
             state: StateStore::default(),
             fleets: Fleets::new(metrics.clone()),
             metrics,
@@ -108,4 +113,12 @@ impl World {
     pub(crate) fn generation(&self, text: &str, previous: Option<&Snapshot>) -> Snapshot {
         self.activate(self.candidate(text), previous).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
     }
+}
+
+/// Reads a file of consumers whose path is relative to a folder.
+pub(crate) fn read_consumers(root: &Path, file: &ConsumersFile) -> Result<(), Vec<ConsumersProblem>> {
+    let text = std::fs::read(root.join(&file.path)).unwrap();
+    let made = Directory::new(1).rebuild_from(file.format, &mut &*text, Limits::default());
+    let problem = |one: &Problem| ConsumersProblem { line: one.line(), what: one.what() };
+    made.map(|_| ()).map_err(|error| error.problems.iter().map(problem).collect())
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use http::header::WWW_AUTHENTICATE;
-use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Source, Verdict};
-use portcullis_identity::credential::{Kind, Places};
+use http::HeaderMap;
+use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Secrets, Verdict};
+use portcullis_identity::credential::{Kind, Parts, Places};
 use portcullis_identity::identities::{Book, Proof};
 use portcullis_identity::store::Sought;
 use portcullis_identity::{Consumer, Expiry, Failure, KeyHash, Timestamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::config::ApiKeyConfig;
-use crate::caller::{Asked, Changes, Door, Missed, find, now, parts, strip_claimed};
+use crate::caller::{Asked, Changes, Door, Missed, challenge, find, now, parts, strip_claimed};
 
 /// The `api_key` filter.
 pub struct ApiKey {
@@ -91,8 +91,21 @@ impl ApiKey {
     }
 }
 
+/// The places of keys in a target.
+struct KeyPlaces(Places);
+
+impl Secrets for KeyPlaces {
+    fn find(&self, path: &str, query: Option<&str>, headers: &HeaderMap, hide: &mut dyn FnMut(&str)) {
+        self.0.secrets(Parts { path, query, headers }, hide);
+    }
+}
+
 impl Filter for ApiKey {
     type Ctx = ();
+
+    fn secrets(&self) -> Option<Arc<dyn Secrets>> {
+        Some(Arc::new(KeyPlaces(self.config.places.clone())))
+    }
 
     fn phases(&self) -> Phases {
         Phases::of(Phase::RequestFilter).and(Phase::ResponseFilter)
@@ -113,14 +126,6 @@ impl Filter for ApiKey {
     async fn response_filter(&self, cx: &mut ResponseCx<'_>, _ctx: &mut ()) -> Result<(), ProxyError> {
         challenge(cx, &self.config.challenge);
         Ok(())
-    }
-}
-
-/// A 401 of the gateway's own says how to ask (RFC 9110 section 15.5.2).
-fn challenge(cx: &mut ResponseCx<'_>, challenge: &http::HeaderValue) {
-    let ours = cx.source == Source::Gateway && cx.response.status == http::StatusCode::UNAUTHORIZED;
-    if ours && !cx.response.headers.contains_key(WWW_AUTHENTICATE) {
-        drop(cx.response.insert_header(WWW_AUTHENTICATE, challenge.clone()));
     }
 }
 

@@ -5,7 +5,14 @@ use std::sync::Arc;
 use portcullis_filter::Services;
 use portcullis_filter::testkit::Seen;
 use portcullis_identity::directory::Limits;
+use portcullis_identity::identities::TokenIssuer;
+use portcullis_identity::issue::{Binding, IssueRules, Issuer, SigningKey};
+use portcullis_identity::token::{self, KeySet};
 use portcullis_identity::{ApiKey, Caller, Format, HashSecret, Identities};
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use std::time::Duration;
 
 use super::Declared;
 
@@ -56,3 +63,20 @@ pub(crate) fn cause(seen: &Seen) -> &str {
     let said = seen.notes.annotations().iter().find(|(name, _)| *name == "identity");
     said.map_or("", |(_, cause)| cause)
 }
+
+/// An issuer of tokens, trusted as `main`: its tokens are for `rpc`.
+pub(crate) fn issuer(identities: &Identities) -> Issuer {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).expect("a key");
+    let key = SigningKey::es256(pkcs8.as_ref()).expect("a key of P-256");
+    let rules = IssueRules::new(ISSUER, "rpc", Duration::from_secs(60), Binding::Request).expect("good rules");
+    let issuer = Issuer::new(rules, key, 0, 1);
+    let keys = KeySet::parse(issuer.key_set().expect("public keys").as_bytes()).expect("a key set");
+    let rules = token::Rules::new(ISSUER, &["rpc"], Duration::ZERO, None).expect("good rules");
+    let trusted = Arc::new(TokenIssuer::new("main", rules, 1024, [1; 32]));
+    trusted.put(keys);
+    identities.change(|book| book.issuers = Arc::new([trusted]));
+    issuer
+}
+
+/// The name of that issuer.
+pub(crate) const ISSUER: &str = "https://login.example.com";

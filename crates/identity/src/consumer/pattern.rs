@@ -1,5 +1,6 @@
 //! Patterns for hosts, origins and method names: exact, or open at one end.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -39,6 +40,15 @@ impl HostPattern {
     pub(super) fn text_bytes(&self) -> usize {
         let (Self::Exact(text) | Self::Suffix(text)) = self;
         text.len()
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
     }
 }
 
@@ -111,6 +121,15 @@ impl OriginPattern {
     }
 }
 
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => f.write_str(text),
+            Self::Subdomains { scheme, suffix } => write!(f, "{scheme}*{suffix}"),
+        }
+    }
+}
+
 impl FromStr for OriginPattern {
     type Err = PatternError;
 
@@ -175,6 +194,15 @@ impl NamePattern {
     pub(super) fn text_bytes(&self) -> usize {
         let (Self::Exact(text) | Self::Prefix(text)) = self;
         text.len()
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
     }
 }
 

@@ -33,6 +33,33 @@ impl Places {
         }
     }
 
+    /// Every stretch of path and query that holds a credential, as it stands there: whatever stands in a configured
+    /// place, good or not, and any other copy of what [`extract`](Self::extract) finds. That itself comes last.
+    pub fn secrets(&self, parts: Parts<'_>, hide: &mut dyn FnMut(&str)) {
+        let found = self.extract(parts);
+        let presented = match &found {
+            Ok(Some(credential)) if !credential.text.as_bytes().is_empty() => Some(credential.text.as_bytes()),
+            Ok(_) | Err(_) => None,
+        };
+        let place = self.path.as_ref().and_then(|template| template.place(parts.path));
+        let segments = parts.path.strip_prefix('/').unwrap_or(parts.path).split('/').enumerate();
+        let copied = |segment: &str| presented.is_some_and(|text| holds(segment, text));
+        segments.filter(|(n, segment)| Some(*n) == place || copied(segment)).for_each(|(_, segment)| hide(segment));
+        for parameter in parts.query.into_iter().flat_map(parameters) {
+            let named = self.query.as_ref().is_some_and(|name| parameter.is_named(name));
+            if named {
+                hide(parameter.value());
+            } else if copied(parameter.whole) {
+                hide(parameter.whole);
+            }
+        }
+        let field = self.header.iter().flat_map(|name| parts.headers.get_all(name));
+        field.filter_map(|value| value.to_str().ok()).for_each(&mut *hide);
+        if let Some(text) = presented.and_then(|text| std::str::from_utf8(text).ok()) {
+            hide(text);
+        }
+    }
+
     fn strip_path<'a>(&self, path: &'a str, presented: Option<&[u8]>) -> Cow<'a, str> {
         let place = self.path.as_ref().and_then(|template| template.place(path));
         let Some(segments) = path.strip_prefix('/') else { return Cow::Borrowed(path) };

@@ -316,3 +316,28 @@ proptest! {
         prop_assert!(stripped.path.len() <= path.len().max(1));
     }
 }
+
+#[test]
+fn names_every_stretch_of_a_target_that_holds_a_credential() {
+    let places = Places { path: Some("/v1/{key}".parse().expect("a template")), ..Places::default() };
+    let key = "abcdefgh-0123456789";
+    let check = |path: &str, query: Option<&str>, header: &str, expected: &[&str]| {
+        let mut headers = HeaderMap::new();
+        if !header.is_empty() {
+            headers.insert("x-api-key", header.parse().expect("a value"));
+        }
+        let mut found = std::collections::BTreeSet::new();
+        places.secrets(Parts { path, query, headers: &headers }, &mut |text| drop(found.insert(text.to_owned())));
+        let expected: std::collections::BTreeSet<String> = expected.iter().map(|text| (*text).to_owned()).collect();
+        assert_eq!(found, expected, "{path} {query:?}");
+    };
+    check("/v1/abcdefgh-0123456789/x", None, "", &[key]);
+    check("/v1/no!key", Some("a=1&API%2Dkey=bad!&b=2"), "", &["no!key", "bad!"]);
+    check(
+        "/a/abcdefgh%2D0123456789",
+        Some("k=abcdefgh-0123456789&b=1"),
+        key,
+        &["abcdefgh%2D0123456789", "k=abcdefgh-0123456789", key],
+    );
+    check("/v2/free", Some("a=1"), "", &[]);
+}

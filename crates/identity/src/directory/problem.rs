@@ -74,21 +74,22 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Where it is met; what has no line comes last.
-    fn line(&self) -> u32 {
+    /// Its line, or the number of the change; `None` for what has none.
+    #[must_use]
+    pub const fn line(&self) -> Option<u32> {
         match self {
-            Self::Invalid { line, .. } | Self::NotThere { line, .. } => *line,
-            Self::Twice { second, .. } => second.line.unwrap_or(u32::MAX),
-            Self::TooMany { .. } | Self::Read(_) => u32::MAX,
+            Self::Invalid { line, .. } | Self::NotThere { line, .. } => Some(*line),
+            Self::Twice { second, .. } => second.line,
+            Self::TooMany { .. } | Self::Read(_) => None,
         }
     }
-}
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What is wrong, without where.
+    #[must_use]
+    pub fn what(&self) -> String {
         match self {
-            Self::Invalid { line, key: Some(key), problem } => write!(f, "line {line}: `{key}`: {problem}"),
-            Self::Invalid { line, key: None, problem } => write!(f, "line {line}: {problem}"),
+            Self::Invalid { key: Some(key), problem, .. } => format!("`{key}`: {problem}"),
+            Self::Invalid { key: None, problem, .. } => problem.clone(),
             Self::Twice { what, first, second } => {
                 let what = match what {
                     Twice::Id => "the id",
@@ -96,11 +97,21 @@ impl fmt::Display for Problem {
                     Twice::Token => "a token's subject",
                     Twice::Certificate => "a certificate's subject",
                 };
-                write!(f, "{second}: {what} stands at {first} already")
+                format!("{what} of the consumer `{}` stands at {first} already", second.id)
             }
-            Self::NotThere { line, id } => write!(f, "change {line}: there is no consumer `{id}` to remove"),
-            Self::TooMany { most } => write!(f, "there are more than {most} consumers"),
-            Self::Read(error) => write!(f, "reading failed: {error}"),
+            Self::NotThere { id, .. } => format!("there is no consumer `{id}` to remove"),
+            Self::TooMany { most } => format!("there are more than {most} consumers"),
+            Self::Read(error) => format!("reading failed: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.line()) {
+            (Self::NotThere { .. }, Some(line)) => write!(f, "change {line}: {}", self.what()),
+            (_, Some(line)) => write!(f, "line {line}: {}", self.what()),
+            (_, None) => f.write_str(&self.what()),
         }
     }
 }
@@ -121,7 +132,7 @@ impl ReloadError {
 
     /// In the order of the lines.
     pub(super) fn sorted(mut self) -> Self {
-        self.problems.sort_by_key(Problem::line);
+        self.problems.sort_by_key(|problem| problem.line().unwrap_or(u32::MAX));
         self
     }
 }

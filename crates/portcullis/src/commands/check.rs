@@ -25,12 +25,15 @@ fn ask_sources(checked: &Checked, diagnostics: &mut Diagnostics) -> Result<(), S
 /// Whether the config can be used. Findings go to standard output, since they are the result.
 pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
     let path = args.file.as_ref().or(args.config.as_ref()).ok_or("which file?")?;
-    let mut loaded = world(app, path)?.check();
+    let world = world(app, path)?;
+    let mut loaded = world.check();
     let candidate = loaded.candidate.take();
     if let Some(candidate) = &candidate {
         ask_sources(candidate.checked(), &mut loaded.diagnostics)?;
+        world.prepare_consumers(candidate.checked(), &mut loaded.diagnostics);
     }
     let good = candidate.is_some_and(|candidate| rehearse(candidate, &mut loaded.diagnostics));
+    let good = good && !loaded.diagnostics.has_errors();
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
     match args.format {
         Format::Json => output::print(&format!("{:#}\n", render_json(diagnostics, sources))),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+use portcullis_snapshot::request::secrets;
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::Framing;
@@ -179,7 +180,14 @@ pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Ref
         .unwrap_or_default();
     let mut words = line.split(|&byte| byte == b' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    record.set_head(&RequestLine { method, path, ..RequestLine::default() }, &core.record_options());
+    // No host is known: whatever any host takes for a key is hidden.
+    let path = String::from_utf8_lossy(path);
+    let snapshot = core.generations.peek();
+    let (target, query) = path.split_once('?').map_or((&*path, None), |(target, query)| (target, Some(query)));
+    let (target, query) = secrets::hidden(&snapshot, None, (target, query), &http::HeaderMap::new());
+    let query = query.as_deref().map(str::as_bytes);
+    let line = RequestLine { method, path: target.as_bytes(), query, ..RequestLine::default() };
+    record.set_head(&line, &core.record_options());
     record.fail(&error);
     if error.reason != Reason::ClientClosed {
         let sent = answer::refuse(io, conn, &error, record.id).await;

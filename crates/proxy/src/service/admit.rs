@@ -1,11 +1,13 @@
 //! A request is brought into the one form that is routed on (by [`portcullis_snapshot::request`], which `explain`
 //! retraces), and into the record.
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
 use http::{HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
-use portcullis_snapshot::request::{admit, reasons};
+use portcullis_snapshot::request::{admit, reasons, secrets};
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{Protocol, ProxyError, Reason};
 use portcullis_wire::head::HeadError;
@@ -80,12 +82,23 @@ pub(super) fn note(request: &RequestHeader, ctx: &mut Ctx) {
         return;
     }
     let user_agent = request.headers.get(http::header::USER_AGENT);
+    let (path, query) = shown(request, ctx);
     let line = RequestLine {
         method: request.method.as_str().as_bytes(),
         host: ctx.facts.host.as_bytes(),
-        path: request.uri.path().as_bytes(),
-        query: request.uri.query().map(str::as_bytes),
+        path: path.as_bytes(),
+        query: query.as_deref().map(str::as_bytes),
         user_agent: user_agent.map(HeaderValue::as_bytes),
     };
     ctx.record.set_head(&line, &ctx.core.record_options());
+}
+
+/// The path and the query as the record may have them.
+fn shown<'a>(request: &'a RequestHeader, ctx: &Ctx) -> (Cow<'a, str>, Option<Cow<'a, str>>) {
+    let target = (request.uri.path(), request.uri.query());
+    let nothing = ctx.host.as_ref().is_some_and(|host| host.secrets.is_empty());
+    match ctx.snapshot() {
+        Ok(snapshot) if !nothing => secrets::hidden(&snapshot, ctx.host.as_deref(), target, &request.headers),
+        Ok(_) | Err(_) => (target.0.into(), target.1.map(Cow::Borrowed)),
+    }
 }

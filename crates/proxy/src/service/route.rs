@@ -54,8 +54,8 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         session.req_header_mut(),
         &data.as_deref().map_or_else(PathPolicy::default, |host| host.path_policy),
     );
-    admit::note(session.req_header(), ctx);
     ctx.host = data;
+    admit::note(session.req_header(), ctx);
     ctx.record.virtual_host = ctx.host.as_ref().map(|host| host.name.clone());
     let host = host?;
     path?;

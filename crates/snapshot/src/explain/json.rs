@@ -13,6 +13,23 @@ impl Explanation {
     /// The explanation as a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        let mut told = self.whole();
+        if !self.hidden.is_empty() {
+            self.mask(&mut told);
+        }
+        told
+    }
+
+    fn mask(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.masked(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|item| self.mask(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn whole(&self) -> Value {
         let asked = &self.asked;
         let notes: Vec<Value> =
             self.notes.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();

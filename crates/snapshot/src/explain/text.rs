@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use portcullis_telemetry::redact::REDACTED;
+
 use super::Explanation;
 use super::finding::{ClusterFinding, FallbackFinding, FilterStep, RouteFinding};
 use crate::route::Place;
@@ -27,7 +29,7 @@ impl fmt::Display for Explanation {
         self.decision(&mut out);
         self.upstream(&mut out);
         self.sources(&mut out);
-        f.write_str(&printable(&out.0))
+        f.write_str(&self.masked(&printable(&out.0)))
     }
 }
 
@@ -47,6 +49,11 @@ impl Page {
 }
 
 impl Explanation {
+    /// A text without what must not be shown.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.hidden.iter().fold(text.to_owned(), |text, hidden| text.replace(&**hidden, REDACTED))
+    }
+
     fn request(&self, out: &mut Page) {
         let asked = &self.asked;
         out.section("request", format_args!("{} {}", asked.method, asked.url));

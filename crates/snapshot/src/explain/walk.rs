@@ -17,6 +17,7 @@ use super::finding::{Asked, Decision, FallbackFinding, HostFinding, NameTrial, P
 use super::listener::Found;
 use super::{ALL, BEHIND, Explanation, Moment, NEAREST, Question, filters, listener, upstream};
 use crate::listener::ListenerLimits;
+use crate::request::secrets;
 use crate::request::{action, admit, reasons};
 use crate::route::{Action, Another, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
@@ -116,6 +117,7 @@ impl<'a> Walk<'a> {
         admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
         let host = self.virtual_host().await;
         let path = self.path();
+        self.hide_secrets();
         let host = host?;
         path?;
         self.facts.asks_upgrade = asks_websocket(&self.request.headers) && self.question.body.is_empty();
@@ -170,6 +172,20 @@ impl<'a> Walk<'a> {
         finding.place = self.host.as_ref().map(|host| host.place.clone());
         self.told.host = Some(finding);
         found.ok_or_else(|| Reason::NoHost.into())
+    }
+
+    /// Takes down what must not be shown of the request: as it stands in the target, and as its fields have it.
+    fn hide_secrets(&mut self) {
+        let (request, hidden) = (&self.request, &mut self.told.hidden);
+        let uri = &request.uri;
+        let mut hide = |text: &str| {
+            if !text.is_empty() && !hidden.iter().any(|one| one == text) {
+                hidden.push(text.to_owned());
+            }
+        };
+        secrets::of(self.snapshot, self.host.as_deref(), &mut |one| {
+            one.find(uri.path(), uri.query(), &request.headers, &mut hide);
+        });
     }
 
     fn path(&mut self) -> Result<(), Stop> {
@@ -364,6 +380,7 @@ fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
         live,
         generation: snapshot.id.0,
         hash: snapshot.origin.hash.clone(),
+        hidden: Vec::new(),
         asked: Asked {
             method: question.method.clone(),
             url: question.url(),
