@@ -23,8 +23,10 @@ pub mod origin;
 pub mod pki;
 pub mod place;
 pub mod process;
+pub mod pubsub;
 pub mod response;
 pub mod setup;
+pub mod solana;
 pub mod websocket;
 
 pub use client::Client;

@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod caps;
 mod choice;
 mod cli;
 mod deadlines;
@@ -20,13 +21,16 @@ mod filters;
 mod forwarding;
 mod generations;
 mod grpc;
+mod grpc_streams;
 mod health;
 mod hedging;
+mod heights;
 mod http2;
 mod http2_requests;
 mod http2_upstream;
 mod identity;
 mod idle_upstream;
+mod json_rpc;
 mod limits;
 mod log_trouble;
 mod overload;
@@ -35,8 +39,13 @@ mod proxy_protocol;
 mod reload_load;
 mod retries;
 mod routing;
+mod rpc_abuse;
+mod rpc_clients;
+mod rpc_websocket;
 mod semantics;
+mod sends;
 mod slow;
+mod store;
 mod streams;
 mod strict;
 mod strict_bodies;

@@ -61,7 +61,7 @@ const TABLE: [(&str, Uses); 19] = [
     ),
     ("discovery", Uses::These(&["types", "filter", "snapshot", "telemetry", "balance"])),
     ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "yaml", "yaml-derive"])),
-    ("admin", Uses::These(&["types", "identity", "config", "snapshot", "telemetry"])),
+    ("admin", Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry"])),
     ("portcullis", Uses::AllBut(&[])),
 ];
 

@@ -1,6 +1,7 @@
 //! One file per path of the API.
 
 pub(crate) mod bans;
+pub(crate) mod caps;
 pub(crate) mod clusters;
 pub(crate) mod config;
 pub(crate) mod consumers;
@@ -10,6 +11,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
+pub(crate) mod usage;
 
 use axum::body::Body;
 use axum::http::HeaderValue;

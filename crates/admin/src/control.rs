@@ -1,11 +1,14 @@
 //! What the API works on: the state it reads, and the one trait through which it changes anything.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_caps::Amount;
 use portcullis_config::Diff;
 use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
@@ -162,6 +165,28 @@ pub struct SinkLine {
     pub stats: Vec<SinkStat>,
 }
 
+/// Whose use is asked for, and when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageAsk {
+    /// Whose; everybody's when there is none.
+    pub consumer: Option<String>,
+    /// From when on.
+    pub from: Option<Timestamp>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// What was used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// By consumer, and for each by method.
+    pub consumers: BTreeMap<String, BTreeMap<String, Amount>>,
+    /// From when on it was counted, when nobody asked for another time.
+    pub since: Option<Timestamp>,
+    /// Whether it outlives the process.
+    pub durable: bool,
+}
+
 /// The running gateway, as far as the API may touch it.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
@@ -176,6 +201,19 @@ pub trait Control: Send + Sync + 'static {
 
     /// How near the process is to refusing work, as `/api/status` shows it.
     fn overload(&self) -> Value {
+        Value::Null
+    }
+
+    /// What was used.
+    ///
+    /// # Errors
+    /// A sentence: why that cannot be told.
+    async fn usage(&self, _asked: UsageAsk) -> Result<Usage, String> {
+        Err("this gateway does not count what is used".to_owned())
+    }
+
+    /// How the store is, as `/api/status` shows it; null when there is none.
+    fn store(&self) -> Value {
         Value::Null
     }
 

@@ -18,6 +18,9 @@
 //! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
 //! | GET /api/clusters | where every endpoint stands |
 //! | GET /api/requests | the last records, filtered by the query |
+//! | GET /api/caps/CONSUMER | how the caps of a consumer stand |
+//! | GET, POST, DELETE /api/caps/overrides | caps that are lifted or multiplied for a while |
+//! | GET /api/usage | who used what, by method; `consumer`, `from`, `to` |
 
 mod api;
 mod auth;
@@ -28,6 +31,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use control::{AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale};
+pub use control::{
+    AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
+};
 pub use router::{CONFIG_BYTES, router};
 pub use server::{AdminBindError, AdminServer, Bound};

@@ -8,7 +8,9 @@ use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{bans, clusters, config, consumers, endpoints, explain, health, metrics, requests, status};
+use crate::api::{
+    bans, caps, clusters, config, consumers, endpoints, explain, health, metrics, requests, status, usage,
+};
 use crate::auth;
 use crate::control::AdminState;
 use crate::problem::{Kind, Problem};
@@ -21,6 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The API.
 pub fn router(state: Arc<AdminState>) -> Router {
+    let overrides = get(caps::overrides).post(caps::set_override).delete(caps::lift_override);
     Router::new()
         .route("/healthz", only(get(health::healthz), "GET"))
         .route("/readyz", only(get(health::readyz), "GET"))
@@ -36,6 +39,9 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/bans", only(get(bans::list).post(bans::add), "GET, POST"))
         .route("/api/bans/{*network}", only(delete(bans::lift), "DELETE"))
         .route("/api/requests", only(get(requests::requests), "GET"))
+        .route("/api/caps/{consumer}", only(get(caps::consumer), "GET"))
+        .route("/api/caps/overrides", only(overrides, "GET, POST, DELETE"))
+        .route("/api/usage", only(get(usage::usage), "GET"))
         .fallback(|| async { Problem::new(Kind::NotFound) })
         .layer(middleware::from_fn_with_state(state.clone(), auth::check))
         .layer(middleware::from_fn(in_time))

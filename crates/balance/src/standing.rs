@@ -245,12 +245,22 @@ impl EndpointSet {
 /// The place with a look at the height: what keeps an endpoint out, or why it is used all the same.
 fn off_height(place: Place, height: Option<HeightStanding>, rotation: &Rotation, index: EndpointIdx) -> Place {
     let Some(height) = height.filter(|height| height.bearing.is_out()) else { return place };
-    let used = rotation.tiers.iter().any(|tier| tier.contains(index.0));
+    let held = rotation.tiers.iter().any(|tier| tier.contains(index.0));
     match place {
-        Place::InUse | Place::Overflow | Place::Panic if rotation.resort == Resort::Behind => Place::Highest(height),
-        Place::Standby { .. } | Place::OtherZone if !used => Place::OffHeight(height),
-        Place::Unchecked if height.bearing.is_out() => Place::OffHeight(height),
-        _ => place,
+        Place::InUse | Place::Overflow if rotation.resort == Resort::Behind => Place::Highest(height),
+        Place::Standby { .. } | Place::OtherZone | Place::Unchecked if !held => Place::OffHeight(height),
+        Place::InUse
+        | Place::Overflow
+        | Place::Panic
+        | Place::Standby { .. }
+        | Place::OtherZone
+        | Place::Drained
+        | Place::Unhealthy(_)
+        | Place::Unchecked
+        | Place::Ejected(_)
+        | Place::Away
+        | Place::OffHeight(_)
+        | Place::Highest(_) => place,
     }
 }
 

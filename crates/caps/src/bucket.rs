@@ -104,6 +104,12 @@ impl Bucket {
         self.burst
     }
 
+    /// The rate as a fraction in lowest terms: tokens, and the nanoseconds in which they come.
+    #[must_use]
+    pub const fn fraction(&self) -> (u32, u64) {
+        (self.count, self.per)
+    }
+
     /// How long an empty bucket takes to fill, rounded up to a nanosecond.
     #[must_use]
     pub const fn fill_time(&self) -> Duration {

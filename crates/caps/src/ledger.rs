@@ -171,6 +171,21 @@ impl Ledger {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
+    /// Under which sets' caps a consumer has spent anything that still counts; `None` for one that is not held.
+    #[must_use]
+    pub fn sets_of(&self, consumer: &str) -> Option<Vec<(Scope, Arc<str>)>> {
+        let hash = self.hash(consumer);
+        let accounts = self.shard(hash)?.lock();
+        let account = accounts.slab.get(accounts.find(hash, consumer)?)?;
+        let caps: Vec<_> = account.slots.iter().map(|slot| slot.cap()).collect();
+        drop(accounts);
+        let mut sets: Vec<_> =
+            caps.into_iter().filter_map(|cap| self.registry.key(cap)).map(|key| (key.scope, key.set)).collect();
+        sets.sort();
+        sets.dedup();
+        Some(sets)
+    }
+
     fn hash(&self, consumer: &str) -> u64 {
         hash(&self.seed, consumer)
     }

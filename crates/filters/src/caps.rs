@@ -3,7 +3,7 @@
 //! How the parts fit:
 //! - [`SetWords`]: the words of caps, for plans, consumers, the gateway, hosts and routes; compiled to
 //!   [`portcullis_caps::CapSet`]s.
-//! - [`Keeper`]: the ledger with its clock, one for the life of the process. [`Plans`]: the caps of one generation, bound
+//! - [`CapLedger`]: the ledger with its clock, one for the life of the process. [`Plans`]: the caps of one generation, bound
 //!   to it. Both stand among the services of filters.
 //! - [`Caps`]: the filter. It hands a [`portcullis_caps::Spender`] to those who go on with the request.
 //!
@@ -15,8 +15,8 @@
 mod compile;
 mod config;
 mod filter;
-mod keeper;
 mod plans;
+mod service;
 mod spending;
 #[cfg(test)]
 mod tests;
@@ -24,6 +24,6 @@ mod words;
 
 pub use config::CapsConfig;
 pub use filter::{Caps, CapsCtx};
-pub use keeper::{Keeper, Refused};
 pub use plans::{Bound, PlanSets, Plans, PlansError};
+pub use service::{CapLedger, Clock, Refused};
 pub use words::SetWords;

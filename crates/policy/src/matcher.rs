@@ -18,6 +18,7 @@ pub mod path;
 pub mod pattern;
 pub mod percentage;
 pub mod query;
+pub mod rpc_methods;
 pub mod template;
 pub mod value;
 
@@ -32,6 +33,7 @@ pub use path::{PathError, PathKind, PathMatcher};
 pub use pattern::{Pattern, PatternError};
 pub use percentage::PercentageMatcher;
 pub use query::QueryMatcher;
+pub use rpc_methods::{RpcMethod, RpcMethodError, RpcMethods};
 pub use template::{MAX_PARAMS, Params, Template, TemplateError};
 pub use value::{Found, ValueMatch};
 

@@ -13,16 +13,16 @@
 //! | cookies | more cookie conditions |
 //! | certificate | a route that asks for a client certificate |
 //! | network | a route that names networks, then the one with the longest prefix in its list |
-//! | jsonrpc | a route that names JSON-RPC methods |
+//! | jsonrpc | a route that names JSON-RPC methods, then one without patterns, then the one whose shortest pattern is longer |
 //! | percentage | a route with a percentage |
 //! | order | the one that comes first in the file |
 //!
 //! The rank of a route depends on its matcher alone, never on the request. So routes are sorted once, at build
 //! time, and the winner is the first in that order that matches. `Rank` is all rows but the last: greater wins.
 
-use crate::matcher::Conditions;
 use crate::matcher::path::{Form, PathKind, PathMatcher};
 use crate::matcher::template::Segment;
+use crate::matcher::{BodyMatch, Conditions};
 
 /// The rank of a route. Its order is the table above: field by field, greater is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,8 @@ pub struct Rank {
     certificate: bool,
     /// `None` without a network.
     network: Option<u8>,
-    jsonrpc: bool,
+    /// `None` without methods; the length of the shortest pattern, the greatest there is without patterns.
+    jsonrpc: Option<usize>,
     percentage: bool,
 }
 
@@ -58,10 +59,14 @@ impl Rank {
             cookies: count(|c| c.cookies.len()),
             certificate: has(|c| c.certificate.is_some()),
             network: conditions.and_then(|c| c.network.as_ref()).map(|network| network.longest_prefix()),
-            jsonrpc: has(|c| c.body.is_some()),
+            jsonrpc: conditions.and_then(|c| c.body.as_ref()).map(breadth),
             percentage: has(|c| c.percentage.is_some()),
         }
     }
+}
+
+fn breadth(body: &BodyMatch) -> usize {
+    body.methods().shortest_prefix().unwrap_or(usize::MAX)
 }
 
 /// Literal segments (of a template) and length.

@@ -6,20 +6,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
-use portcullis_snapshot::settings::Admin;
+use portcullis_snapshot::settings::{Admin, Store};
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
+use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
 use crate::consumers::Prepared;
 use crate::control::Running;
+use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
+use crate::keeping::{self, StoreMetrics};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
-use crate::world::World;
+use crate::world::{World, serve_plans};
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -94,9 +98,17 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    let keeper = keep(&world, settings.store.as_ref(), &brought.registry)?;
+    let kept = (world.saved.clone(), keeper);
+    let most = LedgerOptions::default().most_consumers;
+    let counting = Arc::new(Counting::new(world.caps.clone(), kept, &world.metrics, most));
+    CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
+    serve_plans(&world.caps, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
-    let running = Arc::new(Running { gateway: gateway.clone(), logs: logs.clone(), reloader: OnceLock::new() });
+    tokio::spawn(Arc::clone(&counting).run());
+    let (shown, logs_too) = (gateway.clone(), logs.clone());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
@@ -113,6 +125,16 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
+}
+
+/// Opens the store, if the config has one.
+fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -> Result<Option<Arc<Keeper>>, String> {
+    let Some(store) = store else { return Ok(None) };
+    let keeper = keeping::open(store, &world.caps, &world.saved).map_err(|error| format!("store: {error}"))?;
+    let keeper = Arc::new(keeper);
+    StoreMetrics::register(Arc::clone(&keeper), registry).map_err(|error| error.to_string())?;
+    drop(world.keeper.set(Arc::clone(&keeper)));
+    Ok(Some(keeper))
 }
 
 /// The start is the first entry of the history.

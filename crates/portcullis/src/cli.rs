@@ -42,6 +42,15 @@ pub(crate) enum Command {
     ///
     /// For example: endpoint drain api 10.0.0.11:8899 --for 30m --reason 'disk swap' -c gateway.yaml
     Endpoint(EndpointArgs),
+    /// Show how the caps of a consumer stand in a running gateway, or lift some for a while.
+    ///
+    /// For example: caps acme -c gateway.yaml, or: caps override --plan free --cap rate --multiply 2 --for 30m
+    /// --reason 'launch day' -c gateway.yaml
+    Caps(CapsArgs),
+    /// Show who used what, by method.
+    ///
+    /// For example: usage acme --from 2026-03-01 --to 2026-04-01 -c gateway.yaml
+    Usage(UsageArgs),
     /// Make, hash and revoke keys of consumers.
     #[command(subcommand)]
     Key(identity::KeyCommand),
@@ -184,6 +193,78 @@ pub(crate) struct EndpointArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct CapsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CapsCommand>,
+    /// The consumer's id.
+    #[arg(value_name = "CONSUMER", required = true)]
+    pub(crate) consumer: Option<String>,
+    /// Show the caps of this plan too, when the consumer has not spent of them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CapsCommand {
+    /// List what is lifted, lift or multiply caps for a while, or end that.
+    Override(OverrideArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverrideArgs {
+    /// The caps of one consumer.
+    #[arg(long, value_name = "ID", conflicts_with = "plan")]
+    pub(crate) consumer: Option<String>,
+    /// The caps of a plan, for all its consumers.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+    /// One cap, by its name in a 429. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cap: Option<String>,
+    /// Let them refuse nothing.
+    #[arg(long, conflicts_with_all = ["multiply", "end"])]
+    pub(crate) lift: bool,
+    /// Multiply them.
+    #[arg(long, value_name = "FACTOR", conflicts_with = "end")]
+    pub(crate) multiply: Option<f64>,
+    /// How long it lasts, such as 30m.
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "end")]
+    pub(crate) lasts: Option<String>,
+    /// Why, for whoever finds it.
+    #[arg(long, value_name = "WORDS", conflicts_with = "end")]
+    pub(crate) reason: Option<String>,
+    /// End an override before its time.
+    #[arg(long)]
+    pub(crate) end: bool,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// The consumer's id. Default: everybody.
+    #[arg(value_name = "CONSUMER")]
+    pub(crate) consumer: Option<String>,
+    /// From when on: a date, or a time such as 2026-03-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
@@ -277,6 +358,15 @@ mod tests {
         check("portcullis endpoint drain api 10.0.0.1:80 -c a.yaml", false);
         check("portcullis endpoint weigh api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", false);
         check("portcullis endpoint restore api 10.0.0.1:80 --admin 127.0.0.1:1", true);
+        check("portcullis caps acme -c a.yaml", true);
+        check("portcullis caps -c a.yaml", false);
+        check("portcullis caps acme", false);
+        check("portcullis caps override -c a.yaml", true);
+        check("portcullis caps override --plan free --cap rate --multiply 1.5 --for 5m --reason x -c a.yaml", true);
+        check("portcullis caps override --plan free --consumer acme --lift -c a.yaml", false);
+        check("portcullis caps override --plan free --end -c a.yaml", true);
+        check("portcullis usage acme --from 2026-03-01 --to 2026-04-01 -c a.yaml", true);
+        check("portcullis usage", false);
         check("portcullis key new --consumer acme --expires 90d -c a.yaml", true);
         check("portcullis key new --secret a -c a.yaml", false);
         check("portcullis key new", false);

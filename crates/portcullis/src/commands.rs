@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod bans;
+mod caps;
 pub(crate) mod check;
 mod diff;
 mod endpoint;
@@ -35,6 +36,8 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
         Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
+        Command::Caps(args) => finish(caps::caps(app, &args)),
+        Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale};
+use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
 use portcullis_proxy::Gateway;
 
+use crate::counting::Counting;
+use crate::keeping;
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
 
@@ -15,6 +17,7 @@ use crate::reload::{Reloader, Trigger};
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
+    pub(crate) counting: Arc<Counting>,
     pub(crate) reloader: OnceLock<Arc<Reloader>>,
 }
 
@@ -49,8 +52,18 @@ impl Control for Running {
         })
     }
 
+    fn store(&self) -> Value {
+        self.counting.keeper().map_or(Value::Null, |keeper| keeping::shown(keeper))
+    }
+
     fn sinks(&self) -> Vec<SinkLine> {
         self.logs.lines()
+    }
+
+    async fn usage(&self, asked: UsageAsk) -> Result<Usage, String> {
+        let counting = self.counting.clone();
+        let told = tokio::task::spawn_blocking(move || counting.usage(&asked)).await;
+        told.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     async fn change(&self, change: Change) -> Result<Changed, Stale> {

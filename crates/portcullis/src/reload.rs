@@ -21,7 +21,7 @@ use crate::files::State;
 use crate::history::History;
 use crate::logs::Logs;
 use crate::output::count;
-use crate::world::World;
+use crate::world::{World, serve_plans};
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +214,7 @@ impl Reloader {
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
         let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
+        serve_plans(&self.world.caps, &next);
         self.world.consumers.commit(consumers);
         tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
         if let Some(admin) = admin {

@@ -2,17 +2,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use portcullis_caps::LedgerOptions;
 use portcullis_config::{Candidate, Checked, Environment, LoadInput, Loaded, Stamp, activate, check, consumers};
 use portcullis_discovery::Discovery;
 use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Registry, Services, StateStore};
+use portcullis_filters::caps::{CapLedger, Plans};
 use portcullis_identity::store::ConsumerStore;
 use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
+use portcullis_store::{Keeper, Saved};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
@@ -29,6 +32,12 @@ pub(crate) struct World {
     pub(crate) fleets: Arc<Fleets>,
     state: StateStore,
     services: Services,
+    /// What everybody has spent.
+    pub(crate) caps: Arc<CapLedger>,
+    /// What is saved of quotas, for consumers that the ledger dropped.
+    pub(crate) saved: Saved,
+    /// What keeps that on disk, once the gateway serves and if the config has a store.
+    pub(crate) keeper: OnceLock<Arc<Keeper>>,
     pub(crate) consumers: Arc<Consumers>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
@@ -53,6 +62,9 @@ impl World {
     ) -> Self {
         let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
+        let saved = Saved::default();
+        let options = LedgerOptions { seed: rand::random(), saved: Some(saved.lookup()), ..LedgerOptions::default() };
+        let caps = Arc::new(CapLedger::new(options));
         let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
@@ -64,9 +76,13 @@ impl World {
             state: StateStore::default(),
             services: Services::default()
                 .with(Arc::clone(&consumers.identities))
-                .with(Arc::new(Caller(own_requests.clone()))),
+                .with(Arc::new(Caller(own_requests.clone())))
+                .with(Arc::clone(&caps)),
             consumers,
             own_requests,
+            caps,
+            saved,
+            keeper: OnceLock::new(),
             certificates: Arc::default(),
         }
     }
@@ -125,6 +141,14 @@ impl World {
         };
         let (created, now) = (SystemTime::now(), Instant::now());
         activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })
+    }
+}
+
+/// Says to what goes on for long that a generation serves, so that it is held to the plans of that one.
+pub(crate) fn serve_plans(caps: &CapLedger, snapshot: &Snapshot) {
+    let plans = snapshot.services.get::<Plans>();
+    if let Some(bound) = plans.as_ref().and_then(|plans| plans.bound()) {
+        caps.serve(Arc::clone(bound));
     }
 }
 

@@ -48,6 +48,11 @@ enum Calls {
 }
 
 impl Scan {
+    /// One call, found already. How deep it nests is not looked up again: it was judged with the whole it comes from.
+    pub(crate) const fn of(call: Call) -> Self {
+        Self { calls: Calls::One(call), depth: 1 }
+    }
+
     /// The calls in order; one at least.
     #[must_use]
     pub fn calls(&self) -> &[Call] {

@@ -7,6 +7,7 @@
 //! A filter runs with its real state, and can tell by [`portcullis_filter::Explained`] that nothing will be sent.
 //! Whoever asks bounds the time.
 
+mod batch;
 mod cluster;
 mod draw;
 mod filters;

@@ -3,18 +3,32 @@
 mod cache;
 mod calls;
 mod certificates;
+mod echo;
 mod registry;
+mod relay;
 mod shout;
 mod sites;
 mod stamp;
 mod streams;
+mod toll;
 
+use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    portcullis::App::new().registry(|filters| filters.with::<shout::Shout>().with::<stamp::Stamp>()).seams(plug).main()
+    portcullis::App::new().registry(filters).seams(plug).main()
+}
+
+fn filters(filters: Registry) -> Registry {
+    filters
+        .with::<shout::Shout>()
+        .with::<stamp::Stamp>()
+        .with::<toll::Listen>()
+        .with::<toll::Toll>()
+        .with::<echo::Echo>()
+        .with::<relay::Relay>()
 }
 
 fn plug(seams: &mut Seams) {

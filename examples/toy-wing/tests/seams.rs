@@ -15,10 +15,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[path = "seams/batches.rs"]
+mod batches;
 #[path = "seams/certificate.rs"]
 mod certificate;
 #[path = "seams/fallback.rs"]
 mod fallback;
+#[path = "seams/own_requests.rs"]
+mod own_requests;
+#[path = "seams/phases.rs"]
+mod phases;
+#[path = "seams/upgrades.rs"]
+mod upgrades;
 
 /// A running toy wing, with an origin behind it that counts its requests.
 struct Wing {

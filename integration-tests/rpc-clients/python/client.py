@@ -1,6 +1,7 @@
 """solana-py as an application uses it.
 
-    python client.py journey|call|batch|unknown|watch URL [WEBSOCKET_URL [NAME=VALUE FIELD...]]
+    python client.py journey|watch URL WEBSOCKET_URL [FIELD=VALUE...]
+    python client.py calls [call|unknown NAME URL]...
 
 One line of JSON per check, as the scripts of the other clients print them.
 """
@@ -20,9 +21,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-SCENE, URL, *REST = sys.argv[1:]
-WEBSOCKET = REST[0] if REST else None
-FIELDS = dict(field.split("=", 1) for field in REST[1:])
+SCENE, *WORDS = sys.argv[1:]
 
 
 def say(name, **facts):
@@ -54,9 +53,9 @@ async def check(name, run):
     say(name, **facts, milliseconds=round((time.monotonic() - start) * 1000))
 
 
-async def confirmed(signature):
-    """Waits by signatureSubscribe, and asks once in case it was quicker than the subscription."""
-    async with SolanaWsClient(WEBSOCKET) as socket:
+async def confirmed(url, signature):
+    """Waits by signatureSubscribe."""
+    async with SolanaWsClient(url) as socket:
         await socket.signature_subscribe(signature=signature, commitment=Confirmed)
         notification = await asyncio.wait_for(socket.recv(), 20)
         return notification.result.value.err
@@ -69,19 +68,19 @@ async def pay(client, payer, to, lamports):
     return (await client.send_transaction(VersionedTransaction(message, [payer]))).value
 
 
-async def journey(client):
+async def journey(client, url):
     payer, other = Keypair(), Keypair().pubkey()
 
     async def balance(address):
         return (await client.get_balance(address, Confirmed)).value
 
     async def airdrop():
-        err = await confirmed((await client.request_airdrop(payer.pubkey(), 2_000_000_000)).value)
+        err = await confirmed(url, (await client.request_airdrop(payer.pubkey(), 2_000_000_000)).value)
         return {"err": err, "balance": await balance(payer.pubkey())}
 
     async def transferred():
         signature = await pay(client, payer, other, 5_000_000)
-        err = await confirmed(signature)
+        err = await confirmed(url, signature)
         status = (await client.get_signature_statuses([signature])).value[0]
         return {"err": err or status.err, "balance": await balance(other)}
 
@@ -90,9 +89,9 @@ async def journey(client):
     await check("logs", lambda: pay(client, payer, other, 9_000_000_000_000))
 
 
-async def watch(_):
+async def watch(url):
     address = Keypair().pubkey()
-    async with SolanaWsClient(WEBSOCKET) as socket:
+    async with SolanaWsClient(url) as socket:
         account = await socket.account_subscribe(pubkey=address, commitment=Confirmed, encoding="base64")
         await socket.slot_subscribe()
         say("watching", address=str(address))
@@ -108,28 +107,36 @@ async def watch(_):
             say("closed", error=caught(error))
 
 
-async def watch_until_dismissed(client):
+async def watch_until_dismissed(_, url):
     """Standard input ends when whoever started the script is done with it."""
-    watching = asyncio.create_task(watch(client))
+    watching = asyncio.create_task(watch(url))
     await asyncio.to_thread(sys.stdin.read)
     watching.cancel()
 
 
-async def call(client):
-    async def balance():
-        return (await client.get_balance(Pubkey.default())).value
-
-    await check("call", balance)
+async def balance(client):
+    return (await client.get_balance(Pubkey.default())).value
 
 
-async def unknown(client):
-    await check("unknown", lambda: client.send_rpc_request(JsonRpcRequest(method="getNothing"), int))
+CALLS = {
+    "call": balance,
+    "unknown": lambda client: client.send_rpc_request(JsonRpcRequest(method="getNothing"), int),
+}
+
+
+async def calls(words):
+    for kind, name, url in zip(words[::3], words[1::3], words[2::3]):
+        async with AsyncClient(url, timeout=30) as client:
+            await check(name, lambda: CALLS[kind](client))
 
 
 async def main():
-    scenes = {"journey": journey, "call": call, "unknown": unknown, "watch": watch_until_dismissed}
-    async with AsyncClient(URL, extra_headers=FIELDS, timeout=30) as client:
-        await scenes[SCENE](client)
+    if SCENE == "calls":
+        return await calls(WORDS)
+    url, websocket, *fields = WORDS
+    fields = dict(field.split("=", 1) for field in fields)
+    async with AsyncClient(url, extra_headers=fields, timeout=30) as client:
+        await {"journey": journey, "watch": watch_until_dismissed}[SCENE](client, websocket)
 
 
 asyncio.run(main())

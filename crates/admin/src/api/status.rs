@@ -37,6 +37,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
         "last_reload": history.first().map(reload),
         "reloads": reloads,
         "overload": control.overload(),
+        "store": control.store(),
         "logs": sinks,
         "generations": generations(&state),
     }))

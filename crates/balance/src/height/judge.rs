@@ -128,13 +128,15 @@ impl Inner {
         self.heights.judged = Some(stamp);
         let views: Vec<_> = set.endpoints().iter().map(|one| one.state().mark().view(stamp, policy)).collect();
         let reference = follow(self.heights.reference, &views, stamp, policy);
-        self.heights.reference = reference;
+        let before = std::mem::replace(&mut self.heights.reference, reference);
+        let breaks = reference.zip(before).is_some_and(|(reference, before)| reference.breaks_with(&before, policy));
         let bearings = compare(&views, reference, stamp, policy);
         let mut changed = false;
         for ((endpoint, view), bearing) in set.endpoints().iter().zip(&views).zip(bearings) {
             let mark = endpoint.state().mark();
-            let near = |height: &u64| reference.is_none_or(|it| height.abs_diff(it.height) <= policy.max_lag);
+            let near = |height: &u64| reference.is_some_and(|it| it.firm && it.is_near(*height, policy));
             let near = view.height.filter(near).map(|height| (height, stamp));
+            let near = near.or(view.near.filter(|_| !breaks));
             let Some((before, lasted)) = mark.judge(bearing, near, now) else { continue };
             changed |= before.is_out() != bearing.is_out();
             if (before.is_off() || bearing.is_off())

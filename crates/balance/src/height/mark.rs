@@ -94,7 +94,7 @@ impl Mark {
         now: Instant,
     ) -> Option<(Bearing, std::time::Duration)> {
         let mut verdict = self.verdict.lock();
-        verdict.near = near.or(verdict.near);
+        verdict.near = near;
         let before = verdict.bearing;
         verdict.bearing = bearing;
         self.code.store(bearing.code(), Relaxed);

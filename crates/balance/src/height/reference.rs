@@ -12,6 +12,8 @@ pub(crate) struct Reference {
     pub(crate) at: Stamp,
     /// How much of what time allows was not used, so that a height that stood still for a moment may catch up.
     spare: u64,
+    /// Whether two endpoints agreed on it, then or on the way to it.
+    pub(super) firm: bool,
 }
 
 /// What is known of one endpoint when it is judged.
@@ -50,25 +52,45 @@ pub(crate) fn follow(
     policy: &HeightPolicy,
 ) -> Option<Reference> {
     let heights = voices(views);
+    let count = heights.len();
     // More than half have come as far as this.
-    let Some(majority) = heights.get(heights.len() / 2).copied() else { return before };
-    let (base, reach) = match before {
+    let Some(majority) = heights.get(count / 2).copied() else { return before };
+    // What one endpoint said alone is no history.
+    let (base, reach) = match before.filter(|before| before.firm) {
         Some(before) => (before.height, before.spare.saturating_add(policy.most_grown(between(before.at, now)))),
-        None if heights.len() > 2 => (majority, policy.apart()),
+        None if count > 2 => (majority, policy.apart()),
         None => (majority, policy.max_lag),
     };
     // Of three or more the highest has no say: it may be a lie.
-    let seconded = if heights.len() > 2 { heights.get(1..).unwrap_or_default() } else { &heights };
+    let seconded = if count > 2 { heights.get(1..).unwrap_or_default() } else { &heights };
     let limit = base.saturating_add(reach);
-    let plausible = seconded.iter().copied().find(|height| *height <= limit).unwrap_or(0);
-    let height = plausible.max(majority);
-    let spare = if height > limit { policy.max_lag } else { (limit - height.max(base)).min(policy.max_lag) };
-    Some(Reference { height, at: now, spare })
+    let plausible = seconded.iter().copied().find(|height| *height <= limit).unwrap_or(0).max(majority);
+    // Some that agree on another chain are still fewer than those of this one.
+    let half = heights.get(count.saturating_sub(1) / 2).copied().unwrap_or(majority);
+    let strange = count > 2 && plausible > half.saturating_add(policy.apart());
+    let height = if strange { half } else { plausible };
+    let agree = heights.iter().filter(|one| one.abs_diff(height) <= policy.max_lag).count();
+    let firm = agree >= 2 || (height <= limit && before.is_some_and(|before| before.firm));
+    let spare = limit.checked_sub(height.max(base)).map_or(policy.max_lag, |left| left.min(policy.max_lag));
+    Some(Reference { height, at: now, spare, firm })
+}
+
+impl Reference {
+    /// Whether this is another history than the one before: what was near that says nothing here.
+    pub(super) fn breaks_with(&self, before: &Self, policy: &HeightPolicy) -> bool {
+        let passed = policy.most_grown(between(before.at, self.at));
+        self.height.abs_diff(before.height) > policy.apart().saturating_add(passed)
+    }
+
+    /// Whether a height is no further away than endpoints may be.
+    pub(super) const fn is_near(&self, height: u64, policy: &HeightPolicy) -> bool {
+        height.abs_diff(self.height) <= policy.max_lag
+    }
 }
 
 /// How each endpoint compares.
 pub(crate) fn compare(views: &[View], reference: Option<Reference>, now: Stamp, policy: &HeightPolicy) -> Vec<Bearing> {
-    let near = |height: u64| reference.is_some_and(|reference| height.abs_diff(reference.height) <= policy.max_lag);
+    let near = |height: u64| reference.is_some_and(|reference| reference.is_near(height, policy));
     let agree = views.iter().filter(|view| view.height.is_some_and(near)).count();
     views.iter().map(|view| bearing(view, reference, (agree >= 2, now), policy)).collect()
 }

@@ -15,7 +15,7 @@ fn choosing_allocates_nothing() {
         drop(choose(&set, 0));
         let cost = allocation_counter::measure(|| {
             for random in 0..100 {
-                let ask = Ask { now, random, key: Some(random), skip: &skip, least_height: None };
+                let ask = Ask { key: Some(random), skip: &skip, ..Ask::new(now, random) };
                 let mut choice = set.choose(&ask).unwrap();
                 choice.success(now, SECOND);
             }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::Ledger;
+use super::bound::BoundSet;
 use super::demand::{Demand, Demands, Purpose, Request, Scopes};
 use super::holder::SharedState;
 use super::shard::Shard;
@@ -167,14 +168,24 @@ impl Ledger {
         Err(Box::new(self.refusal(&locked, now, (demand, &rule), short)))
     }
 
+    /// How every cap of a set stands, those of all its methods too, for one consumer, or of what all share alone.
+    #[must_use]
+    pub fn standings_of(&self, now: Moment, set: &BoundSet, consumer: Option<&Arc<str>>) -> Vec<Standing> {
+        let request = Request { scopes: Scopes::default().with(set), consumer, holds: Held::Requests, calls: &[] };
+        self.standings_by(now, &request, &request.everything())
+    }
+
     /// How the caps stand that apply to a request, without spending anything: for the fields of an answer, and for
     /// who asks why. In the order of the scopes, those for all calls before those of a method.
     #[must_use]
     pub fn standings(&self, now: Moment, request: &Request<'_>) -> Vec<Standing> {
-        let demands = request.demands(Purpose::Decide(request.holds));
+        self.standings_by(now, request, &request.demands(Purpose::Decide(request.holds)))
+    }
+
+    fn standings_by<'a>(&'a self, now: Moment, request: &Request<'a>, demands: &Demands<'a>) -> Vec<Standing> {
         let overriding = self.overriding.load(Ordering::Acquire).then(|| self.overrides.load());
         let overrides = overriding.as_ref().map(|overrides| &***overrides);
-        let locked = self.look(request, &demands);
+        let locked = self.look(request, demands);
         let standing = |demand: &Demand<'_>| {
             let slots = locked.slots(demand.place);
             let slot = slots.and_then(|slots| slots.get(slots.find(demand.cap.id)?));

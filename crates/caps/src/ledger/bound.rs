@@ -59,6 +59,13 @@ pub(super) struct BoundCap {
     pub(super) counts: Arc<Counts>,
 }
 
+impl Part {
+    /// All caps, those of methods last.
+    pub(super) fn all(&self) -> impl Iterator<Item = &BoundCap> {
+        self.base.iter().chain(self.rules.iter().flatten())
+    }
+}
+
 impl BoundSet {
     /// Whose caps they are.
     #[must_use]
@@ -163,6 +170,15 @@ impl Ledger {
         }
         let mut shared = self.shared.lock();
         Arc::clone(shared.entry((scope, Arc::clone(name))).or_default())
+    }
+}
+
+/// What the quota of a slot is counted by; `None` for what is no quota.
+pub(super) const fn period_of(shape: Shape) -> Option<Period> {
+    match shape {
+        Shape::Day => Some(Period::Day),
+        Shape::Month => Some(Period::Month),
+        Shape::Bucket | Shape::Gauge => None,
     }
 }
 

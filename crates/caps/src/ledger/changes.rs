@@ -13,10 +13,10 @@ use crate::calendar::Period;
 use crate::moment::Moment;
 use crate::policy::{MethodId, Scope};
 use crate::quota::Used;
-use crate::slot::{Shape, Slot};
+use crate::slot::Slot;
 use crate::usage::Amount;
 
-use super::bound::shape_of;
+use super::bound::{period_of, shape_of};
 
 /// Accounts looked at under one hold of a lock: about ten microseconds.
 pub(super) const AT_ONCE: usize = 32;
@@ -192,11 +192,7 @@ impl Ledger {
 
     fn saved_quota(&self, consumer: Option<Arc<str>>, slot: Slot) -> Option<SavedQuota> {
         let CapKey { scope, set, cap, shape, .. } = self.registry.key(slot.cap())?;
-        let period = match shape {
-            Shape::Day => Period::Day,
-            Shape::Month => Period::Month,
-            Shape::Bucket | Shape::Gauge => return None,
-        };
+        let period = period_of(shape)?;
         let Used { window, spent } = slot.used();
         Some(SavedQuota { consumer, scope, set, cap, period, window, spent })
     }

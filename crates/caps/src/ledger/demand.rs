@@ -204,6 +204,18 @@ impl<'a> Request<'a> {
         demands
     }
 
+    /// Every cap of the sets once, those of all methods too: to look at, not to decide by.
+    pub(super) fn everything(&self) -> Demands<'a> {
+        let mut demands = Demands::new();
+        for (place, set, _) in self.scopes.sets(self.calls) {
+            let own = self.consumer.map(|_| (&set.each, OWN));
+            for (part, place) in own.into_iter().chain([(&set.shared, place)]) {
+                demands.extend(part.all().map(|cap| Demand { cap, set, place, cost: 0 }));
+            }
+        }
+        demands
+    }
+
     /// What the rules of the calls' methods want. Calls of one rule are summed up.
     #[inline]
     fn of_methods(

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use hashbrown::HashMap;
 
 use super::Ledger;
-use super::bound::BoundCap;
+use super::bound::{BoundCap, period_of};
 use super::holder::SharedState;
+use crate::calendar::Period;
 use crate::lease::{Ask, Budget, GatewayId, Grant, Link, Share, Terms};
 use crate::moment::Moment;
 use crate::policy::{Limit, Outage, Scope};
@@ -163,6 +164,8 @@ pub struct LeaseAsk {
     pub budget: Budget,
     /// The terms of the cap.
     pub terms: Terms,
+    /// What a quota is counted by, so that its pool can be forgotten when the window is over; `None` of a rate.
+    pub period: Option<Period>,
 }
 
 impl Ledger {
@@ -222,7 +225,8 @@ impl Ledger {
         let names = self.registry.key(slot.cap)?;
         let (scope, set, cap, window) = (names.scope, names.set, names.cap, slot.window);
         let key = LeaseKey { consumer, scope, set, cap, window, slot, place };
-        Some(LeaseAsk { key, ask, budget: deal.budget, terms: deal.terms })
+        let period = period_of(names.shape);
+        Some(LeaseAsk { key, ask, budget: deal.budget, terms: deal.terms, period })
     }
 
     /// The pool's answer to a word, or `None` when there will be none.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_filter::Services;
-use portcullis_filters::caps::{Keeper, Plans};
+use portcullis_filters::caps::{CapLedger, Plans};
 use portcullis_yaml::{Diagnostic, Diagnostics, Span};
 
 use crate::code;
@@ -11,7 +11,7 @@ use crate::plan::Checked;
 
 /// The caps of a generation that is being made.
 pub(super) struct Caps {
-    keeper: Arc<Keeper>,
+    caps: Arc<CapLedger>,
     plans: Arc<Plans>,
     file: Span,
     /// What filters are built with: those of the gateway, and the plans.
@@ -21,15 +21,15 @@ pub(super) struct Caps {
 impl Caps {
     /// Those of a config. Without a ledger of the gateway there is one that nobody spends of.
     pub(super) fn new(checked: &Checked, services: &Services) -> Self {
-        let keeper = services.get::<Keeper>().unwrap_or_default();
+        let caps = services.get::<CapLedger>().unwrap_or_default();
         let plans = Arc::new(Plans::new(checked.caps.clone()));
-        let services = services.clone().with(Arc::clone(&keeper)).with(Arc::clone(&plans));
-        Self { keeper, plans, file: checked.file, services }
+        let services = services.clone().with(Arc::clone(&caps)).with(Arc::clone(&plans));
+        Self { caps, plans, file: checked.file, services }
     }
 
     /// Binds them, once all filters are built.
     pub(super) fn bind(&self, diagnostics: &mut Diagnostics) {
-        if let Err(error) = self.plans.bind(&self.keeper) {
+        if let Err(error) = self.plans.bind(&self.caps) {
             let message = format!("the caps cannot be numbered: {error}");
             diagnostics.push(Diagnostic::error(code::FILTER_FAILED, self.file, message));
         }

@@ -12,6 +12,7 @@ use portcullis_yaml::{Diagnostic, Named, OneOrMany, Span, Spanned};
 use super::Compiler;
 use crate::code;
 use crate::raw::matchers::{RawCertificateMatch, RawCondition, RawMatch, RawPath, RawPercentage, RawValueMatch};
+use crate::raw::words::RpcMethodWord;
 
 impl Compiler<'_, '_> {
     /// A matcher. A condition that is wrong is left out after its error was pushed; a path that is wrong matches
@@ -111,13 +112,13 @@ impl Compiler<'_, '_> {
         self.cx.fail(Diagnostic::error(code::MATCHER_INVALID, span, message).help("for example `x-request-id`"))
     }
 
-    fn jsonrpc(&mut self, raw: &Spanned<OneOrMany<String>>) -> Option<BodyMatch> {
+    fn jsonrpc(&mut self, raw: &Spanned<OneOrMany<RpcMethodWord>>) -> Option<BodyMatch> {
         if self.seams.body.is_none() {
             let message = "this binary does not read bodies, so `jsonrpc` cannot be matched";
             let help = "use a binary with a body reader, or route by path, method or header";
             return self.cx.fail(Diagnostic::error(code::BODY_MATCHER_UNAVAILABLE, raw.span, message).help(help));
         }
-        self.some_of(Some(raw), "JSON-RPC method", BodyMatch::jsonrpc)
+        self.some_of(Some(raw), "JSON-RPC method", |methods| BodyMatch::jsonrpc(methods.into_iter().map(|word| word.0)))
     }
 }
 

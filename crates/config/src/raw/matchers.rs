@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use portcullis_types::Percent;
 use portcullis_yaml::{Decode, Named, OneOrMany, Spanned};
 
-use super::words::{CertificateNameWord, DrawWord, FingerprintWord};
+use super::words::{CertificateNameWord, DrawWord, FingerprintWord, RpcMethodWord};
 
 /// What a route matches: a path, and conditions that must all hold.
 #[derive(Debug, Default, Decode)]
@@ -30,8 +30,9 @@ pub(crate) struct RawMatch {
     pub(crate) client_certificate: Option<Spanned<RawCertificateMatch>>,
     /// A stable share of what is left.
     pub(crate) percentage: Option<Spanned<RawPercentage>>,
-    /// JSON-RPC methods of which every call in the body must be one. Needs a binary that reads JSON-RPC.
-    pub(crate) jsonrpc: Option<Spanned<OneOrMany<String>>>,
+    /// JSON-RPC methods of which every call in the body must be one: `getBlock`, or `get*` for all that begin so. Case
+    /// matters. Needs a binary that reads JSON-RPC.
+    pub(crate) jsonrpc: Option<Spanned<OneOrMany<RpcMethodWord>>>,
 }
 
 /// The path of a route: one of these keys.

@@ -78,7 +78,8 @@ impl Run<'_> {
     async fn request(&mut self, chunks: Vec<Bytes>) -> Result<(), Stopped> {
         let mut cx = RequestCx { request: &mut self.request, facts: &self.facts, notes: &mut self.notes };
         self.chain.request_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
-        if cx.facts.body.is_some() {
+        // As in the gateway: a body that no reader knows was read all the same.
+        if cx.facts.body.is_some() || chunks.iter().any(|chunk| !chunk.is_empty()) {
             self.chain.request_peek_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
         }
         self.chain.admission_filter(&mut cx, &mut self.state, &mut |_| {}).await?;

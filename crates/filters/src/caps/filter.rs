@@ -21,8 +21,8 @@ use portcullis_types::{ProxyError, Reason};
 use smallvec::SmallVec;
 
 use super::config::CapsConfig;
-use super::keeper::Keeper;
 use super::plans::{Bound, Plans};
+use super::service::CapLedger;
 use super::spending::{Calls, Part, Spending, Terms};
 
 /// Holds callers to what they may spend.
@@ -30,7 +30,7 @@ use super::spending::{Calls, Part, Spending, Terms};
 /// The caps of hosts and routes are collected in the request phases; the first `caps` of a request in its admission
 /// phase decides over all that apply, at once.
 pub struct Caps {
-    keeper: Arc<Keeper>,
+    caps: Arc<CapLedger>,
     plans: Arc<Plans>,
     /// The place of the host's or route's own set.
     set: Option<usize>,
@@ -60,11 +60,11 @@ impl ConfiguredFilter for Caps {
     type Config = CapsConfig;
 
     fn build(config: CapsConfig, cx: &BuildCx<'_>) -> Result<Self, String> {
-        let keeper = cx.services.get::<Keeper>().ok_or("this gateway keeps no ledger")?;
+        let caps = cx.services.get::<CapLedger>().ok_or("this gateway keeps no ledger")?;
         let plans = cx.services.get::<Plans>().ok_or("this gateway has no plans")?;
         let fields = config.fields;
         let set = config.set(&owner(cx.place)).map(|set| plans.declare(set));
-        Ok(Self { keeper, plans, set, fields })
+        Ok(Self { caps, plans, set, fields })
     }
 }
 
@@ -111,13 +111,13 @@ impl Filter for Caps {
         if cx.notes.is_explained() {
             return self.explain(cx.notes, &terms);
         }
-        let now = self.keeper.now();
-        match terms.with_request(|request| self.keeper.ledger().decide(now, request)) {
+        let now = self.caps.now();
+        match terms.with_request(|request| self.caps.ledger().decide(now, request)) {
             Ok(admission) => {
                 if let Some(refusal) = admission.would_refuse() {
                     cx.notes.annotate("caps_shadow", sentence(refusal));
                 }
-                let spending = Arc::new(Spending::new(Arc::clone(&self.keeper), terms, admission));
+                let spending = Arc::new(Spending::new(Arc::clone(&self.caps), terms, admission));
                 let spender: Arc<Spending> = Arc::clone(&spending);
                 cx.notes.extensions_mut().insert(Spender(spender));
                 ctx.spending = Some(spending);
@@ -194,7 +194,7 @@ impl Caps {
                 (Arc::clone(&caller.id), Some(Arc::clone(&caller.plan)))
             }
             Some(caller) => {
-                self.keeper.counts.unknown_plan.fetch_add(1, Ordering::Relaxed);
+                self.caps.counts.unknown_plan.fetch_add(1, Ordering::Relaxed);
                 let detail = format!("this gateway has no plan `{}`", caller.plan);
                 return Err(ProxyError::with_detail(Reason::PlanUnknown, detail));
             }
@@ -214,7 +214,7 @@ impl Caps {
 
     /// Says what would be decided; nothing is spent.
     fn explain(&self, notes: &mut Notes, terms: &Terms) -> Result<(), ProxyError> {
-        let (now, ledger) = (self.keeper.now(), self.keeper.ledger());
+        let (now, ledger) = (self.caps.now(), self.caps.ledger());
         let (standings, refusal) =
             terms.with_request(|request| (ledger.standings(now, request), ledger.would_refuse(now, request)));
         let mut text = terms.id.to_string();
@@ -232,7 +232,7 @@ impl Caps {
             RefusalKind::OverQuota => Reason::OverQuota,
             RefusalKind::OverConcurrency => Reason::OverConcurrency,
             RefusalKind::NoRoom => {
-                self.keeper.counts.no_room.fetch_add(1, Ordering::Relaxed);
+                self.caps.counts.no_room.fetch_add(1, Ordering::Relaxed);
                 return ProxyError::with_detail(Reason::Overloaded, "the ledger has no room for another consumer");
             }
         };
@@ -248,7 +248,7 @@ impl Caps {
             return Ok(());
         }
         spending.stream(bytes).map_err(|refusal| {
-            self.keeper.counts.dry_streams.fetch_add(1, Ordering::Relaxed);
+            self.caps.counts.dry_streams.fetch_add(1, Ordering::Relaxed);
             self.error(&refusal)
         })
     }

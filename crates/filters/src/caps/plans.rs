@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use portcullis_caps::{BindError, BoundSet, CapSet, MethodId, Methods, TooManyMethods};
 
-use super::keeper::Keeper;
+use super::service::CapLedger;
 
 /// What a config says of caps, routes and hosts apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,16 +60,16 @@ impl Plans {
     ///
     /// # Errors
     /// More names than a process can number.
-    pub fn bind(&self, keeper: &Keeper) -> Result<Arc<Bound>, PlansError> {
+    pub fn bind(&self, caps: &CapLedger) -> Result<Arc<Bound>, PlansError> {
         let declared = self.declared.lock();
         let PlanSets { gateway, plans, consumers } = &self.sets;
         let all = gateway.iter().chain(plans).chain(consumers).chain(&*declared);
         let methods = {
-            let mut known = keeper.methods().lock();
+            let mut known = caps.methods().lock();
             *known = known.with(all.flat_map(CapSet::patterns))?;
             known.clone()
         };
-        let bind = |set: &CapSet| keeper.ledger().bind(set, &methods);
+        let bind = |set: &CapSet| caps.ledger().bind(set, &methods);
         let named = |sets: &[CapSet]| -> Result<HashMap<Arc<str>, Arc<BoundSet>>, BindError> {
             sets.iter().map(|set| Ok((Arc::clone(&set.spec().name), bind(set)?))).collect()
         };

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use portcullis_caps::{Admission, BoundSet, Held, MethodId, Refusal, Request, RoutePart, Scopes, Spend, Standing};
 use smallvec::SmallVec;
 
-use super::keeper::Keeper;
 use super::plans::Bound;
+use super::service::CapLedger;
 
 /// Methods of calls. Batches of more are on the heap.
 pub(super) type Calls = SmallVec<[MethodId; 6]>;
@@ -44,11 +44,11 @@ impl Terms {
     /// The same for another set of calls by the same caller, under the plans that serve now.
     fn with_other<T>(
         &self,
-        keeper: &Keeper,
+        caps: &CapLedger,
         (holds, calls): (Held, &[MethodId]),
         work: impl FnOnce(&Request<'_>) -> T,
     ) -> T {
-        let newer = keeper.newer(&self.bound);
+        let newer = caps.newer(&self.bound);
         let bound = newer.as_ref().unwrap_or(&self.bound);
         with_scopes(bound, self, |scopes| work(&Request { scopes, consumer: Some(&self.id), holds, calls }))
     }
@@ -75,7 +75,7 @@ fn with_scopes<T>(bound: &Arc<Bound>, terms: &Terms, work: impl FnOnce(Scopes<'_
 
 /// What a request spends.
 pub(super) struct Spending {
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) caps: Arc<CapLedger>,
     pub(super) terms: Terms,
     pub(super) admission: Admission,
     /// Bytes that were charged.
@@ -83,24 +83,24 @@ pub(super) struct Spending {
 }
 
 impl Spending {
-    pub(super) const fn new(keeper: Arc<Keeper>, terms: Terms, admission: Admission) -> Self {
-        Self { keeper, terms, admission, charged: AtomicU64::new(0) }
+    pub(super) const fn new(caps: Arc<CapLedger>, terms: Terms, admission: Admission) -> Self {
+        Self { caps, terms, admission, charged: AtomicU64::new(0) }
     }
 
     /// How all caps stand that apply to the request.
     pub(super) fn standings(&self) -> Vec<Standing> {
-        let now = self.keeper.now();
-        self.terms.with_request(|request| self.keeper.ledger().standings(now, request))
+        let now = self.caps.now();
+        self.terms.with_request(|request| self.caps.ledger().standings(now, request))
     }
 
     /// Charges bytes that passed; a cap that has none left then.
     pub(super) fn stream(&self, bytes: u64) -> Result<(), Box<Refusal>> {
         self.charged.fetch_add(bytes, Ordering::Relaxed);
-        let now = self.keeper.now();
+        let now = self.caps.now();
         let what = (self.terms.holds, &*self.terms.calls);
         let charge =
-            |request: &Request<'_>| self.keeper.ledger().stream_bytes(now, &self.admission, request.scopes, bytes);
-        self.terms.with_other(&self.keeper, what, charge)
+            |request: &Request<'_>| self.caps.ledger().stream_bytes(now, &self.admission, request.scopes, bytes);
+        self.terms.with_other(&self.caps, what, charge)
     }
 
     /// Charges what is not charged yet of all the bytes that passed.
@@ -113,14 +113,14 @@ impl Spending {
     }
 
     fn decide(&self, holds: Held, calls: &[MethodId]) -> Result<Admission, Box<Refusal>> {
-        let now = self.keeper.now();
-        let decide = |request: &Request<'_>| self.keeper.ledger().decide(now, request);
-        self.terms.with_other(&self.keeper, (holds, calls), decide).map_err(Box::new)
+        let now = self.caps.now();
+        let decide = |request: &Request<'_>| self.caps.ledger().decide(now, request);
+        self.terms.with_other(&self.caps, (holds, calls), decide).map_err(Box::new)
     }
 
     fn method(&self, name: &str) -> MethodId {
         // Numbers mean the same in every generation, but a later one may know more.
-        self.keeper.newer(&self.terms.bound).as_ref().unwrap_or(&self.terms.bound).method(name)
+        self.caps.newer(&self.terms.bound).as_ref().unwrap_or(&self.terms.bound).method(name)
     }
 }
 
@@ -141,10 +141,10 @@ impl Spend for Spending {
     }
 
     fn credits(&self, method: &str, credits: u64) {
-        let (now, method) = (self.keeper.now(), self.method(method));
+        let (now, method) = (self.caps.now(), self.method(method));
         let charge = |request: &Request<'_>| {
-            self.keeper.ledger().charge_credits(now, &self.admission, request.scopes, (method, credits));
+            self.caps.ledger().charge_credits(now, &self.admission, request.scopes, (method, credits));
         };
-        self.terms.with_other(&self.keeper, (self.terms.holds, &[method]), charge);
+        self.terms.with_other(&self.caps, (self.terms.holds, &[method]), charge);
     }
 }

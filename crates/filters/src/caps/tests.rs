@@ -56,7 +56,7 @@ fn compiled(scope: Scope, sets: &Named<Spanned<SetWords>>, cx: &mut Cx<'_>) -> V
 
 /// A gateway: a ledger on a clock of its own, and the generation that was loaded last.
 struct Gateway {
-    keeper: Arc<Keeper>,
+    caps: Arc<CapLedger>,
     millis: Arc<AtomicU64>,
 }
 
@@ -69,7 +69,7 @@ impl Gateway {
             Moment::new(Duration::from_millis(millis), Duration::from_millis(START * 1000 + millis))
         };
         let options = LedgerOptions { shards: 1, ..LedgerOptions::default() };
-        Self { keeper: Arc::new(Keeper::with_clock(options, now)), millis }
+        Self { caps: Arc::new(CapLedger::with_clock(options, now)), millis }
     }
 
     fn pass(&self, millis: u64) {
@@ -79,7 +79,7 @@ impl Gateway {
     /// A generation with these plans, and a chain of these filters: each with its place and settings.
     fn generation(&self, plans: &str, filters: &[(&str, &str)]) -> Chain {
         let plans = Arc::new(Plans::new(sets(plans).unwrap_or_else(|report| panic!("{report}"))));
-        let services = Services::default().with(Arc::clone(&self.keeper)).with(Arc::clone(&plans));
+        let services = Services::default().with(Arc::clone(&self.caps)).with(Arc::clone(&plans));
         let state = StateStore::default();
         let link = |(place, yaml): &(&str, &str)| {
             let spec =
@@ -87,7 +87,7 @@ impl Gateway {
             spec.build(&BuildCx { place, state: &state, clusters: &[], services: &services }).unwrap()
         };
         let chain = Chain::new(filters.iter().map(link).collect()).unwrap();
-        self.keeper.serve(plans.bind(&self.keeper).unwrap());
+        self.caps.serve(plans.bind(&self.caps).unwrap());
         chain
     }
 
@@ -98,11 +98,11 @@ impl Gateway {
 
     /// What is in the usage since it was last taken: requests, credits and bytes by consumer and method.
     fn used(&self) -> Vec<(String, String, [u64; 3])> {
-        let deltas = self.keeper.ledger().take_changes().usage.into_iter();
+        let deltas = self.caps.ledger().take_changes().usage.into_iter();
         let mut used: Vec<_> = deltas
             .map(|delta| {
                 let portcullis_caps::Amount { requests, credits, bytes } = delta.amount;
-                (delta.consumer.to_string(), self.keeper.method_name(delta.method), [requests, credits, bytes])
+                (delta.consumer.to_string(), self.caps.method_name(delta.method), [requests, credits, bytes])
             })
             .collect();
         used.sort();

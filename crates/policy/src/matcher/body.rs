@@ -1,19 +1,19 @@
 //! The body, as far as a crate that understands it has read it (see `portcullis_types::BodyView`).
 //!
 //! A route with a body matcher takes a request only when the body was peeked and understood. All methods of a batch
-//! must be in the set, so that a batch cannot carry a method past the route that guards it. A batch without calls
+//! must be in the set of names and patterns, so that a batch cannot carry a method past the route that guards it. A batch without calls
 //! matches nothing.
 
 use std::fmt;
 
 use portcullis_types::RequestView;
 
-use crate::matcher::Mismatch;
+use crate::matcher::{Mismatch, RpcMethod, RpcMethods};
 
 /// A condition on the body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BodyMatch {
-    methods: Box<[Box<str>]>,
+    methods: RpcMethods,
 }
 
 /// What was found in the body instead.
@@ -31,21 +31,14 @@ pub enum BodyFound<'a> {
 
 impl BodyMatch {
     /// A JSON-RPC call, or a batch, of these methods alone; `None` when there is none.
-    pub fn jsonrpc(methods: impl IntoIterator<Item = impl Into<Box<str>>>) -> Option<Self> {
-        let mut methods: Vec<Box<str>> = methods.into_iter().map(Into::into).collect();
-        methods.sort();
-        methods.dedup();
-        (!methods.is_empty()).then(|| Self { methods: methods.into_boxed_slice() })
+    pub fn jsonrpc(methods: impl IntoIterator<Item = RpcMethod>) -> Option<Self> {
+        RpcMethods::new(methods).map(|methods| Self { methods })
     }
 
-    /// The JSON-RPC methods, sorted.
+    /// The JSON-RPC methods.
     #[must_use]
-    pub fn methods(&self) -> &[Box<str>] {
+    pub const fn methods(&self) -> &RpcMethods {
         &self.methods
-    }
-
-    fn has(&self, method: &str) -> bool {
-        self.methods.binary_search_by(|each| (**each).cmp(method)).is_ok()
     }
 
     pub(crate) fn check<'a>(&'a self, view: &RequestView<'a>) -> Result<(), Mismatch<'a>> {
@@ -54,10 +47,11 @@ impl BodyMatch {
             Some((_, None)) => BodyFound::NotJsonRpc,
             Some((_, Some(0))) => BodyFound::Empty,
             Some((body, Some(calls))) => {
-                let methods = (0..calls).map(|call| body.method(call).unwrap_or_default());
-                match methods.into_iter().find(|method| !self.has(method)) {
+                let methods = (0..calls).map(|call| body.method(call));
+                // A call that names no method is in no set, `*` included.
+                match methods.into_iter().find(|method| !method.is_some_and(|method| self.methods.has(method))) {
                     None => return Ok(()),
-                    Some(method) => BodyFound::Method(method),
+                    Some(method) => BodyFound::Method(method.unwrap_or_default()),
                 }
             }
         };
@@ -65,16 +59,12 @@ impl BodyMatch {
     }
 
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        other.methods.iter().all(|method| self.has(method))
+        self.methods.covers(&other.methods)
     }
 }
 
 impl fmt::Display for BodyMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("jsonrpc ")?;
-        for (place, method) in self.methods.iter().enumerate() {
-            write!(f, "{}{method}", if place == 0 { "" } else { " or " })?;
-        }
-        Ok(())
+        write!(f, "jsonrpc {}", self.methods)
     }
 }

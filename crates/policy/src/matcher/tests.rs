@@ -44,7 +44,11 @@ fn certificate(certificate: CertificateMatcher) -> Matcher {
 }
 
 fn jsonrpc(methods: &[&str]) -> Matcher {
-    Conditions { body: BodyMatch::jsonrpc(methods.iter().copied()), ..Conditions::default() }.into()
+    Conditions {
+        body: BodyMatch::jsonrpc(methods.iter().map(|method| method.parse().unwrap())),
+        ..Conditions::default()
+    }
+    .into()
 }
 
 /// `expected` is empty for a match, else what the mismatch says.
@@ -186,6 +190,19 @@ fn all_calls_of_a_batch_must_be_in_the_set() {
         (get().calls(Some(&[])), said("a batch without calls")),
         (get().calls(None), said("a body that is not JSON-RPC")),
         (get(), said("a body that was not read")),
+    ] {
+        check(&matcher, &request, &expected);
+    }
+}
+
+#[test]
+fn a_pattern_takes_methods_that_begin_so_and_no_call_without_a_method() {
+    let matcher = jsonrpc(&["get*", "sendTransaction"]);
+    let said = |found: &str| format!("expected jsonrpc sendTransaction or get*, found {found}");
+    for (request, expected) in [
+        (get().calls(Some(&["getSlot", "sendTransaction"])), String::new()),
+        (get().calls(Some(&["getSlot", "simulateTransaction"])), said("\"simulateTransaction\"")),
+        (get().calls(Some(&["GetSlot"])), said("\"GetSlot\"")),
     ] {
         check(&matcher, &request, &expected);
     }

@@ -36,7 +36,7 @@ fn matcher(text: &str) -> Matcher {
         methods: MethodMatcher::new(words().map(|word| word.parse().unwrap())),
         headers: words().map(|word| word.split_once('=').unwrap()).map(|(n, v)| header(n, v)).collect(),
         network: NetworkMatcher::new(words().map(|word| word.parse().unwrap())),
-        body: BodyMatch::jsonrpc(words()),
+        body: BodyMatch::jsonrpc(words().map(|word| word.parse().unwrap())),
         ..Conditions::default()
     };
     Matcher { path, conditions }
@@ -69,6 +69,23 @@ fn the_highest_rank_wins_whatever_the_order() {
         "exact /a/b/c; GET; x=1",
     ];
     let request = Request::new("GET /a/b/c").header("x", "1").header("y", "2");
+    for top in 1..=ladder.len() {
+        for host in both(|| routes(&ladder[..top])) {
+            assert_eq!(winner(&host, &request), ladder[top - 1]);
+        }
+    }
+}
+
+#[test]
+fn names_of_methods_rank_before_patterns_and_long_patterns_before_short_ones() {
+    let ladder = [
+        "prefix /",
+        "prefix /; ; ; ; *",
+        "prefix /; ; ; ; get* send",
+        "prefix /; ; ; ; getBlock sendTransaction* getBl*",
+        "prefix /; ; ; ; getBlock getSlot",
+    ];
+    let request = Request::new("POST /").calls(Some(&["getBlock"]));
     for top in 1..=ladder.len() {
         for host in both(|| routes(&ladder[..top])) {
             assert_eq!(winner(&host, &request), ladder[top - 1]);
@@ -184,6 +201,9 @@ fn a_route_behind_a_wider_one_of_equal_rank_is_shadowed() {
         (vec!["template /a/{x}", "template /{x}/a"], vec![]),
         (vec!["prefix /a; ; ; 10.0.0.0/8 192.0.2.0/24", "prefix /a; ; ; 192.0.2.0/24"], vec![(1, 0)]),
         (vec!["prefix /a; ; ; ; getSlot getBlock", "prefix /a; ; ; ; getSlot"], vec![(1, 0)]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot* get*"], vec![(1, 0)]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot*"], vec![]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot"], vec![]),
     ] {
         assert_eq!(shadowed(&texts), expected, "{texts:?}");
     }

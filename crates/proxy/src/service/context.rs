@@ -20,6 +20,7 @@ use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
+use super::batch::Parts;
 use super::cache::Fill;
 use super::fallback::FallingBack;
 use super::hedge::Beside;
@@ -56,6 +57,8 @@ pub(crate) struct Ctx {
     pub(crate) body: Body,
     pub(crate) fill: Fill,
     pub(crate) falling_back: FallingBack,
+    /// The parts that it is sent in, when it is a batch of calls for several routes.
+    pub(crate) parts: Parts,
     /// What it holds of limits.
     pub(crate) places: Places,
     pub(crate) failure: Option<ProxyError>,
@@ -147,6 +150,7 @@ impl Ctx {
             body: Body::default(),
             fill: Fill::default(),
             falling_back: FallingBack::default(),
+            parts: Parts::default(),
             places: Places::default(),
             failure: None,
             in_flight: false,

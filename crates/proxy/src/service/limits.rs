@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use portcullis_balance::{Answer, Choice, Priority};
 use portcullis_snapshot::limits::{Admission, Place, Refused, Waiting};
 use portcullis_snapshot::request::action;
-use portcullis_snapshot::{Limits, Members};
+use portcullis_snapshot::{Limits, Members, RouteData};
 use portcullis_telemetry::{Bound, Held};
 use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
 use super::presence;
+use crate::core::Core;
 use crate::streams::Open;
 
 /// What a request holds.
@@ -80,19 +81,19 @@ fn refusal(detail: &'static str) -> ProxyError {
 
 /// The route is known: the process's guards, and a place on the route.
 pub(super) fn enter_route(ctx: &mut Ctx) -> Result<(), ProxyError> {
-    let priority = priority(ctx);
-    if let Err(reason) = ctx.core.guard.admits(priority) {
+    let Some(route) = &ctx.route else { return Ok(()) };
+    ctx.places.route = place_on(&ctx.core, route)?;
+    Ok(())
+}
+
+/// A place on a route; `Ok(None)` where none is needed.
+pub(super) fn place_on(core: &Core, route: &RouteData) -> Result<Option<Place>, ProxyError> {
+    if let Err(reason) = core.guard.admits(route.priority) {
         return Err(ProxyError::new(reason).retry_after(action::RETRY_AFTER));
     }
-    let Some(limits) = ctx.route.as_ref().and_then(|route| route.limits.as_ref()) else { return Ok(()) };
-    if limits.rules.requests.is_none() {
-        return Ok(());
-    }
-    match limits.gate.admit(Instant::now(), priority, u32::MAX) {
-        Admission::Entered(place) => {
-            ctx.places.route = Some(place);
-            Ok(())
-        }
+    let Some(limits) = route.limits.as_ref().filter(|limits| limits.rules.requests.is_some()) else { return Ok(None) };
+    match limits.gate.admit(Instant::now(), route.priority, u32::MAX) {
+        Admission::Entered(place) => Ok(Some(place)),
         // A route has no queue.
         Admission::Waits(_) | Admission::Refused(_) => Err(refusal("route_requests")),
     }

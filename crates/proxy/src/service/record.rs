@@ -4,6 +4,7 @@ use portcullis_filter::{Completed, Phase};
 
 use portcullis_telemetry::record::Record;
 
+use super::batch;
 use super::context::Ctx;
 
 /// Completes the record of a request and hands it on.
@@ -23,6 +24,7 @@ pub(super) fn complete(ctx: &mut Ctx) {
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::Logging)) {
         route.chain.logging(&completed, &mut ctx.route_state);
     }
+    batch::logging(&mut ctx.parts, &completed);
     if let Some(left) = ctx.falling_back.left.as_deref_mut().filter(|left| left.route.chain.has(Phase::Logging)) {
         left.route.chain.logging(&completed, &mut left.state);
     }

@@ -1,4 +1,5 @@
 //! From a head to what is done with it: host, host filters, body peek, route, route filters, admission, cache, action.
+//! A batch of calls for several routes takes its own way ([`batch`]).
 //!
 //! A request is admitted once: behind all request filters, its host's and its route's, and before anything is done. One
 //! that goes on as another route afterwards ([`instead`]) has been admitted.
@@ -19,10 +20,10 @@ use portcullis_types::{ClusterName, ProxyError, Reason};
 use portcullis_wire::target::PathPolicy;
 
 use super::context::Ctx;
-use super::{admit, cache, fallback, length, limits, mirror, peek, target, upgrade};
+use super::{admit, batch, cache, fallback, length, limits, mirror, peek, target, upgrade};
 use crate::gate::conn::CONN;
 
-type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
 /// What comes next.
 pub(super) enum Next {
@@ -70,6 +71,9 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
     }
     if let Some(answer) = look_into_body(session, ctx, host, &snapshot).await? {
         return Ok(Next::Answer(answer));
+    }
+    if let Some(groups) = batch::groups(session.req_header(), ctx, host)? {
+        return Box::pin(batch::serve(session, ctx, &snapshot, groups)).await;
     }
     choose(session, ctx, host)?;
     limits::enter_route(ctx)?;
@@ -166,7 +170,7 @@ pub(super) async fn admission(session: &mut Session, ctx: &mut Ctx) -> Result<()
 }
 
 /// What became of a chain. An upgrade that nobody asked for is a fault of its filter.
-fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Outcome, ProxyError> {
+pub(super) fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Outcome, ProxyError> {
     let Err(Stopped { filter, outcome }) = ran else { return Ok(None) };
     ctx.record.answered_by = Some(filter);
     ctx.record.decision = Decision::Filter;

@@ -153,7 +153,7 @@ pub struct FallbackFinding {
 /// What is done with the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decision {
-    /// `forward`, `redirect`, `respond`, `filter`, `cache`, `fallback`, `refuse`.
+    /// `forward`, `redirect`, `respond`, `filter`, `cache`, `fallback`, `upgrade`, `batch`, `refuse`.
     pub action: &'static str,
     /// Why, as a sentence.
     pub because: String,

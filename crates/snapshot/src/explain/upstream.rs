@@ -333,6 +333,10 @@ impl Walk<'_> {
                 (self.told.decision.action, self.told.decision.because) = ("refuse", because);
                 return;
             }
+            Stop::Parts(because) => {
+                (self.told.decision.action, self.told.decision.because) = ("batch", because);
+                return;
+            }
             Stop::Answer { action, because, response } => (action, because, *response, None),
             Stop::Refuse { because, error } => {
                 let response = self.failure(&error);

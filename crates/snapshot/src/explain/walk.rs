@@ -22,7 +22,7 @@ use crate::request::{action, admit, reasons};
 use crate::route::{Action, Another, HostData, RouteData};
 use crate::{ClusterIdx, Snapshot};
 
-type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
+pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<RouteData>>;
 
 /// Why the walk ends before an upstream.
 pub(super) enum Stop {
@@ -30,6 +30,8 @@ pub(super) enum Stop {
     Nowhere(String),
     /// The gateway answers.
     Answer { action: &'static str, because: String, response: Box<Response> },
+    /// It is sent in parts, as the sentence says.
+    Parts(String),
     /// The gateway refuses, or would fail.
     Refuse { because: String, error: ProxyError },
 }
@@ -121,6 +123,7 @@ impl<'a> Walk<'a> {
         self.facts.asks_upgrade = asks_websocket(&self.request.headers) && self.question.body.is_empty();
         let by_host = granted(self.host_filters().await)?;
         self.look_into_body(host).await?;
+        self.parts(host).await?;
         self.choose(host)?;
         let by_route = granted(self.route_filters().await)?;
         self.admission().await?;
@@ -203,7 +206,7 @@ impl<'a> Walk<'a> {
         stopped(ran.stopped, "host")
     }
 
-    async fn route_filters(&mut self) -> Result<(), Stop> {
+    pub(super) async fn route_filters(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone().filter(|route| !route.chain.is_empty()) else { return Ok(()) };
         self.before = Some(self.request.clone());
         let (facts, notes) = (&self.facts, &mut self.notes);
@@ -244,7 +247,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Asks for admission, as the proxy does: once, the host's filters first.
-    async fn admission(&mut self) -> Result<(), Stop> {
+    pub(super) async fn admission(&mut self) -> Result<(), Stop> {
         let (route, host) = self.chains(Phase::AdmissionFilter);
         if let Some(host) = host {
             let (facts, notes) = (&self.facts, &mut self.notes);

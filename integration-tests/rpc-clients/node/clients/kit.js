@@ -1,18 +1,17 @@
 // @solana/kit as an application uses it.
 //
-//   node clients/kit.js journey|call|watch URL [WEBSOCKET_URL [NAME=VALUE FIELD…]]
+//   node clients/kit.js journey|watch URL WEBSOCKET_URL [FIELD=VALUE…]
+//   node clients/kit.js calls [call|unknown NAME URL]…
 
 import * as kit from "@solana/kit";
 import { getTransferSolInstruction } from "@solana-program/system";
-import { check, dismissed, say } from "./report.js";
+import { check, dismissed, eachCall, say } from "./report.js";
 
 const [scene, url, wsUrl, ...fields] = process.argv.slice(2);
-const headers = Object.fromEntries(fields.map((field) => field.split("=")));
-const rpc = kit.createSolanaRpcFromTransport(kit.createDefaultRpcTransport({ url, headers }));
-const rpcSubscriptions = wsUrl ? kit.createSolanaRpcSubscriptions(wsUrl) : undefined;
+const open = (url, headers) => kit.createSolanaRpcFromTransport(kit.createDefaultRpcTransport({ url, headers }));
 const commitment = "confirmed";
 
-async function signed(payer, destination, amount) {
+async function signed(rpc, payer, destination, amount) {
   const { value } = await rpc.getLatestBlockhash({ commitment }).send();
   const message = kit.pipe(
     kit.createTransactionMessage({ version: 0 }),
@@ -23,7 +22,7 @@ async function signed(payer, destination, amount) {
   return kit.signTransactionMessageWithSigners(message);
 }
 
-async function journey() {
+async function journey(rpc, rpcSubscriptions) {
   const [payer, other] = await Promise.all([kit.generateKeyPairSigner(), kit.generateKeyPairSigner()]);
   const balance = async (address) => (await rpc.getBalance(address, { commitment }).send()).value;
   await check("airdrop", async () => {
@@ -33,15 +32,15 @@ async function journey() {
   });
   const sendAndConfirm = kit.sendAndConfirmTransactionFactory({ rpc, rpcSubscriptions });
   await check("transfer", async () => {
-    const transaction = await signed(payer, other.address, 5_000_000n);
+    const transaction = await signed(rpc, payer, other.address, 5_000_000n);
     await sendAndConfirm(transaction, { commitment });
     const { value } = await rpc.getSignatureStatuses([kit.getSignatureFromTransaction(transaction)]).send();
     return { err: value[0].err, balance: await balance(other.address) };
   });
-  await check("logs", async () => sendAndConfirm(await signed(payer, other.address, 9_000_000_000_000n), { commitment }));
+  await check("logs", async () => sendAndConfirm(await signed(rpc, payer, other.address, 9_000_000_000_000n), { commitment }));
 }
 
-async function watch() {
+async function watch(_, rpcSubscriptions) {
   const { address } = await kit.generateKeyPairSigner();
   const abortSignal = new AbortController().signal;
   const follow = async (kind, request, facts) => {
@@ -61,11 +60,15 @@ async function watch() {
   await dismissed();
 }
 
-const SCENES = {
-  journey,
-  watch,
-  call: () => check("call", async () => (await rpc.getBalance("11111111111111111111111111111111").send()).value),
-  unknown: () => check("unknown", () => rpc.getNothing().send()),
+const CALLS = {
+  call: async (rpc) => (await rpc.getBalance("11111111111111111111111111111111").send()).value,
+  unknown: (rpc) => rpc.getNothing().send(),
 };
-await SCENES[scene]();
+
+if (scene === "calls") {
+  await eachCall((kind, name, url) => check(name, () => CALLS[kind](open(url))));
+} else {
+  const headers = Object.fromEntries(fields.map((field) => field.split("=")));
+  await { journey, watch }[scene](open(url, headers), kit.createSolanaRpcSubscriptions(wsUrl));
+}
 process.exit(0);

@@ -30,6 +30,12 @@ process.on("uncaughtException", (error) => {
   process.exit(70);
 });
 
+/** The calls of a command line, one after the other: a kind, a name and a URL each. */
+export async function eachCall(run) {
+  const words = process.argv.slice(3);
+  for (let at = 0; at < words.length; at += 3) await run(...words.slice(at, at + 3));
+}
+
 /** Resolves when standard input ends: whoever started the script is done with it. */
 export function dismissed() {
   return new Promise((done) => process.stdin.resume().on("end", done));

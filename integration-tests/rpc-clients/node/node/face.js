@@ -23,7 +23,8 @@ export class Face {
   #sockets = new Set();
   #server;
 
-  constructor(chain) {
+  constructor(chain, host) {
+    this.host = host;
     this.view = new View(chain);
     this.#server = createServer((request, response) => this.#serve(request, response));
     this.#server.on("connection", (socket) => {
@@ -39,7 +40,7 @@ export class Face {
 
   /** Listens, at first on a free port and then always on that. */
   async listen() {
-    await new Promise((done) => this.#server.listen(this.port ?? 0, "127.0.0.1", done));
+    await new Promise((done) => this.#server.listen(this.port ?? 0, this.host, done));
     this.port = this.#server.address().port;
     return this.port;
   }

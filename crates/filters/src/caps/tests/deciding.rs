@@ -31,8 +31,8 @@ fn who_has_a_plan_that_is_not_there_is_refused() {
     let chain = gateway.plans("plans: { free: { rate: 2/s } }");
     let seen = run(&chain, get("acme", "gold"));
     assert_eq!(outcome(&seen), (500, Some(Reason::PlanUnknown)));
-    assert_eq!(gateway.keeper.refused().unknown_plan, 1);
-    assert_eq!((gateway.used(), gateway.keeper.ledger().consumers()), (vec![], 0));
+    assert_eq!(gateway.caps.refused().unknown_plan, 1);
+    assert_eq!((gateway.used(), gateway.caps.ledger().consumers()), (vec![], 0));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn hosts_routes_and_the_gateway_are_decided_at_once() {
     let other = gateway.generation(plans, &[host]);
     assert_eq!(answered(&other, 9, || get("a", "free")), 3, "five for each on this host, of which two are gone");
     assert_eq!(answered(&other, 9, || get("b", "free")), 1, "six for all");
-    let counts = gateway.keeper.ledger().counts();
+    let counts = gateway.caps.ledger().counts();
     let refused = |set: &str, cap: &str| {
         counts.iter().find(|count| &*count.set == set && &*count.cap == cap).map(|count| count.refused)
     };
@@ -148,7 +148,7 @@ fn shadow_counts_and_refuses_nothing() {
     let said: Vec<_> = seen.iter().map(|seen| seen.notes.annotations().to_vec()).collect();
     assert_eq!(said[0], []);
     assert_eq!(said[1], [("caps_shadow", "rate of the plan free: 0 of 1 requests left, 1 needed".to_owned())]);
-    let count = gateway.keeper.ledger().counts().into_iter().find(|count| &*count.cap == "rate").unwrap();
+    let count = gateway.caps.ledger().counts().into_iter().find(|count| &*count.cap == "rate").unwrap();
     assert_eq!((count.shadowed, count.refused), (2, 0));
 }
 
@@ -162,7 +162,7 @@ fn explain_says_what_would_be_and_spends_nothing() {
         assert_eq!(seen.status, 200);
         assert_eq!(seen.notes.annotations(), [("caps", "acme; rate.minute: 2 of 2 left".to_owned())]);
     }
-    assert_eq!(gateway.keeper.ledger().consumers(), 0);
+    assert_eq!(gateway.caps.ledger().consumers(), 0);
     assert_eq!(answered(&chain, 3, || get("acme", "free")), 2);
     let seen = run(&chain, explained());
     assert_eq!((outcome(&seen), field(&seen, "retry-after")), ((429, Some(Reason::OverRate)), "60".to_owned()));
@@ -199,9 +199,9 @@ fn one_consumer_may_have_caps_of_its_own_and_an_override() {
         until: START + 60,
         reason: "incident".into(),
     };
-    gateway.keeper.ledger().set_override(lift("acme", Some("own.rate")), START);
+    gateway.caps.ledger().set_override(lift("acme", Some("own.rate")), START);
     assert_eq!(answered(&chain, 20, || get("acme", "free")), 6, "the plan still holds");
-    gateway.keeper.ledger().set_override(lift("acme", None), START);
+    gateway.caps.ledger().set_override(lift("acme", None), START);
     assert_eq!(answered(&chain, 20, || get("acme", "free")), 20);
     gateway.pass(61_000);
     assert_eq!(answered(&chain, 20, || get("acme", "free")), 4, "it is over");
@@ -210,12 +210,12 @@ fn one_consumer_may_have_caps_of_its_own_and_an_override() {
 #[test]
 fn a_ledger_without_room_is_an_overloaded_gateway() {
     let options = LedgerOptions { shards: 1, most_consumers: 1, ..LedgerOptions::default() };
-    let gateway = Gateway { keeper: Arc::new(Keeper::new(options)), ..Gateway::new() };
+    let gateway = Gateway { caps: Arc::new(CapLedger::new(options)), ..Gateway::new() };
     let chain = gateway.plans("plans: { free: { quota: 10/month } }");
     assert_eq!(run(&chain, get("a", "free")).status, 200);
     let seen = run(&chain, get("b", "free"));
     assert_eq!((outcome(&seen), field(&seen, "ratelimit")), ((503, Some(Reason::Overloaded)), String::new()));
-    assert_eq!(gateway.keeper.refused().no_room, 1);
+    assert_eq!(gateway.caps.refused().no_room, 1);
 }
 
 #[test]

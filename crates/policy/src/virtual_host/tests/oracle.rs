@@ -89,7 +89,8 @@ fn plain_route() -> impl Strategy<Value = PlainRoute> {
     let query = select(vec![None, None, None, Some("1")]);
     let flag = select(vec![false, false, false, false, true]);
     let network = select(vec![None, None, None, Some(0), Some(8), Some(16)]);
-    let jsonrpc = select(vec![vec![], vec![], vec![], vec!["x"], vec!["x", "y"]]);
+    let sets = [vec!["x"], vec!["x", "y"], vec!["x*"], vec!["*"], vec!["y", "xy*"], vec!["x", "x*", "y*"]];
+    let jsonrpc = select([vec![vec![]; 6], sets.to_vec()].concat());
     let percent = select(vec![None, None, None, Some(0), Some(50), Some(100)]);
     let all = (plain_path(), methods, header, query, flag.clone(), flag, network, jsonrpc, percent);
     all.prop_map(|(path, methods, header, query, cookie, certificate, network, jsonrpc, percent)| PlainRoute {
@@ -108,7 +109,8 @@ fn plain_route() -> impl Strategy<Value = PlainRoute> {
 fn plain_request() -> impl Strategy<Value = PlainRequest> {
     let value = select(vec![None, Some("1"), Some("2")]);
     let client = select(vec![[10, 0, 0, 1], [10, 1, 0, 1], [11, 0, 0, 1]]);
-    let calls = select(vec![None, Some(vec![]), Some(vec!["x"]), Some(vec!["x", "y"]), Some(vec!["z"])]);
+    let batches = [vec![], vec!["x"], vec!["x", "y"], vec!["z"], vec!["xy"], vec!["xyz", "x"], vec!["x", "z"]];
+    let calls = select([vec![None], batches.map(Some).to_vec()].concat());
     let method = select(vec!["GET", "POST", "PUT"]);
     let all = (some_path(), method, value.clone(), value, any::<bool>(), any::<bool>(), client, calls);
     all.prop_map(|(path, method, header, query, cookie, certificate, client, calls)| PlainRequest {
@@ -192,7 +194,7 @@ impl PlainRoute {
             cookies: self.cookie.then_some(cookie).into_iter().collect(),
             certificate: self.certificate.then_some(CertificateMatcher::Present),
             network: NetworkMatcher::new(self.network.map(|bits| format!("10.0.0.0/{bits}").parse().unwrap())),
-            body: BodyMatch::jsonrpc(self.jsonrpc.iter().copied()),
+            body: BodyMatch::jsonrpc(self.jsonrpc.iter().map(|method| method.parse().unwrap())),
             percentage: self.percent.map(percentage),
         };
         route(name, Matcher { path: self.path.compile(), conditions })
@@ -219,8 +221,19 @@ impl PlainRoute {
             && self.network.is_none_or(in_network)
             && (!judge_body
                 || self.jsonrpc.is_empty()
-                || calls.is_some_and(|calls| calls.iter().all(|call| self.jsonrpc.contains(call))))
+                || calls.is_some_and(|calls| calls.iter().all(|call| self.has_method(call))))
             && self.percent.is_none_or(in_share)
+    }
+
+    fn has_method(&self, method: &str) -> bool {
+        let has = |each: &&str| each.strip_suffix('*').map_or(*each == method, |start| method.starts_with(start));
+        self.jsonrpc.iter().any(has)
+    }
+
+    /// Names before patterns, long patterns before short ones.
+    fn narrowness(&self) -> Option<usize> {
+        let breadth = |each: &&str| if each.ends_with('*') { each.len() } else { 1000 };
+        self.jsonrpc.iter().map(breadth).min()
     }
 
     fn rank(&self) -> impl Ord + use<> {
@@ -231,7 +244,7 @@ impl PlainRoute {
             self.cookie,
             self.certificate,
             self.network,
-            !self.jsonrpc.is_empty(),
+            self.narrowness(),
             self.percent.is_some(),
         );
         (self.path.rank(), conditions)

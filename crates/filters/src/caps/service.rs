@@ -10,11 +10,14 @@ use portcullis_caps::{Ledger, LedgerOptions, Methods, Moment};
 
 use super::plans::Bound;
 
+/// The two clocks, read now.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
 /// What everybody has spent, for as long as the process lives, whatever generation serves. It stands among the services
 /// of filters; the `caps` filter, the admin API and whoever saves or shares state meet here.
-pub struct Keeper {
-    ledger: Ledger,
-    clock: Box<dyn Fn() -> Moment + Send + Sync>,
+pub struct CapLedger {
+    ledger: Arc<Ledger>,
+    clock: Clock,
     /// Those of all generations until now. A number means the same in each of them.
     methods: Mutex<Methods>,
     /// What the generation that serves says.
@@ -41,13 +44,13 @@ pub struct Refused {
     pub dry_streams: u64,
 }
 
-impl Default for Keeper {
+impl Default for CapLedger {
     fn default() -> Self {
         Self::new(LedgerOptions::default())
     }
 }
 
-impl Keeper {
+impl CapLedger {
     /// A ledger in which nobody has spent anything, by the clocks of this machine.
     #[must_use]
     pub fn new(options: LedgerOptions) -> Self {
@@ -60,8 +63,8 @@ impl Keeper {
     /// The same by another clock.
     pub fn with_clock(options: LedgerOptions, clock: impl Fn() -> Moment + Send + Sync + 'static) -> Self {
         Self {
-            ledger: Ledger::new(options),
-            clock: Box::new(clock),
+            ledger: Arc::new(Ledger::new(options)),
+            clock: Arc::new(clock),
             methods: Mutex::new(Methods::default()),
             current: ArcSwapOption::empty(),
             counts: Counts::default(),
@@ -70,8 +73,14 @@ impl Keeper {
 
     /// The state of all caps.
     #[must_use]
-    pub const fn ledger(&self) -> &Ledger {
+    pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// The clock that all who read or write the ledger must read.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Now, by both clocks.

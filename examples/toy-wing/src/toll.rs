@@ -1,0 +1,94 @@
+//! Two filters of the phases around routing: one looks into the body before the route is chosen, one takes a coin of
+//! every request that all other filters let pass.
+
+use http::{HeaderName, HeaderValue};
+use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
+use portcullis_types::{ProxyError, Reason};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+const CALLS: HeaderName = HeaderName::from_static("x-calls");
+
+/// Settings of `listen`.
+#[derive(portcullis_yaml::Decode)]
+pub(crate) struct ListenConfig {
+    /// The most bytes of a body.
+    most: usize,
+    /// A method that nobody may call.
+    forbidden: String,
+}
+
+/// Writes how many calls a body makes into `x-calls`, and refuses those of one method.
+pub(crate) struct Listen(ListenConfig);
+
+impl Filter for Listen {
+    type Ctx = ();
+
+    fn phases(&self) -> Phases {
+        Phases::of(Phase::RequestPeekFilter)
+    }
+
+    fn peek_limit(&self) -> usize {
+        self.0.most
+    }
+
+    async fn request_peek_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
+        let body = cx.facts.body.as_deref();
+        let calls = body.and_then(|body| body.calls()).unwrap_or_default();
+        let method = |at| body.and_then(|body| body.method(at));
+        if (0..calls).any(|at| method(at) == Some(&self.0.forbidden)) {
+            return Err(ProxyError::with_detail(Reason::KeyForbidden, self.0.forbidden.clone()));
+        }
+        drop(cx.request.insert_header(CALLS, HeaderValue::from(calls)));
+        Ok(Verdict::Continue)
+    }
+}
+
+impl ConfiguredFilter for Listen {
+    const NAME: &'static str = "listen";
+    type Config = ListenConfig;
+
+    fn build(config: ListenConfig, _cx: &BuildCx<'_>) -> Result<Self, String> {
+        Ok(Self(config))
+    }
+}
+
+/// Settings of `toll`.
+#[derive(portcullis_yaml::Decode)]
+pub(crate) struct TollConfig {
+    /// How many coins there are.
+    coins: u32,
+}
+
+/// Takes a coin of a request that is admitted; without any left it is refused.
+pub(crate) struct Toll {
+    left: AtomicU32,
+}
+
+impl Filter for Toll {
+    type Ctx = ();
+
+    fn phases(&self) -> Phases {
+        Phases::of(Phase::AdmissionFilter)
+    }
+
+    async fn admission_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<(), ProxyError> {
+        let take = |left: u32| if cx.notes.is_explained() { Some(left) } else { left.checked_sub(1) };
+        let before = self.left.try_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap_or_default();
+        if before == 0 {
+            return Err(ProxyError::new(Reason::OverRate).retry_after(Duration::from_secs(3)));
+        }
+        let route = cx.facts.route.as_ref().map(ToString::to_string).unwrap_or_default();
+        cx.notes.annotate("toll", format!("{route} {}", before - 1));
+        Ok(())
+    }
+}
+
+impl ConfiguredFilter for Toll {
+    const NAME: &'static str = "toll";
+    type Config = TollConfig;
+
+    fn build(config: TollConfig, _cx: &BuildCx<'_>) -> Result<Self, String> {
+        Ok(Self { left: AtomicU32::new(config.coins) })
+    }
+}
