@@ -9,7 +9,7 @@ use portcullis_types::Reason;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::testing::{caller, cause, hash, key, services};
+use super::testing::{caller, cause, hash, key, patient, services};
 use crate::testing::{chain_with, run};
 
 /// Has the key of number 1; fails for that of number 3, and never answers for that of number 4.
@@ -39,6 +39,7 @@ fn gateway() -> (Arc<Identities>, Arc<AtomicU32>) {
     let asked = Arc::new(AtomicU32::new(0));
     let remote = Remote::new(Arc::new(Store { asked: asked.clone() }), [7; 32]);
     let identities = Arc::new(Identities::new([3; 32]).with_store(remote));
+    patient(&identities);
     identities.change(|book| book.secret = HashSecret::from_bytes([9; 32]));
     (identities, asked)
 }
