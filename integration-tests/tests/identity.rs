@@ -37,14 +37,19 @@ fn line(id: &str, hash: &str) -> String {
 }
 
 impl Scene {
+    /// Where nobody is throttled, however often a test asks whether something has happened.
     fn new(origin: &Origin, filters: &str, more: &str) -> Self {
+        Self::throttling(origin, filters, more, "{ failures: 1000000 }")
+    }
+
+    fn throttling(origin: &Origin, filters: &str, more: &str, throttle: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (key, hash) = key(dir.path());
         std::fs::write(dir.path().join("consumers.ndjson"), line("acme", &hash)).unwrap();
         let file = dir.path().join("consumers.ndjson");
         let gateway = Gateway::with_yaml(&format!(
             "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
-             consumers: {{ file: \"{}\", secret: \"{SECRET}\" }}\n\
+             consumers: {{ file: \"{}\", secret: \"{SECRET}\", throttle: {throttle} }}\n\
              access_log: {{ path: access.log, query: true }}\n\
              clusters: {{ app: {{ endpoints: [\"{}\"] }} }}\n{more}\n\
              hosts:\n  - names: [\"*\"]\n    filters: {filters}\n    routes: [{{ name: all, to: app }}]\n",
@@ -226,7 +231,7 @@ fn a_ban_is_made_explained_and_lifted_while_the_gateway_runs() {
 #[test]
 fn who_fails_too_often_is_throttled_by_network_and_good_keys_pass() {
     let origin = Origin::says("in");
-    let scene = Scene::new(&origin, "[api_key]", "");
+    let scene = Scene::throttling(&origin, "[api_key]", "", "{ first: 1m, longest: 1m }");
     let mut client = scene.gateway.client();
     let bad = format!("GET / HTTP/1.1\r\nHost: rpc.test\r\nX-Api-Key: {}x\r\n\r\n", &scene.key[..51]);
     for _ in 0..40 {
