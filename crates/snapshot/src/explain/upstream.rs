@@ -144,7 +144,6 @@ async fn fall_back(walk: &mut Walk<'_>, fallback: Option<&Fallback>, none: NoEnd
     }
 }
 
-/// How important the request is, and what bounds it.
 /// The height that the request asks for, and who has it.
 fn height(set: &EndpointSet, body: Option<&dyn BodyView>) -> Option<String> {
     let (least, policy) = (body?.least_height()?, set.tuning().heights.as_ref()?);
@@ -152,6 +151,7 @@ fn height(set: &EndpointSet, body: Option<&dyn BodyView>) -> Option<String> {
     Some(format!("; the request asks for {} {least}, which {known} of its endpoints are known to have", policy.unit))
 }
 
+/// How important the request is, and what bounds it.
 fn limits(cluster: &Cluster, route: Option<&RouteData>) -> String {
     let priority = route.map(|route| route.priority).unwrap_or_default();
     let of_route = route.and_then(|route| route.limits.as_ref()).map(|limits| format!("; the route: {}", limits.rules));
