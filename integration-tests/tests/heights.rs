@@ -217,6 +217,12 @@ fn a_request_for_a_slot_goes_to_a_node_that_has_it() {
         let answer = client.ask(balance_at(FIRST + 10)).json();
         assert_eq!(answer["result"]["value"], "b", "{answer}");
     }
+    let asked = FIRST + 10;
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"getBalance","params":["x",{{"minContextSlot":{asked}}}]}}"#);
+    let args = ["explain", "--live", "-c", "gateway.yaml", "-H", "content-type: application/json", "-d", &body];
+    let told = run(gateway.dir(), &[&args[..], &["POST http://app.test/"]].concat());
+    assert!(told.stdout.contains("which 1 of its endpoints are known to have"), "{told:?}");
     let any: BTreeSet<String> =
         (0..30).map(|_| client.ask(balance_at(FIRST)).json()["result"]["value"].as_str().unwrap().to_owned()).collect();
     assert_eq!(any, names(&["a", "b", "c"]), "all of them have that one");
