@@ -30,7 +30,11 @@ fn refused(gateway: &Gateway, body: &[u8]) -> (u16, i64, String) {
     assert!(answer.body.len() < 2048, "an answer of {} bytes", answer.body.len());
     let json: Value = answer.json();
     let error = &json["error"];
-    (answer.status, error["code"].as_i64().unwrap_or_default(), error["message"].as_str().unwrap_or_default().to_owned())
+    (
+        answer.status,
+        error["code"].as_i64().unwrap_or_default(),
+        error["message"].as_str().unwrap_or_default().to_owned(),
+    )
 }
 
 fn call(params: &str) -> Vec<u8> {
@@ -89,7 +93,9 @@ fn refuses_a_call_that_says_a_thing_twice() {
 fn takes_huge_numbers_for_what_they_are() {
     let origin = Origin::says("{}");
     let gateway = gateway(&origin);
-    for id in ["9".repeat(4_000_000), "1e".to_owned() + &"9".repeat(1_000_000), format!("-0.{}1", "0".repeat(1_000_000))] {
+    for id in
+        ["9".repeat(4_000_000), "1e".to_owned() + &"9".repeat(1_000_000), format!("-0.{}1", "0".repeat(1_000_000))]
+    {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"getSlot"}}"#);
         let (status, code, message) = refused(&gateway, body.as_bytes());
         assert_eq!((status, code), (400, -32600), "{message}");

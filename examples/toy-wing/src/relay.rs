@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
-use portcullis_filter::seam::{Caller, StreamEnd, Upgrade, UpgradeHandler, UpgradedStream, UpstreamRequest, UpstreamStream};
+use portcullis_filter::seam::{
+    Caller, StreamEnd, Upgrade, UpgradeHandler, UpgradedStream, UpstreamRequest, UpstreamStream,
+};
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Response, Verdict};
 use portcullis_types::{ClusterName, ProxyError, Reason};
 use std::sync::Arc;

@@ -116,8 +116,7 @@ fn parts(ctx: &mut Ctx) -> &mut Vec<Part> {
 
 /// Takes the routes: a place on each.
 fn begin(ctx: &mut Ctx, groups: Vec<Group>) -> Result<(), ProxyError> {
-    let told: Vec<String> =
-        groups.iter().map(|group| format!("{} {}", group.route.name, group.calls.len())).collect();
+    let told: Vec<String> = groups.iter().map(|group| format!("{} {}", group.route.name, group.calls.len())).collect();
     ctx.record.note("parts", told.join(", "));
     for Group { route, params, named, calls } in groups {
         let place = limits::place_on(&ctx.core, &route)?;
@@ -210,7 +209,9 @@ async fn aim(
 async fn send(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Vec<BatchPart>, ProxyError> {
     let (core, arrived) = (ctx.core.clone(), ctx.arrived);
     let parts = std::mem::take(&mut ctx.parts.0);
-    let calls = parts.iter().map(|part| Box::pin(part.send(&core, snapshot, arrived)) as Pin<Box<dyn Future<Output = _> + Send + '_>>);
+    let calls = parts
+        .iter()
+        .map(|part| Box::pin(part.send(&core, snapshot, arrived)) as Pin<Box<dyn Future<Output = _> + Send + '_>>);
     let sent = presence::while_there(session, all(calls.collect())).await;
     let mut answers = Vec::with_capacity(parts.len());
     let sent = sent.map(|sent| {

@@ -71,9 +71,9 @@ impl Walk<'_> {
         for at in 0..body.calls().unwrap_or_default() {
             self.facts.body = batch.call(at);
             let view = self.facts.view(&self.request);
-            let found = host.find(&view).ok_or_else(|| {
-                ProxyError::with_detail(Reason::NoRoute, format!("call {at} of the batch"))
-            });
+            let found = host
+                .find(&view)
+                .ok_or_else(|| ProxyError::with_detail(Reason::NoRoute, format!("call {at} of the batch")));
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -132,6 +132,8 @@ fn own_answer(route: &RouteData) -> Result<(), Stop> {
             because: format!("the route {} of a call answers by itself", route.name),
             response: Box::new(response.clone()),
         }),
-        Action::Redirect(_) => Err(ProxyError::with_detail(Reason::NoRoute, "a call of the batch is redirected").into()),
+        Action::Redirect(_) => {
+            Err(ProxyError::with_detail(Reason::NoRoute, "a call of the batch is redirected").into())
+        }
     }
 }

@@ -31,7 +31,8 @@ fn named(name: &'static str) -> Origin {
 }
 
 fn answers(name: &str, body: &[u8]) -> String {
-    let one = |call: &Value| json!({ "id": call["id"], "result": format!("{name} {}", call["method"].as_str().unwrap()) });
+    let one =
+        |call: &Value| json!({ "id": call["id"], "result": format!("{name} {}", call["method"].as_str().unwrap()) });
     match serde_json::from_slice(body).unwrap() {
         Value::Array(calls) => Value::Array(calls.iter().map(one).collect()).to_string(),
         call => one(&call).to_string(),
@@ -39,7 +40,8 @@ fn answers(name: &str, body: &[u8]) -> String {
 }
 
 fn calls(methods: &[&str]) -> String {
-    let calls: Vec<Value> = methods.iter().enumerate().map(|(id, method)| json!({ "id": id, "method": method })).collect();
+    let calls: Vec<Value> =
+        methods.iter().enumerate().map(|(id, method)| json!({ "id": id, "method": method })).collect();
     json!(calls).to_string()
 }
 
@@ -61,7 +63,10 @@ fn calls_go_where_each_would_alone_and_are_answered_in_their_order() {
     let part: Value = serde_json::from_slice(&archive.last().body).unwrap();
     assert_eq!(part, json!([{ "id": 1, "method": "getOld" }, { "id": 3, "method": "getOld" }]));
     let sent = archive.last();
-    assert_eq!((sent.target(), sent.field("host"), sent.field("accept-encoding")), ("/rpc?x=1", Some("app.test"), None));
+    assert_eq!(
+        (sent.target(), sent.field("host"), sent.field("accept-encoding")),
+        ("/rpc?x=1", Some("app.test"), None)
+    );
     assert!(sent.field("x-forwarded-for").is_some() && sent.field("x-request-id").is_some(), "{}", sent.head);
     let record = gateway.record_of(&answer);
     assert_eq!((&record["notes"]["parts"], &record["route"]), (&"app 2, archive 2".into(), &"app".into()), "{record}");
@@ -135,7 +140,12 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
     let (archive_at, app_at) = (archive.address(), app.address());
     let both = calls(&["getOld", "getNew"]);
     // A call without a route.
-    let gateway = wing(archive_at, app_at, "{ toll: { coins: 1 } }", &[ARCHIVE, "{ name: app, match: { jsonrpc: [getNew] }, to: app }"]);
+    let gateway = wing(
+        archive_at,
+        app_at,
+        "{ toll: { coins: 1 } }",
+        &[ARCHIVE, "{ name: app, match: { jsonrpc: [getNew] }, to: app }"],
+    );
     let answer = ask(&gateway, &calls(&["getOld", "getNew", "getNone"]));
     assert_eq!((answer.status, answer.reason().as_str()), (404, "no_route"));
     // Nothing was spent by it: the one coin is there for the next, and is taken once for both parts.

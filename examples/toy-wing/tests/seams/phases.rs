@@ -35,9 +35,10 @@ fn post(client: &mut Client, fields: &str, body: &str) -> Response {
 }
 
 fn chunked(body: &str) -> String {
-    let chunks = body.as_bytes().chunks(7_000).map(|chunk| {
-        format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))
-    });
+    let chunks = body
+        .as_bytes()
+        .chunks(7_000)
+        .map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)));
     chunks.collect::<String>() + "0\r\n\r\n"
 }
 
@@ -50,7 +51,8 @@ fn a_filter_of_a_host_sees_a_body_of_any_size_it_wants_and_the_upstream_gets_it_
         let body = call("get", length);
         assert_eq!(post(&mut client, "", &body).text(), "1", "{length}");
         assert_eq!(origin.last().body, body.as_bytes(), "{length}");
-        client.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body)));
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&body)));
         assert_eq!(client.response().text(), "1", "{length}");
         assert_eq!(origin.last().body, body.as_bytes(), "{length}");
     }
@@ -82,7 +84,8 @@ fn a_client_that_waits_for_a_100_gets_it_from_the_gateway() {
     let mut client = gateway.client();
     let body = call("get", 70_000);
     let length = body.len();
-    client.send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"));
+    client
+        .send(format!("POST / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"));
     assert!(client.head().starts_with("HTTP/1.1 100 "));
     client.send(&body);
     let answer = client.response();
@@ -121,7 +124,11 @@ fn what_a_filter_refuses_by_the_body_is_answered_with_the_id_of_the_call() {
 fn failing(first: fn(&mut portcullis_integration_tests::origin::Wire) -> After) -> Origin {
     let asked = AtomicU32::new(0);
     Origin::http1(move |received, wire| {
-        if asked.fetch_add(1, Ordering::SeqCst) % 3 < 2 { first(wire) } else { wire.ok(&received.body.len().to_string()) }
+        if asked.fetch_add(1, Ordering::SeqCst) % 3 < 2 {
+            first(wire)
+        } else {
+            wire.ok(&received.body.len().to_string())
+        }
     })
 }
 

@@ -87,7 +87,8 @@ mod tests {
             head.append_header(name, value).unwrap();
         }
         ready(&mut head, &facts).unwrap();
-        let mut left: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut left: Vec<_> =
+            head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
         assert_eq!(left, [("authorization", "Bearer x"), ("host", "app.test:8443")]);
         assert_eq!((head.uri.to_string().as_str(), head.version), ("/v1?x=1", Version::HTTP_11));

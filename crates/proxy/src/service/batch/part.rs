@@ -131,9 +131,7 @@ impl Part {
             return snapshot.cluster_names.get(name).copied().ok_or_else(unknown);
         }
         match &self.route.action {
-            Action::Forward(to) => {
-                Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id))
-            }
+            Action::Forward(to) => Ok(action::cluster(&to.target, &ctx.facts.view(request), &ctx.notes, ctx.facts.id)),
             Action::Redirect(_) | Action::Respond(_) => Err(Reason::Internal.into()),
         }
     }
