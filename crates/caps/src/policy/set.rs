@@ -130,7 +130,7 @@ pub enum SetError {
     #[error("prices belong to plans and consumers, not to a {}", .0.as_str())]
     Price(Scope),
     /// One consumer's caps, shared.
-    #[error("a consumer's own caps are shared with nobody; write them under `each`")]
+    #[error("a consumer's own caps are shared with nobody; write them outside of `shared`")]
     SharedByOne,
     /// Connections per method.
     #[error("`{0}`: connections have no method; cap them for the whole plan")]

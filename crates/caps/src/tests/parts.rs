@@ -9,7 +9,7 @@ fn route(name: &str, shared: Vec<Cap>, each: Vec<Cap>) -> CapSetSpec {
 /// Two routes, a plan that prices a method, and the methods.
 fn kit() -> (Kit, [Arc<BoundSet>; 3]) {
     let mut kit = Kit::new();
-    let archive = kit.bind(route("archive", vec![rate("1/s", 4)], vec![quota(Unit::Credits, "30/d")]));
+    let archive = kit.bind(route("archive", vec![rate("1/s", 4)], vec![quota(Unit::Credits, "50/d")]));
     let default = kit.bind(route("default", vec![rate("1/s", 2), at_once(Held::Requests, 1)], Vec::new()));
     let plan = kit.bind(CapSetSpec {
         methods: vec![rule("getBlock", Some(10), Vec::new()), rule("getSlot", None, Vec::new())],
@@ -43,13 +43,13 @@ fn each_route_is_asked_for_its_own_calls_and_all_decide_together() {
         names.map(str::to_owned).into_iter().zip(left).collect::<Vec<_>>()
     };
     let sets: [&BoundSet; 3] = [&archive, &default, &plan];
-    assert_eq!(left(&kit, &sets), expected([10, 2, 0, 0, 6]));
+    assert_eq!(left(&kit, &sets), expected([30, 2, 0, 0, 6]));
     // The second route refuses, so the first has not spent either.
     let refusal = decide(&kit, &plan, &parts, &calls).err().unwrap();
     assert_eq!((&*refusal.set, &*refusal.standing.cap), ("default", "route.rate"));
-    assert_eq!(left(&kit, &sets), expected([10, 2, 0, 0, 6]));
+    assert_eq!(left(&kit, &sets), expected([30, 2, 0, 0, 6]));
     drop(admitted);
-    assert_eq!(left(&kit, &sets), expected([10, 2, 0, 1, 6]));
+    assert_eq!(left(&kit, &sets), expected([30, 2, 0, 1, 6]));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_route_that_stands_twice_is_asked_for_the_calls_of_both() {
     let calls = [block.clone(), slots.clone()].concat();
     let parts = [RoutePart { set: &archive, calls: Some(&block) }, RoutePart { set: &archive, calls: Some(&slots) }];
     assert!(decide(&kit, &plan, &parts, &calls).is_ok());
-    assert_eq!(left(&kit, &[&archive]), [("route.each.credits.day".to_owned(), 17), ("route.rate".to_owned(), 0)]);
+    assert_eq!(left(&kit, &[&archive]), [("route.each.credits.day".to_owned(), 37), ("route.rate".to_owned(), 0)]);
     assert_eq!(&*decide(&kit, &plan, &parts, &calls).err().unwrap().standing.cap, "route.rate");
 }
 

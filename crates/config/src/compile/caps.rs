@@ -77,7 +77,8 @@ impl Compiler<'_, '_> {
     /// What is said of methods holds only where bodies are looked into.
     fn warn_unread_methods(&mut self, sets: &PlanSets, host: &HostPlan) {
         let first = all_filters(host).find(|(filter, _)| filter.name == "caps");
-        let Some((filter, _)) = first.filter(|_| speak_of_methods(sets, host) && !reads_calls(host)) else { return };
+        let unread = speak_of_methods(sets, host) && !reads_calls(host) && !self.cx.diagnostics().has_errors();
+        let Some((filter, _)) = first.filter(|_| unread) else { return };
         let message =
             format!("what is said of methods does not hold on the host `{}`: nobody looks for calls", host.name);
         let help = "add the filter `jsonrpc` to the host, or a route that matches on `jsonrpc`";

@@ -14,11 +14,10 @@ impl SetWords {
     /// The set that the words mean; what is wrong is pushed, and `None` is said. `span` is where they stand.
     pub fn compile(&self, scope: Scope, name: &str, span: Span, cx: &mut Cx<'_>) -> Option<CapSet> {
         let before = cx.diagnostics().error_count();
-        let mut work = Work { cx, zone: Zone::utc(), gateways: GatewaysWord::Own };
+        let mut work = Work { cx, zone: Zone::utc(), gateways: self.gateways };
         if let Some(zone) = &self.zone {
             work.zone = work.zone(zone);
         }
-        work.gateways = self.gateways.as_ref().map_or(GatewaysWord::Own, |word| word.value);
         let spec = CapSetSpec {
             credits: self.each.credits.as_ref().and_then(|word| word.price()),
             outage: match self.outage {
@@ -88,7 +87,7 @@ impl CreditsWord {
 struct Work<'a, 'c> {
     cx: &'a mut Cx<'c>,
     zone: Zone,
-    gateways: GatewaysWord,
+    gateways: Option<Spanned<GatewaysWord>>,
 }
 
 impl Work<'_, '_> {
@@ -265,7 +264,18 @@ impl Work<'_, '_> {
     }
 
     fn shared_by_gateways(&mut self, span: Span, cap: Cap, own: Option<GatewaysWord>) -> Option<Cap> {
-        let Some(terms) = self.terms(span, own.unwrap_or(self.gateways), cap.limit())? else { return Some(cap) };
+        let (place, word) = match (own, &self.gateways) {
+            (Some(own), _) => (span, own),
+            (None, Some(all)) => (all.span, all.value),
+            (None, None) => return Some(cap),
+        };
+        let before = self.cx.diagnostics().error_count();
+        let terms = self.terms(place, word, cap.limit());
+        if self.cx.diagnostics().error_count() > before && own.is_none() {
+            // It is said once, not at every cap.
+            self.gateways = None;
+        }
+        let Some(terms) = terms? else { return Some(cap) };
         self.take(span, cap.shared_by_gateways(terms))
     }
 
