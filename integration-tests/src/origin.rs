@@ -1,6 +1,7 @@
 //! An HTTP/1 origin by script: it records the exact bytes it receives, and answers with the exact bytes it is told.
 
 mod hyper;
+pub mod solana;
 mod wire;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 pub use self::hyper::{Content, HyperOrigin, Seen, frames, full, live};
+pub use self::solana::SolanaNode;
 pub use self::wire::{After, Wire};
 
 use crate::place::{PATIENCE, own_ip};

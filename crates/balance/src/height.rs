@@ -224,16 +224,18 @@ pub struct HeightEvent {
     pub address: SocketAddr,
     /// How it stands now.
     pub standing: HeightStanding,
-    /// How long it had been as before.
+    /// How it stood before.
+    pub before: Bearing,
+    /// For how long.
     pub lasted: Duration,
 }
 
 impl fmt::Display for HeightEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, address, standing, lasted } = self;
+        let Self { endpoint, address, standing, before, lasted } = self;
         write!(f, "endpoint {endpoint} ({address}): {standing}")?;
         match standing.bearing {
-            Bearing::Level | Bearing::Unknown => write!(f, "; it was out for {}", seconds(*lasted)),
+            Bearing::Level | Bearing::Unknown => write!(f, "; it was {} for {}", before.as_str(), seconds(*lasted)),
             Bearing::Ahead { out: false } => f.write_str("; it still takes requests"),
             Bearing::Lags | Bearing::Says(_) | Bearing::Ahead { out: true } => f.write_str("; it takes no requests"),
         }

@@ -60,13 +60,24 @@ pub(crate) struct Aim<'a> {
     pub(crate) fallback: Option<ClusterIdx>,
     /// What a hashing balancer goes by.
     pub(crate) key: Option<u64>,
+    /// The least height that the answer may speak of.
+    pub(crate) least_height: Option<u64>,
     pub(crate) priority: Priority,
 }
 
 impl<'a> Aim<'a> {
     /// A cluster, by no route's word.
     pub(crate) const fn at(snapshot: &'a Snapshot, cluster: ClusterIdx) -> Self {
-        Self { snapshot, cluster, subset: None, timeouts: None, fallback: None, key: None, priority: Priority::Normal }
+        Self {
+            snapshot,
+            cluster,
+            subset: None,
+            timeouts: None,
+            fallback: None,
+            key: None,
+            least_height: None,
+            priority: Priority::Normal,
+        }
     }
 }
 
@@ -98,6 +109,7 @@ struct Order<'a> {
     timeouts: Timeouts,
     subset: Option<usize>,
     key: Option<u64>,
+    least_height: Option<u64>,
     priority: Priority,
     /// Whether it is another than the one that was decided on.
     elsewhere: bool,
@@ -134,7 +146,8 @@ fn order<'a>(aim: &Aim<'a>, index: ClusterIdx, place: usize) -> Result<Order<'a>
     let cluster = aim.snapshot.cluster(index).ok_or(Reason::Internal)?;
     let timeouts = aim.timeouts.map_or(cluster.timeouts, |route| cluster.timeouts.narrowed(route));
     let subset = aim.subset.filter(|_| index == aim.cluster);
-    Ok(Order { cluster, timeouts, subset, key: aim.key, priority: aim.priority, elsewhere: place > 0 })
+    let Aim { key, least_height, priority, .. } = *aim;
+    Ok(Order { cluster, timeouts, subset, key, least_height, priority, elsewhere: place > 0 })
 }
 
 async fn in_cluster(
@@ -204,7 +217,8 @@ fn choose(order: &Order<'_>, members: &Members, tried: &[EndpointIdx]) -> Result
     let each = order.cluster.limits.as_ref().and_then(|limits| limits.rules.per_endpoint);
     let mut skip = tried.to_vec();
     for _ in 0..ROUNDS {
-        let ask = Ask { key: order.key, skip: &skip, ..Ask::new(Instant::now(), rand::rng().random()) };
+        let now = Ask::new(Instant::now(), rand::rng().random());
+        let ask = Ask { key: order.key, skip: &skip, least_height: order.least_height, ..now };
         let choice = members.set(order.subset).choose(&ask).map_err(|none| {
             ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
         })?;

@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use context::Ctx;
+pub(crate) use heights::hear_height;
 pub(crate) use limits::taken_together;
 pub(crate) use mirror::Mirrors;
 pub(crate) use reports::{judge as judge_head, says_drain};

@@ -11,6 +11,7 @@ use crate::client_hello::{self, Peek};
 use crate::forwarded::{self, TraceParent};
 use crate::h2::{H2Abuse, H2Event, H2Limits, H2Outbound, H2Watch};
 use crate::head::{HeadLimits, HeadScanner, Scan, check_head};
+use crate::height::told;
 use crate::host::{normalize_host, parse_authority};
 use crate::proxy_protocol::{self, Parsed, ProxyAddresses};
 use crate::target::{Backslash, DotSegments, DoubleSlash, EncodedSlash, PathPolicy, normalize};
@@ -43,6 +44,13 @@ pub fn head(data: &[u8]) -> bool {
     let complete = Scan::Complete { skip: 0, len: data.len() };
     let good_is_whole = check_head(data, &HEAD_LIMITS).is_err() || whole == complete;
     cut.unwrap_or(Scan::NeedMore) == whole && good_is_whole
+}
+
+/// A part of an answer tells the height that the whole does, or none.
+#[must_use]
+pub fn height(data: &[u8]) -> bool {
+    let whole = told(data);
+    (0..=data.len()).filter_map(|end| told(data.get(..end)?)).all(|part| whole == Some(part))
 }
 
 /// The framing's verdict, the end of the message and its content are the same in one piece and byte by byte.

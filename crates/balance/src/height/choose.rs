@@ -1,7 +1,9 @@
 //! Choosing for a request that names the least height it may be answered from.
 
+use std::sync::Arc;
+
 use crate::ask::Ask;
-use crate::endpoint::EndpointIdx;
+use crate::endpoint::{Endpoint, EndpointIdx};
 use crate::random::Draws;
 use crate::set::EndpointSet;
 use crate::state::EndpointState;
@@ -15,6 +17,15 @@ impl EndpointSet {
     pub(crate) fn is_high_enough(&self, index: EndpointIdx, ask: &Ask<'_>) -> bool {
         let least = ask.least_height.filter(|_| self.tuning().heights.is_some());
         least.is_none_or(|least| self.height_at(index) >= least)
+    }
+
+    /// How many of the set's endpoints are known to have a height; `None` where heights are not followed.
+    #[must_use]
+    pub fn at_height(&self, least: u64) -> Option<usize> {
+        self.tuning().heights.as_ref()?;
+        let has =
+            |endpoint: &&Arc<Endpoint>| self.selects(endpoint.spec()) && endpoint.state().believed_height() >= least;
+        Some(self.endpoints().iter().filter(has).count())
     }
 
     /// What stands in when no endpoint is known to have it: the highest that was not tried, which answers for itself.

@@ -143,7 +143,13 @@ impl Inner {
                 && let Some(standing) = mark.standing(stamp, reference, policy)
             {
                 let spec = endpoint.spec();
-                self.heights.tell(HeightEvent { endpoint: spec.name.clone(), address: spec.address, standing, lasted });
+                self.heights.tell(HeightEvent {
+                    endpoint: spec.name.clone(),
+                    address: spec.address,
+                    standing,
+                    before,
+                    lasted,
+                });
             }
         }
         changed

@@ -22,12 +22,26 @@ pub(crate) struct Mark {
     verdict: Mutex<Verdict>,
 }
 
+/// Who said that it is not well is well again after so many checks that say so.
+const WELL_AFTER: u32 = 3;
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Verdict {
     own: OwnWord,
+    /// Checks in a row that found it well.
+    well: u32,
     bearing: Bearing,
     since: Option<Instant>,
     near: Option<(u64, Stamp)>,
+}
+
+impl Verdict {
+    fn hear(&mut self, own: OwnWord) {
+        self.well = if own == OwnWord::Well { self.well.saturating_add(1) } else { 0 };
+        if own != OwnWord::Well || self.well >= WELL_AFTER {
+            self.own = own;
+        }
+    }
 }
 
 impl Mark {
@@ -35,7 +49,7 @@ impl Mark {
     pub(crate) fn sound(&self, at: Stamp, sounding: Sounding) {
         self.height.store(sounding.height.saturating_add(1), Relaxed);
         self.at.store(at.0, Relaxed);
-        self.verdict.lock().own = sounding.own;
+        self.verdict.lock().hear(sounding.own);
     }
 
     /// What an answer says that the endpoint has reached. Less than what is known says nothing.

@@ -20,7 +20,7 @@ use portcullis_wire::response::check_response_framing;
 use super::{Lines, Order, Tries};
 use crate::core::Core;
 use crate::reasons::{Progress, of_upstream_side};
-use crate::service::{connection, judge_head};
+use crate::service::{connection, hear_height, judge_head};
 
 /// How many informational heads may come before the final one.
 const INTERIM: usize = 8;
@@ -102,6 +102,7 @@ fn settle(
             let first_byte = run.first_byte.unwrap_or(took);
             let judged = judge_head(&mut header, run.order.cluster, choice, now);
             choice.answered(now, first_byte, judged);
+            hear_height(run.order.cluster, choice.endpoint().state(), &body);
             let endpoint = choice.endpoint().spec().name.clone();
             Ok(Answered { response: UpstreamResponse { header, body, endpoint }, first_byte, judged })
         }

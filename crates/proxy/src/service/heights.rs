@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use std::time::Instant;
 
+use portcullis_balance::EndpointState;
+use portcullis_snapshot::Cluster;
 use portcullis_wire::height::{Told, told};
 
 use super::context::Ctx;
@@ -15,6 +17,15 @@ const HEIGHT: &str = "getSlot";
 /// The least height that the answer may speak of, when the request names one.
 pub(super) fn least(ctx: &Ctx) -> Option<u64> {
     ctx.facts.body.as_ref()?.least_height()
+}
+
+/// Hears what the beginning of an answer to one of the gateway's own requests says.
+pub(crate) fn hear_height(cluster: &Cluster, endpoint: &EndpointState, answer: &[u8]) {
+    if cluster.fleet.plan().tuning.heights.is_some()
+        && let Some(Told::Context(height)) = told(answer)
+    {
+        endpoint.hear_height(Instant::now(), height);
+    }
 }
 
 /// Hears what the beginning of an answer's body says.

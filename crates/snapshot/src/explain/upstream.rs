@@ -4,10 +4,10 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::RequestHeader;
 
-use portcullis_balance::NoEndpoint;
+use portcullis_balance::{EndpointSet, NoEndpoint};
 use portcullis_filter::{ErrorCx, Notes, Phase, RequestCx, Response, ResponseCx, SelectCx, Source};
 use portcullis_types::quantity::format_duration;
-use portcullis_types::{ProxyError, Reason, RequestView};
+use portcullis_types::{BodyView, ProxyError, Reason, RequestView};
 
 use super::finding::{Answer, UpstreamFinding};
 use super::walk::{Stop, Walk, asks_websocket};
@@ -80,6 +80,7 @@ pub(super) async fn forward(walk: &mut Walk<'_>, index: ClusterIdx, because: Str
     let set = members.set(forward.and_then(|forward| forward.target.subset_of(index))).clone();
     let mut told = cluster::describe(&cluster, because, &timeouts, (&members, &set), (key, walk.moment));
     told.at = usize::try_from(index.0).ok().and_then(|at| walk.snapshot.places.clusters.get(at)).map(Place::at);
+    told.balance.push_str(&height(&set, walk.facts.body.as_deref()).unwrap_or_default());
     told.limits = limits(&cluster, route.as_deref());
     told.retry.push_str(&repeats(&cluster, route.as_deref(), &walk.request.method));
     told.hedge = forward.zip(route.as_deref()).and_then(|to| hedge(to, index, &walk.request.method));
@@ -141,6 +142,13 @@ async fn fall_back(walk: &mut Walk<'_>, fallback: Option<&Fallback>, none: NoEnd
         Some(Then::Route(another)) => walk.instead(another).await,
         Some(Then::Cluster(_)) | None => Err(ProxyError::from(none).retry_after(RETRY_AFTER).into()),
     }
+}
+
+/// The height that the request asks for, and who has it.
+fn height(set: &EndpointSet, body: Option<&dyn BodyView>) -> Option<String> {
+    let (least, policy) = (body?.least_height()?, set.tuning().heights.as_ref()?);
+    let known = set.at_height(least)?;
+    Some(format!("; the request asks for {} {least}, which {known} of its endpoints are known to have", policy.unit))
 }
 
 /// How important the request is, and what bounds it.

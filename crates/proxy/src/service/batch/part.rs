@@ -31,6 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Parts(pub(super) Vec<Part>);
 
+impl Parts {
+    /// Whether the request is sent as it is.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// One of them.
 pub(super) struct Part {
     pub(super) route: Arc<RouteData>,
@@ -54,6 +61,8 @@ pub(super) type Sent = (Result<Bytes, ProxyError>, Vec<Attempt>);
 struct To {
     cluster: ClusterIdx,
     key: Option<u64>,
+    /// The least height that its answers may speak of.
+    least_height: Option<u64>,
     body: Bytes,
     idempotent: bool,
 }
@@ -122,7 +131,8 @@ impl Part {
         self.head_filters(&mut request, ctx).await?;
         let body = self.body(before, ctx, batch.part(&self.calls)).await?;
         let idempotent = self.may_repeat(before, (batch, whole));
-        self.to = Some(To { cluster, key, body, idempotent });
+        let least_height = self.calls.iter().filter_map(|at| batch.call(*at)?.least_height()).max();
+        self.to = Some(To { cluster, key, least_height, body, idempotent });
         self.head = Some(request);
         Ok(())
     }
@@ -191,7 +201,8 @@ impl Part {
             Action::Redirect(_) | Action::Respond(_) => (None, None, None),
         };
         let priority = self.route.priority;
-        let aim = Aim { subset, timeouts, fallback, key: to.key, priority, ..Aim::at(snapshot, to.cluster) };
+        let To { key, least_height, .. } = *to;
+        let aim = Aim { subset, timeouts, fallback, key, least_height, priority, ..Aim::at(snapshot, to.cluster) };
         let request = UpstreamRequest {
             header: head.clone(),
             body: to.body.clone(),
