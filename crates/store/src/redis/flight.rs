@@ -11,7 +11,7 @@ use super::trouble::Trouble;
 use super::words::{Word, command};
 use crate::keeper::Clock;
 
-/// Words in one command: a script that runs for about half a millisecond.
+/// Words in one command: a script that runs for a millisecond at most.
 pub(crate) const WORDS: usize = 32;
 /// Commands in one pipeline.
 const COMMANDS: usize = 32;

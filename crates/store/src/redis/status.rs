@@ -55,10 +55,11 @@ impl LinkStatus {
     /// Notes how it is now; says so when it changed.
     pub(crate) fn note(&mut self, trouble: Option<&Trouble>, unix_millis: u64) {
         let state = trouble.map_or(LinkState::Up, |trouble| trouble.state);
-        if let Some(trouble) = trouble {
-            self.last_error = Some(trouble.says.clone());
-        } else {
-            self.heard_at = unix_millis;
+        match trouble {
+            None => self.heard_at = unix_millis,
+            // Not to be there yet is no error.
+            Some(trouble) if state != LinkState::Connecting => self.last_error = Some(trouble.says.clone()),
+            Some(_) => {}
         }
         if state == self.state {
             return;
