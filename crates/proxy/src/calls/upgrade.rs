@@ -69,7 +69,8 @@ pub(super) async fn open(
             ProxyError::with_detail(Reason::NoHealthyUpstream, none.to_string()).retry_after(action::RETRY_AFTER)
         })?;
         let index = choice.index();
-        (tried.push(index), skip.push(index));
+        tried.push(index);
+        skip.push(index);
         let error = match try_one(core, cluster, &mut choice, header).await {
             Ok((head, io)) => {
                 let in_flight =

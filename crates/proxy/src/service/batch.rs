@@ -34,13 +34,13 @@ use super::context::Ctx;
 use super::route::{self, Next, VirtualHost};
 use super::{limits, presence};
 pub(crate) use part::Parts;
-use part::{Part, Sent};
+use part::{Named, Part, Sent};
 
 /// The calls of one route.
 pub(super) struct Group {
     route: Arc<RouteData>,
     params: Params,
-    named: Vec<(Arc<str>, Box<str>)>,
+    named: Named,
     calls: Vec<usize>,
 }
 

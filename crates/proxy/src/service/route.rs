@@ -178,7 +178,7 @@ pub(super) fn stopped(ran: Result<(), Stopped>, ctx: &mut Ctx) -> Result<Outcome
         Instead::Upgrade(_) if !ctx.facts.asks_upgrade => {
             Err(ProxyError::with_detail(Reason::FilterFailed, "an upgrade that was not asked for"))
         }
-        outcome => Ok(Some(outcome)),
+        outcome @ (Instead::Respond(_) | Instead::Upgrade(_)) => Ok(Some(outcome)),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Part {
     pub(super) state: ChainState,
     _place: Option<Place>,
     pub(super) params: Params,
-    named: Vec<(Arc<str>, Box<str>)>,
+    named: Named,
     pub(super) calls: Arc<[usize]>,
     /// The head as the route's filters left it, then as it is sent.
     pub(super) head: Option<Box<RequestHeader>>,
@@ -53,6 +53,9 @@ pub(super) struct Part {
     pub(super) cluster: Option<ClusterName>,
     to: Option<To>,
 }
+
+/// What a route's path template captured, by name.
+pub(super) type Named = Vec<(Arc<str>, Box<str>)>;
 
 /// What came of a part: the body of the answer, or why there is none, and the attempts.
 pub(super) type Sent = (Result<Bytes, ProxyError>, Vec<Attempt>);
@@ -71,7 +74,7 @@ impl Part {
     pub(super) fn new(
         route: Arc<RouteData>,
         place: Option<Place>,
-        (params, named): (Params, Vec<(Arc<str>, Box<str>)>),
+        (params, named): (Params, Named),
         calls: Arc<[usize]>,
     ) -> Self {
         let state = ChainState::default();
