@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use http::HeaderMap;
 use portcullis_types::{BodyView, Downstream};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,8 +64,6 @@ impl Asked {
         }
     }
 }
-
-use bytes::Bytes;
 
 fn cache_of(keeps: Keeps, bounds: Bounds) -> RpcCache {
     RpcCache { keeps, shared: Arc::new(Shared { bounds, flights: Flights::new(&bounds), store: Store::new(&bounds) }) }
