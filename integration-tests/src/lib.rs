@@ -23,6 +23,7 @@ pub mod origin;
 pub mod pki;
 pub mod place;
 pub mod process;
+pub mod pubsub;
 pub mod response;
 pub mod setup;
 pub mod solana;

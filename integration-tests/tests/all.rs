@@ -8,6 +8,7 @@
 )]
 
 mod admin_api;
+mod caps;
 mod choice;
 mod cli;
 mod deadlines;
@@ -29,6 +30,7 @@ mod http2_requests;
 mod http2_upstream;
 mod identity;
 mod idle_upstream;
+mod json_rpc;
 mod limits;
 mod log_trouble;
 mod overload;
@@ -39,9 +41,11 @@ mod retries;
 mod routing;
 mod rpc_abuse;
 mod rpc_clients;
+mod rpc_websocket;
 mod semantics;
 mod sends;
 mod slow;
+mod store;
 mod streams;
 mod strict;
 mod strict_bodies;

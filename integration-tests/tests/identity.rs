@@ -1,10 +1,16 @@
 //! Who calls, end to end: keys in every place and in no log, consumers that change while requests run, tokens whose
 //! keys are rotated, bans by the admin API and the command line, what upstreams are told.
 
+use portcullis_identity::Timestamp;
+use portcullis_identity::issue::{Binding, IssueRules, Issuer, SigningKey};
 use portcullis_integration_tests::cli::{Ended, fed, run};
+use portcullis_integration_tests::pki::{Certificate, Pki};
 use portcullis_integration_tests::{Gateway, Origin, until};
+use portcullis_types::RequestId;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -31,14 +37,19 @@ fn line(id: &str, hash: &str) -> String {
 }
 
 impl Scene {
+    /// Where nobody is throttled, however often a test asks whether something has happened.
     fn new(origin: &Origin, filters: &str, more: &str) -> Self {
+        Self::throttling(origin, filters, more, "{ failures: 1000000 }")
+    }
+
+    fn throttling(origin: &Origin, filters: &str, more: &str, throttle: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (key, hash) = key(dir.path());
         std::fs::write(dir.path().join("consumers.ndjson"), line("acme", &hash)).unwrap();
         let file = dir.path().join("consumers.ndjson");
         let gateway = Gateway::with_yaml(&format!(
             "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
-             consumers: {{ file: \"{}\", secret: \"{SECRET}\" }}\n\
+             consumers: {{ file: \"{}\", secret: \"{SECRET}\", throttle: {throttle} }}\n\
              access_log: {{ path: access.log, query: true }}\n\
              clusters: {{ app: {{ endpoints: [\"{}\"] }} }}\n{more}\n\
              hosts:\n  - names: [\"*\"]\n    filters: {filters}\n    routes: [{{ name: all, to: app }}]\n",
@@ -220,7 +231,7 @@ fn a_ban_is_made_explained_and_lifted_while_the_gateway_runs() {
 #[test]
 fn who_fails_too_often_is_throttled_by_network_and_good_keys_pass() {
     let origin = Origin::says("in");
-    let scene = Scene::new(&origin, "[api_key]", "");
+    let scene = Scene::throttling(&origin, "[api_key]", "", "{ first: 1m, longest: 1m }");
     let mut client = scene.gateway.client();
     let bad = format!("GET / HTTP/1.1\r\nHost: rpc.test\r\nX-Api-Key: {}x\r\n\r\n", &scene.key[..51]);
     for _ in 0..40 {
@@ -269,4 +280,79 @@ fn a_gateway_does_not_start_on_a_bad_file_of_consumers_and_check_says_why() {
     write("gateway.yaml", &config.replace("consumers:", "#"));
     let ended = run(dir.path(), &["check", "gateway.yaml"]);
     assert!(ended.code == 1 && ended.stdout.contains("the config has no `consumers`"), "{ended:?}");
+}
+
+const ISSUER: &str = "https://login.test";
+
+/// An issuer with a key of its own.
+fn issuer() -> Issuer {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = SigningKey::es256(&pair.serialize_der()).unwrap();
+    let rules = IssueRules::new(ISSUER, "rpc", Duration::from_secs(60), Binding::Request).unwrap();
+    Issuer::new(rules, key, 0, 1)
+}
+
+fn token(issuer: &Issuer) -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = Timestamp::from_seconds(since.as_secs());
+    let token = issuer.token_of("user-1", "p", RequestId(since.as_nanos()), now).unwrap();
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+#[test]
+fn tokens_are_checked_with_keys_that_are_fetched_and_rotated() {
+    let (old, new) = (issuer(), issuer());
+    let serves = Arc::new(Mutex::new(old.key_set().unwrap()));
+    let published = serves.clone();
+    let login = Origin::http1(move |_, wire| {
+        let keys = published.lock().unwrap().clone();
+        wire.ok(&keys)
+    });
+    let origin = Origin::says("in");
+    let keys = format!("{{ url: \"http://{}/jwks.json\", refresh: 1h }}", login.address());
+    let more = format!("tokens: {{ main: {{ issuer: \"{ISSUER}\", audiences: rpc, keys: {keys} }} }}");
+    let scene = Scene::new(&origin, "[{ api_key: { optional: true } }, jwt]", &more);
+    let user = json!({ "id": "user", "plan": "free", "jwt": [{ "issuer": ISSUER, "subject": "user-1" }] });
+    scene.consumers(&format!("{}{user}\n", line("acme", &scene.hash)));
+    until("the user to be known", || (scene.ask("/", &token(&old)).status == 200).then_some(()));
+    assert_eq!(origin.last().field("authorization"), None);
+    let refused = scene.ask("/", &token(&new));
+    assert_eq!((refused.status, refused.reason()), (401, "key_unknown".to_owned()));
+    assert!(scene.gateway.record_of(&refused).to_string().contains("token_key_unknown"));
+    *serves.lock().unwrap() = new.key_set().unwrap();
+    until("the new key to be fetched", || (scene.ask("/", &token(&new)).status == 200).then_some(()));
+    assert_eq!(scene.ask("/", &token(&old)).status, 401);
+    login.kill();
+    assert_eq!((scene.ask("/", &token(&new)).status, scene.with_key()), (200, 200));
+}
+
+#[test]
+fn a_partner_is_known_by_its_certificate() {
+    let (origin, pki) = (Origin::says("in"), Pki::new());
+    let (server, partner, stranger) = (pki.issue("rpc.test"), pki.issue("partner.test"), pki.issue("stranger.test"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("consumers.ndjson");
+    let consumer = json!({ "id": "partner", "plan": "pro", "certificates": ["CN=partner.test"] });
+    std::fs::write(&file, format!("{consumer}\n")).unwrap();
+    let gateway = Gateway::with_yaml(&format!(
+        "listeners:\n  edge: {{ bind: \"@edge\", tls: {{ certificates: [{}], client_ca: \"{}\" }} }}\n\
+         consumers: {{ file: \"{}\", secret: \"{SECRET}\" }}\n\
+         clusters: {{ app: {{ endpoints: [\"{}\"] }} }}\n\
+         hosts:\n  - names: [\"rpc.test\"]\n    filters: [client_certificate]\n    routes: [{{ name: all, to: app }}]\n",
+        server.yaml(),
+        pki.ca().display(),
+        file.display(),
+        origin.address()
+    ));
+    let ask = |own: &Certificate| {
+        let client = gateway.client().with_tls(&pki.client_with(own, &["http/1.1"]), "rpc.test");
+        let mut client = client;
+        client.ask("GET / HTTP/1.1\r\nHost: rpc.test\r\n\r\n")
+    };
+    let answer = ask(&partner);
+    assert_eq!(answer.status, 200);
+    assert_eq!(gateway.record_of(&answer)["consumer"], "partner");
+    let refused = ask(&stranger);
+    assert_eq!(refused.status, 401);
+    assert!(gateway.record_of(&refused).to_string().contains("certificate_unknown"));
 }

@@ -1,49 +1,62 @@
 //! What applications see that use real client libraries, through the gateway, of something that answers real Solana RPC.
+//! The gateway runs on `conf/rpc-gateway.yaml`, with the addresses of the test.
 
-use portcullis_integration_tests::solana::{App, Node};
-use portcullis_integration_tests::{Gateway, Setup};
-use serde_json::{Value, json};
+mod failures;
+mod journeys;
+mod upstreams;
 
-fn gateway(node: &Node) -> Gateway {
-    Setup::to_address(node.endpoint(0)).start()
+use portcullis_integration_tests::Gateway;
+use portcullis_integration_tests::solana::Node;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The sample keys of `conf/consumers/rpc.yaml`, as its comments have them.
+mod keys {
+    /// Of plan `business`.
+    pub(super) const GOOD: &str = "pk_u7g89dk67SKidC4beJpyNHUvjcpQqks9wjrwF7Dl3gd0hNJRc";
+    /// Of plan `free`.
+    pub(super) const OTHER: &str = "pk_xZLyiOGsfOYe2KawqU5fjmBI3mIfhK0oDWYpQ8pGwSD1kAMaP";
+    /// Past its end.
+    pub(super) const REVOKED: &str = "pk_jOP8ryAhxdS2fYTCV20KBoOgzedrygdXHPEXOoqAGJF1SGAXJ";
 }
 
-fn place(gateway: &Gateway) -> String {
-    gateway.address("edge").to_string()
+fn conf() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../conf")
 }
 
+/// The example's text with the addresses of the test. `replaced` are further texts of it, each with what stands instead.
+fn example(node: &Node, replaced: &[(&str, &str)]) -> String {
+    let text = std::fs::read_to_string(conf().join("rpc-gateway.yaml")).unwrap();
+    let consumers = conf().join("consumers").display().to_string();
+    let pair = format!("\"{}\", \"{}\"", node.endpoint(0), node.endpoint(1));
+    let archive = format!("\"{}\"", node.endpoint(2));
+    let usual = [
+        ("\"127.0.0.1:8899\", \"127.0.0.1:8898\"", pair.as_str()),
+        ("\"127.0.0.1:8897\"", &archive),
+        ("\"127.0.0.1:8080\"", "\"@edge\""),
+        ("\"127.0.0.1:9901\"", "\"@admin\""),
+        ("file: consumers/", &format!("file: {consumers}/")),
+        ("file:consumers/", &format!("file:{consumers}/")),
+    ];
+    usual.iter().chain(replaced).fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "the example has no {from}");
+        text.replace(from, to)
+    })
+}
+
+/// A node with two endpoints at the tip and one archive, and the gateway before them.
+fn start(replaced: &[(&str, &str)]) -> (Node, Gateway) {
+    let node = Node::start(3);
+    let gateway = Gateway::with_yaml(&example(&node, replaced));
+    (node, gateway)
+}
+
+/// What stands behind `http://` for a key in the query.
+fn place(gateway: &Gateway, key: &str) -> String {
+    format!("{}/?api-key={key}", gateway.address("edge"))
+}
+
+/// What a script said of a check.
 fn of<'a>(lines: &'a [Value], check: &str) -> &'a Value {
     lines.iter().find(|line| line["check"] == check).unwrap_or_else(|| panic!("nothing of {check} in {lines:#?}"))
-}
-
-/// Airdrop, transfer, both confirmed by signatureSubscribe, and an error whose logs the application can read.
-fn journey(app: App) {
-    let node = Node::start(1);
-    let gateway = gateway(&node);
-    let lines = app.start("journey", &place(&gateway), &[]).finish();
-    assert_eq!(of(&lines, "airdrop")["ok"], json!({ "err": null, "balance": 2_000_000_000_u64 }));
-    assert_eq!(of(&lines, "transfer")["ok"], json!({ "err": null, "balance": 5_000_000 }));
-    let logs = of(&lines, "logs")["error"].to_string();
-    assert!(logs.contains("insufficient lamports") && logs.contains("custom program error: 0x1"), "{logs}");
-    if app == App::Web3 {
-        let results = of(&lines, "batch")["ok"].as_array().unwrap();
-        assert!(results[0]["result"].is_u64() && results[1]["result"]["value"] == 5_000_000, "{results:?}");
-    }
-    assert_eq!(node.calls(0, "sendTransaction"), 2, "nothing is sent twice");
-    assert!(node.calls(0, "signatureSubscribe") >= 2, "{}", node.state(0)["methods"]);
-}
-
-#[test]
-fn web3_js_goes_through_airdrop_transfer_batch_and_an_error_with_logs() {
-    journey(App::Web3);
-}
-
-#[test]
-fn kit_goes_through_airdrop_transfer_and_an_error_with_logs() {
-    journey(App::Kit);
-}
-
-#[test]
-fn solana_py_goes_through_airdrop_transfer_and_an_error_with_logs() {
-    journey(App::Python);
 }

@@ -8,6 +8,7 @@
 //! there; one that is not answered with 200 ends the measurement.
 
 mod configs;
+mod flood;
 mod keys;
 mod latency;
 mod proof;
@@ -26,6 +27,7 @@ use crate::client::{Answer, Client};
 use crate::contenders::{self, Contender, Entrant, Gateway, Place};
 use crate::process::{find, free_address};
 
+pub use flood::{Plan as FloodPlan, run as flood};
 pub use latency::{Plan as LatencyPlan, run as latency};
 pub use proof::prove;
 

@@ -212,6 +212,11 @@ pub trait Control: Send + Sync + 'static {
         Err("this gateway does not count what is used".to_owned())
     }
 
+    /// How the store is, as `/api/status` shows it; null when there is none.
+    fn store(&self) -> Value {
+        Value::Null
+    }
+
     /// The sinks of records.
     fn sinks(&self) -> Vec<SinkLine>;
 

@@ -13,6 +13,7 @@ mod edits;
 mod leased;
 mod oracle;
 mod overrides;
+mod parts;
 mod sweep;
 
 /// The first second of March 2026, UTC.

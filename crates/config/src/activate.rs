@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use portcullis_filter::seam::Seams;
+use portcullis_filter::seam::{Caller, Seams};
 use portcullis_filter::{Services, StateStore};
 use portcullis_filters::caller::Declared;
 use portcullis_snapshot::tls::DynamicCertificates;
@@ -127,7 +127,7 @@ pub fn rehearse(candidate: Candidate, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.error_count();
     let state = StateStore::default();
     let names: Vec<&str> = checked.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    let services = Services::default().with(Arc::new(declared(&checked)));
+    let services = Services::default().with(Arc::new(declared(&checked))).with(Arc::new(Caller::inert()));
     let caps = caps::Caps::new(&checked, &services);
     let build = hosts::Chains { state: &state, clusters: &names, services: &caps.services };
     for HostChains { own, routes } in chains {

@@ -98,6 +98,10 @@ codes! {
     ISSUER_INVALID = "issuer_invalid";
     /// Plans that no filter holds anybody to (a warning).
     PLANS_IDLE = "plans_idle";
+    /// A plan that is none.
+    UNKNOWN_PLAN = "unknown_plan";
+    /// Calls whose methods nobody looks for, where plans speak of methods (a warning).
+    METHODS_UNREAD = "methods_unread";
     /// A filter that the binary does not have.
     UNKNOWN_FILTER = "unknown_filter";
     /// A filter that could not be made of its settings.

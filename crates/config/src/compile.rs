@@ -26,6 +26,7 @@ mod ranges;
 mod rewrites;
 mod routes;
 mod settings;
+mod store;
 mod tuning;
 mod upstream;
 
@@ -92,7 +93,9 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
     let caps = compiler.plans(&top);
+    compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
+    compiler.check_shared(&top, &caps);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }

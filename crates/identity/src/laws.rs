@@ -70,7 +70,7 @@ pub fn consumers(data: &[u8]) -> bool {
 /// Neither as a token nor as a key set does any text make the checks fail, and nobody's token is taken.
 #[must_use]
 pub fn jwt(data: &[u8]) -> bool {
-    // The public key of a private key that was thrown away.
+    // The base point of P-256, which no issuer has for a key and no mutation of bytes signs for.
     const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}"#;
     let keys = KeySet::parse(data).ok().or_else(|| KeySet::parse(KEYS.as_bytes()).ok());
     let rules = Rules::new("i", &["a"], std::time::Duration::ZERO, None);

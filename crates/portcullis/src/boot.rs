@@ -9,8 +9,9 @@ use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEnt
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
-use portcullis_snapshot::settings::Admin;
+use portcullis_snapshot::settings::{Admin, Store};
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
+use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
 
@@ -18,6 +19,7 @@ use crate::consumers::Prepared;
 use crate::control::Running;
 use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
+use crate::keeping::{self, StoreMetrics};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
@@ -96,7 +98,10 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
-    let counting = Arc::new(Counting::new(world.caps.clone(), &world.metrics, LedgerOptions::default().most_consumers));
+    let keeper = keep(&world, settings.store.as_ref(), &brought.registry)?;
+    let kept = (world.saved.clone(), keeper);
+    let most = LedgerOptions::default().most_consumers;
+    let counting = Arc::new(Counting::new(world.caps.clone(), kept, &world.metrics, most));
     CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
     serve_plans(&world.caps, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
@@ -120,6 +125,16 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
+}
+
+/// Opens the store, if the config has one.
+fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -> Result<Option<Arc<Keeper>>, String> {
+    let Some(store) = store else { return Ok(None) };
+    let keeper = keeping::open(store, &world.caps, &world.saved).map_err(|error| format!("store: {error}"))?;
+    let keeper = Arc::new(keeper);
+    StoreMetrics::register(Arc::clone(&keeper), registry).map_err(|error| error.to_string())?;
+    drop(world.keeper.set(Arc::clone(&keeper)));
+    Ok(Some(keeper))
 }
 
 /// The start is the first entry of the history.

@@ -9,6 +9,7 @@ use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLin
 use portcullis_proxy::Gateway;
 
 use crate::counting::Counting;
+use crate::keeping;
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
 
@@ -49,6 +50,10 @@ impl Control for Running {
             "connections": shown(now.connections),
             "streams": self.gateway.streams(),
         })
+    }
+
+    fn store(&self) -> Value {
+        self.counting.keeper().map_or(Value::Null, |keeper| keeping::shown(keeper))
     }
 
     fn sinks(&self) -> Vec<SinkLine> {

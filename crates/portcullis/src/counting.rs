@@ -12,6 +12,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts, proto::MetricFamily};
 use portcullis_admin::{Usage, UsageAsk};
 use portcullis_caps::{Amount, Changes, MethodId};
 use portcullis_filters::caps::CapLedger;
+use portcullis_store::{Keeper, Saved, UsageQuery};
 use portcullis_telemetry::Bound;
 use portcullis_telemetry::metrics::Metrics;
 
@@ -24,9 +25,12 @@ const MOST: usize = 1 << 20;
 /// The name of the rest.
 const OTHERS: &str = "(others)";
 
-/// The use of everybody since the process began, where no store keeps it.
+/// The use of everybody: as the store keeps it, or where there is none, since the process began.
 pub(crate) struct Counting {
     caps: Arc<CapLedger>,
+    /// What is spent of quotas by consumers that the ledger dropped.
+    saved: Saved,
+    keeper: Option<Arc<Keeper>>,
     since: Timestamp,
     sums: Mutex<HashMap<Arc<str>, BTreeMap<MethodId, Amount>>>,
     consumers: Arc<Bound>,
@@ -34,10 +38,15 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// Nobody used anything yet. `most` is what the ledger holds.
-    pub(crate) fn new(caps: Arc<CapLedger>, metrics: &Metrics, most: usize) -> Self {
+    pub(crate) fn new(
+        caps: Arc<CapLedger>,
+        (saved, keeper): (Saved, Option<Arc<Keeper>>),
+        metrics: &Metrics,
+        most: usize,
+    ) -> Self {
         let consumers = Arc::new(Bound::new(most as u64));
         metrics.attach_bound("ledger_consumers", "", &consumers);
-        Self { caps, since: Timestamp::now(), sums: Mutex::default(), consumers }
+        Self { caps, saved, keeper, since: Timestamp::now(), sums: Mutex::default(), consumers }
     }
 
     /// Takes what changed every second, and drops consumers that are idle, for as long as it is polled.
@@ -56,15 +65,19 @@ impl Counting {
 
     fn tick(&self) {
         let ledger = self.caps.ledger();
-        self.take();
-        ledger.sweep(self.caps.now(), SWEPT);
+        if self.keeper.is_none() {
+            self.take();
+            ledger.sweep(self.caps.now(), SWEPT);
+            self.saved.purge(self.caps.now());
+        }
         self.consumers.set_used(ledger.consumers() as u64);
     }
 
     fn take(&self) {
         // Under the lock, so that nobody sees the sums without what was taken.
         let mut sums = self.sums.lock();
-        let Changes { usage, .. } = self.caps.ledger().take_changes();
+        let Changes { usage, quotas } = self.caps.ledger().take_changes();
+        self.saved.note(&quotas);
         for delta in usage {
             let full = sums.len() >= MOST && !sums.contains_key(&delta.consumer);
             let consumer = if full { OTHERS.into() } else { delta.consumer };
@@ -72,8 +85,18 @@ impl Counting {
         }
     }
 
-    /// What was used until now.
+    /// The store, if there is one.
+    pub(crate) const fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
+    /// What was used until now; of a store, until it was written last. Reads files.
     pub(crate) fn usage(&self, asked: &UsageAsk) -> Result<Usage, String> {
+        if let Some(keeper) = &self.keeper {
+            let UsageAsk { consumer, from, until } = asked.clone();
+            let totals = keeper.usage(&UsageQuery { consumer, from, until }).map_err(|error| error.to_string())?;
+            return Ok(Usage { consumers: totals.consumers, since: None, durable: true });
+        }
         if asked.from.is_some() || asked.until.is_some() {
             return Err(
                 "without a store the gateway knows only what was used since it began: leave `from` and `to` out"

@@ -29,6 +29,7 @@ mod counting;
 mod descriptors;
 mod files;
 mod history;
+mod keeping;
 mod logging;
 mod logs;
 mod output;

@@ -133,7 +133,25 @@ async fn serve(world: World, mut first: First, brought: Brought, watched: bool) 
     let name = signals.end(&reloader).await;
     watchers.iter().flatten().for_each(JoinHandle::abort);
     drain(&reloader, name, &mut signals).await;
+    // Nobody spends any more: what was spent last is written.
+    keep_rest(&reloader).await;
     Ok(())
+}
+
+/// Writes what the ledger still has, and gives leases back.
+async fn keep_rest(reloader: &Reloader) {
+    let Some(keeper) = reloader.world.keeper.get().cloned() else { return };
+    match tokio::task::spawn_blocking(move || keeper.shutdown()).await {
+        Ok(status) if status.saving.pending > 0 => {
+            log::error!(
+                "store: {} of quotas and usage could not be written: {}",
+                status.saving.pending,
+                status.saving.last_error.unwrap_or_default()
+            );
+        }
+        Ok(_) => {}
+        Err(error) => log::error!("store: {error}"),
+    }
 }
 
 /// Reads the config again in a task of its own, so that the word to end is heard meanwhile.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use portcullis_caps::LedgerOptions;
@@ -15,6 +15,7 @@ use portcullis_identity::store::ConsumerStore;
 use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
+use portcullis_store::{Keeper, Saved};
 use portcullis_telemetry::Metrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
@@ -33,6 +34,10 @@ pub(crate) struct World {
     services: Services,
     /// What everybody has spent.
     pub(crate) caps: Arc<CapLedger>,
+    /// What is saved of quotas, for consumers that the ledger dropped.
+    pub(crate) saved: Saved,
+    /// What keeps that on disk, once the gateway serves and if the config has a store.
+    pub(crate) keeper: OnceLock<Arc<Keeper>>,
     pub(crate) consumers: Arc<Consumers>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
@@ -57,7 +62,9 @@ impl World {
     ) -> Self {
         let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
-        let caps = Arc::new(CapLedger::new(LedgerOptions { seed: rand::random(), ..LedgerOptions::default() }));
+        let saved = Saved::default();
+        let options = LedgerOptions { seed: rand::random(), saved: Some(saved.lookup()), ..LedgerOptions::default() };
+        let caps = Arc::new(CapLedger::new(options));
         let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
@@ -74,6 +81,8 @@ impl World {
             consumers,
             own_requests,
             caps,
+            saved,
+            keeper: OnceLock::new(),
             certificates: Arc::default(),
         }
     }

@@ -28,13 +28,14 @@ use crate::body::Body;
 use crate::cache::{Outcome, X_CACHE};
 use crate::scan::{Call, Scan, ScanError};
 use crate::solana;
+use crate::ws::RpcWebsocket;
 
 pub use config::{JsonRpcConfig, Offered};
 
 /// Adds the filters of this crate.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.with::<JsonRpc>()
+    registry.with::<JsonRpc>().with::<RpcWebsocket>()
 }
 
 /// The filter `jsonrpc`.
@@ -85,10 +86,10 @@ impl Filter for JsonRpc {
 
     async fn request_peek_filter(&self, cx: &mut RequestCx<'_>, ctx: &mut JsonRpcCtx) -> Result<Verdict, ProxyError> {
         ctx.seen = true;
-        if cx.request.method != Method::POST {
-            return Ok(Verdict::Continue);
-        }
-        let Some(view) = cx.facts.body.as_deref() else { return Err(unread(cx.request)) };
+        let Some(view) = cx.facts.body.as_deref() else {
+            let other = cx.request.method != Method::POST;
+            return if other { Ok(Verdict::Continue) } else { Err(unread(cx.request)) };
+        };
         let body = Body::of(view).ok_or_else(|| {
             ProxyError::with_detail(Reason::FilterFailed, "bodies are read by another reader than the one of `jsonrpc`")
         })?;

@@ -1,6 +1,7 @@
 //! What a generation says about the gateway as a whole.
 
 mod consumers;
+mod store;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
+pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// How names of endpoints are resolved.
     pub dns: Dns,
+    /// Where what callers spend and use is kept; read at start only.
+    pub store: Option<Store>,
     /// Who may call; `None` when the config does not say.
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.

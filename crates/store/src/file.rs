@@ -251,20 +251,23 @@ const fn amount_of((requests, credits, bytes): (u64, u64, u64)) -> Amount {
 }
 
 fn opening(path: &Path, error: DatabaseError) -> StoreError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
-        DatabaseError::Storage(StorageError::Io(source)) if source.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
-        }
-        other => said(path, other.into()),
+    if let DatabaseError::Storage(StorageError::Io(source)) = &error
+        && source.kind() == std::io::ErrorKind::InvalidData
+    {
+        return StoreError::Damaged { path: path.to_owned(), what: source.to_string() };
     }
+    said(path, error.into())
 }
 
 fn said(path: &Path, error: Failed) -> StoreError {
-    match error {
-        Failed::Io(source) => StoreError::io(path, source),
-        Failed::PreviousIo => StoreError::io(path, std::io::Error::other("an earlier write failed")),
-        Failed::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
-        other => StoreError::Damaged { path: path.to_owned(), what: other.to_string() },
+    let path_of = || path.to_owned();
+    if let Failed::Io(source) = error {
+        StoreError::io(path, source)
+    } else if matches!(error, Failed::PreviousIo) {
+        StoreError::io(path, std::io::Error::other("an earlier write failed"))
+    } else if matches!(error, Failed::DatabaseAlreadyOpen) {
+        StoreError::InUse { path: path_of() }
+    } else {
+        StoreError::Damaged { path: path_of(), what: error.to_string() }
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use portcullis_caps::{GatewayId, Ledger, Moment, SavedQuotas};
+use portcullis_caps::{GatewayId, Ledger, Moment, SavedQuota, SavedQuotas};
 
 use crate::error::StoreError;
 use crate::index::Index;
@@ -68,10 +68,32 @@ fn journal_of(path: &Path) -> PathBuf {
     path.join("usage")
 }
 
-/// A store that was opened, before there is a ledger.
+/// Quotas of consumers that a ledger may drop, in memory: made before the ledger, which looks them up here, and filled by
+/// a store when there is one.
+#[derive(Clone, Default)]
+pub struct Saved(Arc<Index>);
+
+impl Saved {
+    /// Where the ledger looks up consumers that it dropped.
+    #[must_use]
+    pub fn lookup(&self) -> Arc<dyn SavedQuotas> {
+        Arc::clone(&self.0) as Arc<dyn SavedQuotas>
+    }
+
+    /// Notes quotas that were taken from the ledger, where no store does it.
+    pub fn note<'a>(&self, quotas: impl IntoIterator<Item = &'a SavedQuota>) {
+        quotas.into_iter().for_each(|quota| self.0.put(quota));
+    }
+
+    /// Drops windows that are over in every time zone.
+    pub fn purge(&self, now: Moment) {
+        self.0.purge(saver::first_windows(now.unix()));
+    }
+}
+
+/// A store that was opened, before it keeps a ledger.
 pub struct Kept {
     saver: Saver,
-    index: Arc<Index>,
     options: StoreOptions,
 }
 
@@ -81,16 +103,9 @@ impl Kept {
     ///
     /// # Errors
     /// The directory cannot be used, or the file is damaged: what to do is in the message.
-    pub fn open(options: &StoreOptions, now: Moment) -> Result<Self, StoreError> {
-        let index = Arc::new(Index::default());
-        let saver = Saver::open(options, Arc::clone(&index), now)?;
-        Ok(Self { saver, index, options: options.clone() })
-    }
-
-    /// Where the ledger looks up consumers that it dropped.
-    #[must_use]
-    pub fn saved(&self) -> Arc<dyn SavedQuotas> {
-        Arc::clone(&self.index) as Arc<dyn SavedQuotas>
+    pub fn open(options: &StoreOptions, saved: &Saved, now: Moment) -> Result<Self, StoreError> {
+        let saver = Saver::open(options, Arc::clone(&saved.0), now)?;
+        Ok(Self { saver, options: options.clone() })
     }
 }
 
@@ -99,18 +114,17 @@ pub struct Keeper {
     saver: Arc<Mutex<Saver>>,
     saving: Arc<Mutex<SavingStatus>>,
     leases: Option<Leases>,
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
     journal: PathBuf,
 }
 
 impl Keeper {
-    /// Begins to keep a ledger that was made with [`Kept::saved`].
+    /// Begins to keep a ledger that was made with [`Saved::lookup`].
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(kept: Kept, ledger: &Arc<Ledger>, names: MethodNames, clock: Clock) -> Result<Self, StoreError> {
-        let Kept { mut saver, options, .. } = kept;
+        let Kept { mut saver, options } = kept;
         let failed = |error| StoreError::io(&options.path, error);
         saver.attach(ledger, names, clock());
         let gateway = GatewayId(saver.gateway());
@@ -128,7 +142,7 @@ impl Keeper {
             None => None,
         };
         let journal = options.journal();
-        Ok(Self { saver, saving, leases, stop: Some(stop), thread: Some(thread), journal })
+        Ok(Self { saver, saving, leases, thread: Mutex::new(Some((stop, thread))), journal })
     }
 
     /// How it goes. Waits for nothing.
@@ -157,27 +171,23 @@ impl Keeper {
 
     /// Takes all that the ledger has, writes it, closes the journal's window, gives leases back, and ends the threads.
     /// To be called when no request is served any more; waits for the disk, and for Redis as long as one command may take.
-    pub fn shutdown(mut self) -> KeeperStatus {
-        self.end();
-        self.status()
-    }
-
-    fn end(&mut self) {
-        if let Some(leases) = &mut self.leases {
+    pub fn shutdown(&self) -> KeeperStatus {
+        if let Some(leases) = &self.leases {
             leases.stop();
         }
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the thread that keeps the store ended badly; what it had not written is lost");
+        if let Some((stop, thread)) = self.thread.lock().take() {
+            drop(stop);
+            if thread.join().is_err() {
+                log::error!("the thread that keeps the store ended badly; what it had not written is lost");
+            }
         }
+        self.status()
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.end();
+        let _ = self.shutdown();
     }
 }
 

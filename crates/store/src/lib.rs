@@ -1,7 +1,7 @@
 //! What lasts or is shared: quotas on disk, usage for bills, and leases between gateways through Redis.
 //!
 //! How the parts fit:
-//! - [`Kept::open`] opens the store; [`Kept::saved`] is where a ledger looks dropped consumers up; [`Keeper::start`]
+//! - [`Saved`] is where a ledger looks dropped consumers up; [`Kept::open`] opens the store and fills it; [`Keeper::start`]
 //!   begins to write down what the ledger changes and, with Redis, to carry its words to the pools.
 //! - [`Keeper::status`] says how each of them does, [`Keeper::usage`] who used what, [`Keeper::shutdown`] writes the rest.
 //! - [`read_usage`] adds up a journal without a gateway.
@@ -23,6 +23,6 @@ mod rows;
 
 pub use error::StoreError;
 pub use journal::{Line, Rotation, Totals, UsageQuery, read_usage};
-pub use keeper::{Clock, Keeper, KeeperStatus, Kept, Saving, SavingStatus, StoreOptions};
+pub use keeper::{Clock, Keeper, KeeperStatus, Kept, Saved, Saving, SavingStatus, StoreOptions};
 pub use pending::MethodNames;
-pub use redis::{LinkState, LinkStatus, NodeStatus, RedisOptions, RedisUrlError};
+pub use redis::{LinkState, LinkStatus, NodeStatus, RedisOptions};

@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use portcullis_caps::{GatewayId, Ledger};
-use redis::IntoConnectionInfo;
 use tokio::sync::oneshot;
 
 use crate::keeper::Clock;
@@ -42,9 +41,13 @@ pub use trouble::LinkState;
 /// How Redis is reached.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// Where it is: `redis://[user:password@]host[:port][/database]`. Of a cluster, some of its servers; else a server
-    /// and its replicas, of which the one that is the master is used.
+    /// Where it is: `redis://host[:port][/database]`. Of a cluster, some of its servers; else a server and its replicas,
+    /// of which the one that is the master is used.
     pub urls: Vec<String>,
+    /// Who logs in; `default` when there is only a password.
+    pub user: Option<String>,
+    /// With which password.
+    pub password: Option<String>,
     /// What all keys begin with. Gateways that share caps have the same.
     pub prefix: String,
     /// The longest that an answer may take.
@@ -57,23 +60,14 @@ pub struct RedisOptions {
     pub gone_after: Duration,
 }
 
-/// A URL that is none of Redis's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RedisUrlError {
-    /// Not understood at all.
-    #[error("expected a URL such as `redis://127.0.0.1:6379` or `redis://user:password@redis.internal/1`")]
-    Form,
-    /// TLS, or a Unix socket.
-    #[error("only `redis://` is supported; put a TLS tunnel such as stunnel before a Redis that speaks TLS")]
-    Scheme,
-}
-
 impl RedisOptions {
     /// What holds when only the place is said.
     #[must_use]
     pub fn at(url: &str) -> Self {
         Self {
             urls: vec![url.to_owned()],
+            user: None,
+            password: None,
             prefix: Self::PREFIX.to_owned(),
             timeout: Self::TIMEOUT,
             every: Self::EVERY,
@@ -88,51 +82,28 @@ impl RedisOptions {
     pub const TIMEOUT: Duration = Duration::from_millis(100);
     /// How often shares are heard when nothing else is said: six times in the while that they draw ahead.
     pub const EVERY: Duration = Duration::from_millis(50);
-
-    /// Checks a URL without connecting.
-    ///
-    /// # Errors
-    /// See [`RedisUrlError`].
-    pub fn check_url(url: &str) -> Result<(), RedisUrlError> {
-        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-        match scheme {
-            Some("redis") => url.into_connection_info().map(drop).map_err(|_| RedisUrlError::Form),
-            Some("rediss" | "unix" | "redis+unix" | "valkey" | "valkeys") => Err(RedisUrlError::Scheme),
-            _ => Err(RedisUrlError::Form),
-        }
-    }
 }
 
-/// URLs may have passwords.
+/// The password is not shown.
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { urls, prefix, timeout, every, ttl, gone_after } = self;
-        let urls: Vec<String> = urls.iter().map(|url| without_secret(url)).collect();
+        let Self { urls, user, prefix, timeout, every, ttl, gone_after, password: _ } = self;
         f.debug_struct("RedisOptions")
-            .field("urls", &urls)
+            .field("urls", urls)
+            .field("user", user)
             .field("prefix", prefix)
             .field("timeout", timeout)
             .field("every", every)
             .field("ttl", ttl)
             .field("gone_after", gone_after)
-            .finish()
-    }
-}
-
-/// A URL without what stands before its host.
-#[must_use]
-pub(crate) fn without_secret(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-        _ => url.to_owned(),
+            .finish_non_exhaustive()
     }
 }
 
 /// The thread that carries words.
 pub(crate) struct Leases {
     status: Arc<Mutex<LinkStatus>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Leases {
@@ -149,7 +120,7 @@ impl Leases {
         let carrier = Carrier::new(options, (ledger, gateway), clock, Arc::clone(&status));
         let run = move || runtime.block_on(carrier.run(stopped));
         let thread = std::thread::Builder::new().name("leases".to_owned()).spawn(run)?;
-        Ok(Self { status, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { status, thread: Mutex::new(Some((stop, thread))) })
     }
 
     pub(crate) fn status(&self) -> LinkStatus {
@@ -157,11 +128,10 @@ impl Leases {
     }
 
     /// Says the last words and ends.
-    pub(crate) fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+    pub(crate) fn stop(&self) {
+        let Some((stop, thread)) = self.thread.lock().take() else { return };
+        drop(stop);
+        if thread.join().is_err() {
             log::error!("the thread that talks to Redis ended badly");
         }
     }

@@ -27,6 +27,7 @@ fn filters(filters: Registry) -> Registry {
         .with::<stamp::Stamp>()
         .with::<toll::Listen>()
         .with::<toll::Toll>()
+        .with::<toll::Meter>()
         .with::<echo::Echo>()
         .with::<relay::Relay>()
 }

@@ -1,8 +1,9 @@
-//! Two filters of the phases around routing: one looks into the body before the route is chosen, one takes a coin of
-//! every request that all other filters let pass.
+//! Filters of the phases around routing, as caps are made of: one looks into the body before the route is chosen, one takes
+//! a coin of every request that all other filters let pass, one counts the bytes that pass.
 
 use http::{HeaderName, HeaderValue};
-use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
+use portcullis_filter::cx::Chunk;
+use portcullis_filter::{BodyCx, BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
 use portcullis_types::{ProxyError, Reason};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -90,5 +91,63 @@ impl ConfiguredFilter for Toll {
 
     fn build(config: TollConfig, _cx: &BuildCx<'_>) -> Result<Self, String> {
         Ok(Self { left: AtomicU32::new(config.coins) })
+    }
+}
+
+/// Settings of `meter`.
+#[derive(portcullis_yaml::Decode)]
+pub(crate) struct MeterConfig {
+    /// The most bytes of a request and its answer together.
+    most: usize,
+}
+
+/// Counts the bytes that pass both ways, and cuts off what is over.
+pub(crate) struct Meter(MeterConfig);
+
+impl Meter {
+    fn count(&self, cx: &mut BodyCx<'_>, chunk: &Chunk, passed: &mut usize) -> Result<(), ProxyError> {
+        *passed += chunk.as_ref().map_or(0, |chunk| chunk.len());
+        if *passed <= self.0.most {
+            return Ok(());
+        }
+        cx.notes.annotate("metered", passed.to_string());
+        Err(ProxyError::with_detail(Reason::OverQuota, "bytes"))
+    }
+}
+
+impl Filter for Meter {
+    type Ctx = usize;
+
+    fn phases(&self) -> Phases {
+        Phases::of(Phase::RequestBodyFilter).and(Phase::ResponseBodyFilter)
+    }
+
+    async fn request_body_filter(
+        &self,
+        cx: &mut BodyCx<'_>,
+        chunk: &mut Chunk,
+        _end: bool,
+        passed: &mut usize,
+    ) -> Result<(), ProxyError> {
+        self.count(cx, chunk, passed)
+    }
+
+    fn response_body_filter(
+        &self,
+        cx: &mut BodyCx<'_>,
+        chunk: &mut Chunk,
+        _end: bool,
+        passed: &mut usize,
+    ) -> Result<(), ProxyError> {
+        self.count(cx, chunk, passed)
+    }
+}
+
+impl ConfiguredFilter for Meter {
+    const NAME: &'static str = "meter";
+    type Config = MeterConfig;
+
+    fn build(config: MeterConfig, _cx: &BuildCx<'_>) -> Result<Self, String> {
+        Ok(Self(config))
     }
 }

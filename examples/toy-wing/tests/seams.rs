@@ -21,6 +21,10 @@ mod batches;
 mod certificate;
 #[path = "seams/fallback.rs"]
 mod fallback;
+#[path = "seams/footprint.rs"]
+mod footprint;
+#[path = "seams/grpc.rs"]
+mod grpc;
 #[path = "seams/own_requests.rs"]
 mod own_requests;
 #[path = "seams/phases.rs"]

@@ -117,6 +117,21 @@ enum What {
         #[arg(long, default_value_t = 1000)]
         requests: u32,
     },
+    /// A flood of bad keys from 10,000 addresses: what it does to the p99 of those with good ones.
+    Flood {
+        /// Good calls a second.
+        #[arg(long, default_value_t = 500.0)]
+        rate: f64,
+        /// Bad keys a second.
+        #[arg(long, default_value_t = 1000.0)]
+        flood: f64,
+        /// Rounds; each has a window alone and one beside the flood.
+        #[arg(long, default_value_t = 6)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
     /// All of it, other proxies included where they are installed.
     All,
 }
@@ -209,6 +224,11 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             [*latency_rounds, usize::try_from(*requests)?],
             place,
         ),
+        What::Flood { rate, flood, rounds, seconds } => {
+            let plan = gatekeeper::FloodPlan { rate: *rate, flood: *flood, rounds: *rounds, seconds: *seconds };
+            let command = format!("rig flood --rate {rate} --flood {flood} --rounds {rounds} --seconds {seconds}");
+            gatekeeper::flood(&plan, place)?.print("A flood of bad keys from 10,000 addresses", &command)
+        }
         What::All => Ok(()),
     }
 }

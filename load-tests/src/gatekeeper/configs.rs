@@ -53,6 +53,7 @@ pub(super) fn portcullis(setting: &Setting<'_>) -> Result<Vec<OsString>, Failure
     let text = format!(
         "version: 1
 threads: 1
+trusted_networks: [\"127.0.0.0/8\"]
 access_log: {{ path: {LOG} }}
 admin: {{ bind: \"{admin}\" }}
 listeners:

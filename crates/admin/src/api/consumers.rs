@@ -51,6 +51,16 @@ fn told(identities: &Identities) -> Value {
     })
 }
 
+/// How many there are and how their last load went; null before the first.
+pub(super) fn glance(identities: &Identities) -> Value {
+    let (book, status) = (identities.book(), identities.status());
+    let last = status.last.as_ref();
+    last.map_or(
+        Value::Null,
+        |last| json!({ "consumers": book.directory.len(), "keys": book.directory.keys(), "last_load": load(last) }),
+    )
+}
+
 /// How a load went.
 pub(crate) fn load(report: &Report) -> Value {
     let outcome = match report.outcome {

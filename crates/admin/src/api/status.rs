@@ -33,9 +33,11 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
         "clusters": clusters(&snapshot),
         "hosts": snapshot.router.hosts().count(),
         "routes": snapshot.router.hosts().map(|host| host.routes().len()).sum::<usize>(),
+        "consumers": super::consumers::glance(&state.identities),
         "last_reload": history.first().map(reload),
         "reloads": reloads,
         "overload": control.overload(),
+        "store": control.store(),
         "logs": sinks,
         "generations": generations(&state),
     }))

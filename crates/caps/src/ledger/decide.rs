@@ -45,7 +45,17 @@ impl Ledger {
     /// that would refuse it is the one that takes longest; those in shadow are left out.
     #[must_use]
     pub fn would_refuse(&self, now: Moment, request: &Request<'_>) -> Option<Refusal> {
-        let demands = request.demands(Purpose::Decide(request.holds));
+        self.would_refuse_for(now, request, Purpose::Decide(request.holds))
+    }
+
+    /// The cap of bytes that has none left for what goes on, if there is one.
+    #[must_use]
+    pub fn dry(&self, now: Moment, request: &Request<'_>) -> Option<Refusal> {
+        self.would_refuse_for(now, request, Purpose::Bytes(1))
+    }
+
+    fn would_refuse_for(&self, now: Moment, request: &Request<'_>, purpose: Purpose) -> Option<Refusal> {
+        let demands = request.demands(purpose);
         let overriding = self.overriding.load(Ordering::Acquire).then(|| self.overrides.load());
         let overrides = overriding.as_ref().map(|overrides| &***overrides);
         let locked = self.look(request, &demands);

@@ -28,11 +28,16 @@ impl Fleet {
 
     /// Every gateway talks to the store.
     fn tick(&mut self, millis: u64) -> usize {
+        self.tick_by(millis, |_, millis| at(millis))
+    }
+
+    /// The same for gateways whose clocks are apart.
+    fn tick_by(&mut self, millis: u64, clock: impl Fn(usize, u64) -> Moment) -> usize {
         let known = u32::try_from(self.gateways.len()).unwrap();
         let present = Present { known, heard: known, gone_after: Present::GONE_AFTER };
         let mut words = 0;
         for (nth, (kit, _)) in self.gateways.iter().enumerate() {
-            let now = at(millis);
+            let now = clock(nth, millis);
             for ask in kit.ledger.lease_asks(now, GatewayId(nth as u64)) {
                 words += 1;
                 let key = (ask.key.consumer.clone(), Arc::clone(&ask.key.cap), ask.key.window);
@@ -123,6 +128,31 @@ fn an_outage_is_decided_by_the_plan_and_reconciled() {
         let admitted = fleet.run(14_000..18_000, "acme", &[10, 10]);
         assert!((1_960..=2_000 + 220).contains(&admitted), "{outage:?}: {admitted}");
     }
+}
+
+#[test]
+fn gateways_whose_clocks_are_apart_share_each_day() {
+    // One minute apart: over midnight one is in the next day already, and draws from that one's pool.
+    let mut fleet = Fleet::new(2, &plan(vec![leased(quota(Unit::Requests, "600/d"), 30, 5)]));
+    let day = 86_400_000;
+    let ahead = |millis: u64| Moment { unix_millis: at(millis).unix_millis + 60_000, ..at(millis) };
+    let mut admitted = 0;
+    for now in (day - 90_000..day + 60_000).step_by(50) {
+        for (nth, (kit, set)) in fleet.gateways.iter().enumerate() {
+            let now = if nth == 0 { at(now) } else { ahead(now) };
+            let ask = || kit.ask_for(now, "acme", &[set], (Held::Requests, &[""])).is_ok();
+            admitted += usize::from(ask());
+        }
+        fleet.tick_by(now, |nth, millis| if nth == 0 { at(millis) } else { ahead(millis) });
+    }
+    let mut days: Vec<(u32, u64)> = fleet.pools.iter().map(|(key, pool)| (key.2, pool.spent())).collect();
+    days.sort_unstable();
+    let [(first, before), (second, after)] = days[..] else { panic!("two days: {days:?}") };
+    assert_eq!(second, first + 1);
+    for spent in [before, after] {
+        assert!((590..=600 + 2 * 35).contains(&spent), "{days:?}");
+    }
+    assert!(admitted as u64 >= before + after, "{admitted}: the store never knows of more than there was");
 }
 
 #[test]

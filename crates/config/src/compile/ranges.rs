@@ -54,6 +54,12 @@ impl Compiler<'_, '_> {
         self.time_some(value).unwrap_or(default)
     }
 
+    /// Says that a time is not in its range.
+    pub(super) fn time_out_of_range(&mut self, time: Spanned<Duration>, range: &RangeInclusive<Duration>) {
+        let [value, least, most] = [&time.value, range.start(), range.end()].map(|time| format_duration(*time));
+        self.out_of_range(time.span, format!("{value} is out of range: expected {least} to {most}"));
+    }
+
     /// A time limit above zero and of at most a day, if there is one.
     pub(super) fn time_some(&mut self, value: Option<Spanned<Duration>>) -> Option<Duration> {
         let Spanned { span, value } = value?;

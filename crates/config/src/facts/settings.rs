@@ -1,7 +1,7 @@
 //! Facts of everything that is not a listener, a cluster or a host.
 
 use portcullis_snapshot::Settings;
-use portcullis_snapshot::settings::AccessLogFormat;
+use portcullis_snapshot::settings::{AccessLogFormat, Store};
 
 use super::Facts;
 use super::consumers::say_consumers;
@@ -24,6 +24,9 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     facts.say_duration("dns.timeout", settings.dns.timeout);
     facts.say_duration("dns.least_refresh", settings.dns.least_refresh);
     facts.say_duration("dns.most_refresh", settings.dns.most_refresh);
+    if let Some(store) = &settings.store {
+        say_store(store, &mut facts);
+    }
     if let Some(admin) = &settings.admin {
         facts.say("admin.bind", admin.bind);
         if let Some(token) = &admin.token {
@@ -47,4 +50,23 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     }
     say_consumers(settings, &mut facts);
     facts
+}
+
+fn say_store(store: &Store, facts: &mut Facts) {
+    facts.say("store.path", store.path.display());
+    facts.say_duration("store.journal.window", store.journal.window);
+    facts.say_bytes("store.journal.rotate", store.journal.rotate.0);
+    facts.say_duration("store.journal.rotate_after", store.journal.rotate_after);
+    facts.say("store.journal.keep", store.journal.keep);
+    let Some(redis) = &store.redis else { return };
+    facts.say_list("store.redis.url", &redis.places);
+    if let Some(user) = &redis.user {
+        facts.say("store.redis.user", user);
+    }
+    if let Some(password) = &redis.password {
+        facts.hide("store.redis.password", password);
+    }
+    facts.say("store.redis.prefix", &redis.prefix);
+    facts.say_duration("store.redis.timeout", redis.timeout);
+    facts.say_duration("store.redis.forget_after", redis.forget_after);
 }

@@ -20,7 +20,11 @@ fn names() -> Vec<String> {
 /// The report of a file, and the codes in it. What only shows when a generation is made is looked for where the
 /// file itself is right.
 fn report(name: &str) -> (String, BTreeSet<&'static str>) {
-    let world = World::default();
+    let mut world = World::default();
+    if name == "body_matcher_unavailable" {
+        // What a team's own binary may be like.
+        world.seams.body = None;
+    }
     let loaded = world.check(&format!("{name}.yaml"), &Rooted(conf().join("bad")));
     let mut text = render_text(&loaded.diagnostics, &loaded.sources);
     let codes = |diagnostics: &Diagnostics| diagnostics.sorted().iter().map(|one| one.code).collect::<BTreeSet<_>>();
@@ -64,7 +68,7 @@ fn every_bad_file_gives_its_report() {
 fn every_code_has_a_bad_file() {
     let shown: BTreeSet<String> =
         names().iter().map(|name| name.split('-').next().unwrap_or_default().to_owned()).collect();
-    let unseen = |code: &&str| !shown.contains(*code) && *code != code::FILTER_FAILED;
+    let unseen = |code: &&str| !shown.contains(*code);
     let missing: Vec<&str> = code::ALL.iter().copied().filter(unseen).collect();
     assert!(missing.is_empty(), "no file under conf/bad for {missing:?}");
 }

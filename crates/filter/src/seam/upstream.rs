@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_types::{ClusterName, EndpointName, ProxyError};
+use portcullis_types::{ClusterName, EndpointName, ProxyError, Reason};
 
 use super::stream::Io;
 
@@ -78,3 +78,35 @@ pub trait Upstreams: Send + Sync {
 /// The gateway's [`Upstreams`], as filters get it from their [`crate::BuildCx::services`].
 #[derive(Clone)]
 pub struct Caller(pub Arc<dyn Upstreams>);
+
+impl Caller {
+    /// One that reaches nobody, for filters that are built to be checked and thrown away.
+    #[must_use]
+    pub fn inert() -> Self {
+        Self(Arc::new(Inert))
+    }
+}
+
+struct Inert;
+
+impl Inert {
+    fn unreached<T>() -> Result<T, ProxyError> {
+        Err(ProxyError::with_detail(Reason::Internal, "no gateway serves"))
+    }
+}
+
+#[async_trait]
+impl Upstreams for Inert {
+    async fn call(&self, _cluster: &ClusterName, _request: UpstreamRequest) -> Result<UpstreamResponse, ProxyError> {
+        Self::unreached()
+    }
+
+    async fn upgrade(
+        &self,
+        _cluster: &ClusterName,
+        _header: RequestHeader,
+        _avoid: &[EndpointName],
+    ) -> Result<UpstreamStream, ProxyError> {
+        Self::unreached()
+    }
+}

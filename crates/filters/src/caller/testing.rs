@@ -8,7 +8,7 @@ use portcullis_identity::directory::Limits;
 use portcullis_identity::identities::TokenIssuer;
 use portcullis_identity::issue::{Binding, IssueRules, Issuer, SigningKey};
 use portcullis_identity::token::{self, KeySet};
-use portcullis_identity::{ApiKey, Caller, Format, HashSecret, Identities};
+use portcullis_identity::{ApiKey, Caller, Format, HashSecret, Identities, throttle};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -33,8 +33,16 @@ fn secret() -> HashSecret {
 /// Consumers out of NDJSON.
 pub(crate) fn identities(ndjson: &str) -> Arc<Identities> {
     let identities = Arc::new(Identities::new([3; 32]));
+    patient(&identities);
     load(&identities, ndjson);
     identities
+}
+
+/// Penalties that no test outlasts, however slow the machine.
+pub(crate) fn patient(identities: &Identities) {
+    let minute = Duration::from_secs(60);
+    let rules = throttle::Rules { first: minute, longest: minute, ..throttle::Rules::default() };
+    identities.change(|book| book.throttle = Arc::new(book.throttle.with_rules(rules, 1)));
 }
 
 /// Puts other consumers in their place.

@@ -43,8 +43,11 @@ struct Collected {
     parts: SmallVec<[Part; 2]>,
     /// Whether a filter wants no `RateLimit` fields.
     quiet: bool,
-    decided: bool,
 }
+
+/// Stands among a request's values when it was only explained.
+#[derive(Clone)]
+struct Told;
 
 /// What the filter that decided keeps.
 #[derive(Default)]
@@ -53,6 +56,8 @@ pub struct CapsCtx {
     refused: Option<Box<Refusal>>,
     quiet: bool,
     stream: bool,
+    /// Whether a cap of bytes had none left after what passed last.
+    dry: bool,
 }
 
 impl ConfiguredFilter for Caps {
@@ -97,12 +102,12 @@ impl Filter for Caps {
     }
 
     async fn admission_filter(&self, cx: &mut RequestCx<'_>, ctx: &mut CapsCtx) -> Result<(), ProxyError> {
-        let collected = cx.notes.extensions_mut().get_or_insert_default::<Collected>();
-        if std::mem::replace(&mut collected.decided, true) {
+        if cx.notes.get::<Spender>().is_some() || cx.notes.get::<Told>().is_some() {
             return Ok(());
         }
-        ctx.quiet = collected.quiet;
-        let parts = std::mem::take(&mut collected.parts);
+        let collected = cx.notes.extensions_mut().remove::<Collected>().unwrap_or_default();
+        let Collected { parts, quiet } = collected;
+        ctx.quiet = quiet;
         let Some(bound) = self.bound() else {
             return Err(ProxyError::with_detail(Reason::FilterFailed, "the plans are not bound"));
         };
@@ -222,6 +227,7 @@ impl Caps {
             let _ = write!(text, "; {cap}: {remaining} of {limit} left");
         }
         notes.annotate("caps", text);
+        notes.extensions_mut().insert(Told);
         refusal.map_or(Ok(()), |refusal| Err(self.error(&refusal)))
     }
 
@@ -240,17 +246,21 @@ impl Caps {
         ProxyError { retry_after, ..ProxyError::with_detail(reason, sentence(refusal)) }
     }
 
-    /// Bytes of a stream pass, as long as the caps of bytes have any.
-    fn passes(&self, chunk: &Chunk, ctx: &CapsCtx) -> Result<(), ProxyError> {
+    /// Bytes of a stream pass, as long as the caps of bytes have any; those with which one runs dry pass too, so that what
+    /// is charged is what passed.
+    fn passes(&self, chunk: &Chunk, ctx: &mut CapsCtx) -> Result<(), ProxyError> {
         let Some(spending) = ctx.spending.as_ref().filter(|_| ctx.stream) else { return Ok(()) };
         let bytes = chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         if bytes == 0 {
             return Ok(());
         }
-        spending.stream(bytes).map_err(|refusal| {
+        // Time may have brought some since.
+        if let Some(refusal) = ctx.dry.then(|| spending.dry()).flatten() {
             self.caps.counts.dry_streams.fetch_add(1, Ordering::Relaxed);
-            self.error(&refusal)
-        })
+            return Err(self.error(&refusal));
+        }
+        ctx.dry = spending.stream(bytes).is_err();
+        Ok(())
     }
 }
 

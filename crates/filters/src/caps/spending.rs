@@ -93,7 +93,7 @@ impl Spending {
         self.terms.with_request(|request| self.caps.ledger().standings(now, request))
     }
 
-    /// Charges bytes that passed; a cap that has none left then.
+    /// Charges bytes that pass; a cap that has none left after them.
     pub(super) fn stream(&self, bytes: u64) -> Result<(), Box<Refusal>> {
         self.charged.fetch_add(bytes, Ordering::Relaxed);
         let now = self.caps.now();
@@ -101,6 +101,13 @@ impl Spending {
         let charge =
             |request: &Request<'_>| self.caps.ledger().stream_bytes(now, &self.admission, request.scopes, bytes);
         self.terms.with_other(&self.caps, what, charge)
+    }
+
+    /// The cap of bytes that has none left.
+    pub(super) fn dry(&self) -> Option<Refusal> {
+        let now = self.caps.now();
+        let what = (self.terms.holds, &*self.terms.calls);
+        self.terms.with_other(&self.caps, what, |request| self.caps.ledger().dry(now, request))
     }
 
     /// Charges what is not charged yet of all the bytes that passed.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_caps::{CapSet, LedgerOptions, Moment, Scope};
+use portcullis_filter::chain::Link;
 use portcullis_filter::testkit::{Exchange, Seen};
 use portcullis_filter::{BuildCx, Chain, Services, StateStore};
 use portcullis_identity::Caller;
@@ -15,6 +16,7 @@ use super::*;
 use crate::testing::{field, run};
 
 mod deciding;
+mod metering;
 mod streams;
 mod words;
 
@@ -78,6 +80,10 @@ impl Gateway {
 
     /// A generation with these plans, and a chain of these filters: each with its place and settings.
     fn generation(&self, plans: &str, filters: &[(&str, &str)]) -> Chain {
+        self.chain(plans, filters, None)
+    }
+
+    fn chain(&self, plans: &str, filters: &[(&str, &str)], more: Option<Link>) -> Chain {
         let plans = Arc::new(Plans::new(sets(plans).unwrap_or_else(|report| panic!("{report}"))));
         let services = Services::default().with(Arc::clone(&self.caps)).with(Arc::clone(&plans));
         let state = StateStore::default();
@@ -86,9 +92,14 @@ impl Gateway {
                 crate::testing::read("caps", yaml, MemoryLoader::new()).unwrap_or_else(|report| panic!("{report}"));
             spec.build(&BuildCx { place, state: &state, clusters: &[], services: &services }).unwrap()
         };
-        let chain = Chain::new(filters.iter().map(link).collect()).unwrap();
+        let links = filters.iter().map(link).chain(more).collect();
         self.caps.serve(plans.bind(&self.caps).unwrap());
-        chain
+        Chain::new(links).unwrap()
+    }
+
+    /// A generation with these plans, a plain `caps`, and another filter.
+    fn with_link(&self, plans: &str, link: Link) -> Chain {
+        self.chain(plans, &[HOST], Some(link))
     }
 
     /// A generation with these plans, and a plain `caps` on the host.

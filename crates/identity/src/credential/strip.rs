@@ -34,7 +34,7 @@ impl Places {
     }
 
     /// Every stretch of path and query that holds a credential, as it stands there: whatever stands in a configured
-    /// place, good or not, and any other copy of what [`extract`](Self::extract) finds.
+    /// place, good or not, and any other copy of what [`extract`](Self::extract) finds. That itself comes last.
     pub fn secrets(&self, parts: Parts<'_>, hide: &mut dyn FnMut(&str)) {
         let found = self.extract(parts);
         let presented = match &found {
@@ -52,6 +52,11 @@ impl Places {
             } else if copied(parameter.whole) {
                 hide(parameter.whole);
             }
+        }
+        let field = self.header.iter().flat_map(|name| parts.headers.get_all(name));
+        field.filter_map(|value| value.to_str().ok()).for_each(&mut *hide);
+        if let Some(text) = presented.and_then(|text| std::str::from_utf8(text).ok()) {
+            hide(text);
         }
     }
 

@@ -326,8 +326,9 @@ fn names_every_stretch_of_a_target_that_holds_a_credential() {
         if !header.is_empty() {
             headers.insert("x-api-key", header.parse().expect("a value"));
         }
-        let mut found = Vec::new();
-        places.secrets(Parts { path, query, headers: &headers }, &mut |text| found.push(text.to_owned()));
+        let mut found = std::collections::BTreeSet::new();
+        places.secrets(Parts { path, query, headers: &headers }, &mut |text| drop(found.insert(text.to_owned())));
+        let expected: std::collections::BTreeSet<String> = expected.iter().map(|text| (*text).to_owned()).collect();
         assert_eq!(found, expected, "{path} {query:?}");
     };
     check("/v1/abcdefgh-0123456789/x", None, "", &[key]);
@@ -336,7 +337,7 @@ fn names_every_stretch_of_a_target_that_holds_a_credential() {
         "/a/abcdefgh%2D0123456789",
         Some("k=abcdefgh-0123456789&b=1"),
         key,
-        &["abcdefgh%2D0123456789", "k=abcdefgh-0123456789"],
+        &["abcdefgh%2D0123456789", "k=abcdefgh-0123456789", key],
     );
     check("/v2/free", Some("a=1"), "", &[]);
 }

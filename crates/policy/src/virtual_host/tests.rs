@@ -77,6 +77,23 @@ fn the_highest_rank_wins_whatever_the_order() {
 }
 
 #[test]
+fn names_of_methods_rank_before_patterns_and_long_patterns_before_short_ones() {
+    let ladder = [
+        "prefix /",
+        "prefix /; ; ; ; *",
+        "prefix /; ; ; ; get* send",
+        "prefix /; ; ; ; getBlock sendTransaction* getBl*",
+        "prefix /; ; ; ; getBlock getSlot",
+    ];
+    let request = Request::new("POST /").calls(Some(&["getBlock"]));
+    for top in 1..=ladder.len() {
+        for host in both(|| routes(&ladder[..top])) {
+            assert_eq!(winner(&host, &request), ladder[top - 1]);
+        }
+    }
+}
+
+#[test]
 fn equal_ranks_go_by_the_order_of_the_file() {
     for host in both(|| routes(&["prefix /a; GET POST", "prefix /a; GET", "regex /a/[a-z]", "regex /[a-z]/b"])) {
         assert_eq!(winner(&host, &Request::new("GET /a")), "prefix /a; GET POST");
@@ -184,6 +201,9 @@ fn a_route_behind_a_wider_one_of_equal_rank_is_shadowed() {
         (vec!["template /a/{x}", "template /{x}/a"], vec![]),
         (vec!["prefix /a; ; ; 10.0.0.0/8 192.0.2.0/24", "prefix /a; ; ; 192.0.2.0/24"], vec![(1, 0)]),
         (vec!["prefix /a; ; ; ; getSlot getBlock", "prefix /a; ; ; ; getSlot"], vec![(1, 0)]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot* get*"], vec![(1, 0)]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot*"], vec![]),
+        (vec!["prefix /a; ; ; ; get*", "prefix /a; ; ; ; getSlot"], vec![]),
     ] {
         assert_eq!(shadowed(&texts), expected, "{texts:?}");
     }

@@ -42,6 +42,7 @@ pub(crate) fn render(status: &Value) -> String {
     section(&mut out, "listeners", rows(status, "listeners", listener));
     section(&mut out, "clusters", rows(status, "clusters", cluster));
     section(&mut out, "behind", off_height(status));
+    section(&mut out, "consumers", consumers(status));
     section(&mut out, "reloads", rows(status, "reloads", reload).into_iter().take(5).collect());
     section(&mut out, "logs", rows(status, "logs", log));
     section(&mut out, "generations", rows(status, "generations", self::generation));
@@ -93,6 +94,15 @@ fn off_height(status: &Value) -> Vec<Vec<String>> {
         said.into_iter().filter_map(move |one| Some(vec![name.clone(), one.as_str()?.to_owned()]))
     };
     clusters.iter().flat_map(of).collect()
+}
+
+/// How many consumers there are, and how their last load went.
+fn consumers(status: &Value) -> Vec<Vec<String>> {
+    let Some(consumers) = status.get("consumers").filter(|consumers| !consumers.is_null()) else { return Vec::new() };
+    let counts = format!("{} with {} keys", text(consumers, "consumers"), text(consumers, "keys"));
+    let load = consumers.get("last_load").cloned().unwrap_or_default();
+    let says = load.get("says").and_then(Value::as_array).and_then(|says| says.first()?.as_str());
+    vec![vec![counts, text(&load, "at"), text(&load, "outcome"), says.unwrap_or_default().to_owned()]]
 }
 
 fn reload(reload: &Value) -> Vec<String> {
@@ -147,6 +157,7 @@ mod tests {
                 { "name": "shop", "available": 1, "endpoints": 1, "in_flight": 3 },
             ],
             "generations": [{ "id": 2, "created": "t", "trigger": "watch", "requests": { "a/b": 1 } }],
+            "consumers": { "consumers": 2, "keys": 3, "last_load": { "at": "t", "outcome": "refused", "says": ["x"] } },
             "logs": [{ "name": "access_log", "written": 5, "dropped": { "queue_full": 1, "closed": 1 } }],
         });
         let expected = "\
@@ -157,6 +168,7 @@ listeners   edge      127.0.0.1:80   http1       1 of 9 connections
 clusters    rpc   1 of 2 available  0 in flight
             shop  1 of 1 available  3 in flight
 behind      rpc  b takes no requests
+consumers   2 with 3 keys  t  refused  x
 logs        access_log  5 written  2 dropped
 generations 2  t  watch  a/b: 1
 ";

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use portcullis_filter::chain::Instead;
-use portcullis_filter::{Chain, Completed, Phase, RequestCx, Response};
+use portcullis_filter::{BodyCx, Chain, ChainState, Completed, Facts, Notes, Phase, RequestCx, Response};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::{Action, RouteData, Snapshot};
@@ -107,6 +107,11 @@ pub(super) async fn serve(
         aim(&before, ctx, (at, batch, &*body), snapshot).await?;
     }
     let sent = send(session, ctx, snapshot).await?;
+    // What is said of the answer is said of the whole; the route is the first part's.
+    if let Some(part) = ctx.parts.0.first() {
+        part.name(&mut ctx.facts);
+        ctx.facts.calls = None;
+    }
     whole(batch, sent).map(|answer| Next::Answer(Box::new(answer)))
 }
 
@@ -255,12 +260,14 @@ fn whole(batch: &dyn Batch, parts: Vec<BatchPart>) -> Result<Response, ProxyErro
     Ok(response)
 }
 
-/// The filters of the routes other than the first hear of the end.
-pub(super) fn logging(parts: &mut Parts, host_told: &Completed<'_>) {
-    for part in parts.0.iter_mut().skip(1).filter(|part| part.route.chain.has(Phase::Logging)) {
-        let mut facts = host_told.facts.clone();
+/// The filters of the parts' routes hear of the end, each of its part. `state` is that of the first's.
+pub(super) fn logging(parts: &mut Parts, completed: &Completed<'_>, state: &mut ChainState) {
+    let states = std::iter::once(Some(state)).chain(std::iter::repeat_with(|| None));
+    for (part, state) in parts.0.iter_mut().zip(states).filter(|(part, _)| part.route.chain.has(Phase::Logging)) {
+        let mut facts = completed.facts.clone();
         part.name(&mut facts);
-        part.route.chain.logging(&Completed { facts: &facts, ..host_told.clone() }, &mut part.state);
+        let state = state.unwrap_or(&mut part.state);
+        part.route.chain.logging(&Completed { facts: &facts, ..completed.clone() }, state);
     }
 }
 
@@ -268,12 +275,12 @@ pub(super) fn logging(parts: &mut Parts, host_told: &Completed<'_>) {
 async fn body_filters(
     chain: &Chain,
     head: &RequestHeader,
-    (ctx, state): (&mut portcullis_filter::Notes, &mut portcullis_filter::ChainState),
-    facts: &portcullis_filter::Facts,
+    (notes, state): (&mut Notes, &mut ChainState),
+    facts: &Facts,
     body: Bytes,
 ) -> Result<Bytes, ProxyError> {
     let mut chunk = Some(body);
-    let mut cx = portcullis_filter::BodyCx { request: head, facts, notes: ctx };
+    let mut cx = BodyCx { request: head, facts, notes };
     chain.request_body_filter(&mut cx, &mut chunk, true, state).await?;
     Ok(chunk.unwrap_or_default())
 }

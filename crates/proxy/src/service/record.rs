@@ -21,10 +21,11 @@ pub(super) fn complete(ctx: &mut Ctx) {
         bytes_out: ctx.record.bytes_out,
         total: ctx.record.timers.total,
     };
-    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::Logging)) {
+    let whole = ctx.route.as_ref().filter(|_| ctx.parts.is_empty());
+    if let Some(route) = whole.filter(|route| route.chain.has(Phase::Logging)) {
         route.chain.logging(&completed, &mut ctx.route_state);
     }
-    batch::logging(&mut ctx.parts, &completed);
+    batch::logging(&mut ctx.parts, &completed, &mut ctx.route_state);
     if let Some(left) = ctx.falling_back.left.as_deref_mut().filter(|left| left.route.chain.has(Phase::Logging)) {
         left.route.chain.logging(&completed, &mut left.state);
     }

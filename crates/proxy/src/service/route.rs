@@ -4,7 +4,7 @@
 //! A request is admitted once: behind all request filters, its host's and its route's, and before anything is done. One
 //! that goes on as another route afterwards ([`instead`]) has been admitted.
 
-use http::header::{ALLOW, UPGRADE};
+use http::header::{ALLOW, CONTENT_TYPE, UPGRADE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -14,7 +14,7 @@ use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::seam::Upgrade;
 use portcullis_filter::{Phase, RequestCx, Response};
 use portcullis_snapshot::request::{action, admit as normal};
-use portcullis_snapshot::{Action, HostData, RouteData, Snapshot};
+use portcullis_snapshot::{Action, HostData, RouteData, Snapshot, UpstreamProtocol};
 use portcullis_telemetry::record::Decision;
 use portcullis_types::{ClusterName, ProxyError, Reason};
 use portcullis_wire::target::PathPolicy;
@@ -199,7 +199,7 @@ async fn look_into_body(
     if !filters && (reader.is_none() || !host.needs_body(&ctx.facts.view(session.req_header()))) {
         return Ok(None);
     }
-    if session.as_mut().is_body_empty() {
+    if session.as_mut().is_body_empty() || is_call_of_grpc(session, ctx, host, snapshot) {
         return Ok(None);
     }
     // On the heap: most requests do without, and their future would be larger by it.
@@ -214,6 +214,21 @@ async fn look_into_body(
         Some(Instead::Respond(answer)) => Ok(Some(answer)),
         Some(Instead::Upgrade(_)) | None => Ok(None),
     }
+}
+
+/// Whether a request is a gRPC call on its way to who speaks it: its messages may be a dialogue, which nobody can wait for
+/// the end of. By its type alone, any other body could pass without being looked into.
+fn is_call_of_grpc(session: &Session, ctx: &Ctx, host: &VirtualHost, snapshot: &Snapshot) -> bool {
+    let request = session.req_header();
+    let kind = request.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !session.is_http2() || !kind.starts_with(b"application/grpc") {
+        return false;
+    }
+    let view = ctx.facts.view(request);
+    let Some(found) = host.find(&view) else { return false };
+    let Action::Forward(to) = &found.route.data().action else { return false };
+    let cluster = snapshot.cluster(action::cluster(&to.target, &view, &ctx.notes, ctx.facts.id));
+    cluster.is_some_and(|cluster| cluster.protocol == UpstreamProtocol::Http2)
 }
 
 /// Finds the route.

@@ -1,13 +1,17 @@
 //! Settings of `rpc_websocket`.
 
 use http::uri::PathAndQuery;
+use portcullis_policy::matcher::{RpcMethod, RpcMethods};
 use portcullis_types::{ByteSize, ClusterName};
-use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, code};
+use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, code, decode_from_str};
 use serde_json::Value as Json;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::hub::HubKey;
 use super::table::Terms;
+use crate::solana;
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +23,8 @@ pub struct WebsocketConfig {
     pub to: Option<ClusterName>,
     /// What clients share.
     pub hub: HubSettings,
-    /// What each client may.
-    pub client: ClientSettings,
+    /// What each client may; shared with the clients, who outlive the generation.
+    pub client: Arc<ClientSettings>,
 }
 
 /// What of the settings says which hub a client shares.
@@ -42,8 +46,10 @@ impl HubSettings {
 }
 
 /// What each client may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
+    /// What it may call besides subscriptions.
+    pub calls: Calls,
     /// The most subscriptions.
     pub subscriptions: u32,
     /// The most requests that wait for an upstream.
@@ -58,6 +64,57 @@ pub struct ClientSettings {
     pub idle: Duration,
     /// Credits for each notification.
     pub credits: u64,
+}
+
+/// Methods besides those of subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calls {
+    /// Whether those of a Solana node are among them.
+    solana: bool,
+    more: Option<RpcMethods>,
+}
+
+impl Calls {
+    fn new(words: &[CallWord]) -> Self {
+        let named = words.iter().filter_map(|word| match word {
+            CallWord::Solana => None,
+            CallWord::Method(method) => Some(method.clone()),
+        });
+        Self { solana: words.contains(&CallWord::Solana), more: RpcMethods::new(named) }
+    }
+
+    /// Whether a method is among them.
+    #[must_use]
+    pub fn has(&self, method: &str) -> bool {
+        (self.solana && solana::method(method).is_some()) || self.more.as_ref().is_some_and(|more| more.has(method))
+    }
+}
+
+/// `solana`, a method, or a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum CallWord {
+    Solana,
+    Method(RpcMethod),
+}
+
+const CALL: Form = Form::new("`solana`, a method or a pattern for some", &["solana", "getSlot", "get*"]);
+
+impl FromStr for CallWord {
+    type Err = <RpcMethod as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "solana" { Ok(Self::Solana) } else { text.parse().map(Self::Method) }
+    }
+}
+
+impl Decode for CallWord {
+    fn decode(node: &Node, cx: &mut Cx<'_>) -> Option<Self> {
+        decode_from_str(node, cx, &CALL)
+    }
+
+    fn schema(_: &mut SchemaGen) -> Json {
+        CALL.string_schema()
+    }
 }
 
 /// Whether clients that may have lost notifications stay connected.
@@ -80,6 +137,10 @@ struct WebsocketSettings {
     /// The path of the handshake with an endpoint; it may have a query.
     #[config(default = Path::default())]
     path: Path,
+    /// What may be called besides subscriptions, and is passed on to the upstream of these: methods, patterns such as
+    /// `get*`, and `solana` for the methods of a Solana node, which is the default. Any other is answered -32601.
+    #[config(example = "[getSlot, getHealth]")]
+    calls: Option<Vec<CallWord>>,
     /// How many subscriptions a connection may hold, besides what the caller's plan says.
     #[config(default = Subscriptions(100))]
     subscriptions: Subscriptions,
@@ -189,6 +250,7 @@ impl Decode for WebsocketConfig {
             tolerate_gaps: settings.gaps == Gaps::Tolerate,
         };
         let client = ClientSettings {
+            calls: Calls::new(settings.calls.as_deref().unwrap_or(&[CallWord::Solana])),
             subscriptions: settings.subscriptions.0,
             pending: settings.pending.0,
             frame: bytes(settings.frame.0),
@@ -199,7 +261,7 @@ impl Decode for WebsocketConfig {
         };
         let path = parse_path(&settings.path.0)?;
         let hub = HubSettings { path, lines: settings.connections.0, message: bytes(settings.message.0), terms };
-        Some(Self { to: settings.to.map(ClusterName::from), hub, client })
+        Some(Self { to: settings.to.map(ClusterName::from), hub, client: Arc::new(client) })
     }
 
     fn schema(schemas: &mut SchemaGen) -> Json {

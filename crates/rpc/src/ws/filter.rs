@@ -103,7 +103,7 @@ impl UpgradeHandler for Handler {
             return failed("the route of this WebSocket forwards to no cluster, and `rpc_websocket` has no `to`");
         };
         let hub = hubs.get(config.hub.key(cluster), upstreams);
-        let client = config.client;
+        let client = Arc::clone(&config.client);
         // What the filter was built of is not kept for as long as the connection lasts.
         drop(self);
         Session::new(stream, hub, client).run().await

@@ -44,7 +44,7 @@ pub struct Session {
     hub: Arc<Hub>,
     /// The line of its calls.
     line: u8,
-    settings: ClientSettings,
+    settings: Arc<ClientSettings>,
     decoder: Decoder,
     /// What was read and not acted on, since too much waits.
     unread: Vec<u8>,
@@ -72,7 +72,7 @@ pub struct Session {
 impl Session {
     /// A session on a connection that was just upgraded.
     #[must_use]
-    pub fn new(stream: UpgradedStream, hub: Arc<Hub>, settings: ClientSettings) -> Self {
+    pub fn new(stream: UpgradedStream, hub: Arc<Hub>, settings: Arc<ClientSettings>) -> Self {
         let UpgradedStream { io, notes, end, .. } = stream;
         let now = Instant::now();
         Self {
@@ -80,7 +80,7 @@ impl Session {
             client: Arc::new(Client::new(settings.buffer)),
             line: hub.line_by(next_number()),
             hub,
-            settings,
+            settings: Arc::clone(&settings),
             decoder: Decoder::new(Role::Server, settings.frame),
             unread: Vec::new(),
             output: Output::default(),
@@ -215,7 +215,7 @@ impl Session {
     /// A time is over: pings a client that is silent, gives one up that does not answer.
     fn tick(&mut self, now: Instant) {
         self.spending.settle();
-        let ClientSettings { ping, idle, .. } = self.settings;
+        let ClientSettings { ping, idle, .. } = *self.settings;
         let silent = now.saturating_duration_since(self.heard);
         if silent >= idle {
             self.client.close(Close::SILENT);

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use portcullis_filter::Notes;
+use portcullis_filter::seam::Io;
 use portcullis_filter::seam::{
     StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
 };
@@ -222,7 +223,7 @@ pub(crate) struct World {
     pub(crate) cluster: Arc<Cluster>,
     nodes: mpsc::UnboundedReceiver<Node>,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) settings: ClientSettings,
+    pub(crate) settings: Arc<ClientSettings>,
 }
 
 impl World {
@@ -256,7 +257,7 @@ impl World {
         let (ours, theirs) = duplex(capacity);
         let (end, ended) = watch::channel(false);
         let stream = upgraded(ours, notes, ended);
-        let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), self.settings).run());
+        let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), Arc::clone(&self.settings)).run());
         TestClient { peer: Peer::new(theirs, Role::Client), session, end }
     }
 
@@ -276,7 +277,7 @@ impl World {
 }
 
 /// An upgraded connection.
-pub(crate) fn upgraded(io: DuplexStream, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
+pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
     let address = "192.0.2.1:1".parse().expect("an address");
     let downstream =
         Downstream { listener: "test".into(), peer: address, socket_peer: address, local: address, tls: None };

@@ -121,11 +121,11 @@ impl<'a> Walk<'a> {
         let host = host?;
         path?;
         self.facts.asks_upgrade = asks_websocket(&self.request.headers) && self.question.body.is_empty();
-        let by_host = granted(self.host_filters().await)?;
+        let by_host = granted(self.host_filters().await, self.facts.asks_upgrade)?;
         self.look_into_body(host).await?;
         self.parts(host).await?;
         self.choose(host)?;
-        let by_route = granted(self.route_filters().await)?;
+        let by_route = granted(self.route_filters().await, self.facts.asks_upgrade)?;
         self.admission().await?;
         if let Some(upgrade) = by_route.or(by_host) {
             return Err(upgrade);
@@ -409,10 +409,14 @@ fn empty(snapshot: &Snapshot, question: &Question, live: bool) -> Explanation {
     }
 }
 
-/// An upgrade that filters granted waits for admission; any other end is one.
-fn granted(filters: Result<(), Stop>) -> Result<Option<Stop>, Stop> {
+/// An upgrade that filters granted waits for admission, if it was asked for; any other end is one.
+fn granted(filters: Result<(), Stop>, asked: bool) -> Result<Option<Stop>, Stop> {
     match filters {
         Ok(()) => Ok(None),
+        Err(Stop::Answer { action: "upgrade", because, .. }) if !asked => {
+            let error = ProxyError::with_detail(Reason::FilterFailed, "an upgrade that was not asked for");
+            Err(Stop::Refuse { because, error })
+        }
         Err(upgrade @ Stop::Answer { action: "upgrade", .. }) => Ok(Some(upgrade)),
         Err(stop) => Err(stop),
     }

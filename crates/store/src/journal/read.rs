@@ -121,7 +121,12 @@ impl<'a> Sums<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(StoreError::io(&current, error)),
         };
-        for path in closed_files(directory).map_err(|error| StoreError::io(directory, error))? {
+        let closed = match closed_files(directory) {
+            // Nothing was written yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(|error| StoreError::io(directory, error))?,
+        };
+        for path in closed {
             match File::open(&path) {
                 Ok(file) => self.add_file(file).map_err(|error| StoreError::io(&path, error))?,
                 // The oldest, deleted meanwhile.

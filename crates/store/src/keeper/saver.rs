@@ -271,8 +271,8 @@ impl Saver {
 
 #[cfg(test)]
 impl Saver {
-    pub(super) fn directory(&self) -> PathBuf {
-        self.directory.clone()
+    pub(super) fn directory(&self) -> &std::path::Path {
+        &self.directory
     }
 
     /// Goes so many steps of what a window's end does, as if the process ended then.
@@ -300,7 +300,7 @@ impl Saver {
 }
 
 /// The first day and the first month that may still count somewhere: zones are up to 14 hours from UTC, and clocks wrong.
-fn first_windows(unix: u64) -> (u32, u32) {
+pub(super) fn first_windows(unix: u64) -> (u32, u32) {
     let day = u32::try_from(unix / 86_400).unwrap_or(u32::MAX);
     let date = crate::journal::time(unix.saturating_mul(1000)).to_zoned(TimeZone::UTC).date();
     let month = (i32::from(date.year()) - 1970) * 12 + i32::from(date.month()) - 1;

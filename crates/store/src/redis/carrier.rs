@@ -94,7 +94,10 @@ impl Carrier {
         clock: Clock,
         status: Arc<Mutex<LinkStatus>>,
     ) -> Self {
-        let info = |url: &String| url.as_str().into_connection_info().ok().map(|info| (address_of(&info), info));
+        let info = |url: &String| {
+            let info = with_login(url.as_str().into_connection_info().ok()?, options);
+            Some((address_of(&info), info))
+        };
         let seeds: BTreeMap<String, ConnectionInfo> = options.urls.iter().filter_map(info).collect();
         let now = Instant::now();
         let node = |(address, info): (&String, &ConnectionInfo)| {
@@ -227,9 +230,9 @@ impl Carrier {
         let used = self.used();
         let mut flights = BTreeMap::new();
         for address in &used {
-            match self.nodes.get(address).map(|node| (node.open(), node.state())) {
+            match self.nodes.get(address).map(|node| (node.open(), node)) {
                 Some((Some(open), _)) => drop(flights.insert(address.clone(), Flight::to(address, open))),
-                Some((None, state)) => tick.trouble(Trouble::new(state, format!("{address}: {}", state.as_str()))),
+                Some((None, node)) => tick.trouble(node.trouble(address)),
                 None => tick.trouble(Trouble::new(LinkState::Unreachable, format!("{address}: not known"))),
             }
         }
@@ -244,7 +247,8 @@ impl Carrier {
         let times = (nanos(self.options.ttl), nanos(self.options.gone_after));
         match self.owner(self.members_slot).map(str::to_owned).and_then(|owner| flights.get_mut(&owner)) {
             Some(flight) => flight.members(&self.members_key, self.gateway.0, word, times),
-            None => tick.trouble(Trouble::new(LinkState::Unreachable, "no server for the table of gateways")),
+            None if tick.trouble.is_some() => {}
+            None => tick.trouble(Trouble::new(LinkState::ClusterDown, "no server for the table of gateways")),
         }
         flights.values_mut().filter(|flight| flight.len() == 0).for_each(|flight| flight.plain(Job::Ping));
         self.prepare_looks(&mut flights);
@@ -336,9 +340,7 @@ impl Carrier {
             return Trouble::new(LinkState::ReadOnly, format!("{address} is a replica, and no master is known"));
         }
         let worst = self.nodes.iter().max_by_key(|(_, node)| node.state());
-        worst.map_or_else(Trouble::strange, |(address, node)| {
-            Trouble::new(node.state(), format!("{address}: {}", node.state().as_str()))
-        })
+        worst.map_or_else(Trouble::strange, |(address, node)| node.trouble(address))
     }
 
     /// The second way of words whose slot is on its way to another server.
@@ -416,10 +418,7 @@ impl Carrier {
         }
         match job {
             Job::Members => {
-                let numbers = match value {
-                    Value::Array(numbers) => numbers,
-                    _ => return Err(Trouble::strange()),
-                };
+                let Value::Array(numbers) = value else { return Err(Trouble::strange()) };
                 let [Value::Int(known), Value::Int(heard)] = numbers.as_slice() else { return Err(Trouble::strange()) };
                 let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
                 let (known, heard) = (number(*known).max(1), number(*heard).max(1));
@@ -513,13 +512,22 @@ impl Carrier {
     }
 }
 
+fn with_login(info: ConnectionInfo, options: &RedisOptions) -> ConnectionInfo {
+    // What names the client needs a right of its own.
+    let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
+    if let Some(user) = &options.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password);
+    }
+    info.set_redis_settings(settings)
+}
+
 /// `host:port`.
 fn address_of(info: &ConnectionInfo) -> String {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-        ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
-        other => other.to_string(),
-    }
+    let ConnectionAddr::Tcp(host, port) = info.addr() else { return info.addr().to_string() };
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn nanos(duration: Duration) -> u64 {

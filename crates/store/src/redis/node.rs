@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, Value};
+use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
@@ -20,6 +21,8 @@ pub(crate) struct Node {
     way: Way,
     backoff: Backoff,
     state: LinkState,
+    /// What was wrong last.
+    says: String,
 }
 
 enum Way {
@@ -42,11 +45,23 @@ pub(crate) struct Open {
 
 impl Node {
     pub(crate) fn new(info: ConnectionInfo, timeout: Duration, now: Instant) -> Self {
-        Self { info, timeout, way: Way::Down(now), backoff: Backoff::default(), state: LinkState::Connecting }
+        Self {
+            info,
+            timeout,
+            way: Way::Down(now),
+            backoff: Backoff::default(),
+            state: LinkState::Connecting,
+            says: "not connected yet".to_owned(),
+        }
     }
 
     pub(crate) const fn state(&self) -> LinkState {
         self.state
+    }
+
+    /// What is wrong, when something is.
+    pub(crate) fn trouble(&self, address: &str) -> Trouble {
+        Trouble::new(self.state, format!("{address}: {}", self.says))
     }
 
     /// The connection, if there is one.
@@ -96,13 +111,14 @@ impl Node {
     }
 
     /// Notes an error that leaves the connection as good as it was.
-    pub(crate) const fn troubled(&mut self, trouble: &Trouble) {
+    pub(crate) fn troubled(&mut self, trouble: &Trouble) {
         self.state = trouble.state;
+        self.says.clone_from(&trouble.says);
     }
 
     /// Gives the connection up.
     pub(crate) fn broken(&mut self, trouble: &Trouble, now: Instant) {
-        self.state = trouble.state;
+        self.troubled(trouble);
         self.way = Way::Down(now + self.backoff.failed(rand::random()));
     }
 }
@@ -115,8 +131,30 @@ impl Drop for Node {
     }
 }
 
-/// Connects, loads the scripts and asks what the server is.
+/// Connects, and finds out why that fails.
 async fn open(info: ConnectionInfo, timeout: Duration) -> Result<Open, Trouble> {
+    let address = info.addr().to_string();
+    match connect(info, timeout).await {
+        Err(trouble) if trouble.state == LinkState::Unreachable => {
+            Err(tokio::time::timeout(timeout, refusal(&address)).await.ok().flatten().unwrap_or(trouble))
+        }
+        other => other,
+    }
+}
+
+/// What a server says to who connects before it closes: that it has too many clients, or is closed to strangers. The
+/// client takes it for an answer to nothing, and drops it.
+async fn refusal(address: &str) -> Option<Trouble> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let mut text = Vec::new();
+    AsyncReadExt::take(&mut stream, 512).read_to_end(&mut text).await.ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (code, detail) = text.strip_prefix('-')?.trim_end().split_once(' ')?;
+    Some(Trouble::said(code, detail))
+}
+
+/// Connects, loads the scripts and asks what the server is.
+async fn connect(info: ConnectionInfo, timeout: Duration) -> Result<Open, Trouble> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(timeout));
     let client = Client::open(info)?;
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
@@ -145,21 +183,21 @@ pub(crate) async fn send(
 
 /// Whether an answer to `ROLE` is a master's.
 pub(crate) fn is_master(role: &Value) -> Result<bool, Trouble> {
-    match role {
-        Value::Array(fields) => match fields.first() {
-            Some(Value::BulkString(role)) => Ok(role == b"master"),
-            _ => Err(Trouble::strange()),
-        },
-        Value::ServerError(error) => Err(error.into()),
-        _ => Err(Trouble::strange()),
+    if let Value::ServerError(error) = role {
+        return Err(error.into());
     }
+    let Value::Array(fields) = role else { return Err(Trouble::strange()) };
+    let Some(Value::BulkString(role)) = fields.first() else { return Err(Trouble::strange()) };
+    Ok(role == b"master")
 }
 
 fn text(value: Value) -> Result<String, Trouble> {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| Trouble::strange()),
-        Value::SimpleString(text) => Ok(text),
-        Value::ServerError(error) => Err((&error).into()),
-        _ => Err(Trouble::strange()),
+    if let Value::ServerError(error) = &value {
+        return Err(error.into());
     }
+    if let Value::SimpleString(text) = value {
+        return Ok(text);
+    }
+    let Value::BulkString(bytes) = value else { return Err(Trouble::strange()) };
+    String::from_utf8(bytes).map_err(|_| Trouble::strange())
 }

@@ -83,11 +83,14 @@ fn read_range(row: &Value, asked: &str) -> Option<(u16, u16, String)> {
     let Value::Array(master) = master else { return None };
     let [host, Value::Int(port), ..] = master.as_slice() else { return None };
     let asked_host = || asked.rsplit_once(':').map(|(host, _)| host);
-    let host = match host {
-        Value::BulkString(host) if !host.is_empty() => std::str::from_utf8(host).ok()?,
-        Value::Nil | Value::BulkString(_) => asked_host()?,
-        _ => return None,
+    let host = if let Value::BulkString(host) = host {
+        std::str::from_utf8(host).ok()?
+    } else if *host == Value::Nil {
+        ""
+    } else {
+        return None;
     };
+    let host = if host.is_empty() { asked_host()? } else { host };
     let (first, last) = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
     (first <= last && last < SLOTS).then(|| (first, last, address(host, *port)))
 }

@@ -85,6 +85,11 @@ impl Trouble {
         Self { state, says: says.into() }
     }
 
+    /// What a server said, by its code.
+    pub(crate) fn said(code: &str, detail: &str) -> Self {
+        Self::new(state_of(code, detail), format!("{code} {detail}"))
+    }
+
     /// An answer that did not come.
     pub(crate) fn slow() -> Self {
         Self::new(LinkState::Slow, "no answer within the timeout")
@@ -133,8 +138,7 @@ fn state_of(code: &str, detail: &str) -> LinkState {
 
 impl From<&ServerError> for Trouble {
     fn from(error: &ServerError) -> Self {
-        let detail = error.details().unwrap_or_default();
-        Self::new(state_of(error.code(), detail), format!("{} {detail}", error.code()))
+        Self::said(error.code(), error.details().unwrap_or_default())
     }
 }
 
@@ -147,8 +151,6 @@ impl From<RedisError> for Trouble {
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => LinkState::Denied,
             None => LinkState::Failed,
         };
-        let text = error.to_string();
-        let state = if text.contains("max number of clients") { LinkState::TooManyClients } else { state };
-        Self::new(state, text)
+        Self::new(state, error.to_string())
     }
 }

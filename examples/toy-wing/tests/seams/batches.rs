@@ -19,7 +19,7 @@ fn wing(archive: SocketAddr, app: SocketAddr, host: &str, routes: &[&str]) -> Ga
          hosts:\n\
          \x20 - names: [\"*\"]\n\
          \x20   filters: [{host}]\n\
-         \x20   errors: json_rpc\n\
+         \x20   errors: jsonrpc\n\
          \x20   routes:\n{routes}"
     );
     Gateway::of_binary(Path::new(env!("CARGO_BIN_EXE_toy-wing")), &text)
@@ -43,6 +43,11 @@ fn calls(methods: &[&str]) -> String {
     let calls: Vec<Value> =
         methods.iter().enumerate().map(|(id, method)| json!({ "id": id, "method": method })).collect();
     json!(calls).to_string()
+}
+
+/// The reason in an error object.
+fn reason(answer: &Response) -> String {
+    answer.json()["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned()
 }
 
 fn ask(gateway: &Gateway, body: &str) -> Response {
@@ -86,6 +91,22 @@ fn a_batch_of_one_route_passes_as_it_was_written() {
 }
 
 #[test]
+fn an_explanation_says_where_each_call_would_go() {
+    let (archive, app) = (named("archive"), named("app"));
+    let gateway = wing(archive.address(), app.address(), "{ toll: { coins: 1 } }", &[ARCHIVE, APP]);
+    let question =
+        json!({ "method": "POST", "url": "http://app.test/", "body": calls(&["getNew", "getOld", "getNew"]) });
+    let told = gateway.admin().post("/api/explain", "Content-Type: application/json\r\n", &question.to_string()).json();
+    let because = "calls 0, 2 by the route app to app; call 1 by the route archive to archive";
+    assert_eq!(
+        (&told["decision"]["action"], &told["decision"]["because"]),
+        (&"batch".into(), &because.into()),
+        "{told}"
+    );
+    assert_eq!(told["admission"]["steps"].as_array().unwrap().len(), 1, "{told}");
+}
+
+#[test]
 fn parts_are_sent_at_the_same_time() {
     let both = Arc::new(Barrier::new(2));
     let meeting = |name: &'static str| {
@@ -119,7 +140,7 @@ fn a_part_that_fails_costs_its_own_calls_alone() {
 fn a_batch_of_which_nothing_is_answered_fails() {
     let gateway = wing(refused(), refused(), "", &[ARCHIVE, APP]);
     let answer = ask(&gateway, &calls(&["getOld", "getNew"]));
-    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect_refused"));
+    assert_eq!((answer.status, reason(&answer).as_str()), (502, "upstream_connect_refused"));
     assert_eq!(answer.json()["error"]["code"], -32_603);
 }
 
@@ -147,7 +168,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
         &[ARCHIVE, "{ name: app, match: { jsonrpc: [getNew] }, to: app }"],
     );
     let answer = ask(&gateway, &calls(&["getOld", "getNew", "getNone"]));
-    assert_eq!((answer.status, answer.reason().as_str()), (404, "no_route"));
+    assert_eq!((answer.status, reason(&answer).as_str()), (404, "no_route"));
     // Nothing was spent by it: the one coin is there for the next, and is taken once for both parts.
     let answer = ask(&gateway, &both);
     assert_eq!(gateway.record_of(&answer)["notes"]["toll"], " 0");
@@ -155,7 +176,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
     let sent = archive.received().len() + app.received().len();
     // A route that takes no more, a route's own answer.
     let toll = "{ name: app, filters: [{ toll: { coins: 0 } }], to: app }";
-    assert_eq!(ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both).reason(), "over_rate");
+    assert_eq!(reason(&ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both)), "over_rate");
     let closed = "{ name: app, respond: { status: 403, body: closed } }";
     let answer = ask(&wing(archive_at, app_at, "", &[ARCHIVE, closed]), &both);
     assert_eq!((answer.status, answer.text().as_str()), (403, "closed"));

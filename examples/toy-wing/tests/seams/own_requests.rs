@@ -16,7 +16,8 @@ fn wing(endpoints: &[SocketAddr], cluster: &str, relay: &str) -> Gateway {
          hosts:\n\
          \x20 - names: [\"*\"]\n\
          \x20   routes:\n\
-         \x20     - {{ name: relay, filters: [{{ relay: {{ cluster: app{relay} }} }}], to: app }}\n",
+         \x20     - {{ name: relay, filters: [{{ relay: {{ cluster: app{relay} }} }}], to: app }}\n\
+         \x20     - {{ name: spare, match: {{ path: /spare }}, to: spare }}\n",
         endpoints.join(", "),
         Origin::says("spare").address(),
     );
@@ -89,7 +90,7 @@ fn an_answer_that_is_late_or_too_large_is_an_error() {
     let silent = Origin::http1(|_, wire| wire.wait_for_end());
     let gateway = wing(&[silent.address()], "timeouts: { first_byte: 200ms }", "");
     assert_eq!(gateway.client().ask(POST).reason(), "upstream_first_byte_timeout");
-    let gateway = wing(&[silent.address()], "timeouts: { total: 200ms }", "");
+    let gateway = wing(&[silent.address()], "timeouts: { connect: 100ms, total: 200ms }", "");
     assert_eq!(gateway.client().ask(POST).reason(), "upstream_total_timeout");
     let large = Origin::http1(|_, wire| wire.ok(&"x".repeat(1025)));
     let gateway = wing(&[large.address()], "", "");
@@ -116,7 +117,7 @@ fn an_upgrade_is_opened_at_an_endpoint_that_grants_it() {
     let received = origin.last();
     assert_eq!((received.field("upgrade"), received.field("sec-websocket-key")), (Some("websocket"), Some("dG9v")));
     let in_flight =
-        || gateway.admin().metric("portcullis_endpoint_requests_in_flight", &format!("endpoint=\"{}\"", name(&origin)));
+        || gateway.admin().metric("portcullis_endpoint_in_flight", &format!("endpoint=\"{}\"", name(&origin)));
     assert!(in_flight() > 0.5);
     client.finish().expect_end();
     until("the endpoint to be free", || (in_flight() < 0.5).then_some(()));
@@ -157,5 +158,6 @@ fn a_check_builds_filters_that_would_make_requests() {
     let gateway = wing(&[refused()], "", "");
     let file = gateway.file();
     let checked = std::process::Command::new(env!("CARGO_BIN_EXE_toy-wing")).args(["check", "-c"]).arg(file).output();
-    assert!(checked.unwrap().status.success());
+    let checked = checked.unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 fn wing(host: &str, more: &str) -> Gateway {
     let text = format!(
         "listeners: {{ edge: {{ bind: \"@edge\", limits: {{ connections: 3 }} }} }}\n\
-         settings: {{ drain_streams: 0s }}\n\
+         drain: {{ streams: 0s }}\n\
          clusters:\n\
          \x20 app: {{ endpoints: [\"{}\"] }}\n\
          hosts:\n\
@@ -33,7 +33,7 @@ fn upgraded(gateway: &Gateway) -> Client {
 }
 
 fn streams(gateway: &Gateway) -> u64 {
-    gateway.admin().json("/api/status")["streams"].as_u64().unwrap()
+    gateway.admin().json("/api/status")["overload"]["streams"].as_u64().unwrap()
 }
 
 #[test]

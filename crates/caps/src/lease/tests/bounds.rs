@@ -164,6 +164,19 @@ proptest! {
     }
 
     #[test]
+    fn at_steady_load_of_any_skew_two_percent_are_lost_at_most(
+        seed in any::<u64>(),
+        total in 400.0..3_000.0_f64,
+        (first, second) in (0.0..1.0_f64, 0.0..1.0_f64),
+    ) {
+        let skew = [first, (1.0 - first) * second, (1.0 - first) * (1.0 - second)];
+        let story = play(scene(seed, rate("1000/s", 1_000), &skew.map(|part| part * total)));
+        let share = share_of_exact(&story, "1000/s", 1_000);
+        prop_assert!((980..=1_015).contains(&share), "{total} by {skew:?}: {share} per mille");
+        prop_assert!(fits(&story, "1000/s", 1_000 + 3 * 330));
+    }
+
+    #[test]
     fn of_a_quota_no_more_is_admitted_than_the_bound(scene in scenes(Budget::Quota(3_000))) {
         let most = 3_000 + scene.load.len() as u64 * scene.terms.lease();
         let story = play(scene);

@@ -33,7 +33,7 @@ fn a_stream_ends_where_a_cap_of_bytes_runs_dry() {
     let seen = run(&chain, stream().answer_chunk(vec![b'y'; 5_999]));
     assert_eq!((seen.complete, seen.reason), (true, None));
     let seen = run(&chain, stream().answer_chunk("more"));
-    assert_eq!((seen.complete, seen.reason, seen.body.len()), (false, Some(Reason::OverQuota), 0));
+    assert_eq!((seen.complete, seen.reason, seen.body.len()), (false, Some(Reason::OverQuota), 4_000));
     let bytes: u64 = gateway.used().iter().map(|(.., used)| used[2]).sum();
     assert_eq!((bytes, gateway.caps.refused().dry_streams), (9_999 + 4_000, 1), "what passed is charged, once");
     assert_eq!(run(&chain, stream()).reason, Some(Reason::OverQuota));

@@ -31,6 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Parts(pub(super) Vec<Part>);
 
+impl Parts {
+    /// Whether the request is sent as it is.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// One of them.
 pub(super) struct Part {
     pub(super) route: Arc<RouteData>,

@@ -43,7 +43,13 @@ impl Failure {
     /// A message that is no request.
     #[must_use]
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::of(INVALID_REQUEST, Reason::MalformedRequest).with(detail)
+        Self::of(INVALID_REQUEST, Reason::RpcInvalidRequest).with(detail)
+    }
+
+    /// A message that is no JSON. There is a code for that, which is none of those that clients bear here.
+    #[must_use]
+    pub fn no_json(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(INVALID_REQUEST, Reason::RpcParseError).with(detail)
     }
 
     /// A request that is too large to be sent on.
@@ -55,13 +61,13 @@ impl Failure {
     /// An unknown method.
     #[must_use]
     pub const fn unknown_method() -> Self {
-        Self::of(METHOD_NOT_FOUND, Reason::MalformedRequest)
+        Self::of(METHOD_NOT_FOUND, Reason::RpcMethodUnknown)
     }
 
     /// Params that cannot be right.
     #[must_use]
     pub fn params(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::of(INVALID_PARAMS, Reason::MalformedRequest).with(detail)
+        Self::of(INVALID_PARAMS, Reason::RpcParamsInvalid).with(detail)
     }
 
     /// A method that the caller may not call.

@@ -55,7 +55,8 @@ pub fn read(text: &[u8]) -> Result<Option<Asked<'_>>, Wrong<'_>> {
         Err(ScanError::Invalid { id: Some(id), what, .. }) => {
             Err((id.str_of(text), Failure::invalid(what.to_string())))
         }
-        Err(error) => Err(("null", Failure::invalid(error.to_string()))),
+        Err(ScanError::Invalid { id: None, what, .. }) => Err(("null", Failure::invalid(what.to_string()))),
+        Err(error) => Err(("null", Failure::no_json(error.to_string()))),
     }
 }
 

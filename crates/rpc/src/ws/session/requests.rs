@@ -66,6 +66,7 @@ impl Session {
                 self.may(asked.method)?;
                 self.subscribe(asked, kind, params)
             }
+            Ask::Call(_) if !self.settings.calls.has(asked.method) => Err(Failure::unknown_method()),
             Ask::Call(params) => {
                 self.may(asked.method)?;
                 self.call(asked, params)

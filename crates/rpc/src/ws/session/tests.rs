@@ -7,6 +7,8 @@ use crate::ws::frame::{Event, Opcode};
 use crate::ws::testing::World;
 
 mod calls;
+mod caps;
+mod cost;
 mod failover;
 mod sharing;
 mod trouble;
