@@ -136,7 +136,6 @@ async fn a_stream_too_many_is_refused_until_another_ends() {
     for client in [&client, &scene.client().await] {
         let refused = client.send(scene.subscribe()).await;
         assert_eq!((refused.status(), refused.field("grpc-status")), (200, Some("8")), "{:?}", refused.parts);
-        assert!(refused.field("grpc-message").unwrap().contains("connections"), "{:?}", refused.parts);
     }
     assert_eq!(scene.origin.seen().len(), 2, "nothing of it reached the origin");
     scene.stream(0).send(end()).unwrap();

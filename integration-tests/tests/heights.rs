@@ -220,7 +220,7 @@ fn a_request_for_a_slot_goes_to_a_node_that_has_it() {
     let asked = FIRST + 10;
     let body =
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"getBalance","params":["x",{{"minContextSlot":{asked}}}]}}"#);
-    let args = ["explain", "--live", "-c", "gateway.yaml", "-H", "content-type: application/json", "-d", &body];
+    let args = ["explain", "--live", "-c", "gateway.yaml", "-H", "content-type: application/json", "-d", body.as_str()];
     let told = run(gateway.dir(), &[&args[..], &["POST http://app.test/"]].concat());
     assert!(told.stdout.contains("which 1 of its endpoints are known to have"), "{told:?}");
     let any: BTreeSet<String> =

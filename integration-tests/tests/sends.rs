@@ -45,7 +45,7 @@ fn ask(gateway: &Gateway, method: &str) -> Response {
 
 #[test]
 fn a_send_that_fails_is_not_sent_again() {
-    for (answer, status) in [(&b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"[..], 503), (b"", 502)] {
+    for (answer, status) in [(&b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"[..], 503), (&b""[..], 502)] {
         let origins = [(); 3].map(|()| {
             Origin::http1(move |_, wire| match answer {
                 [] => After::Close,

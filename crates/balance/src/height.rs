@@ -53,7 +53,18 @@ impl HeightPolicy {
 
     /// More than this cannot come to be in this time.
     pub(crate) fn most_grown(&self, time: Duration) -> u64 {
-        self.grown(time).saturating_mul(5) / 4 + 1
+        self.grown(self.at_most(time)).saturating_add(1)
+    }
+
+    /// A time with what heights may be faster than usual.
+    pub(crate) fn at_most(&self, time: Duration) -> Duration {
+        time.saturating_add(time / 4)
+    }
+
+    /// How long so many take.
+    pub(crate) fn takes(&self, heights: u64) -> Duration {
+        let nanos = self.pace.as_nanos().saturating_mul(u128::from(heights));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn apart(&self) -> u64 {

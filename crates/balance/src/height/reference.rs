@@ -10,8 +10,9 @@ use crate::signals::Stamp;
 pub(crate) struct Reference {
     pub(crate) height: u64,
     pub(crate) at: Stamp,
-    /// How much of what time allows was not used, so that a height that stood still for a moment may catch up.
-    spare: u64,
+    /// How much of what time allows was not used, so that a height that stood still for a moment may catch up: as the time
+    /// that it takes to rise so far, since judgements come faster than heights.
+    spare: Duration,
     /// Whether two endpoints agreed on it, then or on the way to it.
     pub(super) firm: bool,
 }
@@ -57,13 +58,13 @@ pub(crate) fn follow(
     let Some(majority) = heights.get(count / 2).copied() else { return before };
     // What one endpoint said alone is no history.
     let (base, reach) = match before.filter(|before| before.firm) {
-        Some(before) => (before.height, before.spare.saturating_add(policy.most_grown(between(before.at, now)))),
-        None if count > 2 => (majority, policy.apart()),
-        None => (majority, policy.max_lag),
+        Some(before) => (before.height, before.spare.saturating_add(policy.at_most(between(before.at, now)))),
+        None if count > 2 => (majority, policy.takes(policy.apart())),
+        None => (majority, policy.takes(policy.max_lag)),
     };
     // Of three or more the highest has no say: it may be a lie.
     let seconded = if count > 2 { heights.get(1..).unwrap_or_default() } else { &heights };
-    let limit = base.saturating_add(reach);
+    let limit = base.saturating_add(policy.grown(reach));
     let plausible = seconded.iter().copied().find(|height| *height <= limit).unwrap_or(0).max(majority);
     // Some that agree on another chain are still fewer than those of this one.
     let half = heights.get(count.saturating_sub(1) / 2).copied().unwrap_or(majority);
@@ -71,7 +72,8 @@ pub(crate) fn follow(
     let height = if strange { half } else { plausible };
     let agree = heights.iter().filter(|one| one.abs_diff(height) <= policy.max_lag).count();
     let firm = agree >= 2 || (height <= limit && before.is_some_and(|before| before.firm));
-    let spare = limit.checked_sub(height.max(base)).map_or(policy.max_lag, |left| left.min(policy.max_lag));
+    let spare = reach.saturating_sub(policy.takes(height.saturating_sub(base)));
+    let spare = if height > limit { policy.takes(policy.max_lag) } else { spare.min(policy.takes(policy.max_lag)) };
     Some(Reference { height, at: now, spare, firm })
 }
 

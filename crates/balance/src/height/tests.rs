@@ -229,6 +229,23 @@ fn of_two_the_higher_is_believed_as_far_as_time_allows() {
 }
 
 #[test]
+fn of_two_one_that_creeps_ahead_pulls_no_faster_than_time_allows() {
+    let mut nodes = Nodes::new(2);
+    nodes.run(5, &[0, 0]);
+    let (stuck, began) = (nodes.tip(), nodes.now);
+    let mut lie = stuck;
+    for _ in 0..20_000 {
+        lie = lie.max(nodes.reference()) + 1;
+        for (endpoint, height) in nodes.set.endpoints().iter().zip([stuck, lie]) {
+            endpoint.state().sound(nodes.now, Sounding { height, own: WELL });
+        }
+        nodes.pass(Duration::from_millis(5));
+    }
+    let allowed = (nodes.now - began).as_millis() as u64 / 400 * 5 / 4 + POLICY.max_lag;
+    assert!(nodes.reference() - stuck <= allowed + 2, "{} where {allowed} may be", nodes.reference() - stuck);
+}
+
+#[test]
 fn a_node_that_says_it_is_behind_is_believed() {
     let mut nodes = Nodes::new(3);
     for (own, words) in [

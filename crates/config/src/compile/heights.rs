@@ -19,6 +19,8 @@ const MAX_LAG: u64 = 50;
 const MOST_LAG: u64 = 1_000_000;
 const MAX_UNPROCESSED: u64 = 100;
 const SLOT: Duration = Duration::from_millis(400);
+const LEAST_SLOT: Duration = Duration::from_millis(1);
+const MOST_SLOT: Duration = Duration::from_secs(60);
 /// How many intervals a height is known for after the endpoint was last heard.
 const KNOWN_FOR: u32 = 3;
 
@@ -39,11 +41,13 @@ impl Compiler<'_, '_> {
         check: Option<&HealthCheck>,
     ) -> Option<HeightPolicy> {
         let Some(RawProbe::Solana(solana)) = &raw?.value.probe else { return None };
+        // Both are looked at, whatever else is wrong.
+        let (max_lag, pace) = (self.max_lag(solana.max_lag), self.pace(solana.slot_time));
         let interval = check?.policy.interval;
         let policy = HeightPolicy {
             unit: "slot",
-            max_lag: self.max_lag(solana.max_lag)?,
-            pace: self.time(solana.slot_time, SLOT),
+            max_lag: max_lag?,
+            pace: pace?,
             fresh: interval.saturating_mul(KNOWN_FOR) + check?.policy.timeout,
         };
         self.in_step(&raw?.value, interval, &policy);
@@ -57,6 +61,22 @@ impl Compiler<'_, '_> {
             Some(Spanned { value, span }) => {
                 let message = format!("{value} is out of range: expected 1 to {MOST_LAG}");
                 self.cx.error(code::OUT_OF_RANGE, span, message);
+                None
+            }
+        }
+    }
+
+    fn pace(&mut self, raw: Option<Spanned<Duration>>) -> Option<Duration> {
+        match raw {
+            None => Some(SLOT),
+            Some(Spanned { value, .. }) if (LEAST_SLOT..=MOST_SLOT).contains(&value) => Some(value),
+            Some(Spanned { value, span }) => {
+                let [value, least, most] = [value, LEAST_SLOT, MOST_SLOT].map(format_duration);
+                self.cx.error(
+                    code::OUT_OF_RANGE,
+                    span,
+                    format!("{value} is out of range: a slot takes {least} to {most}"),
+                );
                 None
             }
         }

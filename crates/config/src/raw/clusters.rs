@@ -137,7 +137,7 @@ pub(crate) struct RawHealthCheck {
     pub(crate) plain_text: Option<Spanned<bool>>,
     /// What is spoken. Default: as to the cluster; HTTP/2 for `grpc`.
     pub(crate) protocol: Option<Spanned<RawUpstreamProtocol>>,
-    /// Whether an `http` or `grpc` check keeps its connection for the next one. Default: true.
+    /// Whether an `http`, `grpc` or `solana` check keeps its connection for the next one. Default: true.
     pub(crate) reuse: Option<bool>,
     /// How far an interval may be off to either side, so that gateways do not check in step. Default: 10%.
     pub(crate) jitter: Option<Percent>,
@@ -210,7 +210,7 @@ pub(crate) struct RawSolanaProbe {
     pub(crate) max_lag: Option<Spanned<u64>>,
     /// So does one that has received more slots than this beyond the one it has processed. Default: 100.
     pub(crate) max_unprocessed: Option<u64>,
-    /// How long a slot takes. Default: 400ms.
+    /// How long a slot takes, 1ms to 1m. Default: 400ms.
     pub(crate) slot_time: Option<Spanned<Duration>>,
     /// Whether the three calls go as one batch; `false` for nodes that take none. Default: true.
     pub(crate) batch: Option<bool>,
