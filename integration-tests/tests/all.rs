@@ -27,6 +27,7 @@ mod http2_requests;
 mod http2_upstream;
 mod identity;
 mod idle_upstream;
+mod json_rpc;
 mod limits;
 mod log_trouble;
 mod overload;

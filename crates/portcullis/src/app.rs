@@ -31,14 +31,16 @@ impl Default for App {
 }
 
 impl App {
-    /// The gateway as it comes: the built-in filters, no seams.
+    /// The gateway as it comes: the built-in filters, and JSON-RPC with its reader of bodies and its caches.
     #[must_use]
     pub fn new() -> Self {
+        let mut seams = Seams::default();
+        portcullis_rpc::plug(&mut seams);
         Self {
             name: "portcullis",
             version: env!("CARGO_PKG_VERSION"),
-            registry: portcullis_filters::registry(),
-            seams: Seams::default(),
+            registry: portcullis_rpc::register(portcullis_filters::registry()),
+            seams,
             sinks: Vec::new(),
             store: None,
         }

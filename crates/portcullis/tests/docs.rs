@@ -20,6 +20,11 @@ use portcullis_yaml::{MemoryLoader, markdown_reference, render_text};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
+/// The filters of the binary.
+fn registry() -> portcullis_filter::Registry {
+    portcullis_rpc::register(portcullis_filters::registry())
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
@@ -59,8 +64,9 @@ fn every_yaml_block_is_a_config_or_an_excerpt_of_an_example() {
                 continue;
             }
             let loader = MemoryLoader::new().file("block.yaml", block.clone());
-            let registry = portcullis_filters::registry();
-            let seams = Default::default();
+            let registry = registry();
+            let mut seams = Default::default();
+            portcullis_rpc::plug(&mut seams);
             let loaded = portcullis_config::check(&portcullis_config::LoadInput {
                 path: Path::new("block.yaml"),
                 loader: &loader,
@@ -185,7 +191,7 @@ fn the_list_of_reasons_is_current() {
 
 #[test]
 fn the_reference_of_the_config_is_current() {
-    let schema = portcullis_config::schema(Arc::new(portcullis_filters::registry()));
+    let schema = portcullis_config::schema(Arc::new(registry()));
     let intro = std::fs::read_to_string(root().join("docs/configuration.intro")).unwrap();
     compare("docs/configuration.md", &format!("{intro}\n{}", markdown_reference(&schema)));
 }

@@ -38,7 +38,8 @@ pub(crate) struct RawRoute {
     pub(crate) filters: Lax<Vec<RawFilter>>,
     /// How errors are written. Default: the host's.
     pub(crate) errors: Lax<RawDialect>,
-    /// A cache of the binary that stands in front of the route.
+    /// A cache of the binary that stands in front of the route: `rpc`, `rpc-blockhash` or `rpc-coalesce` for answers of
+    /// JSON-RPC (see `docs/json-rpc.md`), or one of a team's own binary.
     pub(crate) cache: Lax<Spanned<String>>,
     /// What the route takes at once. Default: no bound.
     pub(crate) limits: Lax<RawRouteLimits>,

@@ -20,7 +20,11 @@ fn names() -> Vec<String> {
 /// The report of a file, and the codes in it. What only shows when a generation is made is looked for where the
 /// file itself is right.
 fn report(name: &str) -> (String, BTreeSet<&'static str>) {
-    let world = World::default();
+    let mut world = World::default();
+    if name == "body_matcher_unavailable" {
+        // What a team's own binary may be like.
+        world.seams.body = None;
+    }
     let loaded = world.check(&format!("{name}.yaml"), &Rooted(conf().join("bad")));
     let mut text = render_text(&loaded.diagnostics, &loaded.sources);
     let codes = |diagnostics: &Diagnostics| diagnostics.sorted().iter().map(|one| one.code).collect::<BTreeSet<_>>();

@@ -39,7 +39,7 @@ fn every_example_becomes_a_generation_without_a_word() {
 
 #[test]
 fn every_example_fits_the_schema() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for name in examples() {
         let path: PathBuf = conf().join(&name);
@@ -53,7 +53,7 @@ fn every_example_fits_the_schema() {
 
 #[test]
 fn the_schema_refuses_what_check_refuses() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     for (text, fits) in [
         ("version: 1\nlisteners: { a: { bind: '127.0.0.1:80' } }", true),
@@ -73,7 +73,7 @@ fn the_schema_refuses_what_check_refuses() {
 /// Doc comments are the reference, so a key without one is a gap in it.
 #[test]
 fn every_key_is_described() {
-    let schema = schema(Arc::new(portcullis_filters::registry()));
+    let schema = schema(Arc::new(World::default().registry));
     let mut missing = Vec::new();
     undescribed(&schema, "", &mut missing);
     assert!(missing.is_empty(), "{missing:#?}");

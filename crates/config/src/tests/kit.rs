@@ -63,10 +63,12 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
+        let mut seams = Seams::default();
+        portcullis_rpc::plug(&mut seams);
         let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
         Self {
-            registry: portcullis_filters::registry(),
-            seams: Seams::default(),
+            registry: portcullis_rpc::register(portcullis_filters::registry()),
+            seams,
             state: StateStore::default(),
             fleets: Fleets::new(metrics.clone()),
             metrics,

@@ -88,3 +88,18 @@ fn the_reader_looks_at_what_says_that_it_is_json_or_looks_like_it() {
     let view = peek(&[], r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#).expect("a view");
     assert!(Body::of(&*view).is_some());
 }
+
+#[test]
+fn a_single_call_is_read_without_an_allocation_beyond_its_view() {
+    let text = Bytes::from(call("getBalance", r#"["a",{"commitment":"confirmed","minContextSlot":7}]"#));
+    let headers = HeaderMap::new();
+    let mut view = None;
+    let counted = allocation_counter::measure(|| view = Reader.peek(&headers, &text));
+    assert_eq!(counted.count_total, 1, "the view itself");
+    let view = view.expect("a view");
+    let counted = allocation_counter::measure(|| {
+        assert_eq!((view.method(0), view.least_height()), (Some("getBalance"), Some(7)));
+        assert_eq!((view.id(), view.is_idempotent()), (Some("1"), Some(true)));
+    });
+    assert_eq!(counted.count_total, 0);
+}

@@ -69,7 +69,7 @@ struct JsonRpcSettings {
     /// The largest body, at most 64MiB. A larger one is answered 413.
     #[config(default = BodySize(ByteSize::kib(1024)))]
     body: BodySize,
-    /// How deep a body may nest, its calls counted: 1 to 128.
+    /// How deep a body may nest, its calls counted: 1 to 127.
     #[config(default = Depth(64))]
     depth: Depth,
     /// Whether the params of Solana's methods are looked at, lightly: how many, of which kinds, and commitment `processed`

@@ -4,7 +4,7 @@ use super::error::{JsonError, JsonFault};
 use super::span::Span;
 
 /// The deepest nesting that can be asked for: as deep as a Solana node reads.
-pub const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 127;
 /// The most bytes of a number.
 pub const MAX_NUMBER: usize = 128;
 
