@@ -125,13 +125,20 @@ impl Session {
             let load = self.client.watch(cx.waker());
             let now = Instant::now();
             self.begin_to_close(&load, now);
-            match self.poll_write(cx, now) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Outcome::Failed(error)),
-                Poll::Ready(Ok(())) if self.has_said_goodbye() => return self.poll_shutdown(cx),
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-            }
             if self.is_overdue(now) {
                 return Poll::Ready(Outcome::Closed);
+            }
+            match self.poll_write(cx, now) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Outcome::Failed(error)),
+                Poll::Ready(Ok(())) if self.has_said_goodbye() => {
+                    // The timer goes on, for a client that takes too long over it.
+                    if self.timer.as_mut().poll(cx).is_ready() {
+                        self.tick(now);
+                        continue;
+                    }
+                    return self.poll_shutdown(cx);
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             let read = match self.poll_read(cx, now) {
                 Ok(read) => read,
