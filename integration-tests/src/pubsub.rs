@@ -137,10 +137,8 @@ impl PubSub {
 fn serve(state: &Mutex<State>, received: &mut Received, wire: &mut Wire) -> After {
     wire.note(received);
     let key = received.field("sec-websocket-key").unwrap_or_default();
-    let accept = STANDARD.encode(digest(
-        &SHA1_FOR_LEGACY_USE_ONLY,
-        format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes(),
-    ));
+    let accept = STANDARD
+        .encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes()));
     wire.send(format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"

@@ -48,7 +48,7 @@ fn refuses_a_body_that_nests_deeper_than_it_may() {
     for levels in [65, 10_000, 5_000_000] {
         let deep = "[".repeat(levels) + &"]".repeat(levels);
         let (status, code, message) = refused(&gateway, &call(&deep));
-        assert_eq!((status, code), (400, -32600), "{levels} levels: {message}");
+        assert_eq!((status, code), (400, -32700), "{levels} levels: {message}");
     }
     let open = "{\"a\":".repeat(2_000_000);
     let (status, code, message) = refused(&gateway, open.as_bytes());
