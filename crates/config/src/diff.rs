@@ -129,7 +129,7 @@ pub fn diff(old: &Checked, new: &Checked) -> Diff {
     for pair in matched(&old.listeners, &new.listeners, |listener| listener.name.as_str()) {
         diff.thing("listener", pair, |listener| (listener.name.clone(), listener.facts()));
     }
-    diff.caps(old, new);
+    let caps = diff.caps(old, new);
     let mut touched = HashSet::new();
     for pair in matched(&old.clusters, &new.clusters, |cluster| cluster.name.as_str()) {
         if diff.cluster(pair) {
@@ -137,12 +137,16 @@ pub fn diff(old: &Checked, new: &Checked) -> Diff {
         }
     }
     diff.hosts(old, new, &touched);
+    if caps {
+        diff.touch_held(new);
+    }
     diff
 }
 
 impl Diff {
-    /// Plans, and what holds beside them.
-    fn caps(&mut self, old: &Checked, new: &Checked) {
+    /// Plans, and what holds beside them; says whether any differs.
+    fn caps(&mut self, old: &Checked, new: &Checked) -> bool {
+        let before = self.changes.len();
         let (old, new) = (&old.caps, &new.caps);
         let facts = |set: &CapSet| (set.spec().name.clone(), crate::facts::caps(set));
         self.thing("caps of the", (old.gateway.as_ref(), new.gateway.as_ref()), facts);
@@ -153,6 +157,7 @@ impl Diff {
                 self.thing(kind, pair, facts);
             }
         }
+        self.changes.len() > before
     }
 
     /// A thing that is compared by its facts alone; says whether it differs.

@@ -6,7 +6,7 @@ use portcullis_policy::{HostPattern, Rank};
 
 use super::order::moved;
 use super::{ChangeKind, Diff, matched};
-use crate::plan::{ActionPlan, Checked, ClusterPlan, HostPlan, RoutePlan, TargetPlan};
+use crate::plan::{ActionPlan, Checked, ClusterPlan, FilterPlan, HostPlan, RoutePlan, TargetPlan};
 
 /// A host with the clusters its routes name by place.
 #[derive(Clone, Copy)]
@@ -39,6 +39,19 @@ impl Diff {
     fn whole_host(&mut self, kind: ChangeKind, host: &HostPlan) {
         self.whole(kind, format!("host {}", host.name));
         self.touch_host(host);
+    }
+
+    /// Hosts that hold callers to caps.
+    pub(super) fn touch_held(&mut self, new: &Checked) {
+        let holds = |filters: &[FilterPlan]| filters.iter().any(|filter| filter.name == "caps");
+        for host in new.hosts.iter() {
+            if holds(&host.filters) {
+                self.touch_host(host);
+            }
+            for route in host.routes.iter().filter(|route| holds(&route.filters)) {
+                self.touch_route(host, route);
+            }
+        }
     }
 
     /// A host is touched with all of its routes.
