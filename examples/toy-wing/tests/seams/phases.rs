@@ -1,5 +1,8 @@
 //! The phases around routing: a body that is looked into whole, and admission behind all other filters.
 
+use http::Request;
+use http_body_util::Full;
+use portcullis_integration_tests::h2::H2Client;
 use portcullis_integration_tests::{After, Client, Gateway, Origin, Response};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -64,6 +67,19 @@ fn a_filter_of_a_host_sees_a_body_of_any_size_it_wants_and_the_upstream_gets_it_
     // Without content there is nothing to look into.
     assert_eq!(client.get("/").text(), "none");
     assert_eq!(post(&mut client, "", "").text(), "none");
+}
+
+#[tokio::test]
+async fn a_body_over_http2_is_looked_into_as_well() {
+    let origin = Origin::http1(|received, wire| wire.ok(received.field("x-calls").unwrap_or("none")));
+    let gateway = wing(&origin, LISTEN, APP);
+    let client = H2Client::plain(gateway.address("edge")).await;
+    for length in [65_535, 65_537, 1 << 20, 1 << 21] {
+        let body = call("get", length);
+        let request = Request::post("http://app.test/").body(Full::from(body.clone())).unwrap();
+        assert_eq!(client.send(request).await.body, "1", "{length}");
+        assert_eq!(origin.last().body, body.as_bytes(), "{length}");
+    }
 }
 
 #[test]
