@@ -1,3 +1,5 @@
+//! Parts and answers of batches: spliced, joined, and against a node that answers the whole.
+
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use serde_json::{Value, json};

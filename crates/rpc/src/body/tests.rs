@@ -1,3 +1,5 @@
+//! What a view says of a body, and what reading one costs.
+
 use http::{HeaderMap, HeaderValue};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Shared and kept answers, with a clock that stands still.
+
 use bytes::Bytes;
 use http::HeaderMap;
 use portcullis_types::{BodyView, Downstream};

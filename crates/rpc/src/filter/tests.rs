@@ -1,3 +1,5 @@
+//! The filter in a chain without sockets, and its settings.
+
 use http::HeaderMap;
 use portcullis_filter::seam::BodyPeek;
 use portcullis_filter::testkit::{Exchange, Seen};

@@ -1,3 +1,5 @@
+//! The walk over JSON: each fault at its place, bounds, and serde_json as the oracle.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a node says, read leniently.
+
 use super::*;
 
 fn part(text: &str, span: Option<Span>) -> Option<&str> {

@@ -1,3 +1,5 @@
+//! What calls a body makes: each fault, bounds, and serde_json as the oracle.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

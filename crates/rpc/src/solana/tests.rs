@@ -1,3 +1,5 @@
+//! The table of methods, and the shapes of their params.
+
 use super::*;
 
 fn check(name: &str, params: &str) -> Result<(), BadParams> {
