@@ -241,7 +241,7 @@ fn of_two_one_that_creeps_ahead_pulls_no_faster_than_time_allows() {
         }
         nodes.pass(Duration::from_millis(5));
     }
-    let allowed = (nodes.now - began).as_millis() as u64 / 400 * 5 / 4 + POLICY.max_lag;
+    let allowed = POLICY.grown(POLICY.at_most(nodes.now - began)) + POLICY.max_lag;
     assert!(nodes.reference() - stuck <= allowed + 2, "{} where {allowed} may be", nodes.reference() - stuck);
 }
 
