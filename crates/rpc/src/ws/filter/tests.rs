@@ -52,7 +52,7 @@ async fn a_wrong_handshake_is_refused() {
 #[test]
 fn a_cluster_that_is_none_is_refused() {
     assert!(built("to: rpc", &Services::default()).is_ok());
-    let error = built("to: rcp", &Services::default()).err().expect("refused");
+    let Err(error) = built("to: rcp", &Services::default()) else { panic!("it is taken") };
     assert_eq!(error, "`to` names no cluster of this config: `rcp`");
 }
 

@@ -25,6 +25,17 @@ fn read(role: Role, most: usize, bytes: &[u8], pieces: &[usize]) -> (Vec<Event>,
     (events, None)
 }
 
+/// What a close frame with this payload says.
+fn naive_close(payload: &[u8]) -> Result<Event, Violation> {
+    let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+    let allowed = |code: u16| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if payload.len() == 1 || code.is_some_and(|code| !allowed(code)) {
+        return Err(Violation::CloseCode);
+    }
+    let reason = std::str::from_utf8(payload.get(2..).unwrap_or_default());
+    reason.map(|_| Event::Close(code)).map_err(|_| Violation::Utf8)
+}
+
 /// RFC 6455 read word by word, from a buffer that has everything: what is whole, and what is wrong first.
 fn naive(bytes: &[u8], most: usize) -> (Vec<Event>, Option<Violation>) {
     let (mut events, mut rest) = (Vec::new(), bytes);
@@ -84,16 +95,9 @@ fn naive(bytes: &[u8], most: usize) -> (Vec<Event>, Option<Violation>) {
             9 => events.push(Event::Ping(payload.into())),
             10 => events.push(Event::Pong(payload.into())),
             8 => {
-                let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                let allowed = |code: u16| matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-                if payload.len() == 1 || code.is_some_and(|code| !allowed(code)) {
-                    return (events, Some(Violation::CloseCode));
-                }
-                if std::str::from_utf8(payload.get(2..).unwrap_or_default()).is_err() {
-                    return (events, Some(Violation::Utf8));
-                }
-                events.push(Event::Close(code));
-                return (events, None);
+                let closed = naive_close(&payload);
+                events.extend(closed.clone().ok());
+                return (events, closed.err());
             }
             _ if fin => {
                 let (text, payload) = message.take().expect("it is there");
@@ -123,7 +127,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         |(first, payload, written, key, mask)| {
             let length = payload.len() as u64;
             let (short, extended) = match (written, length) {
-                (0, 0..=125) => (length as u8, 0),
+                (0, 0..=125) => (u8::try_from(length).unwrap(), 0),
                 (0 | 2, _) => (126, 2),
                 _ => (127, 8),
             };

@@ -88,7 +88,7 @@ fn nine_thousand_clients_with_a_subscription_each_take_little_memory() {
         std::mem::forget(runtime);
     });
     let each = info.bytes_current / CLIENTS as i64;
-    println!("{each} bytes a client when it waits, {} at most", info.bytes_max as usize / CLIENTS);
+    println!("{each} bytes a client when it waits, {} at most", info.bytes_max / CLIENTS as u64);
     assert!(each < 4096, "{each} bytes a client");
     assert!(info.bytes_max < CLIENTS as u64 * 8192, "{info:?}");
 }
