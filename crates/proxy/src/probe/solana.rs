@@ -50,11 +50,14 @@ pub(super) async fn post(probe: &SolanaProbe, body: Bytes, session: &mut HttpSes
 pub(super) fn read(probe: &SolanaProbe, answers: &[Vec<u8>]) -> Result<Sounding, CheckFailure> {
     let mut all = Vec::new();
     for answer in answers {
-        match serde_json::from_slice(answer).map_err(|_| CheckFailure::BodyMismatch)? {
-            Value::Array(items) => all.extend(items),
+        let answer: Value = serde_json::from_slice(answer).map_err(|_| CheckFailure::BodyMismatch)?;
+        if let Value::Array(items) = answer {
+            all.extend(items);
+        } else if probe.batch {
             // A batch that is refused is refused by one error, whatever its id.
-            one if probe.batch => return Err(error_of(&one).map_or(CheckFailure::BodyMismatch, |code| rpc(code))),
-            one => all.push(one),
+            return Err(error_of(&answer).map_or(CheckFailure::BodyMismatch, rpc));
+        } else {
+            all.push(answer);
         }
     }
     let answer = |id: u64| all.iter().find(|one| one.get("id").and_then(Value::as_u64) == Some(id));
@@ -63,10 +66,8 @@ pub(super) fn read(probe: &SolanaProbe, answers: &[Vec<u8>]) -> Result<Sounding,
     // Not every node tells what it has received.
     let received = answer(3).and_then(|answer| slot(answer).ok()).unwrap_or(0);
     let ahead = received.saturating_sub(height);
-    let own = match own {
-        OwnWord::Well if ahead > probe.max_unprocessed => OwnWord::Unfinished(ahead),
-        own => own,
-    };
+    let unfinished = own == OwnWord::Well && ahead > probe.max_unprocessed;
+    let own = if unfinished { OwnWord::Unfinished(ahead) } else { own };
     Ok(Sounding { height, own })
 }
 

@@ -1,3 +1,5 @@
+//! What is told of an answer's height, and what is not.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -46,7 +46,7 @@ fn refused_upgrades_leave_nothing_behind() {
     let refusals = count("REFUSED_UPGRADES", 4_000);
     refuse(refusals);
     let after = resident_bytes(gateway.pid());
-    println!("{refusals} refused upgrades: {} KiB before, {} KiB after", before / KIB, after / KIB);
+    eprintln!("{refusals} refused upgrades: {} KiB before, {} KiB after", before / KIB, after / KIB);
     assert!(after < before + 4 * KIB * KIB, "{before} bytes before, {after} after");
 }
 
@@ -65,7 +65,7 @@ fn of_idle(gateway: &Gateway, connections: usize, connect: impl Fn() -> Client) 
     let before = resident_bytes(gateway.pid());
     let _idle = open(connections);
     let held = resident_bytes(gateway.pid()).saturating_sub(before) / connections as u64;
-    println!("{connections} idle upgraded connections: {held} bytes each");
+    eprintln!("{connections} idle upgraded connections: {held} bytes each");
     held
 }
 

@@ -34,21 +34,21 @@ fn ids_keys_and_subjects_that_stand_twice_name_both_lines() {
     for (lines, expected) in [
         (
             [line("a", "p", &["k1"]), line("a", "p", &["k2"])],
-            "line 2 (consumer `a`): the id stands at line 1 (consumer `a`) already",
+            "line 2: the id of the consumer `a` stands at line 1 (consumer `a`) already",
         ),
         (
             [line("a", "p", &["k"]), line("b", "p", &["k"])],
-            "line 2 (consumer `b`): a key stands at line 1 (consumer `a`) already",
+            "line 2: a key of the consumer `b` stands at line 1 (consumer `a`) already",
         ),
         (
             [line("a", "p", &["k"]), line("a", "p", &["k"])],
-            "line 2 (consumer `a`): the id stands at line 1 (consumer `a`) already\n\
-             line 2 (consumer `a`): a key stands at line 1 (consumer `a`) already",
+            "line 2: the id of the consumer `a` stands at line 1 (consumer `a`) already\n\
+             line 2: a key of the consumer `a` stands at line 1 (consumer `a`) already",
         ),
         (
             [subject("a"), subject("b")],
-            "line 2 (consumer `b`): a token's subject stands at line 1 (consumer `a`) already\n\
-             line 2 (consumer `b`): a certificate's subject stands at line 1 (consumer `a`) already",
+            "line 2: a token's subject of the consumer `b` stands at line 1 (consumer `a`) already\n\
+             line 2: a certificate's subject of the consumer `b` stands at line 1 (consumer `a`) already",
         ),
     ] {
         assert_eq!(refused(&Directory::new(1), &lines.concat()), expected);
@@ -68,7 +68,7 @@ fn a_change_that_collides_names_who_holds_it() {
     let error = old.apply(changes.clone(), Limits::default()).expect_err("an id is empty");
     assert_eq!(error.to_string(), "line 2: `id`: expected 1 to 128 visible ASCII characters");
     let error = old.apply(changes[..1].to_vec(), Limits::default()).expect_err("the key is held");
-    assert_eq!(error.to_string(), "line 1 (consumer `b`): a key stands at (consumer `a`) already");
+    assert_eq!(error.to_string(), "line 1: a key of the consumer `b` stands at (consumer `a`) already");
     let error = old.apply(vec![Change::Remove("z".into())], Limits::default()).expect_err("nobody");
     assert_eq!(error.to_string(), "change 1: there is no consumer `z` to remove");
 }
