@@ -25,7 +25,7 @@ use portcullis_identity::Caller;
 use portcullis_identity::check::check_rpc_method;
 use portcullis_types::{ProxyError, Reason};
 
-use crate::body::Body;
+use crate::body::{Body, is_encoded};
 use crate::cache::{Outcome, X_CACHE};
 use crate::scan::{Call, Scan, ScanError};
 use crate::solana;
@@ -97,7 +97,7 @@ impl Filter for JsonRpc {
         ctx.seen = true;
         let Some(view) = cx.facts.body.as_deref() else {
             // A coding could hide a call from every check here, by whatever method it comes.
-            let passes = cx.request.method != Method::POST && !is_encoded(cx.request);
+            let passes = cx.request.method != Method::POST && !is_encoded(&cx.request.headers);
             return if passes { Ok(Verdict::Continue) } else { Err(unread(cx.request)) };
         };
         let body = Body::of(view).ok_or_else(|| {
@@ -206,12 +206,8 @@ fn empty() -> ProxyError {
 /// A body that does not look like JSON, or cannot be looked at.
 fn unread(request: &pingora_http::RequestHeader) -> ProxyError {
     let detail =
-        if is_encoded(request) { "a body with a content coding is not read" } else { "neither an object nor a list" };
+        if is_encoded(&request.headers) { "a body with a content coding is not read" } else { "neither an object nor a list" };
     ProxyError::with_detail(Reason::RpcParseError, detail)
-}
-
-fn is_encoded(request: &pingora_http::RequestHeader) -> bool {
-    request.headers.contains_key(header::CONTENT_ENCODING)
 }
 
 impl ConfiguredFilter for JsonRpc {
