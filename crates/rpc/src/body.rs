@@ -152,7 +152,8 @@ impl BodyPeek for Reader {
     /// Whatever says that it is JSON, or begins like an object or a list. A body that is compressed is not read.
     fn peek(&self, headers: &HeaderMap, body: &Bytes) -> Option<Arc<dyn BodyView>> {
         let seems = looks_like_json(body) || says_json(headers);
-        (seems && !is_encoded(headers)).then(|| Arc::new(Body::read(body.clone(), &Limits::CEILING)) as Arc<dyn BodyView>)
+        (seems && !is_encoded(headers))
+            .then(|| Arc::new(Body::read(body.clone(), &Limits::CEILING)) as Arc<dyn BodyView>)
     }
 }
 

@@ -205,8 +205,11 @@ fn empty() -> ProxyError {
 
 /// A body that does not look like JSON, or cannot be looked at.
 fn unread(request: &pingora_http::RequestHeader) -> ProxyError {
-    let detail =
-        if is_encoded(&request.headers) { "a body with a content coding is not read" } else { "neither an object nor a list" };
+    let detail = if is_encoded(&request.headers) {
+        "a body with a content coding is not read"
+    } else {
+        "neither an object nor a list"
+    };
     ProxyError::with_detail(Reason::RpcParseError, detail)
 }
 
