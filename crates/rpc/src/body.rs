@@ -151,10 +151,15 @@ pub struct Reader;
 impl BodyPeek for Reader {
     /// Whatever says that it is JSON, or begins like an object or a list. A body that is compressed is not read.
     fn peek(&self, headers: &HeaderMap, body: &Bytes) -> Option<Arc<dyn BodyView>> {
-        let encoded = headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity");
         let seems = looks_like_json(body) || says_json(headers);
-        (seems && !encoded).then(|| Arc::new(Body::read(body.clone(), &Limits::CEILING)) as Arc<dyn BodyView>)
+        (seems && !is_encoded(headers))
+            .then(|| Arc::new(Body::read(body.clone(), &Limits::CEILING)) as Arc<dyn BodyView>)
     }
+}
+
+/// Whether a body has a content coding, which nothing here undoes.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity")
 }
 
 fn looks_like_json(body: &[u8]) -> bool {

@@ -15,6 +15,7 @@ mod tests;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use portcullis_filter::{
     BuildCx, ConfiguredFilter, ErrorCx, Filter, Phase, Phases, Registry, RequestCx, Response, ResponseCx, Source,
@@ -24,7 +25,7 @@ use portcullis_identity::Caller;
 use portcullis_identity::check::check_rpc_method;
 use portcullis_types::{ProxyError, Reason};
 
-use crate::body::Body;
+use crate::body::{Body, is_encoded};
 use crate::cache::{Outcome, X_CACHE};
 use crate::scan::{Call, Scan, ScanError};
 use crate::solana;
@@ -40,8 +41,13 @@ pub fn register(registry: Registry) -> Registry {
 
 /// The filter `jsonrpc`.
 pub struct JsonRpc {
-    config: JsonRpcConfig,
+    config: Arc<JsonRpcConfig>,
 }
+
+/// What the host of an upgrade offers, among the notes of its request: a method that is refused over HTTP is on a WebSocket
+/// too.
+#[derive(Clone)]
+pub(crate) struct OnHost(pub(crate) Arc<JsonRpcConfig>);
 
 /// What is known of one request.
 #[derive(Default)]
@@ -72,6 +78,9 @@ impl Filter for JsonRpc {
         if cx.facts.asks_upgrade || calls || !self.config.others {
             cx.notes.dialect = Some(portcullis_types::Dialect::JsonRpc);
         }
+        if cx.facts.asks_upgrade {
+            cx.notes.extensions_mut().insert(OnHost(Arc::clone(&self.config)));
+        }
         // A preflight request makes no calls; it comes without credentials, and wants its own answer.
         let other = !calls && !cx.facts.asks_upgrade && cx.request.method != Method::OPTIONS;
         if other && !self.config.others {
@@ -87,8 +96,9 @@ impl Filter for JsonRpc {
     async fn request_peek_filter(&self, cx: &mut RequestCx<'_>, ctx: &mut JsonRpcCtx) -> Result<Verdict, ProxyError> {
         ctx.seen = true;
         let Some(view) = cx.facts.body.as_deref() else {
-            let other = cx.request.method != Method::POST;
-            return if other { Ok(Verdict::Continue) } else { Err(unread(cx.request)) };
+            // A coding could hide a call from every check here, by whatever method it comes.
+            let passes = cx.request.method != Method::POST && !is_encoded(&cx.request.headers);
+            return if passes { Ok(Verdict::Continue) } else { Err(unread(cx.request)) };
         };
         let body = Body::of(view).ok_or_else(|| {
             ProxyError::with_detail(Reason::FilterFailed, "bodies are read by another reader than the one of `jsonrpc`")
@@ -133,7 +143,7 @@ impl Filter for JsonRpc {
 impl JsonRpc {
     /// The calls of a body that is JSON-RPC and within the limits of this host.
     fn whole<'a>(&self, body: &'a Body) -> Result<&'a Scan, ProxyError> {
-        let JsonRpcConfig { body: most_bytes, depth, batch, .. } = self.config;
+        let JsonRpcConfig { body: most_bytes, depth, batch, .. } = *self.config;
         let bytes = body.text().len();
         if bytes > most_bytes {
             return Err(refused(&ScanError::Size { bytes, most: most_bytes }));
@@ -156,7 +166,7 @@ impl JsonRpc {
         if known.is_none() && !self.config.methods.has(name) {
             return Err(ProxyError::with_detail(Reason::RpcMethodUnknown, format!("method `{name}`")));
         }
-        if self.config.deny.as_ref().is_some_and(|deny| deny.has(name)) {
+        if self.config.denies(name) {
             return Err(ProxyError::with_detail(
                 Reason::Denied,
                 format!("method `{name}` is not offered on this host"),
@@ -195,8 +205,11 @@ fn empty() -> ProxyError {
 
 /// A body that does not look like JSON, or cannot be looked at.
 fn unread(request: &pingora_http::RequestHeader) -> ProxyError {
-    let encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    let detail = if encoded { "a body with a content coding is not read" } else { "neither an object nor a list" };
+    let detail = if is_encoded(&request.headers) {
+        "a body with a content coding is not read"
+    } else {
+        "neither an object nor a list"
+    };
     ProxyError::with_detail(Reason::RpcParseError, detail)
 }
 
@@ -210,6 +223,6 @@ impl ConfiguredFilter for JsonRpc {
             return Err("`jsonrpc` looks into bodies before a route is chosen; write it in the `filters` of the host"
                 .to_owned());
         }
-        Ok(Self { config })
+        Ok(Self { config: Arc::new(config) })
     }
 }

@@ -54,6 +54,18 @@ pub struct JsonRpcConfig {
     pub others: bool,
 }
 
+impl JsonRpcConfig {
+    /// Whether a method may be called, as far as `methods` goes.
+    pub(crate) fn offers(&self, method: &str) -> bool {
+        self.methods.has(method) || (self.methods.solana() && solana::method(method).is_some())
+    }
+
+    /// Whether a method must not be called, though it is offered.
+    pub(crate) fn denies(&self, method: &str) -> bool {
+        self.deny.as_ref().is_some_and(|deny| deny.has(method))
+    }
+}
+
 /// Makes a host one of JSON-RPC: bodies are read before the route is chosen and refused where a node would refuse them, and
 /// errors are JSON-RPC error objects. It belongs in a host's `filters`, first, so that the errors of all others are too.
 #[derive(Decode)]

@@ -146,6 +146,29 @@ fn requests_that_call_nothing_are_refused_or_pass_but_never_a_preflight_or_an_up
 }
 
 #[test]
+fn a_body_with_a_coding_is_refused_whatever_the_http_method() {
+    for (method, settings) in [
+        (http::Method::POST, "{}"),
+        (http::Method::OPTIONS, "{}"),
+        (http::Method::GET, "{ others: pass }"),
+        (http::Method::PUT, "{ others: pass }"),
+    ] {
+        let encoded = Exchange::new(method.clone(), "http://a/").field("content-encoding", "gzip").chunk(CALL);
+        let seen = run(&chain(settings), encoded);
+        assert_eq!((seen.status, seen.reason), (400, Some(Reason::RpcParseError)), "{method}");
+    }
+}
+
+#[test]
+fn an_upgrade_takes_along_what_its_host_offers_and_denies() {
+    let upgrade = Exchange::get("http://a/").asks_upgrade();
+    let seen = run(&chain("{ methods: [solana, foo], deny: \"request*\" }"), upgrade);
+    let OnHost(host) = seen.notes.get().expect("the host's settings");
+    assert!(["getSlot", "foo", "requestAirdrop"].iter().all(|method| host.offers(method)) && !host.offers("bar"));
+    assert!(host.denies("requestAirdrop") && !host.denies("getSlot"));
+}
+
+#[test]
 fn a_post_without_a_body_is_refused_whether_its_head_says_so_or_not() {
     let empty = || Exchange::new(http::Method::POST, "http://a/");
     for exchange in [empty().field("content-length", "0"), empty()] {
@@ -254,7 +277,7 @@ fn it_belongs_to_a_host() {
 #[test]
 fn it_asks_for_bodies_as_large_as_it_takes() {
     let JsonRpcConfig { body, .. } = config("{ body: 10MiB }");
-    assert_eq!(JsonRpc { config: config("{ body: 10MiB }") }.peek_limit(), body);
+    assert_eq!(JsonRpc { config: config("{ body: 10MiB }").into() }.peek_limit(), body);
     assert_eq!((body, config("{}").body), (10 << 20, 1 << 20));
 }
 

@@ -66,7 +66,7 @@ pub struct Session {
     bytes_out: u64,
     end: Option<watch::Receiver<bool>>,
     /// Guards among it are held as long as the session lasts.
-    _notes: Notes,
+    notes: Notes,
 }
 
 impl Session {
@@ -96,7 +96,7 @@ impl Session {
             bytes_in: 0,
             bytes_out: 0,
             end: Some(end),
-            _notes: notes,
+            notes,
         }
     }
 
@@ -172,6 +172,8 @@ impl Session {
         }
         let unread = std::mem::take(&mut self.unread);
         if !unread.is_empty() {
+            // What it sent while nothing was read: it is not the client that was silent.
+            self.heard = now;
             self.act(&unread, now);
             return Ok(true);
         }

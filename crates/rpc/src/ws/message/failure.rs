@@ -76,6 +76,12 @@ impl Failure {
         Self::of(INTERNAL, Reason::KeyForbidden).with("this method is not allowed for this caller")
     }
 
+    /// The host denies the method.
+    #[must_use]
+    pub fn denied() -> Self {
+        Self::of(INTERNAL, Reason::Denied).with("this method is not offered on this host")
+    }
+
     /// As many subscriptions as a connection may hold.
     #[must_use]
     pub fn subscriptions(most: u32) -> Self {

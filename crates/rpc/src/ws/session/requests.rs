@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use portcullis_identity::check::check_rpc_method;
 
 use super::Session;
+use crate::filter::OnHost;
 use crate::ws::client::Client;
 use crate::ws::close::Close;
 use crate::ws::hub::next_number;
@@ -66,7 +67,7 @@ impl Session {
                 self.may(asked.method)?;
                 self.subscribe(asked, kind, params)
             }
-            Ask::Call(_) if !self.settings.calls.has(asked.method) => Err(Failure::unknown_method()),
+            Ask::Call(_) if !self.offers(asked.method) => Err(Failure::unknown_method()),
             Ask::Call(params) => {
                 self.may(asked.method)?;
                 self.call(asked, params)
@@ -74,7 +75,16 @@ impl Session {
         }
     }
 
+    /// Whether a call is offered, by the filter and by the host.
+    fn offers(&self, method: &str) -> bool {
+        let by_host = || self.notes.get::<OnHost>().is_none_or(|host| host.0.offers(method));
+        self.settings.calls.has(method) && by_host()
+    }
+
     fn may(&self, method: &str) -> Result<(), Failure> {
+        if self.notes.get::<OnHost>().is_some_and(|host| host.0.denies(method)) {
+            return Err(Failure::denied());
+        }
         let consumer = self.caller.as_ref().and_then(|caller| caller.consumer.as_ref());
         consumer.map_or(Ok(()), |consumer| check_rpc_method(consumer, method)).map_err(|_| Failure::forbidden())
     }

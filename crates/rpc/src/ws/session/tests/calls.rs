@@ -1,8 +1,13 @@
 //! Requests other than subscriptions, and what is no request.
 
+use portcullis_filter::Notes;
+use portcullis_policy::matcher::RpcMethods;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::ACCOUNT;
+use crate::filter::{JsonRpcConfig, Offered, OnHost};
 use crate::ws::frame::Opcode;
 use crate::ws::testing::World;
 
@@ -132,9 +137,57 @@ async fn no_more_is_read_while_too_many_requests_wait() {
     }
     let mut node = world.node().await;
     let (first, _second) = (node.request().await, node.request().await);
-    let none = tokio::time::timeout(std::time::Duration::from_secs(5), node.request()).await;
+    let none = tokio::time::timeout(Duration::from_secs(5), node.request()).await;
     assert!(none.is_err(), "{none:?}");
     node.answer(&first, json!(1)).await;
     assert_eq!(client.peer.json().await["id"], 0);
     node.request().await;
+}
+
+/// The notes of a request to a host of `jsonrpc`.
+fn on_host(methods: Offered, deny: &[&str]) -> Notes {
+    let deny = RpcMethods::new(deny.iter().map(|method| method.parse().expect("a method")));
+    let config = JsonRpcConfig { methods, deny, batch: 1, body: 1, depth: 1, params: true, others: false };
+    let mut notes = Notes::default();
+    notes.extensions_mut().insert(OnHost(Arc::new(config)));
+    notes
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_host_denies_or_does_not_offer_is_refused_here_too() {
+    let mut world = World::new("calls: [solana, foo]");
+    let denying = on_host(Offered::Any, &["requestAirdrop", "account*"]);
+    let mut client = world.client_with(denying, 1 << 16);
+    for method in ["requestAirdrop", "accountSubscribe"] {
+        client.ask(method, json!([ACCOUNT, 1])).await;
+        let error = client.error().await;
+        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32603), &json!("denied")), "{method}");
+    }
+    let mut narrow = world.client_with(on_host(Offered::These(true, None), &[]), 1 << 16);
+    narrow.ask("foo", json!([])).await;
+    assert_eq!(narrow.error().await["code"], -32601);
+    // Subscriptions are none of the methods of a node over HTTP, and are offered by the filter of WebSockets.
+    narrow.ask("rootSubscribe", json!([])).await;
+    let mut node = world.node().await;
+    node.grant("rootSubscribe").await;
+    assert!(narrow.peer.json().await["result"].is_u64());
+    client.ask("getSlot", json!([])).await;
+    assert_eq!(node.request().await["method"], "getSlot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_read_slowly_is_not_taken_for_a_silent_one() {
+    let world = World::new("ping: 20s\nidle: 40s");
+    let mut client = world.client();
+    // What is read at once takes longer than that to be acted on.
+    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#;
+    let all = 120;
+    for _ in 0..all {
+        client.peer.send(ask).await;
+    }
+    let start = tokio::time::Instant::now();
+    for _ in 0..all {
+        assert_eq!(client.error().await["code"], -32601);
+    }
+    assert!(start.elapsed() > Duration::from_secs(90), "{:?}", start.elapsed());
 }
