@@ -116,7 +116,10 @@ impl World {
     /// Reads who may call, where a config says other than what serves; what is wrong with it is pushed.
     pub(crate) fn prepare_consumers(&self, checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Prepared> {
         match self.consumers.prepare(checked.settings()) {
-            Ok(prepared) => Some(prepared),
+            Ok(prepared) => {
+                consumers(checked, |_, _| Ok(prepared.plans()), diagnostics);
+                Some(prepared)
+            }
             Err(problems) => {
                 consumers(checked, |_, _| Err(problems), diagnostics);
                 None
