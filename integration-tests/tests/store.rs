@@ -97,7 +97,6 @@ fn a_quota_survives_a_kill_when_the_config_says_nothing_of_a_store() {
     assert_eq!(statuses(&gateway, 3), [200, 200, 200]);
     until_saved(&gateway);
     gateway.signal("KILL");
-    let _ = gateway.wait();
     gateway.start_again();
     assert_eq!(statuses(&gateway, 3), [200, 200, 429]);
     assert!(gateway.dir().join("data/store.redb").exists());
@@ -120,19 +119,24 @@ fn a_store_that_is_off_keeps_nothing() {
 #[test]
 fn a_store_that_nobody_asked_for_and_that_cannot_be_used_is_named_and_the_gateway_serves() {
     let origin = Origin::says("fine");
+    let mut gateway = silent(&origin, "{ quota: 3/month }").start();
+    gateway.signal("TERM");
+    assert!(gateway.wait().success(), "{}", gateway.stderr());
     // No directory can be where a file is, whoever the tests run as.
-    let mut gateway = silent(&origin, "{ quota: 3/month }").spawn_beside("data");
+    let data = gateway.dir().join("data");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::write(&data, "").unwrap();
+    gateway.start_again();
     assert_eq!(statuses(&gateway, 2), [200, 200]);
     let state = store(&gateway);
     assert_eq!(state["state"], "failing", "{state}");
     assert!(state["last_error"].as_str().unwrap().contains("data"), "{state}");
     assert_eq!(gateway.admin().metric("portcullis_store_state", "state=\"failing\""), 1.0);
     assert!(gateway.stderr().contains("DOES NOT LAST"), "{}", gateway.stderr());
-    std::fs::remove_file(gateway.dir().join("data")).unwrap();
+    std::fs::remove_file(&data).unwrap();
     until("the store to be opened", || (store(&gateway)["state"] == "good").then_some(()));
     until_saved(&gateway);
     gateway.signal("KILL");
-    let _ = gateway.wait();
     gateway.start_again();
     assert_eq!(statuses(&gateway, 2), [200, 429]);
 }
