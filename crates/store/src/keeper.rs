@@ -169,8 +169,14 @@ impl Keeper {
     /// A file cannot be read.
     pub fn usage(&self, query: &UsageQuery) -> Result<Totals, StoreError> {
         let mut sums = Sums::new(query);
-        self.saver.lock().add_usage(query, &mut sums)?;
-        sums.add_files(&self.journal)?;
+        let has_files = {
+            let saver = self.saver.lock();
+            saver.add_usage(query, &mut sums)?;
+            saver.has_files()
+        };
+        if has_files {
+            sums.add_files(&self.journal)?;
+        }
         Ok(sums.totals)
     }
 

@@ -99,6 +99,11 @@ impl Saver {
         self.import(now, false);
     }
 
+    /// Whether there may be a journal; where there is no directory for one, reading it would only fail.
+    pub(super) const fn has_files(&self) -> bool {
+        self.was_open || !self.patient
+    }
+
     pub(super) fn status(&self) -> SavingStatus {
         let (pending, consumers) = (self.pending.len() as u64, self.index.consumers() as u64);
         SavingStatus { pending, consumers, ..self.status.clone() }

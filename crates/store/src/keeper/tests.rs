@@ -101,7 +101,9 @@ impl Gateway {
     fn totals(&self, query: &UsageQuery) -> Totals {
         let mut sums = Sums::new(query);
         self.saver.add_usage(query, &mut sums).unwrap();
-        sums.add_files(&journal_of(self.saver.directory())).unwrap();
+        if self.saver.has_files() {
+            sums.add_files(&journal_of(self.saver.directory())).unwrap();
+        }
         sums.totals
     }
 }
