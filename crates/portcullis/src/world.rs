@@ -47,12 +47,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The world of a running gateway.
+    /// The world of a gateway without a store of consumers.
+    #[cfg(test)]
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
         Self::with_store(path, registry, seams, metrics, None)
     }
 
-    /// The same with a store of consumers.
+    /// The world of a running gateway, perhaps with a store of consumers.
     pub(crate) fn with_store(
         path: &Path,
         registry: Registry,
