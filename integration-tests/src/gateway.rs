@@ -59,16 +59,18 @@ impl Gateway {
         let addresses = Mutex::new(HashMap::from([("admin".to_owned(), address())]));
         let file = dir.path().join("gateway.yaml");
         std::fs::write(&file, complete(text, dir.path(), &addresses)).unwrap();
-        let mut child = Command::new(binary)
-            .args(["run", "-c"])
-            .arg(&file)
-            .env("RUST_LOG", "info")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = keep(child.stderr.take().unwrap());
+        let (child, stderr) = run(binary, &file);
         Self { child, dir, addresses, stderr }
+    }
+
+    /// Starts on the same file, after the process has ended, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is shown.
+    pub fn start_again(&mut self) {
+        self.wait();
+        (self.child, self.stderr) = run(&binary(), &self.file());
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) {
@@ -205,6 +207,15 @@ impl Drop for Gateway {
             eprintln!("--- last records, newest first\n{}", last.join("\n"));
         }
     }
+}
+
+/// A process, with what it will say.
+fn run(binary: &Path, file: &Path) -> (Child, Arc<Mutex<String>>) {
+    let mut command = Command::new(binary);
+    command.args(["run", "-c"]).arg(file).env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stderr = keep(child.stderr.take().unwrap());
+    (child, stderr)
 }
 
 /// Fills in the addresses and puts the opening in front, less what the text brings itself.

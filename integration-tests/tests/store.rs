@@ -7,11 +7,15 @@ use std::process::{Child, Command, Stdio};
 use portcullis_integration_tests::{Gateway, Origin, Setup, cli, until};
 use serde_json::{Value, json};
 
-/// In front of an origin, everybody on a plan by address, with a store in a directory.
-fn keeping(origin: &Origin, plan: &str, directory: &Path) -> Setup {
+/// In front of an origin, everybody on a plan by address, with not a word of a store.
+fn silent(origin: &Origin, plan: &str) -> Setup {
     let filters = "filters: [{ anonymous: { plan: free, by: address } }, caps]";
-    let store = format!("store: {{ path: {} }}", directory.display());
-    Setup::to(origin).top(&format!("plans: {{ free: {plan} }}")).top(&store).host(filters)
+    Setup::to(origin).top(&format!("plans: {{ free: {plan} }}")).host(filters)
+}
+
+/// The same with a store in a directory.
+fn keeping(origin: &Origin, plan: &str, directory: &Path) -> Setup {
+    silent(origin, plan).top(&format!("store: {{ path: {} }}", directory.display()))
 }
 
 fn statuses(gateway: &Gateway, requests: usize) -> Vec<u16> {
@@ -84,6 +88,57 @@ fn a_quota_and_what_was_used_survive_a_kill() {
     assert_eq!(statuses(&gateway, 3), [200, 200, 429]);
     until_saved(&gateway);
     assert_eq!(used(&gateway), json!(5));
+}
+
+#[test]
+fn a_quota_survives_a_kill_when_the_config_says_nothing_of_a_store() {
+    let origin = Origin::says("fine");
+    let mut gateway = silent(&origin, "{ quota: 5/month }").start();
+    assert_eq!(statuses(&gateway, 3), [200, 200, 200]);
+    until_saved(&gateway);
+    gateway.signal("KILL");
+    gateway.start_again();
+    assert_eq!(statuses(&gateway, 3), [200, 200, 429]);
+    assert!(gateway.dir().join("data/store.redb").exists());
+    assert!(gateway.stderr().contains("`store: off` would turn it off"), "{}", gateway.stderr());
+}
+
+#[test]
+fn a_store_that_is_off_keeps_nothing() {
+    let origin = Origin::says("fine");
+    let mut gateway = silent(&origin, "{ quota: 2/month }").top("store: off").start();
+    assert_eq!(statuses(&gateway, 3), [200, 200, 429]);
+    assert_eq!(store(&gateway), Value::Null);
+    gateway.signal("TERM");
+    assert!(gateway.wait().success(), "{}", gateway.stderr());
+    assert!(!gateway.dir().join("data").exists());
+    gateway.start_again();
+    assert_eq!(statuses(&gateway, 1), [200]);
+}
+
+#[test]
+fn a_store_that_nobody_asked_for_and_that_cannot_be_used_is_named_and_the_gateway_serves() {
+    let origin = Origin::says("fine");
+    let mut gateway = silent(&origin, "{ quota: 3/month }").start();
+    gateway.signal("TERM");
+    assert!(gateway.wait().success(), "{}", gateway.stderr());
+    // No directory can be where a file is, whoever the tests run as.
+    let data = gateway.dir().join("data");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::write(&data, "").unwrap();
+    gateway.start_again();
+    assert_eq!(statuses(&gateway, 2), [200, 200]);
+    let state = store(&gateway);
+    assert_eq!(state["state"], "failing", "{state}");
+    assert!(state["last_error"].as_str().unwrap().contains("data"), "{state}");
+    assert_eq!(gateway.admin().metric("portcullis_store_state", "state=\"failing\""), 1.0);
+    assert!(gateway.stderr().contains("DOES NOT LAST"), "{}", gateway.stderr());
+    std::fs::remove_file(&data).unwrap();
+    until("the store to be opened", || (store(&gateway)["state"] == "good").then_some(()));
+    until_saved(&gateway);
+    gateway.signal("KILL");
+    gateway.start_again();
+    assert_eq!(statuses(&gateway, 2), [200, 429]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ codes! {
     ISSUER_INVALID = "issuer_invalid";
     /// Plans that no filter holds anybody to (a warning).
     PLANS_IDLE = "plans_idle";
-    /// A plan that is none.
+    /// A plan that is none (of consumers in a file a warning).
     UNKNOWN_PLAN = "unknown_plan";
     /// Calls whose methods nobody looks for, where plans speak of methods (a warning).
     METHODS_UNREAD = "methods_unread";

@@ -43,6 +43,7 @@ use crate::plan::{Checked, ClusterPlan};
 use crate::raw::clusters::RawCluster;
 use crate::raw::top::Top;
 
+pub(crate) use caps::all_filters;
 pub(crate) use filters::{ChainSpec, HostChains};
 use names::ClusterNames;
 
@@ -86,7 +87,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let (used, subsets) = (HashSet::new(), HashMap::new());
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
     compiler.version(&top, span);
-    let settings = compiler.settings(&top);
+    let mut settings = compiler.settings(&top);
     let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
     let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
@@ -95,7 +96,8 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let caps = compiler.plans(&top);
     compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
-    compiler.check_shared(&top, &caps);
+    compiler.check_shared(&top, &caps, &hosts);
+    settings.store = settings.store.or_else(|| compiler.implied_store(&top, &caps, &hosts, span));
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }

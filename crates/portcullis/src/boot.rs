@@ -132,6 +132,9 @@ fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -
     let Some(store) = store else { return Ok(None) };
     let keeper = keeping::open(store, &world.caps, &world.saved).map_err(|error| format!("store: {error}"))?;
     let keeper = Arc::new(keeper);
+    if store.implied {
+        keeping::tell_implied(store, &keeper);
+    }
     StoreMetrics::register(Arc::clone(&keeper), registry).map_err(|error| error.to_string())?;
     drop(world.keeper.set(Arc::clone(&keeper)));
     Ok(Some(keeper))

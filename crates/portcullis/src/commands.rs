@@ -52,7 +52,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
 fn world(app: App, path: &Path) -> Result<World, String> {
     let metrics = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default());
     let metrics = metrics.map_err(|error| error.to_string())?;
-    Ok(World::new(path, app.registry, app.seams, Arc::new(metrics)))
+    Ok(World::with_store(path, app.registry, app.seams, Arc::new(metrics), app.store))
 }
 
 /// A config without errors; with errors, they are said.

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -58,6 +59,20 @@ pub(crate) struct Prepared {
 pub(crate) struct Read {
     directory: Directory,
     report: Report,
+}
+
+impl Prepared {
+    /// The plans that consumers have, of a file that was read.
+    pub(crate) fn plans(&self) -> BTreeSet<String> {
+        let Some((read, _)) = &self.read else { return BTreeSet::new() };
+        let known = read.directory.plans();
+        let mut had = vec![false; known.len()];
+        for consumer in read.directory.iter() {
+            let index = usize::try_from(consumer.plan().index()).unwrap_or(usize::MAX);
+            had.get_mut(index).into_iter().for_each(|had| *had = true);
+        }
+        known.iter().zip(had).filter(|(_, had)| *had).map(|(plan, _)| plan.name().to_owned()).collect()
+    }
 }
 
 impl Consumers {

@@ -12,7 +12,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts, proto::MetricFamily};
 use portcullis_admin::{Usage, UsageAsk};
 use portcullis_caps::{Amount, Changes, MethodId};
 use portcullis_filters::caps::CapLedger;
-use portcullis_store::{Keeper, Saved, UsageQuery};
+use portcullis_store::{Keeper, Saved, Saving, UsageQuery};
 use portcullis_telemetry::Bound;
 use portcullis_telemetry::metrics::Metrics;
 
@@ -95,7 +95,11 @@ impl Counting {
         if let Some(keeper) = &self.keeper {
             let UsageAsk { consumer, from, until } = asked.clone();
             let totals = keeper.usage(&UsageQuery { consumer, from, until }).map_err(|error| error.to_string())?;
-            return Ok(Usage { consumers: totals.consumers, since: None, durable: true });
+            return Ok(Usage {
+                consumers: totals.consumers,
+                since: None,
+                durable: keeper.status().saving.state == Saving::Good,
+            });
         }
         if asked.from.is_some() || asked.until.is_some() {
             return Err(

@@ -23,6 +23,21 @@ pub(crate) fn open(store: &Store, caps: &Arc<CapLedger>, saved: &Saved) -> Resul
     Keeper::start(kept, caps.ledger(), Arc::new(move |id| names.method_name(id).into()), Arc::clone(caps.clock()))
 }
 
+/// Says where a store is that nobody asked for by name, and what to do where it cannot be used.
+pub(crate) fn tell_implied(store: &Store, keeper: &Keeper) {
+    let path = store.path.display();
+    let saving = keeper.status().saving;
+    if saving.state == Saving::Good {
+        log::info!("what callers spend and use is kept in {path}; `store: off` would turn it off");
+    } else {
+        log::error!(
+            "what callers spend and use DOES NOT LAST: the config says no `store`, and {path} cannot be used: {}; it is \
+             tried every second; `store: {{ path: … }}` names another directory, `store: off` turns it off",
+            saving.last_error.unwrap_or_default()
+        );
+    }
+}
+
 fn options(store: &Store) -> StoreOptions {
     let rotation = Rotation { size: store.journal.rotate, age: store.journal.rotate_after, keep: store.journal.keep };
     let redis = store.redis.as_ref().map(|redis| RedisOptions {
@@ -34,7 +49,8 @@ fn options(store: &Store) -> StoreOptions {
         gone_after: redis.forget_after,
         ..RedisOptions::at("")
     });
-    StoreOptions { window: store.journal.window, rotation, redis, ..StoreOptions::at(&store.path) }
+    let patient = store.implied;
+    StoreOptions { window: store.journal.window, rotation, redis, patient, ..StoreOptions::at(&store.path) }
 }
 
 /// How the store is, as `/api/status` shows it.

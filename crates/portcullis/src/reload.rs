@@ -215,6 +215,9 @@ impl Reloader {
         let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
         serve_plans(&self.world.caps, &next);
+        if next.settings.store.is_some() && self.world.keeper.get().is_none() {
+            log::warn!("what callers spend and use is kept from the next start on; until then it does not last");
+        }
         self.world.consumers.commit(consumers);
         tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
         if let Some(admin) = admin {

@@ -71,7 +71,7 @@ pub(crate) fn load(world: &World) -> Option<First> {
     let checked = candidate.checked().clone();
     let mut found = Diagnostics::new();
     let consumers = world.prepare_consumers(&checked, &mut found);
-    if found.has_errors() {
+    if !found.is_empty() {
         output::say(&render_text(&found, &loaded.sources));
     }
     let Some(consumers) = consumers else {

@@ -47,12 +47,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The world of a running gateway.
+    /// The world of a gateway without a store of consumers.
+    #[cfg(test)]
     pub(crate) fn new(path: &Path, registry: Registry, seams: Seams, metrics: Arc<Metrics>) -> Self {
         Self::with_store(path, registry, seams, metrics, None)
     }
 
-    /// The same with a store of consumers.
+    /// The world of a running gateway, perhaps with a store of consumers.
     pub(crate) fn with_store(
         path: &Path,
         registry: Registry,
@@ -116,7 +117,10 @@ impl World {
     /// Reads who may call, where a config says other than what serves; what is wrong with it is pushed.
     pub(crate) fn prepare_consumers(&self, checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Prepared> {
         match self.consumers.prepare(checked.settings()) {
-            Ok(prepared) => Some(prepared),
+            Ok(prepared) => {
+                consumers(checked, |_, _| Ok(prepared.plans()), diagnostics);
+                Some(prepared)
+            }
             Err(problems) => {
                 consumers(checked, |_, _| Err(problems), diagnostics);
                 None

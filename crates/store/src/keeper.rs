@@ -37,6 +37,8 @@ pub struct StoreOptions {
     pub rotation: Rotation,
     /// How gateways share caps, if they do.
     pub redis: Option<RedisOptions>,
+    /// Whether it goes without a directory that cannot be used, and tries again and again, rather than not to begin.
+    pub patient: bool,
 }
 
 impl StoreOptions {
@@ -49,6 +51,7 @@ impl StoreOptions {
             window: Self::WINDOW,
             rotation: Rotation::default(),
             redis: None,
+            patient: false,
         }
     }
 
@@ -101,8 +104,10 @@ impl Kept {
     /// Opens the store. One that another process has, as in an upgrade, is opened as soon as that one ends; until then
     /// consumers begin with nothing spent, and get what was saved then.
     ///
+    /// A patient one that cannot be used at all is opened in the same way once it can.
+    ///
     /// # Errors
-    /// The directory cannot be used, or the file is damaged: what to do is in the message.
+    /// The directory cannot be used, or the file is damaged, and it is not patient: what to do is in the message.
     pub fn open(options: &StoreOptions, saved: &Saved, now: Moment) -> Result<Self, StoreError> {
         let saver = Saver::open(options, Arc::clone(&saved.0), now)?;
         Ok(Self { saver, options: options.clone() })
@@ -164,8 +169,14 @@ impl Keeper {
     /// A file cannot be read.
     pub fn usage(&self, query: &UsageQuery) -> Result<Totals, StoreError> {
         let mut sums = Sums::new(query);
-        self.saver.lock().add_usage(query, &mut sums)?;
-        sums.add_files(&self.journal)?;
+        let has_files = {
+            let saver = self.saver.lock();
+            saver.add_usage(query, &mut sums)?;
+            saver.has_files()
+        };
+        if has_files {
+            sums.add_files(&self.journal)?;
+        }
         Ok(sums.totals)
     }
 

@@ -8,6 +8,7 @@ use crate::code;
 use crate::decode::Form;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::loader::Loader;
+use crate::logins::without_logins;
 use crate::node::{Node, Scalar, Style, Value, abbreviated};
 use crate::source::{SourceMap, Span};
 
@@ -89,9 +90,10 @@ impl<'a> Cx<'a> {
     /// the environment, since it may repeat a part of it.
     pub fn invalid<T>(&mut self, node: &Node, form: &Form, why: Option<&dyn std::fmt::Display>) -> Option<T> {
         let Some(scalar) = node.scalar() else { return self.wrong_type(node, form) };
+        let shown = abbreviated(&without_logins(scalar.shown(), |_| false));
         let shown = match scalar.style() {
-            Style::Quoted => format!("\"{}\"", abbreviated(scalar.shown())),
-            Style::Plain => format!("`{}`", abbreviated(scalar.shown())),
+            Style::Quoted => format!("\"{shown}\""),
+            Style::Plain => format!("`{shown}`"),
         };
         let why = why.filter(|_| !scalar.is_expanded());
         let message = match why {

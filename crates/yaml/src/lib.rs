@@ -45,6 +45,7 @@ mod glob;
 mod limits;
 mod load;
 mod loader;
+mod logins;
 mod markdown;
 mod node;
 mod parse;

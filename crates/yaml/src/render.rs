@@ -1,6 +1,6 @@
 //! Diagnostics as text for people and as JSON for tools.
 //!
-//! Only text of the files is shown, never a value that was put in its place. Control characters and marks that
+//! Only text of the files is shown, never a value that was put in its place, and no login of a URL. Control characters and marks that
 //! change the direction of text are replaced, so that a file cannot steer the terminal it is shown on.
 
 use std::fmt::Write as _;
@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::logins::without_logins;
 use crate::source::{SourceMap, Span};
 
 /// The widest excerpt, in characters. Longer lines are cut around the place.
@@ -80,7 +81,7 @@ fn excerpt(out: &mut String, span: Span, sources: &SourceMap) -> usize {
     let start = column(span.start.column);
     let end = if span.end.line > span.start.line { line.trim_end().chars().count() } else { column(span.end.column) };
     let skip = if width > WIDTH { start.saturating_sub(BEFORE) } else { 0 };
-    let shown: String = line.chars().skip(skip).take(WIDTH).collect();
+    let shown: String = without_logins(line, ends_url).chars().skip(skip).take(WIDTH).collect();
     let (head, tail) = (if skip > 0 { "…" } else { "" }, if width > skip + WIDTH { "…" } else { "" });
     let end = end.min(skip + WIDTH).max(start + 1);
     let indent = start - skip + head.chars().count();
@@ -91,6 +92,11 @@ fn excerpt(out: &mut String, span: Span, sources: &SourceMap) -> usize {
 
 fn place(span: Span, sources: &SourceMap) -> String {
     format!("{}:{}:{}", sources.path(span.source).display(), span.start.line, span.start.column)
+}
+
+/// Where a URL in a line ends at the latest.
+fn ends_url(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'')
 }
 
 /// One character for one character, so that carets stay under what they point at.
@@ -125,7 +131,7 @@ fn json_one(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
         "column": span.start.column,
         "end_line": span.end.line,
         "end_column": span.end.column,
-        "excerpt": line.map(|text| text.chars().take(1_000).collect::<String>()),
+        "excerpt": line.map(|text| without_logins(text, ends_url).chars().take(1_000).collect::<String>()),
         "help": diagnostic.help,
         "related": related,
     })

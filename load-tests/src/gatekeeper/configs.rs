@@ -65,6 +65,8 @@ clusters:
   archive: {{ endpoints: [\"{archive}\"] }}
 plans:
   rig: {{ rate: {RATE}/s, burst: {RATE} }}
+# Nobody beside it keeps what is used on disk.
+store: off
 consumers: {{ file: consumers.ndjson, secret: \"file:secret\" }}
 hosts:
   - names: [\"*\"]

@@ -119,7 +119,7 @@ fn reads_calls(host: &HostPlan) -> bool {
 }
 
 /// The filters of a host, and of its routes with their own lists.
-fn all_filters(host: &HostPlan) -> impl Iterator<Item = (&FilterPlan, Option<&RoutePlan>)> {
+pub(crate) fn all_filters(host: &HostPlan) -> impl Iterator<Item = (&FilterPlan, Option<&RoutePlan>)> {
     let of_routes = host.routes.iter().flat_map(|route| route.filters.iter().map(move |filter| (filter, Some(route))));
     host.filters.iter().map(|filter| (filter, None)).chain(of_routes)
 }

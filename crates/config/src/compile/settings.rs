@@ -35,7 +35,7 @@ impl Compiler<'_, '_> {
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().map(|admin| self.admin(admin)),
             dns: self.dns(top.dns.as_ref()),
-            store: top.store.as_ref().map(|store| self.store(store)),
+            store: top.store.as_ref().and_then(|store| self.store(store)),
             consumers: top.consumers.as_ref().and_then(|consumers| self.consumers(consumers)),
             issuers: self.issuers(top),
         }

@@ -3,15 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use portcullis_caps::{CapSet, CapSetSpec};
-use portcullis_filters::caps::PlanSets;
+use portcullis_caps::{Cap, CapSet, CapSetSpec, Limit};
+use portcullis_filters::caps::{CapsConfig, PlanSets};
 use portcullis_snapshot::settings::{Journal, Redis, Store};
 use portcullis_types::ByteSize;
-use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
+use portcullis_yaml::{Decode, Diagnostic, Span, Spanned, code as yaml_code};
 
-use super::Compiler;
+use super::{Compiler, all_filters};
 use crate::code;
-use crate::raw::store::{RawJournal, RawRedis, RawStore};
+use crate::plan::{FilterPlan, HostPlan};
+use crate::raw::store::{RawJournal, RawRedis, RawStore, StoreWord};
 use crate::raw::top::Top;
 
 /// The directory when none is said.
@@ -20,8 +21,44 @@ const DIRECTORY: &str = "data";
 const LONGEST_PREFIX: usize = 64;
 
 impl Compiler<'_, '_> {
-    pub(super) fn store(&mut self, raw: &Spanned<RawStore>) -> Store {
-        let (span, raw) = (raw.span, &raw.value);
+    /// What is said of a store; `None` where nothing is to be kept.
+    pub(super) fn store(&mut self, word: &Spanned<StoreWord>) -> Option<Store> {
+        match &word.value {
+            StoreWord::Off => None,
+            StoreWord::Kept(raw) => Some(self.said_store(word.span, raw)),
+        }
+    }
+
+    /// Where callers are held to plans or quotas, a store that nobody asked for by name: quotas mean little when a crash
+    /// forgets them, and nobody can bill for what was forgotten. `file` is a place in the main file.
+    pub(super) fn implied_store(
+        &mut self,
+        top: &Top,
+        sets: &PlanSets,
+        hosts: &[HostPlan],
+        file: Span,
+    ) -> Option<Store> {
+        if top.store.is_some() || top.store.is_broken() {
+            return None;
+        }
+        let of_routes: Vec<CapsConfig> =
+            hosts.iter().flat_map(all_filters).filter_map(|(filter, _)| self.caps_of(filter)).collect();
+        let PlanSets { gateway, plans, consumers } = sets;
+        let mut of_top = gateway.iter().chain(consumers);
+        let lasts = !plans.is_empty()
+            || of_top.any(has_quota)
+            || of_routes.iter().any(|one| one.as_set().is_some_and(has_quota));
+        let spends = !of_routes.is_empty();
+        let path = self.cx.resolve(file, DIRECTORY);
+        (spends && lasts).then(|| Store { path, journal: Journal::default(), redis: None, implied: true })
+    }
+
+    /// The settings of a filter, if it is `caps`. What is wrong with them was said when the filter was read.
+    fn caps_of(&mut self, filter: &FilterPlan) -> Option<CapsConfig> {
+        if filter.name == "caps" { self.cx.probe(|cx| CapsConfig::decode(&filter.settings, cx)) } else { None }
+    }
+
+    fn said_store(&mut self, span: Span, raw: &RawStore) -> Store {
         let (place, path) = raw.path.as_ref().map_or((span, DIRECTORY), |path| (path.span, path.value.as_str()));
         if path.is_empty() {
             let message = "the path of the store is empty";
@@ -29,7 +66,7 @@ impl Compiler<'_, '_> {
         }
         let path = self.cx.resolve(place, path);
         let journal = raw.journal.as_ref().map_or_else(Journal::default, |raw| self.journal(raw));
-        Store { path, journal, redis: raw.redis.as_ref().map(|raw| self.redis(raw)) }
+        Store { path, journal, redis: raw.redis.as_ref().map(|raw| self.redis(raw)), implied: false }
     }
 
     fn journal(&mut self, raw: &RawJournal) -> Journal {
@@ -81,8 +118,8 @@ impl Compiler<'_, '_> {
     }
 
     /// Caps that gateways share need something to be shared by; without it each gateway would decide as in an outage.
-    pub(super) fn check_shared(&mut self, top: &Top, sets: &PlanSets) {
-        let has_redis = top.store.as_ref().is_some_and(|store| store.value.redis.is_some());
+    pub(super) fn check_shared(&mut self, top: &Top, sets: &PlanSets, hosts: &[HostPlan]) {
+        let has_redis = top.store.as_ref().is_some_and(|store| store.value.redis().is_some());
         if has_redis || top.store.is_broken() {
             return;
         }
@@ -97,11 +134,22 @@ impl Compiler<'_, '_> {
         let consumers = consumers.iter().map(|set| (set, of_consumer(&set.spec().name)));
         for (set, span) in gateway.chain(plans).chain(consumers) {
             if let Some(span) = span.filter(|_| is_shared(set)) {
-                let message = "gateways are to share caps of this, and there is nothing that they could share by";
-                let help = "add `store: { redis: { url: \"redis://…\" } }`, or write `gateways: own`";
-                self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, span, message).help(help));
+                self.shared_by_nothing(span);
             }
         }
+        for (filter, _) in hosts.iter().flat_map(all_filters) {
+            let shared = |caps: &CapsConfig| caps.as_set().is_some_and(is_shared);
+            if self.caps_of(filter).as_ref().is_some_and(shared) {
+                let said = filter.settings.get("gateways").map(|entry| entry.value.span);
+                self.shared_by_nothing(said.unwrap_or(filter.settings.span));
+            }
+        }
+    }
+
+    fn shared_by_nothing(&mut self, span: Span) {
+        let message = "gateways are to share caps of this, and there is nothing that they could share by";
+        let help = "add `store: { redis: { url: \"redis://…\" } }`, or write `gateways: own`";
+        self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, span, message).help(help));
     }
 
     fn time_within(
@@ -121,7 +169,55 @@ impl Compiler<'_, '_> {
 
 /// Whether gateways share any cap of a set.
 fn is_shared(set: &CapSet) -> bool {
+    all_caps(set).any(|cap| cap.terms().is_some())
+}
+
+/// Whether a set has any quota.
+fn has_quota(set: &CapSet) -> bool {
+    all_caps(set).any(|cap| matches!(cap.limit(), Limit::Quota(..)))
+}
+
+fn all_caps(set: &CapSet) -> impl Iterator<Item = &Cap> {
     let CapSetSpec { each, shared, methods, .. } = set.spec();
     let of_methods = methods.iter().flat_map(|rule| rule.each.iter().chain(&rule.shared));
-    each.iter().chain(shared).chain(of_methods).any(|cap| cap.terms().is_some())
+    each.iter().chain(shared).chain(of_methods)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::kit::World;
+
+    const HELD: &str = "filters: [{ anonymous: { plan: free } }, caps]";
+
+    /// Where a config keeps what is spent, and whether nobody asked for it.
+    fn kept(top: &str, host: &str) -> Option<(String, bool)> {
+        let text = format!(
+            "version: 1\nlisteners: {{ edge: {{ bind: '127.0.0.1:8080' }} }}\n\
+             clusters: {{ web: {{ endpoints: ['127.0.0.1:9001'] }} }}\n{top}\n\
+             hosts: [{{ names: ['*'], {host}, routes: [{{ name: all, to: web }}] }}]"
+        );
+        let candidate = World::default().candidate(&text);
+        let store = candidate.checked().settings().store.clone();
+        store.map(|store| (store.path.display().to_string(), store.implied))
+    }
+
+    #[test]
+    fn what_is_spent_of_plans_and_quotas_is_kept_unless_the_config_says_otherwise() {
+        let implied = Some(("data".to_owned(), true));
+        assert_eq!(kept("plans: { free: { rate: 1/s } }", HELD), implied, "usage of plans may be billed");
+        assert_eq!(kept("caps: { gateway: { shared: { quota: 9/d } } }", "filters: [caps]"), implied);
+        assert_eq!(kept("caps: { consumers: { a: { quota: 9/d } } }", "filters: [caps]"), implied);
+        assert_eq!(kept("", "filters: [{ caps: { shared: { bytes: { quota: 9/d } } } }]"), implied);
+        assert_eq!(kept("store: off\nplans: { free: { quota: 9/d } }", HELD), None);
+        let said = Some(("elsewhere".to_owned(), false));
+        assert_eq!(kept("store: { path: elsewhere }\nplans: { free: {} }", HELD), said);
+        assert_eq!(kept("store: {}", "filters: []"), Some(("data".to_owned(), false)));
+    }
+
+    #[test]
+    fn where_no_plan_and_no_quota_holds_anybody_nothing_is_kept() {
+        assert_eq!(kept("", "filters: []"), None);
+        assert_eq!(kept("", "filters: [{ caps: { rate: 9/s } }]"), None);
+        assert_eq!(kept("plans: { free: { quota: 9/d } }", "filters: []"), None, "no filter looks at plans");
+    }
 }

@@ -54,6 +54,9 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
 
 fn say_store(store: &Store, facts: &mut Facts) {
     facts.say("store.path", store.path.display());
+    if store.implied {
+        return;
+    }
     facts.say_duration("store.journal.window", store.journal.window);
     facts.say_bytes("store.journal.rotate", store.journal.rotate.0);
     facts.say_duration("store.journal.rotate_after", store.journal.rotate_after);

@@ -7,6 +7,26 @@ use std::time::Duration;
 
 use super::words::RedisWord;
 
+/// Whether what callers spend and use is kept.
+#[derive(Debug, Decode)]
+pub(crate) enum StoreWord {
+    /// It is forgotten when the gateway ends.
+    Off,
+    /// It is kept.
+    #[config(map)]
+    Kept(Box<RawStore>),
+}
+
+impl StoreWord {
+    /// How gateways share, if they do.
+    pub(crate) const fn redis(&self) -> Option<&RawRedis> {
+        match self {
+            Self::Off => None,
+            Self::Kept(store) => store.redis.as_ref(),
+        }
+    }
+}
+
 /// Where what callers spend and use is kept, and how gateways share it. Read at start only.
 #[derive(Debug, Decode)]
 pub(crate) struct RawStore {

@@ -15,7 +15,7 @@ use super::lax::Lax;
 use super::limits::RawOverload;
 use super::listeners::RawListener;
 use super::log::RawAccessLog;
-use super::store::RawStore;
+use super::store::StoreWord;
 
 /// The configuration of a gateway.
 #[derive(Debug, Decode)]
@@ -33,8 +33,9 @@ pub(crate) struct Top {
     pub(crate) plans: Lax<Named<Spanned<SetWords>>>,
     /// What holds beside plans.
     pub(crate) caps: Lax<RawCaps>,
-    /// Where what callers spend and use is kept. Left out, it is forgotten when the gateway ends.
-    pub(crate) store: Lax<Spanned<RawStore>>,
+    /// Where what callers spend and use is kept, or `off`. Left out, and where a filter `caps` holds callers to plans or
+    /// quotas, it is kept in the directory `data` beside this file, and the gateway starts even where it cannot be used.
+    pub(crate) store: Lax<Spanned<StoreWord>>,
     /// The virtual hosts with their routes.
     pub(crate) hosts: Lax<Vec<Spanned<RawHost>>>,
     /// Who may call: the file of consumers and what goes with it. Left out, nobody is known.

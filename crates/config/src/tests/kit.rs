@@ -1,5 +1,6 @@
 //! What the tests share: a loader rooted in a folder, sources that know nothing, and a world to activate in.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,9 +117,10 @@ impl World {
 }
 
 /// Reads a file of consumers whose path is relative to a folder.
-pub(crate) fn read_consumers(root: &Path, file: &ConsumersFile) -> Result<(), Vec<ConsumersProblem>> {
+pub(crate) fn read_consumers(root: &Path, file: &ConsumersFile) -> Result<BTreeSet<String>, Vec<ConsumersProblem>> {
     let text = std::fs::read(root.join(&file.path)).unwrap();
     let made = Directory::new(1).rebuild_from(file.format, &mut &*text, Limits::default());
     let problem = |one: &Problem| ConsumersProblem { line: one.line(), what: one.what() };
-    made.map(|_| ()).map_err(|error| error.problems.iter().map(problem).collect())
+    let plans = |directory: &Directory| directory.plans().iter().map(|plan| plan.name().to_owned()).collect();
+    made.map(|(directory, _)| plans(&directory)).map_err(|error| error.problems.iter().map(problem).collect())
 }

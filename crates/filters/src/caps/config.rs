@@ -16,6 +16,12 @@ pub struct CapsConfig {
 }
 
 impl CapsConfig {
+    /// What holds here beside plans, if anything does. It has no name.
+    #[must_use]
+    pub const fn as_set(&self) -> Option<&CapSet> {
+        self.set.as_ref()
+    }
+
     /// The set, by the name of its host or route.
     pub(super) fn set(self, name: &str) -> Option<CapSet> {
         let spec = CapSetSpec { name: name.into(), ..self.set?.spec().clone() };

@@ -32,6 +32,7 @@ pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
         ask_sources(candidate.checked(), &mut loaded.diagnostics)?;
         world.prepare_consumers(candidate.checked(), &mut loaded.diagnostics);
     }
+    let store = candidate.as_ref().and_then(|candidate| candidate.checked().settings().store.clone());
     let good = candidate.is_some_and(|candidate| rehearse(candidate, &mut loaded.diagnostics));
     let good = good && !loaded.diagnostics.has_errors();
     let (diagnostics, sources) = (&loaded.diagnostics, &loaded.sources);
@@ -39,6 +40,12 @@ pub(crate) fn check(app: App, args: &CheckArgs) -> Result<bool, String> {
         Format::Json => output::print(&format!("{:#}\n", render_json(diagnostics, sources))),
         Format::Text => {
             output::print(&render_text(diagnostics, sources));
+            if let Some(store) = store.filter(|store| good && store.implied) {
+                let path = store.path.display();
+                output::print(&format!(
+                    "what callers spend and use will be kept in {path}: no `store` says otherwise\n"
+                ));
+            }
             let errors = diagnostics.error_count();
             let warnings = (diagnostics.sorted().len() + diagnostics.dropped()).saturating_sub(errors);
             let said = match (errors, warnings) {

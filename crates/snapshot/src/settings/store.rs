@@ -16,6 +16,8 @@ pub struct Store {
     pub journal: Journal,
     /// How gateways share caps, if they do.
     pub redis: Option<Redis>,
+    /// Whether nobody asked for it by name. Such a one keeps no gateway from starting.
+    pub implied: bool,
 }
 
 /// The journal of usage.

@@ -4,7 +4,8 @@
 //! - What was taken waits in memory until a commit has it; after a failure the file is opened anew, since redb refuses to
 //!   go on with one that failed.
 //! - A line is forgotten by the store only when it is synced in the journal.
-//! - While the disk fails and a million entries wait, nothing more is taken: it stays in the ledger, which is bounded.
+//! - While the disk fails and a million entries wait, nothing more is taken: it stays in the ledger, which is bounded. Of a
+//!   patient store that never could be opened they are forgotten: it refuses nobody for want of a disk.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ pub(super) struct Saver {
     directory: PathBuf,
     window: u64,
     rotation: Rotation,
+    patient: bool,
     store: Option<Store>,
+    /// Whether the file was open before.
+    was_open: bool,
     gateway: u64,
     journal: Option<Journal>,
     index: Arc<Index>,
@@ -59,12 +63,13 @@ impl Saver {
     /// Opens the store of a directory.
     pub(super) fn open(options: &StoreOptions, index: Arc<Index>, now: Moment) -> Result<Self, StoreError> {
         let directory = options.path.clone();
-        std::fs::create_dir_all(&directory).map_err(|error| StoreError::io(&directory, error))?;
         let mut saver = Self {
             directory,
             window: u64::try_from(options.window.as_millis()).unwrap_or(u64::MAX).max(1),
             rotation: options.rotation,
+            patient: options.patient,
             store: None,
+            was_open: false,
             // One that is not known yet shares nothing it could be mistaken in.
             gateway: rand::random::<u64>() >> 12 | 1,
             journal: None,
@@ -77,7 +82,7 @@ impl Saver {
             status: SavingStatus { since: now.unix_millis, saved_at: now.unix_millis, ..SavingStatus::default() },
         };
         match saver.reopen(now) {
-            Err(error) if error.is_in_use() => saver.failed(&error, now),
+            Err(error) if error.is_in_use() || saver.patient => saver.failed(&error, now),
             other => other?,
         }
         Ok(saver)
@@ -94,6 +99,11 @@ impl Saver {
         self.import(now, false);
     }
 
+    /// Whether there may be a journal; where there is no directory for one, reading it would only fail.
+    pub(super) const fn has_files(&self) -> bool {
+        self.was_open || !self.patient
+    }
+
     pub(super) fn status(&self) -> SavingStatus {
         let (pending, consumers) = (self.pending.len() as u64, self.index.consumers() as u64);
         SavingStatus { pending, consumers, ..self.status.clone() }
@@ -105,6 +115,11 @@ impl Saver {
         if now.nanos >= self.try_at {
             let written = self.write(now, false);
             self.note(written, now);
+        }
+        if !self.was_open && now.nanos >= self.purge_at {
+            // Without a file there is memory alone to be freed.
+            self.purge_at = now.plus(PURGE_EVERY).nanos;
+            self.index.purge(first_windows(now.unix()));
         }
         if let Some(kept) = &self.kept {
             kept.ledger.sweep(now, SWEPT);
@@ -123,7 +138,14 @@ impl Saver {
 
     fn take(&mut self) {
         if self.status.state != Saving::Good && self.pending.len() >= MOST_PENDING {
-            return;
+            if !self.patient || self.was_open {
+                return;
+            }
+            log::error!(
+                "the store could never be opened: {} entries that waited for it are forgotten",
+                self.pending.len()
+            );
+            self.pending.clear();
         }
         if let Some(kept) = &self.kept {
             self.pending.add(kept.ledger.take_changes(), &kept.names, &self.index);
@@ -161,9 +183,10 @@ impl Saver {
 
     fn write(&mut self, now: Moment, last: bool) -> Result<(), StoreError> {
         if self.store.is_none() {
+            let first = !self.was_open;
             self.reopen(now)?;
             // Meanwhile consumers began with nothing spent.
-            self.import(now, self.status.state == Saving::Waiting);
+            self.import(now, first || self.status.state == Saving::Waiting);
         }
         let Some(store) = &self.store else { return Ok(()) };
         if !self.pending.is_empty() {
@@ -206,6 +229,7 @@ impl Saver {
 
     /// Opens the file, and closes the window that a process left open when it ended: none spans the time between.
     fn reopen(&mut self, now: Moment) -> Result<(), StoreError> {
+        std::fs::create_dir_all(&self.directory).map_err(|error| StoreError::io(&self.directory, error))?;
         let index = Arc::clone(&self.index);
         let (day, month) = first_windows(now.unix());
         let is_over = |by_day: bool, window: u32| window < if by_day { day } else { month };
@@ -220,7 +244,7 @@ impl Saver {
         }
         self.lines_wait = true;
         self.gateway = store.gateway();
-        self.store = Some(store);
+        (self.store, self.was_open) = (Some(store), true);
         Ok(())
     }
 

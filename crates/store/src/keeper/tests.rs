@@ -30,8 +30,12 @@ struct Gateway {
 
 impl Gateway {
     fn open(path: &Path, millis: u64) -> Self {
+        Self::open_with(&StoreOptions::at(path), millis)
+    }
+
+    fn open_with(options: &StoreOptions, millis: u64) -> Self {
         let saved = Saved::default();
-        let kept = Kept::open(&StoreOptions::at(path), &saved, at(millis)).unwrap();
+        let kept = Kept::open(options, &saved, at(millis)).unwrap();
         let options = LedgerOptions { saved: Some(saved.lookup()), shards: 4, ..LedgerOptions::default() };
         let ledger = Arc::new(Ledger::new(options));
         let quota = |text: &str| Cap::quota(Unit::Requests, text.parse().unwrap(), Zone::utc()).unwrap();
@@ -97,7 +101,9 @@ impl Gateway {
     fn totals(&self, query: &UsageQuery) -> Totals {
         let mut sums = Sums::new(query);
         self.saver.add_usage(query, &mut sums).unwrap();
-        sums.add_files(&journal_of(self.saver.directory())).unwrap();
+        if self.saver.has_files() {
+            sums.add_files(&journal_of(self.saver.directory())).unwrap();
+        }
         sums.totals
     }
 }
@@ -191,6 +197,35 @@ fn a_second_process_waits_for_the_first_and_takes_over() {
     assert_eq!((status.state, status.pending, status.since), (Saving::Good, 0, START + 4_000));
     assert_eq!(second.left(4_500, "acme").0, 1_000_000 - 10, "of two words the greater holds");
     assert_eq!(second.totals(&UsageQuery::default()).of("acme").requests, 11);
+}
+
+#[test]
+fn a_patient_store_begins_without_a_directory_and_keeps_what_was_spent_once_there_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let mut before = Gateway::open(&path, 0);
+    before.spend(0, "acme", 9);
+    before.saver.finish(at(500));
+    drop(before);
+    // A file in its place: no directory can be made, whoever asks.
+    let aside = directory.path().join("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::write(&path, "").unwrap();
+    assert!(Kept::open(&StoreOptions::at(&path), &Saved::default(), at(1_000)).is_err());
+    let mut gateway = Gateway::open_with(&StoreOptions { patient: true, ..StoreOptions::at(&path) }, 1_000);
+    let status = gateway.saver.status();
+    assert_eq!(status.state, Saving::Failing);
+    assert!(status.last_error.unwrap().contains("data"));
+    gateway.spend(1_100, "acme", 2);
+    gateway.saver.tick(at(2_500));
+    assert_eq!((gateway.saver.status().state, gateway.saver.status().pending), (Saving::Failing, 3));
+    assert_eq!(gateway.totals(&UsageQuery::default()).of("acme").requests, 2, "what waits is counted");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    gateway.saver.tick(at(4_000));
+    assert_eq!((gateway.saver.status().state, gateway.saver.status().pending), (Saving::Good, 0));
+    assert_eq!(gateway.left(4_500, "acme").0, 1_000_000 - 10, "what was spent before is known");
+    assert_eq!(gateway.totals(&UsageQuery::default()).of("acme").requests, 11);
 }
 
 #[test]
