@@ -126,6 +126,33 @@ fn a_key_lets_in_from_every_place_and_is_in_no_upstream_log_record_or_explanatio
 }
 
 #[test]
+fn a_route_that_stands_in_for_another_sends_no_key_upstream() {
+    let origin = Origin::says("in");
+    let dir = tempfile::tempdir().unwrap();
+    let (key, hash) = key(dir.path());
+    let file = dir.path().join("consumers.ndjson");
+    std::fs::write(&file, line("acme", &hash)).unwrap();
+    let gateway = Gateway::with_yaml(&format!(
+        "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
+         consumers: {{ file: \"{}\", secret: \"{SECRET}\" }}\n\
+         clusters: {{ app: {{ endpoints: [\"{}\"] }}, gone: {{ endpoints: [\"{}\"] }} }}\n\
+         hosts:\n  - names: [\"*\"]\n    routes:\n\
+         \x20     - {{ name: all, to: gone, fallback: {{ route: spare }}, filters: [{{ api_key: {{ path: '/v1/{{key}}' }} }}] }}\n\
+         \x20     - {{ name: spare, match: {{ path: /spare }}, to: app }}\n",
+        file.display(),
+        origin.address(),
+        portcullis_integration_tests::origin::refused(),
+    ));
+    let request = format!(
+        "GET /v1/{key}/x?api-key={key}&a=1 HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\nReferer: http://a/{key}\r\n\r\n"
+    );
+    assert_eq!(gateway.client().ask(request).status, 200);
+    let received = origin.last();
+    assert_eq!(received.target(), "/v1/x?a=1");
+    assert!(!format!("{received:?}").contains(key.as_str()), "{received:?}");
+}
+
+#[test]
 fn consumers_follow_their_file_without_a_generation_and_a_bad_file_keeps_those_of_before() {
     let origin = Origin::says("in");
     let scene = Scene::new(&origin, "[api_key]", "");

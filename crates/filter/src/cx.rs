@@ -54,6 +54,8 @@ pub struct Facts {
     pub calls: Option<Arc<[usize]>>,
     /// Whether an HTTP/1.1 client asks to upgrade to WebSocket (RFC 9110 section 7.8).
     pub asks_upgrade: bool,
+    /// Whether a filter upgrades it, and the gateway speaks on the connection by itself. Known from admission on.
+    pub is_terminated: bool,
 }
 
 impl Facts {
@@ -73,6 +75,7 @@ impl Facts {
             body: None,
             calls: None,
             asks_upgrade: false,
+            is_terminated: false,
         }
     }
 

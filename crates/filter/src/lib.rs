@@ -19,6 +19,7 @@ pub mod secrets;
 mod services;
 pub mod state;
 pub mod testkit;
+mod withheld;
 
 pub use chain::{Chain, ChainState};
 pub use cx::{
@@ -31,3 +32,4 @@ pub use response::Response;
 pub use secrets::Secrets;
 pub use services::Services;
 pub use state::StateStore;
+pub use withheld::Withheld;

@@ -198,6 +198,13 @@ impl Exchange {
         self
     }
 
+    /// Says that a filter upgrades the connection.
+    #[must_use]
+    pub const fn is_terminated(mut self) -> Self {
+        self.facts.is_terminated = true;
+        self
+    }
+
     /// Says that the client asks to upgrade to WebSocket.
     #[must_use]
     pub fn asks_upgrade(mut self) -> Self {
@@ -284,6 +291,7 @@ fn facts(uri: &http::Uri, host: &str) -> Facts {
         body: None,
         calls: None,
         asks_upgrade: false,
+        is_terminated: false,
     }
 }
 

@@ -23,7 +23,7 @@ use portcullis_identity::{Caller, Consumer, Expiry, Failure, Identities, Timesta
 use portcullis_types::ProxyError;
 
 pub(crate) use ask::{Asked, Missed, find};
-pub(crate) use strip::{Changes, parts, strip_claimed};
+pub(crate) use strip::{Changes, parts, strip_claimed, withhold};
 
 /// What the config says of consumers, for filters to be built: put among the services by who makes a generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

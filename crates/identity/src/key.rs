@@ -101,6 +101,17 @@ pub fn shape(text: &[u8]) -> KeyShape {
     if checksum(body) == *sum { KeyShape::Ours } else { KeyShape::Mistyped }
 }
 
+/// Every stretch of a text that has the shape of a key of ours, its checksum right or not: `pk_[0-9A-Za-z]{49}`, and
+/// more if it runs on.
+pub fn within(text: &str) -> impl Iterator<Item = &str> {
+    let digits = |at: usize| {
+        let rest = text.get(at + PREFIX.len()..)?;
+        let length = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        text.get(at..at + PREFIX.len() + length).filter(|key| key.len() >= LENGTH)
+    };
+    memchr::memmem::find_iter(text.as_bytes(), PREFIX).filter_map(digits)
+}
+
 fn checksum(text: &[u8]) -> [u8; CHECKSUM] {
     let mut rest = crc32fast::hash(text);
     let mut sum = [b'0'; CHECKSUM];

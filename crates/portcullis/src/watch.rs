@@ -124,8 +124,8 @@ fn folders<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
             folders.insert(parent.unwrap_or(Path::new(".")).to_owned());
         }
     }
-    folders.retain(|folder| folder.is_dir());
-    folders
+    // By its own name each: to stop watching one name of a folder would stop the others.
+    folders.iter().filter(|folder| folder.is_dir()).filter_map(|folder| fs::canonicalize(folder).ok()).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +141,29 @@ mod tests {
         let link = dir.path().join("a.yaml");
         std::os::unix::fs::symlink(real.join("a.yaml"), &link).unwrap();
         let watched = folders([link].iter());
-        assert!(watched.contains(dir.path()), "{watched:?}");
+        assert!(watched.contains(&fs::canonicalize(dir.path()).unwrap()), "{watched:?}");
         assert!(watched.contains(&fs::canonicalize(&real).unwrap()), "{watched:?}");
+    }
+
+    /// Watched by two names, the folder was watched by none once the file was gone and one of the names with it.
+    #[test]
+    fn a_file_that_comes_again_is_seen_by_whatever_name_its_folder_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let file = link.join("a.yaml");
+        fs::write(&file, "x").unwrap();
+        let (sender, events) = std::sync::mpsc::channel();
+        let watcher = notify::recommended_watcher(move |event| drop(sender.send(event))).unwrap();
+        let mut folders = Folders { watcher, watched: BTreeSet::new() };
+        folders.follow([file.clone()].iter());
+        fs::remove_file(&file).unwrap();
+        folders.follow([file.clone()].iter());
+        fs::write(&file, "y").unwrap();
+        let created =
+            |event: notify::Event| event.kind.is_create() && event.paths.iter().any(|path| path.ends_with("a.yaml"));
+        let within = Duration::from_secs(30);
+        while !created(events.recv_timeout(within).expect("an event of the new file").unwrap()) {}
     }
 }

@@ -8,7 +8,7 @@ use super::leases::Deal;
 use super::registry::{CapKey, Counts};
 use crate::calendar::Period;
 use crate::lease::Budget;
-use crate::policy::{Cap, CapSet, Limit, MethodId, MethodPattern, MethodRule, Methods, Outage, Scope};
+use crate::policy::{Cap, CapSet, Held, Limit, MethodId, MethodPattern, MethodRule, Methods, Outage, Scope};
 use crate::slot::{CapId, Shape, SpecId};
 
 /// Why a set cannot be bound.
@@ -77,6 +77,12 @@ impl BoundSet {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it limits connections, of each consumer or of all together.
+    pub(super) fn limits_connections(&self) -> bool {
+        let mut caps = self.each.base.iter().chain(&self.shared.base);
+        caps.any(|cap| matches!(cap.limit, Limit::AtOnce(Held::Connections, _)))
     }
 
     /// What one call costs, where this set says so.

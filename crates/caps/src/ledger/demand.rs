@@ -15,6 +15,7 @@ pub struct Scopes<'a> {
     parts: &'a [RoutePart<'a>],
     plan: Option<&'a BoundSet>,
     own: Option<&'a BoundSet>,
+    claimed: bool,
 }
 
 /// A route's set, where a request concerns several: a batch that is sent in parts, or a route within a host that has
@@ -46,6 +47,14 @@ impl<'a> Scopes<'a> {
     #[must_use]
     pub const fn with_parts(mut self, parts: &'a [RoutePart<'a>]) -> Self {
         self.parts = parts;
+        self
+    }
+
+    /// A connection that is held is one by its client's word alone. Sets that limit no connections count it as a request:
+    /// else the word would be all it takes to be held to nothing.
+    #[must_use]
+    pub const fn claimed(mut self) -> Self {
+        self.claimed = true;
         self
     }
 
@@ -171,6 +180,14 @@ impl Purpose {
         };
         (cost > 0).then_some(cost)
     }
+
+    /// What it is to a set when nobody knows whether a connection is one.
+    fn in_doubt(self, set: &BoundSet) -> Self {
+        match self {
+            Self::Decide(Held::Connections) if !set.limits_connections() => Self::Decide(Held::Requests),
+            Self::Decide(_) | Self::Bytes(_) | Self::Credits(_) => self,
+        }
+    }
 }
 
 impl<'a> Request<'a> {
@@ -185,6 +202,7 @@ impl<'a> Request<'a> {
         let mut demands = Demands::new();
         let all = self.credits();
         for (place, set, calls) in self.scopes.sets(self.calls) {
+            let purpose = if self.scopes.claimed { purpose.in_doubt(set) } else { purpose };
             let credits = if std::ptr::eq(calls, self.calls) { all } else { self.scopes.credits(calls) };
             let requests = calls.len() as u64;
             let own = self.consumer.map(|_| (&set.each, OWN));

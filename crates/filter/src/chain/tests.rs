@@ -308,5 +308,6 @@ fn facts() -> crate::Facts {
         body: None,
         calls: None,
         asks_upgrade: false,
+        is_terminated: false,
     }
 }

@@ -11,7 +11,7 @@ use portcullis_identity::{Consumer, Expiry, Failure, KeyHash, Timestamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::config::ApiKeyConfig;
-use crate::caller::{Asked, Changes, Door, Missed, challenge, find, now, parts, strip_claimed};
+use crate::caller::{Asked, Changes, Door, Missed, challenge, find, now, parts, strip_claimed, withhold};
 
 /// The `api_key` filter.
 pub struct ApiKey {
@@ -35,7 +35,7 @@ enum Carried {
 
 impl ApiKey {
     /// What a request carries, and what it is without that.
-    fn read(&self, cx: &RequestCx<'_>, book: &Book) -> (Carried, Option<Changes>) {
+    fn read(&self, cx: &mut RequestCx<'_>, book: &Book) -> (Carried, Option<Changes>) {
         let parts = parts(cx.request);
         let found = self.config.places.extract(parts);
         let (carried, places, presented) = match &found {
@@ -52,7 +52,9 @@ impl ApiKey {
                 (carried, &self.config.places, Some(text))
             }
         };
-        (carried, Changes::of(parts, &places.strip(parts, presented)))
+        let changes = Changes::of(parts, &places.strip(parts, presented));
+        withhold(cx.notes, places, presented);
+        (carried, changes)
     }
 
     async fn establish(

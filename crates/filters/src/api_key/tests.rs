@@ -222,3 +222,18 @@ fn refuses_wrong_settings() {
     check("query: 'api key'", "letters, digits");
     check("optionl: true", "did you mean `optional`?");
 }
+
+#[test]
+fn the_key_is_taken_out_of_a_head_that_another_route_goes_on_with_too() {
+    let key = key(1);
+    let identities = identities(&format!(r#"{{"id":"acme","plan":"pro","keys":[{{"hash":"{}"}}]}}"#, hash(&key)));
+    let chain = chain_with(&services(&identities), &[("api_key", "path: '/v1/{key}'")]);
+    let request = Exchange::get(&format!("http://a/v1/{key}/x?b=1")).shared(portcullis_filter::Withheld::default());
+    let seen = run(&chain, request);
+    let mut kept = pingora_http::RequestHeader::build("GET", format!("/v1/{key}/x?api-key={key}&b=1").as_bytes(), None)
+        .expect("a head");
+    kept.insert_header("x-api-key", &key).expect("a field");
+    kept.insert_header("referer", format!("http://a/?k={key}")).expect("a field");
+    seen.notes.get::<portcullis_filter::Withheld>().expect("it is there").apply(&mut kept);
+    assert_eq!((kept.uri.to_string(), kept.headers.len()), ("/v1/x?b=1".to_owned(), 0));
+}

@@ -3,8 +3,9 @@
 use http::uri::PathAndQuery;
 use http::{HeaderName, Uri};
 use pingora_http::RequestHeader;
+use portcullis_filter::{Notes, Withheld};
 use portcullis_identity::Identities;
-use portcullis_identity::credential::{Parts, Stripped};
+use portcullis_identity::credential::{Parts, Places, Stripped};
 
 /// What is looked at for a credential.
 pub(crate) fn parts(request: &RequestHeader) -> Parts<'_> {
@@ -43,6 +44,20 @@ impl Changes {
         for name in &self.fields {
             drop(request.remove_header(name));
         }
+    }
+}
+
+/// Takes a credential out for good: out of a head, too, that another route may go on with.
+pub(crate) fn withhold(notes: &mut Notes, places: &Places, presented: Option<&[u8]>) {
+    if let Some(withheld) = notes.extensions_mut().get_mut::<Withheld>() {
+        let (places, presented) = (places.clone(), presented.map(<[u8]>::to_vec));
+        withheld.note(move |head| {
+            let before = parts(head);
+            let after = places.strip(before, presented.as_deref());
+            if let Some(changes) = Changes::of(before, &after) {
+                changes.apply(head);
+            }
+        });
     }
 }
 

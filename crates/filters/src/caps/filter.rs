@@ -214,7 +214,8 @@ impl Caps {
         };
         let is_stream = cx.facts.asks_upgrade || opens_stream(&cx.request.headers);
         let holds = if is_stream { Held::Connections } else { Held::Requests };
-        Ok(Terms { bound: Arc::clone(bound), id, plan, parts, calls, holds })
+        let claimed = is_stream && !cx.facts.is_terminated;
+        Ok(Terms { bound: Arc::clone(bound), id, plan, parts, calls, holds, claimed })
     }
 
     /// Says what would be decided; nothing is spent.

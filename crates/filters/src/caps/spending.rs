@@ -31,6 +31,8 @@ pub(super) struct Terms {
     pub(super) parts: SmallVec<[Part; 2]>,
     pub(super) calls: Calls,
     pub(super) holds: Held,
+    /// Whether that it is a stream is only what the client says.
+    pub(super) claimed: bool,
 }
 
 impl Terms {
@@ -70,7 +72,8 @@ fn with_scopes<T>(bound: &Arc<Bound>, terms: &Terms, work: impl FnOnce(Scopes<'_
     };
     let part = |part| Some(RoutePart { set: set(part)?, calls: part.calls.as_deref().filter(|_| same) });
     let parts: SmallVec<[RoutePart<'_>; 2]> = terms.parts.iter().filter_map(part).collect();
-    work(scopes.with_parts(&parts))
+    let scopes = scopes.with_parts(&parts);
+    work(if terms.claimed { scopes.claimed() } else { scopes })
 }
 
 /// What a request spends.

@@ -12,7 +12,7 @@ use portcullis_identity::{Consumer, Expiry, Failure, Timestamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::config::JwtConfig;
-use crate::caller::{Asked, Changes, Declared, Door, Missed, challenge, find, now, parts, strip_claimed};
+use crate::caller::{Asked, Changes, Declared, Door, Missed, challenge, find, now, parts, strip_claimed, withhold};
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"api\"");
 
@@ -43,7 +43,7 @@ enum NoToken {
 
 impl Jwt {
     /// What a request carries, and what it is without that.
-    fn read(&self, cx: &RequestCx<'_>, book: &Book, now: Timestamp) -> Result<(Carried, Changes), ProxyError> {
+    fn read(&self, cx: &mut RequestCx<'_>, book: &Book, now: Timestamp) -> Result<(Carried, Changes), ProxyError> {
         let parts = parts(cx.request);
         let found = self.places.extract(parts);
         let (carried, presented) = match &found {
@@ -64,6 +64,7 @@ impl Jwt {
         };
         let changes = Changes::of(parts, &self.places.strip(parts, presented));
         let changes = changes.ok_or_else(|| ProxyError::with_detail(Reason::PathInvalid, "path_byte"))?;
+        withhold(cx.notes, &self.places, presented);
         Ok((carried, changes))
     }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::query::{Parameter, parameters};
 use super::{Parts, Places, split_scheme, text};
+use crate::key;
 
 /// What may go on: to the upstream, and into records and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,8 @@ impl Places {
     }
 
     /// Every stretch of path and query that holds a credential, as it stands there: whatever stands in a configured
-    /// place, good or not, and any other copy of what [`extract`](Self::extract) finds. That itself comes last.
+    /// place, good or not, any other copy of what [`extract`](Self::extract) finds, and whatever looks like a key of our
+    /// making. What was found itself comes last.
     pub fn secrets(&self, parts: Parts<'_>, hide: &mut dyn FnMut(&str)) {
         let found = self.extract(parts);
         let presented = match &found {
@@ -53,6 +55,9 @@ impl Places {
                 hide(parameter.whole);
             }
         }
+        // A key of ours where none is looked for: misplaced, or of a path that is written in another way.
+        let target = [Some(parts.path), parts.query];
+        target.into_iter().flatten().flat_map(key::within).for_each(&mut *hide);
         let field = self.header.iter().flat_map(|name| parts.headers.get_all(name));
         field.filter_map(|value| value.to_str().ok()).for_each(&mut *hide);
         if let Some(text) = presented.and_then(|text| std::str::from_utf8(text).ok()) {
@@ -62,15 +67,15 @@ impl Places {
 
     fn strip_path<'a>(&self, path: &'a str, presented: Option<&[u8]>) -> Cow<'a, str> {
         let place = self.path.as_ref().and_then(|template| template.place(path));
-        let Some(segments) = path.strip_prefix('/') else { return Cow::Borrowed(path) };
+        let (root, segments) = path.strip_prefix('/').map_or(("", path), |segments| ("/", segments));
         let is_key = |(n, segment): (usize, &str)| {
             Some(n) == place || presented.is_some_and(|text| same(text::percent(segment), text))
         };
         if !segments.split('/').enumerate().any(is_key) {
             return Cow::Borrowed(path);
         }
-        let stays = segments.split('/').enumerate().filter(|one| !is_key(*one));
-        let stripped: String = stays.flat_map(|(_, segment)| ["/", segment]).collect();
+        let stays = segments.split('/').enumerate().filter(|one| !is_key(*one)).map(|(_, segment)| segment);
+        let stripped = root.to_owned() + &stays.collect::<Vec<_>>().join("/");
         Cow::Owned(if stripped.is_empty() { "/".to_owned() } else { stripped })
     }
 

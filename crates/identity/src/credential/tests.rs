@@ -341,3 +341,25 @@ fn names_every_stretch_of_a_target_that_holds_a_credential() {
     );
     check("/v2/free", Some("a=1"), "", &[]);
 }
+
+#[test]
+fn a_key_of_ours_is_a_secret_wherever_it_stands_in_a_target() {
+    let (ours, other) = (crate::ApiKey::from_entropy([1; 32]), crate::ApiKey::from_entropy([2; 32]));
+    let (ours, other) = (ours.as_str(), other.as_str());
+    let places = Places { path: Some("/v1/{key}".parse().expect("a template")), ..Places::default() };
+    let headers = HeaderMap::new();
+    for (path, query) in [
+        (format!("/V1/{ours}/x"), None),
+        (format!("http://a.test/v1/{ours}/x"), None),
+        (format!("/v1%2f{ours}"), None),
+        ("/x".to_owned(), Some(format!("q=a-{ours}-b&api-key={other}"))),
+    ] {
+        let (mut path, mut query) = (path, query.unwrap_or_default());
+        let (before, asked) = (path.clone(), query.clone());
+        places.secrets(Parts { path: &before, query: Some(&asked), headers: &headers }, &mut |text| {
+            (path, query) = (path.replace(text, "***"), query.replace(text, "***"));
+        });
+        assert!(!path.contains("pk_") && !query.contains("pk_"), "{path} {query}");
+    }
+    assert_eq!(crate::key::within("/pk_short/PK_x/pk_").count(), 0);
+}

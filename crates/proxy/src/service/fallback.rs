@@ -11,7 +11,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 
-use portcullis_filter::{ChainState, Phase, Response};
+use portcullis_filter::{ChainState, Phase, Response, Withheld};
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::route::Another;
 use portcullis_snapshot::{Fallback, RouteData, Then};
@@ -66,6 +66,8 @@ pub(super) fn keep_head(session: &Session, ctx: &mut Ctx) {
     let head = session.req_header();
     if route.chain.has(Phase::RequestFilter) || head.headers.contains_key(UPGRADE) {
         ctx.falling_back.head = Some(Box::new(head.clone()));
+        // Of this route's filters alone: the host's have seen that head.
+        ctx.notes.extensions_mut().insert(Withheld::default());
     }
 }
 
@@ -114,7 +116,10 @@ fn enter(session: &mut Session, ctx: &mut Ctx) {
     let Some(Another { route, path: matched }) = another(session, ctx) else { return };
     let (route, matched) = (route.clone(), matched.clone());
     note(ctx);
-    if let Some(head) = ctx.falling_back.head.take() {
+    if let Some(mut head) = ctx.falling_back.head.take() {
+        if let Some(withheld) = ctx.notes.extensions_mut().remove::<Withheld>() {
+            withheld.apply(&mut head);
+        }
         *session.req_header_mut() = *head;
     }
     limits::leave(ctx);

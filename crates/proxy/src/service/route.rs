@@ -83,6 +83,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         Some(Instead::Upgrade(upgrade)) => granted = Some(upgrade),
         None => {}
     }
+    ctx.facts.is_terminated = granted.is_some();
     admission(session, ctx).await?;
     if let Some(upgrade) = granted {
         let cluster = upgrade::prepare(session.req_header(), ctx, &snapshot)?;

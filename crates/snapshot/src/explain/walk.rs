@@ -126,6 +126,7 @@ impl<'a> Walk<'a> {
         self.parts(host).await?;
         self.choose(host)?;
         let by_route = granted(self.route_filters().await, self.facts.asks_upgrade)?;
+        self.facts.is_terminated = by_route.is_some() || by_host.is_some();
         self.admission().await?;
         if let Some(upgrade) = by_route.or(by_host) {
             return Err(upgrade);

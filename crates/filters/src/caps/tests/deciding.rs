@@ -125,6 +125,30 @@ fn requests_are_held_until_they_end() {
     assert_eq!((run(&chain, get("acme", "free")).status, run(&chain, grpc()).status), (200, 200));
 }
 
+/// How many of five are answered that do not end.
+fn at_once(chain: &Chain, request: impl Fn() -> Exchange) -> usize {
+    let held: Vec<Seen> = (0..5).map(|_| run(chain, request())).collect();
+    held.iter().filter(|seen| seen.status == 200).count()
+}
+
+#[test]
+fn a_client_that_says_it_opens_a_stream_is_held_all_the_same() {
+    let gateway = Gateway::new();
+    let chain = gateway.plans("plans: { free: { concurrency: 2 } }");
+    let claims: [fn() -> Exchange; 3] = [
+        || get("acme", "free").field("accept", "text/event-stream"),
+        || get("acme", "free").field("content-type", "application/grpc"),
+        || get("acme", "free").asks_upgrade(),
+    ];
+    for claim in claims {
+        assert_eq!(at_once(&chain, claim), 2);
+    }
+    // What the gateway speaks itself is a connection for certain, and its calls are the requests.
+    assert_eq!(at_once(&chain, || get("acme", "free").asks_upgrade().is_terminated()), 5);
+    let chain = gateway.plans("plans: { free: { concurrency: 2, shared: { connections: 3 } } }");
+    assert_eq!(at_once(&chain, claims[0]), 3);
+}
+
 #[test]
 fn state_survives_a_reload_and_an_edit_of_the_very_cap() {
     let gateway = Gateway::new();
