@@ -171,9 +171,12 @@ fn usage_is_what_the_records_say() {
     let spent = records.iter().filter(|record| record["status"] == 200);
     let bytes: u64 =
         spent.map(|record| record["bytes_in"].as_u64().unwrap() + record["bytes_out"].as_u64().unwrap()).sum();
-    let used = gateway.admin().json("/api/usage?consumer=anonymous:127.0.0.1");
     let expected = json!({ "requests": 7, "credits": 21, "bytes": bytes });
-    assert_eq!(used["consumers"]["anonymous:127.0.0.1"]["total"], expected, "{used}");
+    // Usage is told once it is kept, which is twice a second.
+    until("the usage to be what the records say", || {
+        let used = gateway.admin().json("/api/usage?consumer=anonymous:127.0.0.1");
+        (used["consumers"]["anonymous:127.0.0.1"]["total"] == expected).then_some(())
+    });
     assert!(bytes > 7 * 4, "{bytes}");
 }
 

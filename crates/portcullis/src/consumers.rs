@@ -68,8 +68,7 @@ impl Prepared {
         let known = read.directory.plans();
         let mut had = vec![false; known.len()];
         for consumer in read.directory.iter() {
-            let index = usize::try_from(consumer.plan().index()).unwrap_or(usize::MAX);
-            had.get_mut(index).into_iter().for_each(|had| *had = true);
+            had.get_mut(consumer.plan().index()).into_iter().for_each(|had| *had = true);
         }
         known.iter().zip(had).filter(|(_, had)| *had).map(|(plan, _)| plan.name().to_owned()).collect()
     }
