@@ -59,7 +59,9 @@ impl Gateway {
         let addresses = Mutex::new(HashMap::from([("admin".to_owned(), address())]));
         let file = dir.path().join("gateway.yaml");
         std::fs::write(&file, complete(text, dir.path(), &addresses)).unwrap();
-        let (child, stderr) = run(binary, &file);
+        let mut command = Command::new(binary);
+        command.args(["run", "-c"]).arg(&file);
+        let (child, stderr) = run(command);
         Self { child, dir, addresses, stderr }
     }
 
@@ -68,8 +70,30 @@ impl Gateway {
     /// # Panics
     /// When it does not become ready; its standard error is shown.
     pub fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is shown.
+    pub fn start_again_with(&mut self, args: &[&str]) {
         self.wait();
-        (self.child, self.stderr) = run(&binary(), &self.file());
+        let mut command = Command::new(binary());
+        command.args(["run", "-c"]).arg(self.file()).args(args);
+        (self.child, self.stderr) = run(command);
+        self.wait_until_ready();
+    }
+
+    /// Starts it as a shell script does that ends in `exec "$@"`, after the process has ended, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is shown.
+    pub fn start_again_in(&mut self, script: &str) {
+        self.wait();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "sh"]).arg(binary()).args(["run", "-c"]).arg(self.file());
+        (self.child, self.stderr) = run(command);
         self.wait_until_ready();
     }
 
@@ -210,9 +234,8 @@ impl Drop for Gateway {
 }
 
 /// A process, with what it will say.
-fn run(binary: &Path, file: &Path) -> (Child, Arc<Mutex<String>>) {
-    let mut command = Command::new(binary);
-    command.args(["run", "-c"]).arg(file).env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::piped());
+fn run(mut command: Command) -> (Child, Arc<Mutex<String>>) {
+    command.env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stderr = keep(child.stderr.take().unwrap());
     (child, stderr)

@@ -9,6 +9,7 @@
 
 mod admin_api;
 mod caps;
+mod changes;
 mod choice;
 mod cli;
 mod deadlines;

@@ -8,6 +8,7 @@ pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;

@@ -71,6 +71,15 @@ pub enum Change {
         text: String,
         /// Which config it is meant to replace.
         expected: Expected,
+        /// Write the text to the main file afterwards, if that still has this fingerprint.
+        write: Option<String>,
+    },
+    /// Put the texts of a generation of the history back.
+    Rollback {
+        /// Which one.
+        to: u64,
+        /// Which config it is meant to replace.
+        expected: Expected,
     },
     /// Say what this text would change.
     DryRun {
@@ -115,11 +124,35 @@ impl Expected {
     }
 }
 
+/// Who asks for a change, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// By name.
+    pub who: String,
+    /// In the operator's words.
+    pub note: Option<String>,
+}
+
 /// The change was meant for another config than the one that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stale {
     /// The hash of the one that serves.
     pub current: String,
+    /// Which generation that is.
+    pub generation: GenerationId,
+    /// Who put it there.
+    pub who: String,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// What a change would do to the traffic.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effect {
+    /// For tools.
+    pub json: Value,
+    /// For people.
+    pub text: String,
 }
 
 /// What came of a change.
@@ -137,6 +170,14 @@ pub struct Changed {
     pub diagnostics: Value,
     /// The same as text, or why it failed.
     pub message: String,
+    /// What it would do to the traffic; of a dry run alone.
+    pub effect: Option<Effect>,
+    /// What else is to know, a sentence each.
+    pub notes: Vec<String>,
+    /// The includes that were read, each with the fingerprint of its text.
+    pub includes: Vec<(String, String)>,
+    /// The fingerprint of the main file on disk; of a dry run alone.
+    pub file: Option<String>,
 }
 
 /// A reload that was tried.
@@ -217,6 +258,41 @@ pub trait Control: Send + Sync + 'static {
         Value::Null
     }
 
+    /// How the config that serves stands to its file and to the history, as `/api/status` shows it: an object with `drift`,
+    /// `last_good` and `history`.
+    fn standing(&self) -> Value {
+        Value::Null
+    }
+
+    /// The generations that were tried, newest first, an object each.
+    async fn generations(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// A generation that was tried, its texts as they were written.
+    ///
+    /// # Errors
+    /// A sentence: why there is none.
+    async fn generation(&self, _number: u64) -> Result<Value, String> {
+        Err("this gateway keeps no history".to_owned())
+    }
+
+    /// What the second of two generations of the history changes against the first.
+    ///
+    /// # Errors
+    /// A sentence: why that cannot be told.
+    async fn compare(&self, _from: u64, _to: u64) -> Result<Diff, String> {
+        Err("this gateway keeps no history".to_owned())
+    }
+
+    /// The last good generation with other texts than those that serve.
+    ///
+    /// # Errors
+    /// A sentence: why there is none.
+    async fn last_good(&self) -> Result<u64, String> {
+        Err("this gateway keeps no history".to_owned())
+    }
+
     /// The sinks of records.
     fn sinks(&self) -> Vec<SinkLine>;
 
@@ -224,7 +300,7 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the change was meant for another config; then nothing was done.
-    async fn change(&self, change: Change) -> Result<Changed, Stale>;
+    async fn change(&self, change: Change, by: By) -> Result<Changed, Stale>;
 }
 
 #[cfg(test)]

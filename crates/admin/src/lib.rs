@@ -13,7 +13,11 @@
 //! | GET /metrics | everything, in the Prometheus text format |
 //! | GET /api/status | version, uptime, listeners, clusters, reloads, logs, generations |
 //! | GET /api/config | the generations; `?text=1` the text that serves |
-//! | POST /api/config | applies a YAML body; needs If-Match; `?dry_run=1` only says what would change |
+//! | POST /api/config | applies a YAML body; needs If-Match; `note`, `write`; `?dry_run=1` only says what would change |
+//! | GET /api/history | the generations that were tried, newest first |
+//! | GET /api/history/N | one of them with its texts, secrets hidden |
+//! | GET /api/history/N/diff/M | what M changes against N |
+//! | POST /api/rollback | puts a generation back: `to`, or the last good other one; `note` |
 //! | POST /api/reload | reads the file again |
 //! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
 //! | GET /api/clusters | where every endpoint stands |
@@ -31,8 +35,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use api::config::hide_secrets;
 pub use control::{
-    AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
+    AdminState, By, Change, Changed, Control, Effect, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage,
+    UsageAsk,
 };
 pub use router::{CONFIG_BYTES, router};
 pub use server::{AdminBindError, AdminServer, Bound};

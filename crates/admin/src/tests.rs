@@ -1,5 +1,7 @@
 //! The API without sockets: one request in, one answer out.
 
+mod changes;
+
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -22,7 +24,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 use tower::ServiceExt as _;
 
-use crate::control::{AdminState, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale};
+use crate::control::{AdminState, By, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale};
 use crate::router::{CONFIG_BYTES, router};
 
 const CONFIG: &str = r#"
@@ -69,11 +71,12 @@ impl Control for Fake {
         vec![SinkLine { name: "access_log", stats }]
     }
 
-    async fn change(&self, change: Change) -> Result<Changed, Stale> {
+    async fn change(&self, change: Change, _by: By) -> Result<Changed, Stale> {
         if let Change::Apply { expected, .. } = &change
             && !expected.allows(&self.hash)
         {
-            return Err(Stale { current: self.hash.clone() });
+            let (who, at) = ("carol".to_owned(), SystemTime::UNIX_EPOCH);
+            return Err(Stale { current: self.hash.clone(), generation: GenerationId(4), who, at });
         }
         self.asked.lock().unwrap().push(change);
         Ok(Changed {
@@ -83,6 +86,10 @@ impl Control for Fake {
             diff: None,
             diagnostics: json!([{ "code": "unknown_key" }]),
             message: "gateway.yaml:1:1: error".to_owned(),
+            effect: None,
+            notes: Vec::new(),
+            includes: Vec::new(),
+            file: None,
         })
     }
 }

@@ -15,6 +15,7 @@ mod fallbacks;
 mod filters;
 mod health;
 mod heights;
+mod history;
 mod hosts;
 mod limits;
 mod listeners;
@@ -98,6 +99,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     compiler.warn_idle_plans(&top, &hosts);
     compiler.check_shared(&top, &caps, &hosts);
     settings.store = settings.store.or_else(|| compiler.implied_store(&top, &caps, &hosts, span));
+    settings.history = compiler.history(top.history.as_ref(), settings.store.as_ref(), span);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }

@@ -68,6 +68,10 @@ pub struct Diff {
     pub hosts: BTreeSet<String>,
     /// The routes, as `host/route`, that any difference touches.
     pub routes: BTreeSet<String>,
+    /// The clusters that differ.
+    pub clusters: BTreeSet<String>,
+    /// The plans that differ.
+    pub plans: BTreeSet<String>,
 }
 
 impl Diff {
@@ -133,7 +137,9 @@ pub fn diff(old: &Checked, new: &Checked) -> Diff {
     let mut touched = HashSet::new();
     for pair in matched(&old.clusters, &new.clusters, |cluster| cluster.name.as_str()) {
         if diff.cluster(pair) {
-            touched.extend(pair.0.or(pair.1).map(|cluster| cluster.name.as_str()));
+            let name = pair.0.or(pair.1).map(|cluster| cluster.name.as_str());
+            diff.clusters.extend(name.map(str::to_owned));
+            touched.extend(name);
         }
     }
     diff.hosts(old, new, &touched);
@@ -154,7 +160,10 @@ impl Diff {
             [("plan", &old.plans, &new.plans), ("caps of the consumer", &old.consumers, &new.consumers)]
         {
             for pair in matched(old, new, |set| &*set.spec().name) {
-                self.thing(kind, pair, facts);
+                let differs = self.thing(kind, pair, facts);
+                if let Some(set) = pair.1.or(pair.0).filter(|_| differs && kind == "plan") {
+                    self.plans.insert(set.spec().name.to_string());
+                }
             }
         }
         self.changes.len() > before

@@ -30,26 +30,41 @@ impl<'a> Recorder<'a> {
 
     /// The hash of what was read so far, 16 hex digits.
     pub(crate) fn digest(&self) -> String {
-        let digest = self.seen.borrow().clone().finish();
-        let mut text = String::with_capacity(2 * SHOWN);
-        for byte in digest.as_ref().iter().take(SHOWN) {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        shown(self.seen.borrow().clone())
     }
 
-    /// Takes in one thing. Kind and length go first, so that no two lists of things look alike.
     fn see(&self, kind: u8, parts: &[Option<&str>]) {
-        let mut seen = self.seen.borrow_mut();
-        seen.update(&[kind]);
-        for part in parts {
-            // No text is as long as what stands for none.
-            let length = part.map_or(u64::MAX, |part| part.len() as u64);
-            seen.update(&length.to_le_bytes());
-            seen.update(part.unwrap_or_default().as_bytes());
-        }
+        see(&mut self.seen.borrow_mut(), kind, parts);
     }
+}
+
+/// A hash of texts by name alone, 16 hex digits: whether two lists of files say the same.
+#[must_use]
+pub fn fingerprint<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut seen = Context::new(&SHA256);
+    texts.into_iter().for_each(|(name, text)| see(&mut seen, b't', &[Some(name), Some(text)]));
+    shown(seen)
+}
+
+/// Takes in one thing. Kind and length go first, so that no two lists of things look alike.
+fn see(seen: &mut Context, kind: u8, parts: &[Option<&str>]) {
+    seen.update(&[kind]);
+    for part in parts {
+        // No text is as long as what stands for none.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        seen.update(&length.to_le_bytes());
+        seen.update(part.unwrap_or_default().as_bytes());
+    }
+}
+
+fn shown(seen: Context) -> String {
+    let digest = seen.finish();
+    let mut text = String::with_capacity(2 * SHOWN);
+    for byte in digest.as_ref().iter().take(SHOWN) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl Loader for Recorder<'_> {

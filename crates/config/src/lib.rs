@@ -28,6 +28,7 @@ mod tls;
 pub use activate::{Environment, Stamp, activate, rehearse};
 pub use consumers::{ConsumersProblem, consumers};
 pub use diff::{Change, ChangeKind, Diff, diff};
+pub use digest::fingerprint;
 pub use load::{Candidate, LoadInput, Loaded, check, fuzz_check};
 pub use plan::Checked;
 pub use schema::schema;

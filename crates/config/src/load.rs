@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
+use portcullis_snapshot::Settings;
 use portcullis_yaml::{Cx, Diagnostics, Loader, SourceMap, Spanned};
 
 use crate::compile::{Compiled, HostChains, World, compile};
@@ -32,6 +33,9 @@ pub struct LoadInput<'a> {
 pub struct Loaded {
     /// The config, if there is no error in it.
     pub candidate: Option<Candidate>,
+    /// Settings of the gateway as a whole, as far as they could be read, also where there are errors; for who looks where a
+    /// broken config keeps things.
+    pub settings: Option<Settings>,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
     /// The texts that the diagnostics point into.
@@ -66,13 +70,14 @@ pub fn check(input: &LoadInput<'_>) -> Loaded {
     let mut cx = Cx::new(&mut read.diagnostics, &read.sources, &loader, &mut read.watch);
     let world = World { seams: input.seams, now: input.now };
     let compiled = top.map(|top| compile(top, &mut cx, world));
+    let settings = compiled.as_ref().map(|compiled| compiled.checked.settings.clone());
     let clean = !read.diagnostics.has_errors();
     let candidate = compiled.filter(|_| clean).map(|Compiled { checked, chains }| {
         // Only now has everything been read.
         let checked = Checked { hash: loader.digest(), ..checked };
         Candidate { checked: Arc::new(checked), chains }
     });
-    Loaded { candidate, diagnostics: read.diagnostics, sources: read.sources, watch: read.watch }
+    Loaded { candidate, settings, diagnostics: read.diagnostics, sources: read.sources, watch: read.watch }
 }
 
 /// Checks a text that may hold anything, as the fuzzer does: with the built-in filters, without files or variables.

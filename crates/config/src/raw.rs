@@ -11,6 +11,7 @@ pub(crate) mod clusters;
 pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod filters;
+pub(crate) mod history;
 pub(crate) mod hosts;
 pub(crate) mod lax;
 pub(crate) mod limits;

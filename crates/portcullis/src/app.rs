@@ -115,3 +115,32 @@ pub(crate) fn finish(outcome: Result<bool, String>) -> ExitCode {
         }
     }
 }
+
+/// How a change ended, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It is done.
+    Done,
+    /// It was refused, or failed.
+    Failed,
+    /// It was done, and rolled back meanwhile.
+    RolledBack,
+    /// It was meant for another config than the one that serves.
+    Stale,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::RolledBack => 3,
+            Exit::Stale => 4,
+        })
+    }
+}
+
+/// Turns the outcome of a change into an exit code, its failure into a line.
+pub(crate) fn finish_change(outcome: Result<Exit, String>) -> ExitCode {
+    outcome.map_or_else(|message| finish(Err(message)), ExitCode::from)
+}

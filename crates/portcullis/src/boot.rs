@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime};
 
 use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
@@ -19,10 +19,13 @@ use crate::consumers::Prepared;
 use crate::control::Running;
 use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
+use crate::history::{Fate, History, Meta};
 use crate::keeping::{self, StoreMetrics};
 use crate::logs::Logs;
 use crate::output::count;
-use crate::reload::{Current, Reloader};
+use crate::reload::{self, Current, Parts, Reloader, Served};
+use crate::sources::Sources;
+use crate::traffic;
 use crate::world::{World, serve_plans};
 
 /// The first generation, and what the next one is compared with.
@@ -32,6 +35,10 @@ pub(crate) struct First {
     pub(crate) watched: State,
     /// Who may call; taken when it is put to use.
     pub(crate) consumers: Option<Prepared>,
+    pub(crate) sources: Sources,
+    pub(crate) history: History,
+    /// The generation of the history that it is, and what was wrong with the file that it stands for.
+    pub(crate) fallen: Option<(u64, String)>,
 }
 
 /// What the binary brings beside the config.
@@ -114,17 +121,48 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         started,
         generations: gateway.generations().clone(),
         registry: brought.registry,
-        recent,
+        recent: recent.clone(),
         identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
     slot.commit(admin);
-    let current = Current { checked: first.checked, id: first.snapshot.id };
-    let reloader = Arc::new(Reloader::new(world, (gateway, logs, slot), current, first.watched));
-    note(&reloader, &first.snapshot, started);
+    let First { snapshot, checked, watched, sources, history, fallen, .. } = first;
+    let served = Served {
+        id: snapshot.id,
+        who: "the start".to_owned(),
+        at: SystemTime::now(),
+        trigger: snapshot.origin.trigger,
+        texts: sources.fingerprint(),
+        fallen: fallen.as_ref().map(|(_, why)| why.clone()),
+    };
+    let parts = Parts { gateway, logs, admin: slot, recent, history, watched, served };
+    let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id }, parts));
+    note(&reloader, &snapshot, (&sources, fallen.as_ref()), started);
+    reloader.traffic.read(&snapshot, &reloader.world.metrics, Instant::now());
+    tokio::spawn(look_around(Arc::downgrade(&reloader)));
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
+}
+
+/// Looks after what nobody tells of: counters to be read, a file that changed, a disk that can be written again.
+async fn look_around(reloader: Weak<Reloader>) {
+    let mut ticks = tokio::time::interval(traffic::EVERY);
+    // The first is at once, and the start has looked already.
+    ticks.tick().await;
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(reloader) = reloader.upgrade() else { return };
+        let looking = tokio::task::spawn_blocking(move || {
+            let serves = reloader.gateway.generations().current();
+            reloader.traffic.read(&serves, &reloader.world.metrics, Instant::now());
+            reloader.look_around();
+        });
+        if let Err(error) = looking.await {
+            log::error!("looking after the config broke off: {error}");
+        }
+    }
 }
 
 /// Opens the store, if the config has one.
@@ -140,17 +178,47 @@ fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -
     Ok(Some(keeper))
 }
 
-/// The start is the first entry of the history.
-fn note(reloader: &Reloader, snapshot: &Snapshot, started: Instant) {
-    reloader.world.metrics.gateway().reload(ReloadOutcome::Applied, SystemTime::now());
+/// The start is the first reload of a process, and a generation of the history.
+fn note(
+    reloader: &Reloader,
+    snapshot: &Snapshot,
+    (sources, fallen): (&Sources, Option<&(u64, String)>),
+    started: Instant,
+) {
+    let at = SystemTime::now();
+    reloader.world.metrics.gateway().reload(ReloadOutcome::Applied, at);
+    let summary = fallen.map_or_else(
+        || "started".to_owned(),
+        |(number, _)| format!("started on generation {number}, the last good one"),
+    );
     reloader.history.push(ReloadEntry {
-        at: SystemTime::now(),
+        at,
         trigger: snapshot.origin.trigger,
         outcome: ReloadOutcome::Applied,
         generation: snapshot.id,
         took: started.elapsed(),
-        summary: "started".to_owned(),
+        summary: summary.clone(),
     });
+    let meta = Meta {
+        number: snapshot.id.0,
+        at,
+        who: "the start".to_owned(),
+        trigger: snapshot.origin.trigger.to_owned(),
+        note: None,
+        fate: Fate::Applied,
+        verdict: None,
+        hash: Some(snapshot.origin.hash.clone()),
+        texts: sources.fingerprint(),
+        summary,
+        of: fallen.map(|(number, _)| *number),
+    };
+    reloader.history.keep(reload::entry(meta, sources));
+    if fallen.is_some() {
+        reloader.world.metrics.changes().set_last_good(true);
+        let (texts, _) = reloader.world.on_disk();
+        reloader.drift.refused(&texts.fingerprint());
+        reloader.look_around();
+    }
 }
 
 /// What serves where, a line each.
@@ -174,6 +242,10 @@ pub(crate) fn announce(reloader: &Reloader) -> Vec<String> {
         count(routes, "route"),
         count(snapshot.clusters.len(), "cluster")
     ));
+    if reloader.served().fallen.is_some() {
+        let file = reloader.world.path.display();
+        lines.push(format!("THIS IS THE LAST GOOD GENERATION: {file} had errors and is not used"));
+    }
     lines
 }
 

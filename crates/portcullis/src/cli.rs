@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod changes;
 pub(crate) mod identity;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,8 +29,25 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Say what a new config changes, and which hosts and routes it touches.
     ///
-    /// `diff OLD NEW` compares two files; `diff -c NEW --live` compares a file with what a running gateway serves.
+    /// `diff OLD NEW` compares two files; `diff -c NEW --live` compares a file with what a running gateway serves;
+    /// `diff 3 5 -c FILE` compares two generations of the history.
     Diff(DiffArgs),
+    /// Apply a config to a running gateway: show what it would do, ask, change, watch.
+    ///
+    /// The file's text takes the place of the gateway's main file; files that it includes are read on the gateway's side.
+    /// Exit code 0 when it serves, 1 when it was refused or failed, 3 when it was rolled back meanwhile, 4 when
+    /// somebody else changed the config since it was looked at.
+    ///
+    /// For example: apply new.yaml -c gateway.yaml --note 'more room for rpc'
+    Apply(changes::ApplyArgs),
+    /// Put the last good generation back, or the one that is named.
+    ///
+    /// For example: rollback 12 --note 'errors on checkout' -c gateway.yaml. Exit codes as those of apply.
+    Rollback(changes::RollbackArgs),
+    /// List the generations of the config that were tried: who, when, why, and what came of it.
+    History(changes::HistoryArgs),
+    /// Show a generation of the history: what it changed, and its texts.
+    Show(changes::ShowArgs),
     /// Print the JSON Schema of the config, for an editor's completion.
     Schema,
     /// Explain where a request would go, and why.
@@ -79,6 +97,12 @@ pub(crate) struct RunArgs {
     /// Do not watch the config's files.
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// Where the config has errors, start on the last good generation of the history, and say so.
+    #[arg(long)]
+    pub(crate) last_good: bool,
+    /// The folder of the history, where a config that cannot be read does not say it.
+    #[arg(long, value_name = "DIR", requires = "last_good")]
+    pub(crate) history: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -96,18 +120,21 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The config that is to be replaced.
+    /// The config that is to be replaced, or the number of a generation.
     #[arg(value_name = "OLD", required_unless_present = "live", requires = "new")]
     pub(crate) old: Option<PathBuf>,
-    /// The new config.
+    /// The new config, or the number of a generation.
     #[arg(value_name = "NEW")]
     pub(crate) new: Option<PathBuf>,
-    /// The new config, with --live.
-    #[arg(short, long, value_name = "FILE", requires = "live")]
+    /// The new config, with --live; the gateway's own config, for generations.
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Compare with what the running gateway serves; found by the new config's `admin`, or by --admin.
     #[arg(long, requires = "config", conflicts_with = "old")]
     pub(crate) live: bool,
+    /// Read generations from the folder of the history; the gateway is not asked.
+    #[arg(long, conflicts_with = "live")]
+    pub(crate) offline: bool,
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// How differences are written.
@@ -347,6 +374,22 @@ mod tests {
         check("portcullis diff a.yaml", false);
         check("portcullis diff -c b.yaml --live", true);
         check("portcullis diff -c b.yaml", false);
+        check("portcullis diff 3 5 -c b.yaml", true);
+        check("portcullis diff 3 5 --admin 127.0.0.1:1", true);
+        check("portcullis run -c a.yaml --last-good --history /x", true);
+        check("portcullis run -c a.yaml --history /x", false);
+        check("portcullis apply b.yaml", true);
+        check("portcullis apply b.yaml -c a.yaml --note why --yes --write --format json", true);
+        check("portcullis apply b.yaml --dry-run --admin 127.0.0.1:1", true);
+        check("portcullis apply b.yaml --dry-run --write", false);
+        check("portcullis apply", false);
+        check("portcullis rollback -c a.yaml", true);
+        check("portcullis rollback 12 --note why --admin 127.0.0.1:1", true);
+        check("portcullis rollback", false);
+        check("portcullis history -c a.yaml --offline", true);
+        check("portcullis history", false);
+        check("portcullis show 3 -c a.yaml --text", true);
+        check("portcullis show -c a.yaml", false);
         check("portcullis explain -c a.yaml GET http://a/ -H a:b -d @x --client 1.2.3.4", true);
         check("portcullis explain --live --admin 127.0.0.1:1 http://a/", true);
         check("portcullis explain http://a/", false);

@@ -53,16 +53,32 @@ impl Client {
 
     /// Asks, and gives the answer whatever its status.
     pub(crate) fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Answer, String> {
+        self.call_with(method, path, &[], body)
+    }
+
+    /// The same with more fields.
+    pub(crate) fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&'static str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let exchange = async {
-            let answered = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body.into())).await;
+            let answered = tokio::time::timeout(TIMEOUT, self.exchange((method, path), fields, body.into())).await;
             answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
         };
         runtime.block_on(exchange).map_err(|error| format!("the admin API on {}: {error}", self.address))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, String> {
+    async fn exchange(
+        &self,
+        (method, path): (Method, &str),
+        fields: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, String> {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await;
         let tcp = connecting.map_err(|_| "cannot connect in time".to_owned())?;
         let tcp = tcp.map_err(|error| format!("cannot connect: {error}. Does the gateway run?"))?;
@@ -72,6 +88,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type(&body));
+        }
+        for (name, value) in fields {
+            request = request.header(*name, *value);
         }
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));

@@ -1,13 +1,17 @@
 //! The commands, a file each.
 
+mod apply;
 mod bans;
 mod caps;
 pub(crate) mod check;
 mod diff;
 mod endpoint;
 pub(crate) mod explain;
+mod history;
 mod key;
+mod past;
 mod reload;
+mod rollback;
 mod schema;
 pub(crate) mod status;
 
@@ -19,7 +23,7 @@ use portcullis_config::{Candidate, Checked};
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_yaml::render_text;
 
-use crate::app::{App, finish};
+use crate::app::{App, finish, finish_change};
 use crate::cli::{Command, Reach};
 use crate::client::Client;
 use crate::output::{self, count};
@@ -32,6 +36,10 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Run(args) => run::run(app, &args),
         Command::Check(args) => finish(check::check(app, &args)),
         Command::Diff(args) => finish(diff::diff(app, &args)),
+        Command::Apply(args) => finish_change(apply::apply(app, &args)),
+        Command::Rollback(args) => finish_change(rollback::rollback(app, &args)),
+        Command::History(args) => finish(history::history(app, &args)),
+        Command::Show(args) => finish(history::show(app, &args)),
         Command::Schema => finish(schema::schema(app)),
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
+use portcullis_admin::{By, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
+use portcullis_config::Diff;
 use portcullis_proxy::Gateway;
 
 use crate::counting::Counting;
+use crate::history::told;
 use crate::keeping;
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
+use crate::standing;
 
 /// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
 pub(crate) struct Running {
@@ -37,7 +40,7 @@ impl Control for Running {
     }
 
     fn history(&self) -> Vec<ReloadEntry> {
-        self.reloader.get().map(|reloader| reloader.history.entries()).unwrap_or_default()
+        self.reloader.get().map(|reloader| reloader.history.reloads()).unwrap_or_default()
     }
 
     fn overload(&self) -> Value {
@@ -66,11 +69,48 @@ impl Control for Running {
         told.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    async fn change(&self, change: Change) -> Result<Changed, Stale> {
+    fn standing(&self) -> Value {
+        self.reloader.get().map_or(Value::Null, |reloader| standing::told(reloader))
+    }
+
+    async fn generations(&self) -> Vec<Value> {
+        self.ask(|reloader| Ok(reloader.history.metas().iter().map(told::row).collect())).await.unwrap_or_default()
+    }
+
+    async fn generation(&self, number: u64) -> Result<Value, String> {
+        self.ask(move |reloader| reloader.history.entry(number).map(|entry| told::whole(&entry))).await
+    }
+
+    async fn compare(&self, from: u64, to: u64) -> Result<Diff, String> {
+        self.ask(move |reloader| told::compare(&reloader.world, &reloader.history, (from, to))).await
+    }
+
+    async fn last_good(&self) -> Result<u64, String> {
+        let texts = |reloader: &Reloader| reloader.history.last_good(Some(&reloader.served().texts));
+        self.ask(move |reloader| texts(reloader).map(|entry| entry.meta.number)).await
+    }
+
+    async fn change(&self, change: Change, by: By) -> Result<Changed, Stale> {
         match self.reloader.get() {
-            Some(reloader) => reloader.change(Trigger::Api, change).await,
+            Some(reloader) => reloader.change(Trigger::Api, change, by).await,
             // The API is served before the start is over only for an instant; who comes then comes too early.
-            None => Err(Stale { current: self.gateway.generations().peek().origin.hash.clone() }),
+            None => {
+                let serves = self.gateway.generations().current();
+                let current = serves.origin.hash.clone();
+                Err(Stale { current, generation: serves.id, who: "the start".to_owned(), at: serves.created })
+            }
         }
+    }
+}
+
+impl Running {
+    /// Asks what reads files: not on a worker's thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Reloader) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let reloader = self.reloader.get().cloned().ok_or("the gateway is starting")?;
+        let asking = tokio::task::spawn_blocking(move || ask(&reloader)).await;
+        asking.map_err(|error| error.to_string())?
     }
 }

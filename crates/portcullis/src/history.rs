@@ -1,50 +1,271 @@
-//! The reloads that were tried: the last fifty, latest first.
+//! The generations that were tried: on disk as long as the config says, and in memory what could not be written.
+//!
+//! Invariants: nothing here stops a change, what fails is said, counted and tried again; numbers only grow, over restarts
+//! too; the order of entries is that of their numbers, whatever the clock said.
+
+mod entry;
+mod folder;
+#[cfg(test)]
+mod tests;
+pub(crate) mod told;
 
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use portcullis_admin::ReloadEntry;
+use portcullis_snapshot::settings::History as Settings;
+use portcullis_telemetry::Metrics;
 
-/// How many are kept.
-const KEPT: usize = 50;
+pub(crate) use entry::{Entry, Fate, Meta, Verdict};
+use folder::Folder;
+
+/// How many reloads a status shows.
+const RELOADS: usize = 50;
+/// How many entries wait in memory for a disk that cannot be written.
+const WAITING: usize = 20;
 
 /// Shared between who reloads and who asks.
-#[derive(Debug, Default)]
-pub(crate) struct History(Mutex<VecDeque<ReloadEntry>>);
+pub(crate) struct History {
+    reloads: Mutex<VecDeque<ReloadEntry>>,
+    /// `None` where the config keeps none.
+    kept: Option<Mutex<Kept>>,
+    metrics: Arc<Metrics>,
+}
+
+struct Kept {
+    folder: Folder,
+    settings: Settings,
+    /// What could not be written.
+    waiting: BTreeMap<u64, Entry>,
+    /// The highest number that was given out here.
+    given: u64,
+    trouble: Option<(SystemTime, String)>,
+}
+
+/// How the history does, for a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) path: std::path::PathBuf,
+    pub(crate) entries: usize,
+    pub(crate) bytes: u64,
+    pub(crate) waiting: usize,
+    pub(crate) broken: Vec<String>,
+    /// Since when it cannot be written, and why.
+    pub(crate) trouble: Option<(SystemTime, String)>,
+}
 
 impl History {
+    /// The history of a process that will write to it.
+    pub(crate) fn open(settings: Option<&Settings>, metrics: Arc<Metrics>) -> Self {
+        let kept = settings.map(|settings| Kept::open(settings, &metrics));
+        let history = Self { reloads: Mutex::default(), kept: kept.map(Mutex::new), metrics };
+        history.count();
+        history
+    }
+
+    /// The history of a folder, to be looked at.
+    pub(crate) fn look(path: &Path, metrics: Arc<Metrics>) -> Result<Self, String> {
+        let folder = Folder::look(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let settings = Settings { path: path.to_owned(), keep: Settings::KEEP, bytes: Settings::BYTES, implied: false };
+        let kept = Kept { folder, settings, waiting: BTreeMap::new(), given: 0, trouble: None };
+        Ok(Self { reloads: Mutex::default(), kept: Some(Mutex::new(kept)), metrics })
+    }
+
+    /// Notes a reload for the status.
     pub(crate) fn push(&self, entry: ReloadEntry) {
-        let mut entries = self.0.lock();
-        entries.truncate(KEPT - 1);
+        let mut entries = self.reloads.lock();
+        entries.truncate(RELOADS - 1);
         entries.push_front(entry);
     }
 
-    pub(crate) fn entries(&self) -> Vec<ReloadEntry> {
-        self.0.lock().iter().cloned().collect()
+    /// The last reloads, latest first.
+    pub(crate) fn reloads(&self) -> Vec<ReloadEntry> {
+        self.reloads.lock().iter().cloned().collect()
+    }
+
+    /// A number for the next generation that is tried, above `serves`.
+    pub(crate) fn number(&self, serves: u64) -> u64 {
+        let Some(kept) = &self.kept else { return serves.saturating_add(1) };
+        let mut kept = kept.lock();
+        let next = serves.max(kept.folder.highest()).max(kept.given).saturating_add(1);
+        kept.given = next;
+        next
+    }
+
+    /// Keeps an entry, in the place of one of the same number.
+    pub(crate) fn keep(&self, entry: Entry) {
+        let Some(kept) = &self.kept else { return };
+        let mut kept = kept.lock();
+        kept.waiting.insert(entry.meta.number, entry);
+        kept.write(&self.metrics);
+        drop(kept);
+        self.count();
+    }
+
+    /// Tries again what could not be written, if anything.
+    pub(crate) fn retry(&self) {
+        let Some(kept) = &self.kept else { return };
+        let mut kept = kept.lock();
+        if !kept.waiting.is_empty() {
+            kept.write(&self.metrics);
+            drop(kept);
+            self.count();
+        }
+    }
+
+    /// Lets another process write, since this one makes no more changes.
+    pub(crate) fn release(&self) {
+        if let Some(kept) = &self.kept {
+            kept.lock().folder.release();
+        }
+    }
+
+    /// Holds to other bounds; the folder stays.
+    pub(crate) fn bound(&self, settings: Option<&Settings>) {
+        if let (Some(kept), Some(settings)) = (&self.kept, settings) {
+            let mut kept = kept.lock();
+            (kept.settings.keep, kept.settings.bytes) = (settings.keep, settings.bytes);
+        }
+    }
+
+    /// Notes what was found of a generation.
+    pub(crate) fn judge(&self, number: u64, verdict: Verdict) {
+        if let Ok(mut entry) = self.entry(number) {
+            entry.meta.verdict = Some(verdict);
+            self.keep(entry);
+        }
+    }
+
+    /// All entries, newest first.
+    pub(crate) fn metas(&self) -> Vec<Meta> {
+        let Some(kept) = &self.kept else { return Vec::new() };
+        let kept = kept.lock();
+        let mut all: BTreeMap<u64, Meta> = kept.folder.metas().map(|meta| (meta.number, meta.clone())).collect();
+        all.extend(kept.waiting.iter().map(|(number, entry)| (*number, entry.meta.clone())));
+        all.into_values().rev().collect()
+    }
+
+    /// An entry as a whole; else a sentence.
+    pub(crate) fn entry(&self, number: u64) -> Result<Entry, String> {
+        let off = "the config keeps no history: `history: off`";
+        let kept = self.kept.as_ref().ok_or(off)?.lock();
+        if let Some(entry) = kept.waiting.get(&number) {
+            return Ok(entry.clone());
+        }
+        if !kept.folder.has(number) {
+            return Err(format!("the history has no generation {number}"));
+        }
+        kept.folder.entry(number)
+    }
+
+    /// The newest good generation whose texts are not these; else a sentence.
+    pub(crate) fn last_good(&self, but: Option<&str>) -> Result<Entry, String> {
+        if self.kept.is_none() {
+            return Err("the config keeps no history: `history: off`".to_owned());
+        }
+        let metas = self.metas();
+        let good = metas.iter().filter(|meta| meta.is_good() && Some(&*meta.texts) != but);
+        // One that broke on disk is passed over.
+        good.map(|meta| self.entry(meta.number)).find_map(Result::ok).ok_or_else(|| match but {
+            Some(_) => "the history has no other good generation; name one to go to it".to_owned(),
+            None => "the history has no good generation".to_owned(),
+        })
+    }
+
+    /// How it does; `None` where none is kept.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let kept = self.kept.as_ref()?.lock();
+        Some(Standing {
+            path: kept.folder.path().to_owned(),
+            entries: kept.folder.len(),
+            bytes: kept.folder.bytes(),
+            waiting: kept.waiting.len(),
+            broken: kept.folder.broken().to_vec(),
+            trouble: kept.trouble.clone(),
+        })
+    }
+
+    fn count(&self) {
+        if let Some(standing) = self.standing() {
+            let entries = u64::try_from(standing.entries).unwrap_or(u64::MAX);
+            self.metrics.changes().set_history(standing.trouble.is_none(), entries, standing.bytes);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use portcullis_telemetry::metrics::ReloadOutcome;
-    use portcullis_types::GenerationId;
-    use std::time::{Duration, SystemTime};
-
-    #[test]
-    fn the_latest_fifty_are_kept_latest_first() {
-        let history = History::default();
-        for id in 0..60 {
-            history.push(ReloadEntry {
-                at: SystemTime::UNIX_EPOCH,
-                trigger: "watch",
-                outcome: ReloadOutcome::Applied,
-                generation: GenerationId(id),
-                took: Duration::ZERO,
-                summary: String::new(),
-            });
+impl Kept {
+    fn open(settings: &Settings, metrics: &Metrics) -> Self {
+        let looked = Folder::look(&settings.path).and_then(|mut folder| folder.claim().map(|()| folder));
+        let (folder, trouble) = match looked {
+            Ok(folder) => (folder, None),
+            // What is there can perhaps be read, so that numbers go on.
+            Err(error) => {
+                let seen = Folder::look(&settings.path);
+                (seen.unwrap_or_else(|_| Folder::unknown(&settings.path)), Some(error.to_string()))
+            }
+        };
+        for broken in folder.broken() {
+            log::warn!("history: {broken}; it is left out");
         }
-        let ids: Vec<u64> = history.entries().iter().map(|entry| entry.generation.0).collect();
-        assert_eq!((ids.len(), ids[0], ids[49]), (50, 59, 10));
+        let mut kept = Self { folder, settings: settings.clone(), waiting: BTreeMap::new(), given: 0, trouble: None };
+        if let Some(trouble) = trouble {
+            kept.fails(trouble, metrics);
+        }
+        kept
+    }
+
+    /// Writes what waits. One that cannot be written keeps no other from it.
+    fn write(&mut self, metrics: &Metrics) {
+        let late = self.folder.highest();
+        if let Err(error) = self.folder.claim() {
+            return self.fails(error.to_string(), metrics);
+        }
+        if self.folder.highest() > late {
+            self.make_way();
+        }
+        let mut trouble = None;
+        for (number, entry) in std::mem::take(&mut self.waiting) {
+            if let Err(error) = self.folder.write(&entry) {
+                trouble = Some(format!("generation {number}: {error}"));
+                self.waiting.insert(number, entry);
+            }
+        }
+        let spared: Vec<u64> =
+            self.folder.metas().rev().filter(|meta| meta.is_good()).take(2).map(|m| m.number).collect();
+        self.folder.prune(self.settings.keep, self.settings.bytes.0, &spared);
+        match trouble {
+            Some(trouble) => self.fails(trouble, metrics),
+            None => {
+                if let Some((_, why)) = self.trouble.take() {
+                    log::info!("history: it is written again ({why})");
+                }
+            }
+        }
+    }
+
+    /// The folder turned out to have more than was known when numbers were given out: what is there stays.
+    fn make_way(&mut self) {
+        let taken: Vec<u64> = self.waiting.keys().copied().filter(|number| self.folder.has(*number)).collect();
+        for number in taken {
+            self.waiting.remove(&number);
+            log::warn!("history: a generation {number} is there from before; the one of now is not kept");
+        }
+    }
+
+    fn fails(&mut self, why: String, metrics: &Metrics) {
+        metrics.changes().history_failed();
+        while self.waiting.len() > WAITING {
+            if let Some((number, _)) = self.waiting.pop_first() {
+                log::error!("history: generation {number} is lost: too many wait for {}", self.folder.path().display());
+            }
+        }
+        if self.trouble.as_ref().is_none_or(|(_, known)| *known != why) {
+            log::error!("history: {} cannot be written, the gateway goes on: {why}", self.folder.path().display());
+        }
+        let since = self.trouble.take().map_or_else(SystemTime::now, |(since, _)| since);
+        self.trouble = Some((since, why));
     }
 }

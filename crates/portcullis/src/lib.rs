@@ -16,7 +16,8 @@
 //!
 //! A binary should set a global allocator of its own; this crate's does. Invariants: a reload is tried by one code
 //! path whoever asks for it, one at a time; what a command prints goes to standard output, what it has to say about
-//! itself to standard error; exit codes are 0 for yes, 1 for no, 2 for a command line that cannot be read.
+//! itself to standard error; exit codes are 0 for yes, 1 for no, 2 for a command line that cannot be read, 3 for a change
+//! that was rolled back meanwhile, 4 for one that was meant for another config than the one that serves.
 
 mod app;
 mod boot;
@@ -27,7 +28,10 @@ mod consumers;
 mod control;
 mod counting;
 mod descriptors;
+mod drift;
+mod effect;
 mod files;
+mod first;
 mod history;
 mod keeping;
 mod logging;
@@ -35,6 +39,9 @@ mod logs;
 mod output;
 mod reload;
 mod run;
+mod sources;
+mod standing;
+mod traffic;
 mod watch;
 mod world;
 

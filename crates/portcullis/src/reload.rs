@@ -2,26 +2,36 @@
 //!
 //! Invariants: one change at a time, in the order in which they were asked for; everything that can fail (the check,
 //! filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
-//! dry run is counted, noted in the history and said in the log once.
+//! dry run is counted, noted in the history and said in the log once. An attempt to put a config to work is in the history
+//! before it begins, so that one that ends the process is there too.
 
+mod attempt;
+mod dry;
+mod place;
+mod summary;
+mod written;
+
+use parking_lot::Mutex as SyncMutex;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex, watch};
 
-use portcullis_admin::{AdminServer, Change, Changed, Expected, ReloadEntry, Stale};
-use portcullis_config::{Candidate, Checked, Diff, Loaded, diff, rehearse};
+use portcullis_admin::{AdminServer, By, Change, Changed, ReloadEntry, Stale};
+use portcullis_config::Checked;
 use portcullis_proxy::Gateway;
-use portcullis_snapshot::Snapshot;
+use portcullis_telemetry::Ring;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_types::GenerationId;
-use portcullis_yaml::{Diagnostics, render_json, render_text};
 
 use crate::boot::AdminSlot;
+use crate::drift::Drift;
 use crate::files::State;
-use crate::history::History;
+use crate::history::{Entry, History, Meta};
 use crate::logs::Logs;
 use crate::output::count;
-use crate::world::{World, serve_plans};
+use crate::sources::Sources;
+use crate::traffic::Traffic;
+use crate::world::World;
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +42,8 @@ pub(crate) enum Trigger {
     Watch,
     /// The admin API.
     Api,
+    /// The admin API, for a generation of the history.
+    Rollback,
 }
 
 impl Trigger {
@@ -40,7 +52,18 @@ impl Trigger {
             Self::Signal => "signal",
             Self::Watch => "watch",
             Self::Api => "api",
+            Self::Rollback => "rollback",
         }
+    }
+
+    /// Whoever asks without a name.
+    pub(crate) fn by(self) -> By {
+        let who = match self {
+            Self::Signal => "SIGHUP",
+            Self::Watch => "the file",
+            Self::Api | Self::Rollback => "unknown",
+        };
+        By { who: who.to_owned(), note: None }
     }
 }
 
@@ -51,8 +74,14 @@ pub(crate) struct Reloader {
     pub(crate) logs: Arc<Logs>,
     pub(crate) admin: AdminSlot,
     pub(crate) history: History,
+    pub(crate) drift: Drift,
+    pub(crate) traffic: Traffic,
+    /// The last records, for what a change would do to them.
+    pub(crate) recent: Arc<Ring>,
     /// The files whose change should lead to a reload, as they were when they were read.
     pub(crate) watched: watch::Sender<State>,
+    /// What serves, for who only looks.
+    served: SyncMutex<Served>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -62,185 +91,77 @@ pub(crate) struct Current {
     pub(crate) id: GenerationId,
 }
 
-/// Why a right config could not be put to work.
-struct Failed {
-    message: String,
-    diagnostics: Option<serde_json::Value>,
+/// What serves, and who put it there.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) id: GenerationId,
+    pub(crate) who: String,
+    pub(crate) at: SystemTime,
+    pub(crate) trigger: &'static str,
+    /// The fingerprint of its texts.
+    pub(crate) texts: String,
+    /// What was wrong with the file, when this is the last good generation in its place.
+    pub(crate) fallen: Option<String>,
 }
 
-impl From<String> for Failed {
-    fn from(message: String) -> Self {
-        Self { message, diagnostics: None }
-    }
+/// What a reloader is made of beside the world.
+pub(crate) struct Parts {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) admin: AdminSlot,
+    pub(crate) recent: Arc<Ring>,
+    pub(crate) history: History,
+    pub(crate) watched: State,
+    pub(crate) served: Served,
 }
 
 impl Reloader {
-    pub(crate) fn new(
-        world: World,
-        (gateway, logs, admin): (Arc<Gateway>, Arc<Logs>, AdminSlot),
-        current: Current,
-        watched: State,
-    ) -> Self {
+    pub(crate) fn new(world: World, current: Current, parts: Parts) -> Self {
+        let Parts { gateway, logs, admin, recent, history, watched, served } = parts;
         Self {
             world,
             gateway,
             logs,
             admin,
-            history: History::default(),
+            history,
+            drift: Drift::default(),
+            traffic: Traffic::default(),
+            recent,
             watched: watch::Sender::new(watched),
+            served: SyncMutex::new(served),
             current: Arc::new(Mutex::new(current)),
         }
     }
 
     /// Makes a change, after those that were asked for before.
-    pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change) -> Result<Changed, Stale> {
+    pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change, by: By) -> Result<Changed, Stale> {
         let current = self.current.clone().lock_owned().await;
         let this = self.clone();
         // Reading and compiling take their time, and new sources are waited for: not on a worker's thread.
-        let attempt = tokio::task::spawn_blocking(move || this.attempt(current, trigger, change));
+        let attempt = tokio::task::spawn_blocking(move || this.attempt(current, trigger, change, by));
         match attempt.await {
             Ok(outcome) => outcome,
             Err(error) => Ok(self.broken(&error.to_string())),
         }
     }
 
-    fn attempt(
-        &self,
-        mut current: OwnedMutexGuard<Current>,
-        trigger: Trigger,
-        change: Change,
-    ) -> Result<Changed, Stale> {
-        let (started, at) = (Instant::now(), SystemTime::now());
-        let dry = matches!(change, Change::DryRun { .. });
-        let (loaded, watched) = self.load(&change, &current)?;
-        if !dry {
-            self.watched.send_replace(watched);
-        }
-        let changed = self.judge(loaded, &mut current, trigger, dry);
-        if !dry {
-            self.note(trigger, at, started, &changed);
-        }
-        Ok(changed)
+    /// What serves, and who put it there.
+    pub(crate) fn served(&self) -> Served {
+        self.served.lock().clone()
     }
 
-    fn load(&self, change: &Change, current: &Current) -> Result<(Loaded, State), Stale> {
-        let hash = current.checked.hash();
-        match change {
-            Change::Reread => Ok(self.world.read(None)),
-            Change::DryRun { text } => Ok(self.world.read(Some(text))),
-            Change::Apply { text, expected } if expected.allows(hash) => Ok(self.world.read(Some(text))),
-            Change::Apply { expected: Expected::Any | Expected::Hashes(_), .. } => {
-                Err(Stale { current: hash.to_owned() })
-            }
-        }
+    /// Looks whether the file says what serves, and tries again what of the history could not be written.
+    pub(crate) fn look_around(&self) {
+        self.history.retry();
+        self.drift.look(&self.world, &self.served());
     }
 
-    fn judge(&self, loaded: Loaded, current: &mut Current, trigger: Trigger, dry: bool) -> Changed {
-        let Loaded { candidate, mut diagnostics, sources, .. } = loaded;
-        let mut changed = Changed {
-            outcome: ReloadOutcome::Refused,
-            generation: current.id,
-            hash: current.checked.hash().to_owned(),
-            diff: None,
-            diagnostics: render_json(&diagnostics, &sources),
-            message: render_text(&diagnostics, &sources),
-        };
-        let Some(candidate) = candidate else { return changed };
-        let next = candidate.checked().clone();
-        let differences = diff(&current.checked, &next);
-        let same = differences.is_empty() && next.hash() == current.checked.hash();
-        changed.diff = Some(differences);
-        if dry {
-            changed.outcome = if same { ReloadOutcome::Unchanged } else { ReloadOutcome::Applied };
-            let consumers = self.world.prepare_consumers(&next, &mut diagnostics).is_some();
-            if !rehearse(candidate, &mut diagnostics) || !consumers {
-                // As the change itself would: it can be read, and cannot be put to work.
-                changed.outcome = ReloadOutcome::Failed;
-                changed.diagnostics = render_json(&diagnostics, &sources);
-                changed.message = render_text(&diagnostics, &sources);
-            }
-            return changed;
-        }
-        // Who asks in person gets a new generation, and filters made anew, even where nothing changed.
-        if same && trigger == Trigger::Watch {
-            changed.outcome = ReloadOutcome::Unchanged;
-            return changed;
-        }
-        let placed = self.put_in_place(candidate, current, trigger, &sources);
-        if placed.is_err() {
-            self.stay();
-        }
-        match placed {
-            Ok(snapshot) => {
-                (current.checked, current.id) = (next, snapshot.id);
-                changed.outcome = ReloadOutcome::Applied;
-                (changed.generation, changed.hash) = (snapshot.id, snapshot.origin.hash.clone());
-            }
-            Err(failed) => {
-                changed.outcome = ReloadOutcome::Failed;
-                changed.message = failed.message;
-                changed.diagnostics = failed.diagnostics.unwrap_or(changed.diagnostics);
-            }
-        }
-        changed
-    }
-
-    /// Everything that can fail first; then the change, which cannot.
-    fn put_in_place(
-        &self,
-        candidate: Candidate,
-        current: &Current,
-        trigger: Trigger,
-        sources: &portcullis_yaml::SourceMap,
-    ) -> Result<Arc<Snapshot>, Failed> {
-        let stamp = (GenerationId(current.id.0 + 1), trigger.as_str());
-        let checked = candidate.checked().clone();
-        let previous = self.gateway.generations().current();
-        let next = self.world.activate(candidate, Some(&previous), stamp).map_err(|diagnostics| Failed {
-            message: render_text(&diagnostics, sources),
-            diagnostics: Some(render_json(&diagnostics, sources)),
-        })?;
-        let next = Arc::new(next);
-        let mut found = Diagnostics::new();
-        let Some(consumers) = self.world.prepare_consumers(&checked, &mut found) else {
-            return Err(Failed {
-                message: render_text(&found, sources),
-                diagnostics: Some(render_json(&found, sources)),
-            });
-        };
-        // What the new generation names is asked before it serves; whoever does not answer soon is not waited for.
-        self.world.discovery.follow(&next.settings.dns);
-        tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
-        let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
-        let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
-        self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
-        serve_plans(&self.world.caps, &next);
-        if next.settings.store.is_some() && self.world.keeper.get().is_none() {
-            log::warn!("what callers spend and use is kept from the next start on; until then it does not last");
-        }
-        self.world.consumers.commit(consumers);
-        tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
-        if let Some(admin) = admin {
-            self.admin.commit(admin);
-        }
-        if let Some(log) = log {
-            self.logs.commit(log);
-        }
-        Ok(next)
-    }
-
-    /// A generation was made and thrown away: endpoints and their sources are those of the one that serves.
-    fn stay(&self) {
-        let serves = self.gateway.generations().current();
-        self.world.fleets.refresh_all(Instant::now());
-        self.world.discovery.follow(&serves.settings.dns);
-    }
-
-    /// Counts an attempt, keeps it in the history and says it in the log.
-    fn note(&self, trigger: Trigger, at: SystemTime, started: Instant, changed: &Changed) {
+    /// Keeps the entry of an attempt, and what it found, where others look for it.
+    fn note(&self, attempt: Attempted<'_>, changed: &Changed) {
+        let Attempted { trigger, at, started } = attempt;
         self.world.metrics.gateway().reload(changed.outcome, at);
         let (trigger, took) = (trigger.as_str(), started.elapsed());
-        let summary = summary(changed);
+        let summary = summary::summary(changed);
         match changed.outcome {
             ReloadOutcome::Applied => {
                 log::info!("reload ({trigger}): generation {} serves, {summary}", changed.generation);
@@ -269,14 +190,8 @@ impl Reloader {
     /// The attempt itself broke: a fault of ours, said as such.
     fn broken(&self, error: &str) -> Changed {
         let snapshot = self.gateway.generations().current();
-        Changed {
-            outcome: ReloadOutcome::Failed,
-            generation: snapshot.id,
-            hash: snapshot.origin.hash.clone(),
-            diff: None,
-            diagnostics: serde_json::json!([]),
-            message: format!("the reload broke off: {error}"),
-        }
+        let message = format!("the reload broke off: {error}");
+        unchanged(ReloadOutcome::Failed, snapshot.id, &snapshot.origin.hash, message)
     }
 
     /// Where the admin API is served.
@@ -285,29 +200,31 @@ impl Reloader {
     }
 }
 
-/// One line of an attempt.
-fn summary(changed: &Changed) -> String {
-    match changed.outcome {
-        ReloadOutcome::Applied => touched(changed.diff.as_ref()),
-        ReloadOutcome::Unchanged => "nothing changed".to_owned(),
-        ReloadOutcome::Refused => {
-            let all = changed.diagnostics.as_array().map(Vec::as_slice).unwrap_or_default();
-            let errors = all.iter().filter(|one| one.get("severity").is_some_and(|word| word == "error"));
-            format!("the config has {}", count(errors.count(), "error"))
-        }
-        ReloadOutcome::Failed => {
-            let first = changed.message.lines().next().unwrap_or_default();
-            format!("the config could not be put to work: {first}")
-        }
+/// When an attempt was made, and why.
+#[derive(Clone, Copy)]
+struct Attempted<'a> {
+    trigger: &'a Trigger,
+    at: SystemTime,
+    started: Instant,
+}
+
+/// Nothing has changed.
+fn unchanged(outcome: ReloadOutcome, generation: GenerationId, hash: &str, message: String) -> Changed {
+    Changed {
+        outcome,
+        generation,
+        hash: hash.to_owned(),
+        diff: None,
+        diagnostics: serde_json::json!([]),
+        message,
+        effect: None,
+        notes: Vec::new(),
+        includes: Vec::new(),
+        file: None,
     }
 }
 
-fn touched(diff: Option<&Diff>) -> String {
-    match diff {
-        Some(diff) if !diff.is_empty() => {
-            let (hosts, routes) = (count(diff.hosts.len(), "host"), count(diff.routes.len(), "route"));
-            format!("{}, touching {hosts} and {routes}", count(diff.changes.len(), "change"))
-        }
-        _ => "nothing changed".to_owned(),
-    }
+/// The entry of the history for what is tried.
+pub(crate) fn entry(meta: Meta, sources: &Sources) -> Entry {
+    Entry { meta, diff: String::new(), says: String::new(), sources: sources.clone() }
 }

@@ -10,9 +10,7 @@ use tokio::task::JoinHandle;
 use portcullis_admin::Change;
 use portcullis_telemetry::Metrics;
 use portcullis_telemetry::metrics::{Build, MetricsOptions};
-use portcullis_types::GenerationId;
 use portcullis_types::quantity::format_duration;
-use portcullis_yaml::{Diagnostics, render_text};
 
 use crate::app::{App, finish};
 use crate::boot::{self, Brought, First};
@@ -21,7 +19,7 @@ use crate::consumers::metrics::Counted;
 use crate::output::count;
 use crate::reload::{Reloader, Trigger};
 use crate::world::World;
-use crate::{descriptors, logging, output, watch};
+use crate::{descriptors, first, logging, watch};
 
 /// How long tasks that ignore the drain may take to go when the process ends.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -40,7 +38,8 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         return finish(Err(format!("the metrics cannot be registered: {error}")));
     }
     let brought = Brought { version: app.version, sinks: app.sinks, registry };
-    let Some(first) = load(&world) else { return ExitCode::FAILURE };
+    let fallback = args.last_good.then_some(args.history.as_deref());
+    let Some(first) = first::load(&world, fallback) else { return ExitCode::FAILURE };
     log::info!("{} {}, config {}", app.name, app.version, args.config.display());
     match descriptors::raise() {
         Some(limit) => log::debug!("up to {limit} open descriptors"),
@@ -55,37 +54,6 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
     let outcome = runtime.block_on(serve(world, first, brought, !args.no_watch));
     runtime.shutdown_timeout(SHUTDOWN);
     finish(outcome.map(|()| true))
-}
-
-/// The first generation; what is wrong with the config is said.
-pub(crate) fn load(world: &World) -> Option<First> {
-    let (loaded, watched) = world.read(None);
-    if !loaded.diagnostics.is_empty() {
-        output::say(&render_text(&loaded.diagnostics, &loaded.sources));
-    }
-    let Some(candidate) = loaded.candidate else {
-        let errors = count(loaded.diagnostics.error_count(), "error");
-        output::say(&format!("{}: {errors}, not started", world.path.display()));
-        return None;
-    };
-    let checked = candidate.checked().clone();
-    let mut found = Diagnostics::new();
-    let consumers = world.prepare_consumers(&checked, &mut found);
-    if !found.is_empty() {
-        output::say(&render_text(&found, &loaded.sources));
-    }
-    let Some(consumers) = consumers else {
-        output::say(&format!("{}: not started", world.path.display()));
-        return None;
-    };
-    match world.activate(candidate, None, (GenerationId(1), "start")) {
-        Ok(snapshot) => Some(First { snapshot: Arc::new(snapshot), checked, watched, consumers: Some(consumers) }),
-        Err(diagnostics) => {
-            output::say(&render_text(&diagnostics, &loaded.sources));
-            output::say(&format!("{}: not started", world.path.display()));
-            None
-        }
-    }
 }
 
 /// Everything that ends or changes a running gateway from outside the network.
@@ -160,13 +128,15 @@ fn hangup(reloader: &Arc<Reloader>) {
     let reloader = reloader.clone();
     tokio::spawn(async move {
         // A reread is meant for whatever serves, so it is never stale; the outcome is in the log.
-        drop(reloader.change(Trigger::Signal, Change::Reread).await);
+        drop(reloader.change(Trigger::Signal, Change::Reread, Trigger::Signal.by()).await);
     });
 }
 
 /// Lets requests in flight end; a second signal does not wait for them.
 async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
     log::info!("{name}: draining, no new connections");
+    // Whoever takes over changes the config from here on.
+    reloader.history.release();
     tokio::select! {
         report = reloader.gateway.drain() => {
             let took = format_duration(Duration::from_millis(u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX)));

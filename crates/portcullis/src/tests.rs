@@ -5,4 +5,5 @@ mod balanced;
 mod explain;
 mod fallback;
 mod rehearsal;
+mod replay;
 mod watch;

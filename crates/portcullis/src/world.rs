@@ -16,12 +16,24 @@ use portcullis_proxy::OwnRequests;
 use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_store::{Keeper, Saved};
-use portcullis_telemetry::Metrics;
+use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
 use crate::consumers::{Consumers, Prepared};
 use crate::files::{Reader, State};
+use crate::sources::Sources;
+
+/// Which texts a config is read of. What they name beside includes is always read anew.
+#[derive(Clone, Copy)]
+pub(crate) enum Texts<'a> {
+    /// Those of the files.
+    Files,
+    /// This one in the place of the main file's.
+    Main(&'a str),
+    /// These, includes too.
+    Kept(&'a Sources),
+}
 
 /// Filters, seams and state: what lives longer than a generation.
 pub(crate) struct World {
@@ -99,17 +111,32 @@ impl World {
         self.check_with(&OsLoader)
     }
 
-    /// Reads the config, with another text in the place of the main file's if there is one; and says what the files
-    /// were when they were read.
-    pub(crate) fn read(&self, text: Option<&str>) -> (Loaded, State) {
-        let overlay = text.map(|text| Overlay { path: &self.path, text });
-        let reader = Reader::new(overlay.as_ref().map_or(&OsLoader, |overlay| overlay));
+    /// Reads the config of these texts, and says what the files were when they were read.
+    pub(crate) fn read(&self, texts: Texts<'_>) -> (Loaded, State) {
+        match texts {
+            Texts::Files => self.read_with(&OsLoader),
+            Texts::Main(text) => self.read_with(&Overlay { path: &self.path, text }),
+            Texts::Kept(sources) => self.read_with(&sources.loader(&self.path)),
+        }
+    }
+
+    fn read_with(&self, loader: &dyn Loader) -> (Loaded, State) {
+        let reader = Reader::new(loader);
         let loaded = self.check_with(&reader);
         let state = reader.state(&loaded.watch);
         (loaded, state)
     }
 
-    fn check_with(&self, loader: &dyn Loader) -> Loaded {
+    /// The texts as they are on disk now, whatever they say.
+    pub(crate) fn on_disk(&self) -> (Sources, State) {
+        let reader = Reader::new(&OsLoader);
+        let loaded = portcullis_yaml::load(&self.path, &reader);
+        let state = reader.state(&loaded.watch);
+        (Sources::of(&loaded.sources, &self.path), state)
+    }
+
+    /// Reads the config by a loader.
+    pub(crate) fn check_with(&self, loader: &dyn Loader) -> Loaded {
         let (path, registry, seams) = (&*self.path, &*self.registry, &self.seams);
         check(&LoadInput { path, loader, registry, seams, now: SystemTime::now() })
     }
@@ -145,6 +172,33 @@ impl World {
         };
         let (created, now) = (SystemTime::now(), Instant::now());
         activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })
+    }
+}
+
+impl World {
+    /// Makes a generation to be looked at: with state and counters of its own, and nobody in its clusters that a source
+    /// would have to be asked for.
+    pub(crate) fn imagine(&self, candidate: Candidate) -> Result<Snapshot, Diagnostics> {
+        let Ok(metrics) = Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()) else {
+            return Err(Diagnostics::new());
+        };
+        let metrics = Arc::new(metrics);
+        let fleets = Fleets::new(metrics.clone());
+        let environment = Environment {
+            seams: &self.seams,
+            state: &StateStore::default(),
+            metrics: &metrics,
+            fleets: &fleets,
+            services: &Services::default().with(Arc::new(Caller::inert())),
+            certificates: &Arc::default(),
+        };
+        let (created, now) = (SystemTime::now(), Instant::now());
+        activate(
+            candidate,
+            None,
+            &environment,
+            Stamp { id: GenerationId(0), trigger: "dry_run", created, now, seed: 0 },
+        )
     }
 }
 

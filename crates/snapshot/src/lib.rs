@@ -10,6 +10,7 @@ pub mod explain;
 pub mod generations;
 pub mod limits;
 pub mod listener;
+pub mod replay;
 pub mod request;
 pub mod route;
 pub mod settings;

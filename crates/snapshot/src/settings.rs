@@ -1,6 +1,7 @@
 //! What a generation says about the gateway as a whole.
 
 mod consumers;
+mod history;
 mod store;
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
+pub use history::History;
 pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
 
 /// Settings of the gateway as a whole.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub dns: Dns,
     /// Where what callers spend and use is kept; read at start only.
     pub store: Option<Store>,
+    /// Where the generations that were tried are kept.
+    pub history: Option<History>,
     /// Who may call; `None` when the config does not say.
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.

@@ -6,6 +6,7 @@
 //! request; each kind of handle is bounded in number, the rest share the label `_other`; a name keeps its counters
 //! from one generation to the next, and its series end with the last generation that uses it.
 
+mod changes;
 mod class;
 mod cluster;
 mod family;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use portcullis_types::{ClusterName, EndpointName, ListenerName, RouteName};
 use prometheus::{Encoder, Error, Registry, TextEncoder};
 
+pub use changes::ChangeMetrics;
 pub use cluster::{ClusterMetrics, EndpointMetrics, Health, InFlight};
 pub use gateway::{Build, GatewayMetrics, ReloadOutcome};
 pub use health::{HealthMetrics, Report, Standing};
@@ -96,6 +98,7 @@ pub struct Handles<'a> {
 #[derive(Debug)]
 pub struct Metrics {
     gateway: Arc<GatewayMetrics>,
+    changes: Arc<ChangeMetrics>,
     listeners: Arc<Listeners>,
     routes: Arc<Routes>,
     clusters: Arc<Clusters>,
@@ -114,6 +117,7 @@ impl Metrics {
         let shards = Shards::new(options.shards);
         let metrics = Self {
             gateway: Arc::new(GatewayMetrics::new(options.build)),
+            changes: Arc::default(),
             listeners: Arc::new(Listeners(Live::new(options.listeners))),
             routes: Arc::new(Routes { live: Live::new(options.routes), none: RouteMetrics::new(shards) }),
             clusters: Arc::new(Clusters(Live::new(options.clusters))),
@@ -123,6 +127,7 @@ impl Metrics {
             shards,
         };
         family::register(registry, &metrics.gateway)?;
+        family::register(registry, &metrics.changes)?;
         family::register(registry, &metrics.listeners)?;
         family::register(registry, &metrics.routes)?;
         family::register(registry, &metrics.clusters)?;
@@ -149,6 +154,18 @@ impl Metrics {
     #[must_use]
     pub fn gateway(&self) -> &GatewayMetrics {
         &self.gateway
+    }
+
+    /// How the config that serves stands to the file and to the history.
+    #[must_use]
+    pub fn changes(&self) -> &Arc<ChangeMetrics> {
+        &self.changes
+    }
+
+    /// Requests so far that met no route.
+    #[must_use]
+    pub fn unrouted(&self) -> u64 {
+        self.routes.none.requests()
     }
 
     /// The handle of a listener.

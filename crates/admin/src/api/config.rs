@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use portcullis_telemetry::Redaction;
@@ -14,9 +14,12 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::redact::REDACTED;
 
 use super::status::generations;
-use super::{Pairs, json as answer, text};
-use crate::control::{AdminState, Change, Changed, Expected, Stale};
+use super::{Pairs, json as answer, moment, text};
+use crate::control::{AdminState, By, Change, Changed, Expected, Stale};
 use crate::problem::{Kind, Problem};
+
+/// The longest note, in bytes.
+const NOTE: usize = 500;
 
 /// The generations; with `text=1`, the text that serves, secrets hidden.
 pub(crate) async fn show(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
@@ -39,15 +42,19 @@ pub(crate) async fn apply(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match change(&pairs, &headers, body) {
-        Ok(change) => tell(state.control.change(change).await, flag(&pairs, "dry_run")),
+    let change = change(&pairs, &headers, body).and_then(|change| Ok((change, by(value(&pairs, "note"))?)));
+    match change {
+        Ok((change, by)) => tell(state.control.change(change, by).await, flag(&pairs, "dry_run")),
         Err(problem) => problem.into_response(),
     }
 }
 
 /// Reads the file again.
-pub(crate) async fn reload(State(state): State<Arc<AdminState>>) -> Response {
-    tell(state.control.change(Change::Reread).await, false)
+pub(crate) async fn reload(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
+    match by(value(&pairs, "note")) {
+        Ok(by) => tell(state.control.change(Change::Reread, by).await, false),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 fn change(
@@ -70,13 +77,15 @@ fn change(
     })?;
     let expected = given.to_str().ok().and_then(Expected::parse);
     let malformed = || Problem::new(Kind::BadRequest).detail("If-Match: expected `\"HASH\"` or `*`");
-    Ok(Change::Apply { text, expected: expected.ok_or_else(malformed)? })
+    let write = value(pairs, "write").map(str::to_owned);
+    Ok(Change::Apply { text, expected: expected.ok_or_else(malformed)?, write })
 }
 
-fn tell(changed: Result<Changed, Stale>, dry_run: bool) -> Response {
+/// What came of a change.
+pub(super) fn tell(changed: Result<Changed, Stale>, dry_run: bool) -> Response {
     let changed = match changed {
         Ok(changed) => changed,
-        Err(Stale { current }) => return Problem::new(Kind::PreconditionFailed).etag(&current).into_response(),
+        Err(stale) => return outdated(&stale).into_response(),
     };
     let diff = changed.diff.as_ref();
     match changed.outcome {
@@ -96,11 +105,47 @@ fn tell(changed: Result<Changed, Stale>, dry_run: bool) -> Response {
                 "diff": diff.map(portcullis_config::Diff::to_json),
                 "text": diff.map(ToString::to_string),
                 "diagnostics": changed.diagnostics,
+                "effect": changed.effect.as_ref().map(|effect| &effect.json),
+                "effect_text": changed.effect.as_ref().map(|effect| &effect.text),
+                "notes": changed.notes,
+                "includes": changed.includes.iter().map(include).collect::<Vec<_>>(),
+                "file": changed.file,
             }));
             tag(&mut response, &changed.hash);
             response
         }
     }
+}
+
+/// Somebody else was faster: who, when, and what serves now.
+fn outdated(stale: &Stale) -> Problem {
+    let Stale { current, generation, who, at } = stale;
+    let at = moment(*at);
+    let detail = format!("generation {generation} serves, put there by {who} at {at}");
+    let problem = Problem::new(Kind::PreconditionFailed).detail(detail).etag(current);
+    problem.with("generation", json!(generation.0)).with("who", json!(who)).with("at", json!(at))
+}
+
+fn include((name, fingerprint): &(String, String)) -> Value {
+    json!({ "name": name, "fingerprint": fingerprint })
+}
+
+/// Who asks, with the operator's words. Whoever serves the request knows nobody's name so far.
+///
+/// # Errors
+/// A note that is too long, or no line of text.
+pub(super) fn by(note: Option<&str>) -> Result<By, Problem> {
+    let note = note.map(str::trim).filter(|note| !note.is_empty());
+    if note.is_some_and(|note| note.len() > NOTE || note.chars().any(char::is_control)) {
+        let detail = format!("`note` is longer than {NOTE} bytes, or has control characters");
+        return Err(Problem::new(Kind::BadRequest).detail(detail));
+    }
+    Ok(By { who: "unknown".to_owned(), note: note.map(str::to_owned) })
+}
+
+/// The value of a key of the query.
+fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 fn tag(response: &mut Response, hash: &str) {
@@ -116,7 +161,8 @@ fn flag(pairs: &[(String, String)], name: &str) -> bool {
 
 /// A config's text without the secrets that stand in it literally: values of keys with a secret's name, unless they
 /// only refer to one, and the admin token wherever it stands. Leans to hiding.
-fn hide_secrets(text: &str, token: Option<&str>) -> String {
+#[must_use]
+pub fn hide_secrets(text: &str, token: Option<&str>) -> String {
     let redaction = Redaction::default();
     let mut out = String::with_capacity(text.len());
     // The indentation of a secret's key whose value stands on the lines below it.

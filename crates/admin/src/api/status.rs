@@ -23,12 +23,18 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
     let history = control.history();
     let reloads: Vec<Value> = history.iter().map(reload).collect();
     let sinks: Vec<Value> = control.sinks().iter().map(sink).collect();
+    let standing = control.standing();
+    let of = |key: &str| standing.get(key).cloned().unwrap_or_default();
     answer(&json!({
         "version": state.version,
         "state": control.readiness().as_str(),
         "uptime_seconds": seconds(state.started.elapsed()),
         "generation": snapshot.id.0,
         "hash": snapshot.origin.hash,
+        "put_there_by": of("who"),
+        "drift": of("drift"),
+        "last_good": of("last_good"),
+        "history": of("history"),
         "listeners": listeners(&snapshot, &control.addresses()),
         "clusters": clusters(&snapshot),
         "hosts": snapshot.router.hosts().count(),

@@ -36,6 +36,7 @@ impl Compiler<'_, '_> {
             admin: top.admin.as_ref().map(|admin| self.admin(admin)),
             dns: self.dns(top.dns.as_ref()),
             store: top.store.as_ref().and_then(|store| self.store(store)),
+            history: None,
             consumers: top.consumers.as_ref().and_then(|consumers| self.consumers(consumers)),
             issuers: self.issuers(top),
         }

@@ -1,7 +1,7 @@
 //! Facts of everything that is not a listener, a cluster or a host.
 
 use portcullis_snapshot::Settings;
-use portcullis_snapshot::settings::{AccessLogFormat, Store};
+use portcullis_snapshot::settings::{AccessLogFormat, History, Store};
 
 use super::Facts;
 use super::consumers::say_consumers;
@@ -27,6 +27,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     if let Some(store) = &settings.store {
         say_store(store, &mut facts);
     }
+    say_history(settings.history.as_ref(), &mut facts);
     if let Some(admin) = &settings.admin {
         facts.say("admin.bind", admin.bind);
         if let Some(token) = &admin.token {
@@ -72,4 +73,14 @@ fn say_store(store: &Store, facts: &mut Facts) {
     facts.say("store.redis.prefix", &redis.prefix);
     facts.say_duration("store.redis.timeout", redis.timeout);
     facts.say_duration("store.redis.forget_after", redis.forget_after);
+}
+
+/// A folder that nobody named is not said: it stands where the file stands.
+fn say_history(history: Option<&History>, facts: &mut Facts) {
+    let Some(history) = history else { return facts.say("history", "off") };
+    if !history.implied {
+        facts.say("history.path", history.path.display());
+    }
+    facts.say("history.keep", history.keep);
+    facts.say_bytes("history.bytes", history.bytes.0);
 }

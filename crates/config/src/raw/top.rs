@@ -10,6 +10,7 @@ use super::caps::RawCaps;
 use super::clusters::RawCluster;
 use super::consumers::{RawConsumers, RawIssuer};
 use super::endpoints::RawDns;
+use super::history::HistoryWord;
 use super::hosts::RawHost;
 use super::lax::Lax;
 use super::limits::RawOverload;
@@ -36,6 +37,9 @@ pub(crate) struct Top {
     /// Where what callers spend and use is kept, or `off`. Left out, and where a filter `caps` holds callers to plans or
     /// quotas, it is kept in the directory `data` beside this file, and the gateway starts even where it cannot be used.
     pub(crate) store: Lax<Spanned<StoreWord>>,
+    /// Where the generations of the config that were tried are kept, or `off`. Left out, they are kept in `history` in the
+    /// directory of the `store`; the gateway starts even where that cannot be used.
+    pub(crate) history: Lax<Spanned<HistoryWord>>,
     /// The virtual hosts with their routes.
     pub(crate) hosts: Lax<Vec<Spanned<RawHost>>>,
     /// Who may call: the file of consumers and what goes with it. Left out, nobody is known.

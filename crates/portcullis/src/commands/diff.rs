@@ -4,19 +4,41 @@ use hyper::Method;
 use serde_json::Value;
 use std::path::Path;
 
+use super::past::Past;
 use super::{candidate, world};
 use crate::app::App;
-use crate::cli::{DiffArgs, Format};
+use crate::cli::{AdminArgs, DiffArgs, Format};
 use crate::client::{Answer, Client};
 use crate::output;
 
 /// Prints the differences. The config's own errors are failures.
 pub(crate) fn diff(app: App, args: &DiffArgs) -> Result<bool, String> {
+    if let (Some(from), Some(to)) = (number(args.old.as_deref()), number(args.new.as_deref())) {
+        return of_generations(app, (from, to), args);
+    }
     match (&args.old, &args.new, &args.config) {
         (Some(old), Some(new), _) => of_files(app, (old, new), args.format),
         (_, _, Some(new)) => live(app, new, args),
         _ => Err("name two files, or one with --live".to_owned()),
     }
+}
+
+/// The number of a generation, unless there is a file of that name.
+fn number(path: Option<&Path>) -> Option<u64> {
+    path.filter(|path| !path.exists())?.to_str()?.parse().ok()
+}
+
+fn of_generations(app: App, (from, to): (u64, u64), args: &DiffArgs) -> Result<bool, String> {
+    let admin = AdminArgs { config: args.config.clone(), reach: args.reach.clone() };
+    if admin.config.is_none() && admin.reach.admin.is_none() {
+        return Err("there are no such files; for two generations say which gateway's: -c FILE or --admin".to_owned());
+    }
+    let compared = Past::open(app, &admin, args.offline)?.compare(from, to)?;
+    output::print(&match args.format {
+        Format::Text => compared.text,
+        Format::Json => format!("{:#}\n", compared.json),
+    });
+    Ok(true)
 }
 
 fn of_files(app: App, (old, new): (&Path, &Path), format: Format) -> Result<bool, String> {

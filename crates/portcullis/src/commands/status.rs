@@ -30,6 +30,17 @@ pub(crate) fn render(status: &Value) -> String {
     let uptime = status.get("uptime_seconds").and_then(Value::as_f64).unwrap_or_default();
     let uptime =
         format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
+    for key in ["last_good", "drift"] {
+        let says = status.get(key).and_then(|one| one.get("says")).and_then(Value::as_str);
+        let since = status.get(key).map(|one| text(one, "since")).unwrap_or_default();
+        if let Some(says) = says {
+            let _ = writeln!(out, "WARNING     {says}, since {since}");
+        }
+    }
+    if let Some(trouble) = status.get("history").and_then(|history| history.get("trouble")).filter(|it| !it.is_null()) {
+        let (why, since) = (text(trouble, "why"), text(trouble, "since"));
+        let _ = writeln!(out, "WARNING     the history is not written: {why}, since {since}");
+    }
     // Writing to a string does not fail.
     let _ = writeln!(out, "version     {}, {}, up {uptime}", text(status, "version"), text(status, "state"));
     let number = |key: &str, noun: &str| {
@@ -173,6 +184,21 @@ logs        access_log  5 written  2 dropped
 generations 2  t  watch  a/b: 1
 ";
         assert_eq!(render(&status), expected);
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_comes_first() {
+        let status = json!({
+            "last_good": { "says": "g.yaml had errors", "since": "t1" },
+            "drift": { "says": "g.yaml cannot be used", "since": "t2" },
+            "history": { "trouble": { "why": "No space left", "since": "t3" } },
+        });
+        let expected = "\
+WARNING     g.yaml had errors, since t1
+WARNING     g.yaml cannot be used, since t2
+WARNING     the history is not written: No space left, since t3
+version";
+        assert!(render(&status).starts_with(expected), "{}", render(&status));
     }
 
     #[test]

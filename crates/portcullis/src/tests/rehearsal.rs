@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::boot::{self, Brought};
 use crate::cli::{CheckArgs, Format};
 use crate::commands::check::check;
+use crate::first;
 use crate::reload::Trigger;
-use crate::run;
 use crate::world::World;
 
 /// A filter whose settings can be read, and which is made of `true` alone.
@@ -67,11 +67,15 @@ async fn a_dry_run_finds_a_filter_that_cannot_be_made_and_changes_nothing() {
     let registry = prometheus::Registry::new();
     let metrics = Arc::new(Metrics::new(&registry, MetricsOptions::default()).unwrap());
     let world = World::new(&write(dir.path(), true), app().registry, app().seams, metrics);
-    let first = run::load(&world).unwrap();
+    let first = first::load(&world, None).unwrap();
     let reloader = boot::start(world, first, Brought { version: "0", sinks: Vec::new(), registry }).unwrap();
-    let changed = reloader.change(Trigger::Api, Change::DryRun { text: config(false) }).await.unwrap();
+    let changed =
+        reloader.change(Trigger::Api, Change::DryRun { text: config(false) }, Trigger::Api.by()).await.unwrap();
     assert_eq!((changed.outcome, changed.generation.0), (ReloadOutcome::Failed, 1));
     assert!(changed.message.contains("gate.yaml:6:") && changed.message.contains("it does not like that"));
-    let changed = reloader.change(Trigger::Api, Change::DryRun { text: config(true) + "# a word\n" }).await.unwrap();
+    let changed = reloader
+        .change(Trigger::Api, Change::DryRun { text: config(true) + "# a word\n" }, Trigger::Api.by())
+        .await
+        .unwrap();
     assert_eq!((changed.outcome, changed.generation.0), (ReloadOutcome::Applied, 1));
 }

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::boot::{self, Brought};
 use crate::reload::Trigger;
 use crate::world::World;
-use crate::{run, watch};
+use crate::{first, watch};
 
 const MAIN: &str = r#"
 version: 1
@@ -42,14 +42,14 @@ async fn generation_after(changed: impl FnOnce(&Path)) -> GenerationId {
     let metrics = Arc::new(Metrics::new(&registry, MetricsOptions::default()).unwrap());
     let app = App::new();
     let world = World::new(&dir.path().join("gate.yaml"), app.registry, app.seams, metrics);
-    let first = run::load(&world).unwrap();
+    let first = first::load(&world, None).unwrap();
     changed(dir.path());
     let reloader = boot::start(world, first, Brought { version: "0", sinks: Vec::new(), registry }).unwrap();
     let mut reads = reloader.watched.subscribe();
     let watcher = tokio::spawn(watch::follow(reloader.clone()));
     // A reload says what it has read, and whoever asks after it waits for its end.
     tokio::time::timeout(Duration::from_secs(20), reads.changed()).await.expect("a reload").unwrap();
-    drop(reloader.change(Trigger::Api, Change::DryRun { text: MAIN.to_owned() }).await);
+    drop(reloader.change(Trigger::Api, Change::DryRun { text: MAIN.to_owned() }, Trigger::Api.by()).await);
     watcher.abort();
     reloader.gateway.generations().current().id
 }

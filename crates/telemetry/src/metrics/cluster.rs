@@ -67,6 +67,12 @@ impl ClusterMetrics {
         &self.queue
     }
 
+    /// Requests so far that were sent to it.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        Class::ALL.iter().map(|class| self.shards.sum(|shard| shard.requests.get(class.place()))).sum()
+    }
+
     /// None of its endpoints could be reached, and a route's fallback took the request. Counted when it does: what comes
     /// after may be another cluster's.
     pub fn fell_back(&self) {
