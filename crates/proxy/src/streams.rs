@@ -121,8 +121,10 @@ impl Streams {
     }
 
     /// Ends those whose endpoint takes no requests any more by the word of whoever runs the cluster.
-    pub(crate) fn end_left(&self, snapshot: &Snapshot) {
-        self.end_those(snapshot.settings.drain_streams, |stream| has_left(stream, snapshot));
+    pub(crate) fn end_left(&self, serving: &[Arc<Snapshot>]) {
+        let Some(current) = serving.first() else { return };
+        let left = |stream: &Stream| serving.iter().all(|snapshot| has_left(stream, snapshot));
+        self.end_those(current.settings.drain_streams, left);
     }
 
     fn end_those(&self, spread: Duration, which: impl Fn(&Stream) -> bool) {

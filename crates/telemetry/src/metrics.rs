@@ -16,7 +16,7 @@ mod listener;
 mod live;
 mod process;
 mod route;
-mod shard;
+pub(crate) mod shard;
 mod source;
 
 use std::sync::Arc;

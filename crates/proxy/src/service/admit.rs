@@ -24,6 +24,7 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
     });
     bounds(request)?;
     join_cookies(request)?;
+    ctx.choose_side(request);
     let snapshot = ctx.snapshot()?;
     let admitted = admit::head(request, &mut ctx.facts, &snapshot.settings);
     ctx.record.client = ctx.facts.client;

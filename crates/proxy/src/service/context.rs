@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use pingora_core::{Error, ErrorType};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, Members, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
-use portcullis_telemetry::record::{Attempt, Record};
+use portcullis_telemetry::record::{Attempt, Flag, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::batch::Parts;
@@ -178,6 +179,18 @@ impl Ctx {
     /// Whether an error out of Pingora is one of ours.
     pub(crate) fn is_ours(error: &Error) -> bool {
         *error.etype() == OURS
+    }
+
+    /// Goes to the side of the one who sent the request, while some are told apart from the others.
+    pub(crate) fn choose_side(&mut self, request: &RequestHeader) {
+        let Some(canary) = self.core.generations.canary() else { return };
+        if canary.takes(&request.headers, request.uri.query(), &self.facts.downstream) {
+            self.record.flags.set(Flag::OnTrial);
+            if let Some(snapshot) = canary.snapshot() {
+                self.record.generation = snapshot.id;
+                self.snapshot = Some(Arc::clone(snapshot));
+            }
+        }
     }
 
     /// The generation; it is only gone once the request is a stream.
