@@ -153,6 +153,34 @@ fn a_route_that_stands_in_for_another_sends_no_key_upstream() {
 }
 
 #[test]
+fn what_one_route_tells_no_client_says_on_another_route_or_host() {
+    let origin = Origin::says("in");
+    let gateway = Gateway::with_yaml(&format!(
+        "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
+         clusters: {{ app: {{ endpoints: [\"{}\"] }} }}\n\
+         plans: {{ free: {{ rate: 100/s }} }}\n\
+         hosts:\n  - names: [told.test]\n    routes:\n\
+         \x20     - {{ name: told, to: app, filters: [{{ anonymous: {{ plan: free, by: address }} }}, \
+         {{ identity: {{ headers: {{ consumer: x-consumer-id, plan: x_plan }} }} }}] }}\n\
+         \x20     - {{ name: other, match: {{ path: /other }}, to: app }}\n\
+         \x20 - names: [\"*\"]\n    routes: [{{ name: bare, to: app }}]\n",
+        origin.address()
+    ));
+    let told = |host: &str, path: &str| {
+        let forged =
+            "X-Consumer-Id: root\r\nx_consumer_id: root\r\nX-Plan: root\r\nX_Plan: root\r\nX-Consumer: mine\r\n";
+        assert_eq!(gateway.client().ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{forged}\r\n")).status, 200);
+        let received = origin.last();
+        assert_eq!(received.field("x-consumer"), Some("mine"));
+        ["x-consumer-id", "x_consumer_id", "x-plan", "x_plan"].map(|name| received.field(name).map(str::to_owned))
+    };
+    let ours = |text: &str| Some(text.to_owned());
+    assert_eq!(told("told.test", "/"), [ours("anonymous:127.0.0.1"), None, None, ours("free")]);
+    assert_eq!(told("told.test", "/other"), [const { None }; 4]);
+    assert_eq!(told("bare.test", "/"), [const { None }; 4]);
+}
+
+#[test]
 fn consumers_follow_their_file_without_a_generation_and_a_bad_file_keeps_those_of_before() {
     let origin = Origin::says("in");
     let scene = Scene::new(&origin, "[api_key]", "");

@@ -15,6 +15,8 @@ use portcullis_types::{
     BodyView, ClusterName, Dialect, Downstream, EndpointName, ProxyError, Reason, RequestId, RequestView, RouteName,
 };
 
+use crate::seam::{StreamGuard, StreamGuards};
+
 #[cfg(test)]
 mod tests;
 
@@ -141,6 +143,11 @@ impl Notes {
     /// Typed values that filters share.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         self.extensions.get_or_insert_default()
+    }
+
+    /// Has what the request may turn into, a WebSocket or an event stream, judged as long as it is open.
+    pub fn guard_stream(&mut self, guard: Arc<dyn StreamGuard>) {
+        self.extensions_mut().get_or_insert_default::<StreamGuards>().add(guard);
     }
 
     /// Whether the request is only explained; see [`Explained`].

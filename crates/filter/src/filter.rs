@@ -1,6 +1,6 @@
 //! The [`Filter`] trait: what a platform team implements.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::future::{Future, ready};
 use std::sync::Arc;
 
@@ -42,6 +42,13 @@ pub trait Filter: Send + Sync + 'static {
     /// when its chain is made.
     fn secrets(&self) -> Option<Arc<dyn Secrets>> {
         None
+    }
+
+    /// Names of fields in which this filter tells upstreams what they believe of nobody else: who calls, say. What a client
+    /// sends under such a name, or under one that differs by `_` for `-`, is taken away before any filter runs, on every
+    /// route of the config. Asked once, when its chain is made.
+    fn claims(&self) -> Vec<HeaderName> {
+        Vec::new()
     }
 
     /// The head is here. A host's filters run before the route is chosen, a route's after.

@@ -8,6 +8,7 @@
 //! Nothing here knows Pingora's proxy: a chain runs without sockets, in [`testkit`].
 
 pub mod chain;
+pub mod claims;
 pub mod cx;
 mod erased;
 pub mod filter;
@@ -22,6 +23,7 @@ pub mod testkit;
 mod withheld;
 
 pub use chain::{Chain, ChainState};
+pub use claims::Claims;
 pub use cx::{
     BodyCx, Candidate, Completed, ErrorCx, Explained, Facts, Notes, RequestCx, ResponseCx, SelectCx, Site, Source,
 };

@@ -20,6 +20,7 @@ mod service;
 mod spending;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod words;
 
 pub use config::CapsConfig;

@@ -14,6 +14,7 @@ use crate::listeners::{BindError, Listeners};
 use crate::overload::{self, OverloadState};
 use crate::probe::{Probes, keep};
 use crate::service::Service;
+use crate::streams;
 
 /// Attempts of one request that Pingora may make; how many a route makes is decided per attempt.
 const MAX_ATTEMPTS: usize = 32;
@@ -110,6 +111,7 @@ impl Gateway {
         gateway.core.guard.show(&gateway.core.observers.metrics);
         enforce_limits(&first);
         tokio::spawn(overload::watch(Arc::downgrade(&gateway.core)));
+        tokio::spawn(streams::watch(Arc::downgrade(&gateway.core)));
         gateway.count_generations();
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         Ok(gateway)

@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_filter::Services;
 use portcullis_filter::seam::Seams;
+use portcullis_filter::{Claims, Services};
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
 
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub cluster_names: HashMap<ClusterName, ClusterIdx>,
     /// Listeners.
     pub listeners: Vec<Arc<Listener>>,
+    /// Fields that only the gateway may write.
+    pub claims: Claims,
     /// Everything else.
     pub settings: Settings,
     /// What the binary plugged in.

@@ -26,7 +26,7 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
     join_cookies(request)?;
     ctx.choose_side(request);
     let snapshot = ctx.snapshot()?;
-    let admitted = admit::head(request, &mut ctx.facts, &snapshot.settings);
+    let admitted = admit::head(request, &mut ctx.facts, &snapshot);
     ctx.record.client = ctx.facts.client;
     ctx.record.id = ctx.facts.id;
     admitted

@@ -181,11 +181,13 @@ pub(super) fn body(
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
     if ctx.is_stream() {
-        ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        ctx.body.sent += bytes as u64;
+        ctx.places.pass(bytes);
         return Ok(());
     }
     ctx.may_go_on()?;
-    ctx.places.in_drain()?;
+    ctx.places.may_go_on()?;
     heights::hear(chunk.as_ref(), ctx);
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };

@@ -18,11 +18,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use portcullis_filter::Notes;
-use portcullis_filter::seam::{Io, StreamEnd, UpgradedStream};
+use portcullis_filter::seam::{Ending, Io, StreamEnd, UpgradedStream};
 use portcullis_identity::Caller;
 
 use super::client::{Client, Load};
@@ -64,7 +63,7 @@ pub struct Session {
     refused: u32,
     bytes_in: u64,
     bytes_out: u64,
-    end: Option<watch::Receiver<bool>>,
+    end: Option<Ending>,
     /// Guards among it are held as long as the session lasts.
     notes: Notes,
 }
@@ -104,17 +103,15 @@ impl Session {
     pub async fn run(mut self) -> StreamEnd {
         let client = Arc::clone(&self.client);
         let end = self.end.take();
-        let drained = async move {
-            if let Some(mut end) = end
-                && end.wait_for(|end| *end).await.is_ok()
-            {
-                client.close(Close::DRAINING);
+        let told = async move {
+            if let Some(mut end) = end {
+                client.close(Close::of(end.due().await.reason));
             }
             pending::<Outcome>().await
         };
         let outcome = tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => outcome,
-            outcome = drained => outcome,
+            outcome = told => outcome,
         };
         self.ended(outcome)
     }

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use portcullis_filter::Notes;
 use portcullis_filter::seam::Io;
 use portcullis_filter::seam::{
-    StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
+    EndStream, Ending, StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
 };
 use portcullis_types::{ClusterName, Downstream, EndpointName, ProxyError, Reason, RequestId};
 
@@ -119,7 +119,7 @@ impl Peer {
 pub(crate) struct TestClient {
     pub(crate) peer: Peer,
     pub(crate) session: JoinHandle<StreamEnd>,
-    pub(crate) end: watch::Sender<bool>,
+    pub(crate) end: EndStream,
 }
 
 impl TestClient {
@@ -255,7 +255,7 @@ impl World {
     /// A client, of which the filters before said something, and whose connection takes so many bytes unread.
     pub(crate) fn client_with(&self, notes: Notes, capacity: usize) -> TestClient {
         let (ours, theirs) = duplex(capacity);
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = EndStream::new();
         let stream = upgraded(ours, notes, ended);
         let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), Arc::clone(&self.settings)).run());
         TestClient { peer: Peer::new(theirs, Role::Client), session, end }
@@ -277,7 +277,7 @@ impl World {
 }
 
 /// An upgraded connection.
-pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
+pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: Ending) -> UpgradedStream {
     let address = "192.0.2.1:1".parse().expect("an address");
     let downstream =
         Downstream { listener: "test".into(), peer: address, socket_peer: address, local: address, tls: None };

@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
     async fn walk(&mut self) -> Result<(), Stop> {
         let Some(Found { listener, .. }) = self.listener else { return Err(Stop::Nowhere(nowhere(self.question))) };
         self.request = head(self.question, &listener.limits)?;
-        admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
+        admit::head(&mut self.request, &mut self.facts, self.snapshot)?;
         let host = self.virtual_host().await;
         let path = self.path();
         self.hide_secrets();
