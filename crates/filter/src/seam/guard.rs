@@ -42,7 +42,7 @@ impl StreamGuards {
     /// # Errors
     /// The first reason that one of them has to end the stream.
     pub fn passes(&self, bytes: u64) -> Result<(), ProxyError> {
-        self.0.iter().fold(Ok(()), |so_far, guard| so_far.and(guard.passes(bytes)))
+        first_error(self.0.iter().map(|guard| guard.passes(bytes)))
     }
 
     /// Asks all of them.
@@ -50,8 +50,17 @@ impl StreamGuards {
     /// # Errors
     /// The first reason that one of them has to end the stream.
     pub fn may_go_on(&self) -> Result<(), ProxyError> {
-        self.0.iter().fold(Ok(()), |so_far, guard| so_far.and(guard.may_go_on()))
+        first_error(self.0.iter().map(|guard| guard.may_go_on()))
     }
+}
+
+/// The first error of all of them; those behind it are asked too.
+fn first_error(told: impl Iterator<Item = Result<(), ProxyError>>) -> Result<(), ProxyError> {
+    let mut first = Ok(());
+    for one in told {
+        first = first.and(one);
+    }
+    first
 }
 
 impl fmt::Debug for StreamGuards {
