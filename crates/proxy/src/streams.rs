@@ -162,7 +162,7 @@ impl Streams {
     }
 
     /// The guarded ones among the streams from that one on, and where the next slice begins.
-    fn slice(&self, first: u64) -> (Vec<(u64, EndStream, Arc<StreamGuards>)>, Option<u64>) {
+    fn slice(&self, first: u64) -> (Vec<Guarded>, Option<u64>) {
         let open = self.open.lock();
         let mut last = None;
         let slice = open.range(first..).take(SLICE).inspect(|(id, _)| last = Some(**id));
@@ -181,6 +181,9 @@ impl Streams {
         }
     }
 }
+
+/// A stream that is judged: its number, how it is ended, and by whom it is judged.
+type Guarded = (u64, EndStream, Arc<StreamGuards>);
 
 /// Has every stream judged once a round, as long as the gateway lives.
 pub(crate) async fn watch(core: Weak<Core>) {

@@ -1,3 +1,5 @@
+//! Budgets: what is left, what fires, clocks that jump, restarts.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Who is told apart: the share, and that nobody changes sides.
+
 use super::*;
 use http::{HeaderName, HeaderValue};
 use std::net::SocketAddr;

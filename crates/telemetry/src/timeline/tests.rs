@@ -1,3 +1,5 @@
+//! Ticks, sides, reasons, and what is kept.
+
 use super::*;
 use crate::fixture;
 use crate::record::{Flag, Record};
