@@ -42,7 +42,7 @@ const TABLE: [(&str, Uses); 21] = [
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
-    ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity"])),
+    ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
     ("snapshot", Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire"])),
     (
         "config",

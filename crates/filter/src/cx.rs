@@ -231,7 +231,7 @@ pub struct SelectCx<'a> {
 /// Whose answer a response filter sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The upstream's.
+    /// The upstream's, from it or as a cache kept it.
     Upstream,
     /// The gateway's own: an error, a redirect, a filter's answer.
     Gateway,

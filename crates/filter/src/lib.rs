@@ -27,7 +27,7 @@ pub use claims::Claims;
 pub use cx::{
     BodyCx, Candidate, Completed, ErrorCx, Explained, Facts, Notes, RequestCx, ResponseCx, SelectCx, Site, Source,
 };
-pub use filter::{ConfiguredFilter, Filter, Verdict};
+pub use filter::{ConfiguredFilter, Filter, Needs, Verdict};
 pub use phase::{Phase, Phases};
 pub use registry::{BuildCx, FilterSpec, Registry};
 pub use response::Response;

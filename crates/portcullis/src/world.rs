@@ -17,6 +17,7 @@ use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_store::{Keeper, Saved};
 use portcullis_telemetry::Metrics;
+use portcullis_telemetry::metrics::RpcMetrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
@@ -86,6 +87,12 @@ impl World {
             keeper: OnceLock::new(),
             certificates: Arc::default(),
         }
+    }
+
+    /// The same with filters of JSON-RPC that count here.
+    pub(crate) fn counting(mut self, rpc: Arc<RpcMetrics>) -> Self {
+        self.services = self.services.with(rpc);
+        self
     }
 
     /// The same for another file.

@@ -66,7 +66,7 @@ fn every_yaml_block_is_a_config_or_an_excerpt_of_an_example() {
             let loader = MemoryLoader::new().file("block.yaml", block.clone());
             let registry = registry();
             let mut seams = Default::default();
-            portcullis_rpc::plug(&mut seams);
+            portcullis_rpc::plug(&mut seams, &Default::default());
             let loaded = portcullis_config::check(&portcullis_config::LoadInput {
                 path: Path::new("block.yaml"),
                 loader: &loader,

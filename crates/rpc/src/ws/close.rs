@@ -2,6 +2,7 @@
 //!
 //! Never 1000: a client that reads it takes the end for its own wish, reconnects, and does not subscribe again.
 
+use portcullis_telemetry::metrics::WebsocketEnd;
 use portcullis_types::Reason;
 
 /// A code and a text.
@@ -68,6 +69,23 @@ impl Close {
         self == Self::GAP || self == Self::NO_UPSTREAM
     }
 
+    /// The reason in metrics.
+    #[must_use]
+    pub fn counted_as(self) -> WebsocketEnd {
+        match self {
+            Self::DRAINING => WebsocketEnd::Draining,
+            Self::PROTOCOL => WebsocketEnd::MalformedFrames,
+            Self::NOT_TEXT => WebsocketEnd::NotText,
+            Self::NOT_UTF8 => WebsocketEnd::NotUtf8,
+            Self::SILENT => WebsocketEnd::ClientSilent,
+            Self::TOO_BIG => WebsocketEnd::MessageTooLarge,
+            Self::GAP => WebsocketEnd::UpstreamFailover,
+            Self::SLOW => WebsocketEnd::SlowConsumer,
+            Self::NO_UPSTREAM => WebsocketEnd::NoHealthyUpstream,
+            _ => WebsocketEnd::MalformedMessages,
+        }
+    }
+
     /// The reason in the request's record.
     #[must_use]
     pub fn reason_for_record(self) -> Reason {
@@ -113,6 +131,8 @@ mod tests {
             Close::SLOW,
             Close::NO_UPSTREAM,
         ];
+        let counted: std::collections::HashSet<&str> = all.iter().map(|close| close.counted_as().as_str()).collect();
+        assert_eq!(counted.len(), all.len(), "each has a word of its own");
         for close in all {
             assert!(close.code != 1000 && is_sendable(close.code), "{close:?}");
             assert!(close.reason.len() <= 123 && close.reason.is_ascii(), "{close:?}");

@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use portcullis_filter::Notes;
 use portcullis_filter::seam::{Ending, Io, StreamEnd, UpgradedStream};
 use portcullis_identity::Caller;
+use portcullis_telemetry::metrics::{GaugePart, WebsocketGauge};
 
 use super::client::{Client, Load};
 use super::close::Close;
@@ -66,6 +67,8 @@ pub struct Session {
     end: Option<Ending>,
     /// Guards among it are held as long as the session lasts.
     notes: Notes,
+    /// It is one of those that are counted.
+    _counted: GaugePart,
 }
 
 impl Session {
@@ -76,7 +79,8 @@ impl Session {
         let now = Instant::now();
         Self {
             io,
-            client: Arc::new(Client::new(settings.buffer)),
+            client: Arc::new(Client::new(settings.buffer, Arc::clone(hub.metrics()))),
+            _counted: hub.metrics().one(WebsocketGauge::Clients),
             line: hub.line_by(next_number()),
             hub,
             settings: Arc::clone(&settings),

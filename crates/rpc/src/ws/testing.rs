@@ -22,6 +22,7 @@ use super::frame::{Decoder, Event, Opcode, Role, frame, masked};
 use super::handshake;
 use super::hub::{Hub, Hubs};
 use super::session::Session;
+use crate::counted::Scrape;
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(3600);
@@ -224,6 +225,7 @@ pub(crate) struct World {
     nodes: mpsc::UnboundedReceiver<Node>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) settings: Arc<ClientSettings>,
+    pub(crate) scrape: Scrape,
 }
 
 impl World {
@@ -239,8 +241,9 @@ impl World {
             capacity: 1 << 16,
         });
         let upstreams: Arc<dyn Upstreams> = cluster.clone();
-        let hub = Hubs::default().get(config.hub.key(ClusterName::from("rpc")), &upstreams);
-        Self { cluster, nodes, hub, settings: config.client }
+        let (scrape, metrics) = crate::counted::metrics();
+        let hub = Hubs::default().get(config.hub.key(ClusterName::from("rpc")), &upstreams, &metrics);
+        Self { cluster, nodes, hub, settings: config.client, scrape }
     }
 
     pub(crate) fn set_up(&self, up: bool) {

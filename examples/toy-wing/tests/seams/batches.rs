@@ -134,7 +134,7 @@ fn a_part_that_fails_costs_its_own_calls_alone() {
     let busy = Origin::answers(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n[]");
     let gateway = wing(busy.address(), app.address(), "", &[ARCHIVE, APP]);
     let json = ask(&gateway, &calls(&["getOld", "getNew"])).json();
-    assert_eq!((&json[0]["error"], &json[1]["result"]), (&"upstream_malformed".into(), &"app getNew".into()));
+    assert_eq!((&json[0]["error"], &json[1]["result"]), (&"upstream_busy".into(), &"app getNew".into()));
 }
 
 #[test]
@@ -194,4 +194,14 @@ fn each_part_goes_by_its_own_route() {
     let (old, new) = (archive.last(), app.last());
     assert_eq!((old.target(), old.field("host"), old.field("x-stamp")), ("/old?x=1", Some("app.test"), Some("old")));
     assert_eq!((new.target(), new.field("host"), new.field("x-stamp")), ("/rpc?x=1", Some("inner.test"), Some("new")));
+}
+
+#[test]
+fn what_a_filter_of_the_host_chooses_holds_for_every_part() {
+    let (archive, app) = (named("archive"), named("app"));
+    let stamp = "{ stamp: { mark: all, cluster: archive } }";
+    let gateway = wing(archive.address(), app.address(), stamp, &[ARCHIVE, APP]);
+    let json = ask(&gateway, &calls(&["getOld", "getNew"])).json();
+    assert_eq!((&json[0]["result"], &json[1]["result"]), (&"archive getOld".into(), &"archive getNew".into()));
+    assert!(app.received().is_empty());
 }

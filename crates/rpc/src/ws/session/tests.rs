@@ -10,6 +10,7 @@ use crate::ws::testing::World;
 mod calls;
 mod caps;
 mod cost;
+mod counted;
 mod failover;
 mod sharing;
 mod trouble;
@@ -48,6 +49,8 @@ async fn pings_of_every_form_are_taken_and_a_client_that_answers_none_is_given_u
     for ping in [
         r#"{"jsonrpc":"2.0","method":"ping"}"#,
         r#"{"method":"ping"}"#,
+        "{ \"method\" :\t\"ping\" }\n",
+        r#"{"params":[],"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
     ] {
         client.peer.send(ping).await;
