@@ -64,13 +64,16 @@ struct Gateway {
 
 impl Gateway {
     fn new() -> Self {
-        let millis = Arc::new(AtomicU64::new(0));
+        Self::with(LedgerOptions { shards: 1, ..LedgerOptions::default() }, Arc::default())
+    }
+
+    /// One whose ledger is another, on a clock of milliseconds that others may read too.
+    fn with(options: LedgerOptions, millis: Arc<AtomicU64>) -> Self {
         let clock = Arc::clone(&millis);
         let now = move || {
             let millis = clock.load(Ordering::Relaxed);
             Moment::new(Duration::from_millis(millis), Duration::from_millis(START * 1000 + millis))
         };
-        let options = LedgerOptions { shards: 1, ..LedgerOptions::default() };
         Self { caps: Arc::new(CapLedger::with_clock(options, now)), millis }
     }
 
