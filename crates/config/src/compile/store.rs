@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use portcullis_caps::{Cap, CapSet, CapSetSpec, Limit};
 use portcullis_filters::caps::{CapsConfig, PlanSets};
-use portcullis_snapshot::settings::{Journal, Redis, Store};
+use portcullis_snapshot::settings::{Journal, Redis, RedisPlace, RedisTls, Store};
 use portcullis_types::ByteSize;
 use portcullis_yaml::{Decode, Diagnostic, Span, Spanned, code as yaml_code};
 
 use super::{Compiler, all_filters};
 use crate::code;
 use crate::plan::{FilterPlan, HostPlan};
-use crate::raw::store::{RawJournal, RawRedis, RawStore, StoreWord};
+use crate::raw::store::{RawJournal, RawRedis, RawRedisTls, RawStore, StoreWord};
 use crate::raw::top::Top;
 
 /// The directory when none is said.
@@ -95,14 +95,42 @@ impl Compiler<'_, '_> {
             let help = "add `password: \"file:redis.password\"`";
             self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, raw.url.span, message).help(help));
         }
+        let tls = self.redis_tls(raw, &places).unwrap_or_default();
         Redis {
             places,
+            tls,
             user: raw.user.clone(),
             password: raw.password.as_ref().map(|password| password.expose().to_owned()),
             prefix: self.redis_prefix(raw.prefix.as_ref()).unwrap_or(default.prefix),
             timeout: self.time_within(raw.timeout, default.timeout, milli * 5..=milli * 400),
             forget_after: self.time_within(raw.forget_after, default.forget_after, milli * 5_000..=milli * 3_600_000),
         }
+    }
+
+    /// How servers are verified; `None` where nothing is said of it, or after an error.
+    fn redis_tls(&mut self, raw: &RawRedis, places: &[RedisPlace]) -> Option<RedisTls> {
+        let secure = places.iter().filter(|place| place.is_tls()).count();
+        if secure > 0 && secure < places.len() {
+            let message = "some of these servers are spoken to by TLS, others in plain text";
+            let help = "a password would go over both; write `rediss://` for all, or `redis://`";
+            self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, raw.url.span, message).help(help));
+        }
+        let said = raw.tls.as_ref()?;
+        if secure == 0 && !places.is_empty() {
+            let message = "`tls` is for servers at `rediss://`, and there is none";
+            let help = "write `rediss://` in `url`, or leave `tls` out";
+            self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, said.span, message).help(help));
+        }
+        let RawRedisTls { server_name, ca, cert, key } = &said.value;
+        let server_name = server_name.as_ref().map(|name| self.said_server_name(name));
+        let ca = ca.as_ref().map(|path| self.authorities(path));
+        let client = self.client_identity(cert.as_ref(), key.as_ref());
+        let ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
+        Some(RedisTls {
+            server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
+            ca: ca.map(|ca| ca.iter().map(|one| one.as_ref().to_vec()).collect()),
+            client: client?,
+        })
     }
 
     fn redis_prefix(&mut self, prefix: Option<&Spanned<String>>) -> Option<String> {
