@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use portcullis_caps::{Cap, CapSet, CapSetSpec, Limit};
+use portcullis_caps::{CapSet, Limit};
 use portcullis_filters::caps::{CapsConfig, PlanSets};
 use portcullis_snapshot::settings::{Journal, Redis, RedisPlace, RedisTls, Store};
 use portcullis_types::ByteSize;
@@ -161,12 +161,12 @@ impl Compiler<'_, '_> {
         let plans = plans.iter().map(|set| (set, of_plan(&set.spec().name)));
         let consumers = consumers.iter().map(|set| (set, of_consumer(&set.spec().name)));
         for (set, span) in gateway.chain(plans).chain(consumers) {
-            if let Some(span) = span.filter(|_| is_shared(set)) {
+            if let Some(span) = span.filter(|_| set.is_shared_by_gateways()) {
                 self.shared_by_nothing(span);
             }
         }
         for (filter, _) in hosts.iter().flat_map(all_filters) {
-            let shared = |caps: &CapsConfig| caps.as_set().is_some_and(is_shared);
+            let shared = |caps: &CapsConfig| caps.as_set().is_some_and(CapSet::is_shared_by_gateways);
             if self.caps_of(filter).as_ref().is_some_and(shared) {
                 let said = filter.settings.get("gateways").map(|entry| entry.value.span);
                 self.shared_by_nothing(said.unwrap_or(filter.settings.span));
@@ -195,20 +195,9 @@ impl Compiler<'_, '_> {
     }
 }
 
-/// Whether gateways share any cap of a set.
-fn is_shared(set: &CapSet) -> bool {
-    all_caps(set).any(|cap| cap.terms().is_some())
-}
-
 /// Whether a set has any quota.
 fn has_quota(set: &CapSet) -> bool {
-    all_caps(set).any(|cap| matches!(cap.limit(), Limit::Quota(..)))
-}
-
-fn all_caps(set: &CapSet) -> impl Iterator<Item = &Cap> {
-    let CapSetSpec { each, shared, methods, .. } = set.spec();
-    let of_methods = methods.iter().flat_map(|rule| rule.each.iter().chain(&rule.shared));
-    each.iter().chain(shared).chain(of_methods)
+    set.caps().any(|cap| matches!(cap.limit(), Limit::Quota(..)))
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ impl Gateway {
             spec.build(&BuildCx { place, state: &state, clusters: &[], services: &services }).unwrap()
         };
         let links = filters.iter().map(link).chain(more).collect();
-        self.caps.serve(plans.bind(&self.caps).unwrap());
+        plans.bind(&self.caps).unwrap();
+        self.caps.serve(plans).unwrap();
         Chain::new(links).unwrap()
     }
 
