@@ -190,5 +190,5 @@ fn what_a_million_requests_use_is_what_their_records_say_to_the_byte_with_restar
     assert!((REQUESTS / 20..REQUESTS * 9 / 10).contains(&answered), "some are refused: {answered}");
     let calls = |of: &str| records.iter().filter(|((_, method), _)| method == of).map(|(_, [calls, ..])| calls).sum();
     let [block, other]: [u64; 2] = [calls("getBlock"), calls("get*")];
-    assert!(block > 50_000 && other > 50_000, "methods of all prices: {block}, {other}");
+    assert!(block > 1_000 && other > 1_000, "methods of all prices: {block}, {other}");
 }
