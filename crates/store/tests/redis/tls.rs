@@ -1,9 +1,10 @@
 //! TLS to Redis: who is trusted, under which name, and what the gateway shows of itself.
 
 use std::path::Path;
+use std::time::Duration;
 
 use portcullis_store::{LinkState, RedisOptions, RedisTls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 use crate::faults;
 use crate::kit::Gateway;
@@ -15,8 +16,11 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    /// Names differ, since OpenSSL takes what is named as its issuer is for signed by itself.
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages.push(KeyUsagePurpose::KeyCertSign);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
@@ -25,7 +29,9 @@ impl Authority {
     fn vouch(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let key = KeyPair::generate().unwrap();
-        (CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap(), key)
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "end");
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     /// How a gateway trusts this CA, with a certificate of its own.
@@ -64,7 +70,7 @@ fn trouble(options: RedisOptions, state: LinkState) -> String {
 
 #[test]
 fn leases_come_by_tls_with_a_certificate_and_a_login() {
-    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new("one"));
     let redis = authority.server(directory.path(), &["127.0.0.1"], &[]);
     redis.command(&format!("ACL SETUSER portcullis {}", faults::rights("secret")));
     let (user, password) = (Some("portcullis".to_owned()), Some("secret".to_owned()));
@@ -74,12 +80,12 @@ fn leases_come_by_tls_with_a_certificate_and_a_login() {
     assert_eq!(gateway.keeper.shutdown().redis.unwrap().last_error, None);
     let stranger = RedisOptions { user: Some("stranger".to_owned()), password, ..options(&redis, authority.trusted()) };
     let said = trouble(stranger, LinkState::Denied);
-    assert!(said.contains("WRONGPASS") || said.contains("invalid username-password"), "{said}");
+    assert!(said.contains("authentication failed"), "{said}");
 }
 
 #[test]
 fn a_server_of_tls_that_is_killed_and_started_again() {
-    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new("one"));
     let mut redis = authority.server(directory.path(), &["127.0.0.1"], &[]);
     let options = options(&redis, authority.trusted());
     faults::outage_of(options, &mut redis, LinkState::Unreachable, Redis::kill, Redis::start_again);
@@ -87,7 +93,7 @@ fn a_server_of_tls_that_is_killed_and_started_again() {
 
 #[test]
 fn whoever_cannot_be_verified_gets_no_word() {
-    let (directory, authority, other) = (tempfile::tempdir().unwrap(), Authority::new(), Authority::new());
+    let (directory, authority, other) = (tempfile::tempdir().unwrap(), Authority::new("one"), Authority::new("other"));
     let redis = authority.server(directory.path(), &["redis.internal"], &[]);
     let good = authority.trusted();
     let named = RedisTls { server_name: Some("redis.internal".to_owned()), ..good.clone() };
@@ -99,11 +105,17 @@ fn whoever_cannot_be_verified_gets_no_word() {
         (RedisTls { server_name: Some("other.internal".to_owned()), ..named.clone() }, "not valid for name"),
         (RedisTls { authorities: other.trusted().authorities, ..named.clone() }, "UnknownIssuer"),
         (RedisTls::default(), "UnknownIssuer"),
-        (anonymous, "CertificateRequired"),
-        (stranger, "UnknownCA"),
     ] {
         let said = trouble(options(&redis, tls), LinkState::Tls);
         assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // What the server says of a client's certificate comes when it has closed already, and may be lost with that.
+    for tls in [anonymous, stranger] {
+        let mut gateway = Gateway::with(options(&redis, tls));
+        gateway.load_until("a refusal", Duration::from_secs(20), |gateway, seen| {
+            !seen.refuse && matches!(gateway.link().state, LinkState::Tls | LinkState::Unreachable)
+        });
+        assert_eq!(gateway.link().grants, 0);
     }
     trouble(RedisOptions::at(&redis.url().replace("rediss://", "redis://")), LinkState::Unreachable);
 }
@@ -111,7 +123,7 @@ fn whoever_cannot_be_verified_gets_no_word() {
 /// A cluster names its servers by their addresses, which need not be in their certificates.
 #[test]
 fn servers_that_a_cluster_names_are_verified_by_the_name_that_was_said() {
-    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new("one"));
     let bus = free_port().to_string();
     let clustered = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
     let named = ["--cluster-announce-ip", "127.0.0.1"];
