@@ -181,6 +181,32 @@ fn what_one_route_tells_no_client_says_on_another_route_or_host() {
 }
 
 #[test]
+fn caps_of_a_consumers_own_follow_the_file_without_a_generation() {
+    let origin = Origin::says("in");
+    let scene = Scene::new(&origin, "[api_key, caps]", "plans: { pro: {} }");
+    assert_eq!(scene.with_key(), 200);
+    let said = |caps: &str| line("acme", &scene.hash).replace("}\n", &format!(",\"caps\":{caps}}}\n"));
+    scene.consumers(&said(r#"{"rate":"1/d"}"#));
+    until("the consumer's own cap to hold", || (scene.with_key() == 429).then_some(()));
+    let caps = scene.gateway.admin().json("/api/caps/acme");
+    assert_eq!(caps["caps"][0]["cap"], "own.rate", "{caps}");
+    let refused = |text: &str, expected: &str| {
+        scene.consumers(text);
+        until(expected, || {
+            let load = scene.gateway.admin().json("/api/consumers")["last_load"].clone();
+            (load["outcome"] == "refused" && load["says"].to_string().contains(expected)).then_some(())
+        });
+    };
+    let misspelt = "`caps` of the consumer `acme`: unknown key `rates`; did you mean `rate`?";
+    refused(&said(r#"{"rates":"1/d"}"#), misspelt);
+    refused(&said(r#"{"gateways":"shared","rate":"1/d"}"#), "there is nothing that they could share by");
+    assert_eq!(scene.with_key(), 429, "those of before hold");
+    scene.consumers(&line("acme", &scene.hash));
+    until("the consumer without a cap", || (scene.with_key() == 200).then_some(()));
+    assert_eq!(scene.gateway.admin().json("/api/status")["generation"], 1);
+}
+
+#[test]
 fn consumers_follow_their_file_without_a_generation_and_a_bad_file_keeps_those_of_before() {
     let origin = Origin::says("in");
     let scene = Scene::new(&origin, "[api_key]", "");

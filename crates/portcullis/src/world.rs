@@ -62,11 +62,11 @@ impl World {
         metrics: Arc<Metrics>,
         store: Option<Arc<dyn ConsumerStore>>,
     ) -> Self {
-        let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
         let saved = Saved::default();
         let options = LedgerOptions { seed: rand::random(), saved: Some(saved.lookup()), ..LedgerOptions::default() };
         let caps = Arc::new(CapLedger::new(options));
+        let consumers = Arc::new(Consumers::new(store, Arc::clone(&caps)));
         let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
@@ -157,9 +157,9 @@ impl World {
 
 /// Says to what goes on for long that a generation serves, so that it is held to the plans of that one.
 pub(crate) fn serve_plans(caps: &CapLedger, snapshot: &Snapshot) {
-    let plans = snapshot.services.get::<Plans>();
-    if let Some(bound) = plans.as_ref().and_then(|plans| plans.bound()) {
-        caps.serve(Arc::clone(bound));
+    let Some(plans) = snapshot.services.get::<Plans>() else { return };
+    if let Err(error) = caps.serve(plans) {
+        log::error!("consumers cannot be held to caps of their own: {error}");
     }
 }
 

@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_identity::directory::Limits;
+use portcullis_identity::{Directory, Format};
 use portcullis_types::{Reason, Retry};
 use portcullis_yaml::{MemoryLoader, markdown_reference, render_text};
 
@@ -51,6 +53,23 @@ fn blocks(page: &str, info: &str) -> Vec<String> {
 
 fn squeeze(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_block_of_consumers_is_a_file_of_them() {
+    let mut found = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "yaml consumers") {
+            let made = Directory::new(1).rebuild_from(Format::Yaml, &mut block.as_bytes(), Limits::default());
+            let (directory, _) = made.unwrap_or_else(|error| panic!("{page}:\n{block}\n{error}"));
+            for consumer in directory.iter() {
+                let caps = consumer.caps().map(|caps| portcullis_filters::caps::own_set(consumer.id(), caps));
+                assert!(!matches!(caps, Some(Err(_))), "{page}:\n{block}\n{caps:?}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0);
 }
 
 #[test]

@@ -26,8 +26,8 @@ use portcullis_types::{ClusterName, GenerationId};
 
 pub use affinity::{Affinity, AffinityError};
 pub use cluster::{
-    Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe, LoadReports,
-    Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,
+    ClientPair, Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe,
+    LoadReports, Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,
     UpstreamProtocol, UpstreamTls, Way,
 };
 pub use generations::{Generations, Holders};

@@ -96,7 +96,7 @@ impl Filter for Caps {
     }
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _: &mut CapsCtx) -> Result<Verdict, ProxyError> {
-        let calls = cx.facts.calls.as_deref().and_then(|places| Some(self.calls_at(cx.facts, self.bound()?, places)));
+        let calls = cx.facts.calls.as_deref().and_then(|places| Some(self.calls_at(cx.facts, &*self.bound()?, places)));
         let collected = cx.notes.extensions_mut().get_or_insert_default::<Collected>();
         collected.quiet |= !self.fields;
         collected.parts.extend(self.set.map(|set| Part { set, calls }));
@@ -186,7 +186,7 @@ impl Filter for Caps {
 }
 
 impl Caps {
-    fn bound(&self) -> Option<&Arc<Bound>> {
+    fn bound(&self) -> Option<Arc<Bound>> {
         self.plans.bound()
     }
 
@@ -198,7 +198,7 @@ impl Caps {
     }
 
     /// Who asks for what.
-    fn terms(&self, cx: &RequestCx<'_>, bound: &Arc<Bound>, parts: SmallVec<[Part; 2]>) -> Result<Terms, ProxyError> {
+    fn terms(&self, cx: &RequestCx<'_>, bound: Arc<Bound>, parts: SmallVec<[Part; 2]>) -> Result<Terms, ProxyError> {
         let (id, plan) = match cx.notes.get::<Caller>() {
             Some(caller) if bound.plan(&caller.plan).is_some() => {
                 (Arc::clone(&caller.id), Some(Arc::clone(&caller.plan)))
@@ -213,14 +213,14 @@ impl Caps {
         let calls = match cx.facts.body.as_deref().and_then(|body| body.calls()) {
             Some(count) => {
                 let places: SmallVec<[usize; 16]> = (0..count).collect();
-                self.calls_at(cx.facts, bound, &places)
+                self.calls_at(cx.facts, &bound, &places)
             }
             None => Calls::from_slice(&[MethodId::HTTP]),
         };
         let is_stream = cx.facts.asks_upgrade || opens_stream(&cx.request.headers);
         let holds = if is_stream { Held::Connections } else { Held::Requests };
         let claimed = is_stream && !cx.facts.is_terminated;
-        Ok(Terms { bound: Arc::clone(bound), id, plan, parts, calls, holds, claimed })
+        Ok(Terms { bound, id, plan, parts, calls, holds, claimed })
     }
 
     /// Says what would be decided; nothing is spent.

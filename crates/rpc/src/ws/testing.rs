@@ -264,6 +264,16 @@ impl World {
         TestClient { peer: Peer::new(theirs, Role::Client), session, end }
     }
 
+    /// A client to which a subscription was granted, by a connection that is new to its node.
+    pub(crate) async fn subscribed(&mut self, method: &str, params: Value) -> Subscribed {
+        let mut client = self.client();
+        client.ask(method, params).await;
+        let mut node = self.node().await;
+        let upstream = node.grant(method).await;
+        let number = client.peer.json().await["result"].clone();
+        Subscribed { client, node, upstream, number }
+    }
+
     /// The next connection that a node gets; its heartbeat is granted as number 1.
     pub(crate) async fn node(&mut self) -> Node {
         let mut node = self.silent_node().await;
@@ -277,6 +287,16 @@ impl World {
     pub(crate) async fn silent_node(&mut self) -> Node {
         tokio::time::timeout(LONG, self.nodes.recv()).await.expect("a dial").expect("a cluster")
     }
+}
+
+/// Both ends of a subscription.
+pub(crate) struct Subscribed {
+    pub(crate) client: TestClient,
+    pub(crate) node: Node,
+    /// Its number at the node.
+    pub(crate) upstream: u64,
+    /// The client's number of it.
+    pub(crate) number: Value,
 }
 
 /// An upgraded connection.

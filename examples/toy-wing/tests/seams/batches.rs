@@ -46,11 +46,6 @@ fn calls(methods: &[&str]) -> String {
     json!(calls).to_string()
 }
 
-/// The reason in an error object.
-fn reason(answer: &Response) -> String {
-    answer.json()["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned()
-}
-
 fn ask(gateway: &Gateway, body: &str) -> Response {
     let length = body.len();
     gateway.client().ask(format!(
@@ -141,7 +136,7 @@ fn a_part_that_fails_costs_its_own_calls_alone() {
 fn a_batch_of_which_nothing_is_answered_fails() {
     let gateway = wing(refused(), refused(), "", &[ARCHIVE, APP]);
     let answer = ask(&gateway, &calls(&["getOld", "getNew"]));
-    assert_eq!((answer.status, reason(&answer).as_str()), (502, "upstream_connect_refused"));
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect_refused"));
     assert_eq!(answer.json()["error"]["code"], -32_603);
 }
 
@@ -169,7 +164,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
         &[ARCHIVE, "{ name: app, match: { jsonrpc: [getNew] }, to: app }"],
     );
     let answer = ask(&gateway, &calls(&["getOld", "getNew", "getNone"]));
-    assert_eq!((answer.status, reason(&answer).as_str()), (404, "no_route"));
+    assert_eq!((answer.status, answer.reason().as_str()), (404, "no_route"));
     // Nothing was spent by it: the one coin is there for the next, and is taken once for both parts.
     let answer = ask(&gateway, &both);
     assert_eq!(gateway.record_of(&answer)["notes"]["toll"], " 0");
@@ -177,7 +172,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
     let sent = archive.received().len() + app.received().len();
     // A route that takes no more, a route's own answer.
     let toll = "{ name: app, filters: [{ toll: { coins: 0 } }], to: app }";
-    assert_eq!(reason(&ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both)), "over_rate");
+    assert_eq!(ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both).reason(), "over_rate");
     let closed = "{ name: app, respond: { status: 403, body: closed } }";
     let answer = ask(&wing(archive_at, app_at, "", &[ARCHIVE, closed]), &both);
     assert_eq!((answer.status, answer.text().as_str()), (403, "closed"));
