@@ -161,7 +161,7 @@ type Done<'a> = &'a dyn Fn(&Scene);
 #[test]
 fn a_tunnel_whose_key_is_revoked_gone_over_or_banned_is_closed_with_the_reason() {
     let over_soon = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 2;
-    let changes: [(Done, &str, &str); 4] = [
+    let changes: [(Done<'_>, &str, &str); 4] = [
         (&Scene::revoke, "key_forbidden", "key_expired"),
         (
             &|scene| scene.consumers(&line("other", json!("b3:".to_owned() + &"0".repeat(64)))),

@@ -1,6 +1,7 @@
 //! What a client costs while it waits.
 
 use portcullis_filter::Notes;
+use portcullis_filter::seam::EndStream;
 use serde_json::json;
 use std::io::Result;
 use std::pin::Pin;
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
 
 use super::ACCOUNT;
 use crate::ws::frame::{Opcode, masked};
@@ -55,7 +55,7 @@ async fn serve_all(world: &mut World) {
     masked(Opcode::Text, text.as_bytes(), [1, 2, 3, 4], &mut says);
     let says: &'static [u8] = says.leak();
     let took = Arc::new(AtomicUsize::new(0));
-    let (end, ended) = watch::channel(false);
+    let (end, ended) = EndStream::new();
     for _ in 0..CLIENTS {
         let io = Quiet { says, took: Arc::clone(&took) };
         let stream = upgraded(io, Notes::default(), ended.clone());
