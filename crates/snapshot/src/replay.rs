@@ -200,7 +200,7 @@ impl<'a> Side<'a> {
 }
 
 /// What a route asks, as far as another generation can have decided it. A percentage is drawn by the route's name too.
-fn key<'a>(route: &'a Route<Arc<RouteData>>) -> (Matcher, Option<&'a RouteName>) {
+fn key(route: &Route<Arc<RouteData>>) -> (Matcher, Option<&RouteName>) {
     let conditions = route.conditions().cloned().unwrap_or_default();
     let by_name = conditions.percentage.is_some();
     (Matcher { path: route.path().clone(), conditions }, by_name.then(|| route.name()))
