@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod trial;
 pub(crate) mod usage;
 
 use axum::body::Body;

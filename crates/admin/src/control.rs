@@ -63,7 +63,7 @@ impl Readiness {
 }
 
 /// A change that is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Read the file again.
     Reread,
@@ -75,6 +75,8 @@ pub enum Change {
         expected: Expected,
         /// Write the text to the main file afterwards, if that still has this fingerprint.
         write: Option<String>,
+        /// How it is watched, and undone when it does harm.
+        watch: Option<Watch>,
     },
     /// Put the texts of a generation of the history back.
     Rollback {
@@ -88,6 +90,51 @@ pub enum Change {
         /// YAML.
         text: String,
     },
+}
+
+/// How a change is watched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Watch {
+    /// A share of callers, 0 to 1, is served by the new generation for so long; then it serves all of them, or nobody.
+    Canary {
+        /// The share.
+        share: f64,
+        /// How long.
+        lasts: Duration,
+    },
+    /// It serves everybody at once, and what was before is put back when after is worse than before.
+    Probation {
+        /// How long.
+        lasts: Duration,
+    },
+}
+
+impl Watch {
+    /// The word of answers and logs; stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Canary { .. } => "canary",
+            Self::Probation { .. } => "probation",
+        }
+    }
+
+    /// How long it takes at most.
+    #[must_use]
+    pub const fn lasts(self) -> Duration {
+        match self {
+            Self::Canary { lasts, .. } | Self::Probation { lasts } => lasts,
+        }
+    }
+}
+
+/// How a trial is ended by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndTrial {
+    /// The new generation is to serve everybody.
+    Promote,
+    /// What was before is to serve everybody.
+    Abort,
 }
 
 /// The `If-Match` of a change (RFC 9110 section 13.1.1).
@@ -180,6 +227,8 @@ pub struct Changed {
     pub includes: Vec<(String, String)>,
     /// The fingerprint of the main file on disk; of a dry run alone.
     pub file: Option<String>,
+    /// The generation that is on trial since this change.
+    pub trial: Option<u64>,
 }
 
 /// A reload that was tried.
@@ -293,6 +342,19 @@ pub trait Control: Send + Sync + 'static {
     /// A sentence: why there is none.
     async fn last_good(&self) -> Result<u64, String> {
         Err("this gateway keeps no history".to_owned())
+    }
+
+    /// The change that is watched, or how the last one ended, as `/api/trial` shows it.
+    fn trial(&self) -> Value {
+        Value::Null
+    }
+
+    /// Ends the trial that is under way; answers with how.
+    ///
+    /// # Errors
+    /// A sentence: there is none, or it could not be done.
+    async fn end_trial(&self, _how: EndTrial, _by: By) -> Result<String, String> {
+        Err("no change is on trial".to_owned())
     }
 
     /// The sinks of records.

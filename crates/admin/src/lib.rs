@@ -21,6 +21,7 @@
 //! | POST /api/reload | reads the file again |
 //! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
 //! | GET /api/clusters | where every endpoint stands |
+//! | GET /api/trial | the change that is watched; POST /api/trial/promote and /api/trial/abort end it |
 //! | GET /api/map | listeners, hosts, routes and clusters, in pieces |
 //! | GET /api/timeline | what became of requests in the last fifteen minutes |
 //! | GET /api/requests | the last records, filtered by the query |
@@ -39,8 +40,8 @@ mod tests;
 
 pub use api::config::hide_secrets;
 pub use control::{
-    AdminState, By, Change, Changed, Control, Effect, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage,
-    UsageAsk,
+    AdminState, By, Change, Changed, Control, Effect, EndTrial, Expected, Readiness, ReloadEntry, SinkLine, Stale,
+    Usage, UsageAsk, Watch,
 };
 pub use router::{CONFIG_BYTES, router};
 pub use server::{AdminBindError, AdminServer, Bound};

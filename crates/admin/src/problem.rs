@@ -39,6 +39,7 @@ problems! {
     NotFound, "not_found", NOT_FOUND, "There is no such path";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     OverrideRefused, "override_refused", CONFLICT, "The override does not fit what is there";
+    NoTrial, "no_trial", CONFLICT, "No change is on trial, or it cannot be ended so";
     NoSuchGeneration, "no_such_generation", CONFLICT, "There is no generation to go back to";
     ConfigFailed, "config_failed", CONFLICT, "The config is right but could not be put to work; the one before serves";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "Another config serves than the one this was meant for";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::api::{
     bans, caps, clusters, config, consumers, endpoints, explain, health, history, map, metrics, requests, status,
-    timeline, usage,
+    timeline, trial, usage,
 };
 use crate::auth;
 use crate::control::AdminState;
@@ -36,6 +36,9 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/history/{number}", only(get(history::one), "GET"))
         .route("/api/history/{from}/diff/{to}", only(get(history::compare), "GET"))
         .route("/api/rollback", only(post(history::rollback), "POST"))
+        .route("/api/trial", only(get(trial::show), "GET"))
+        .route("/api/trial/promote", only(post(trial::promote), "POST"))
+        .route("/api/trial/abort", only(post(trial::abort), "POST"))
         .route("/api/explain", only(get(explain::by_query).post(explain::by_body), "GET, POST"))
         .route("/api/clusters", only(get(clusters::clusters), "GET"))
         .route("/api/clusters/{name}/endpoints", only(get(endpoints::show).post(endpoints::change), "GET, POST"))

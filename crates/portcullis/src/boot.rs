@@ -118,7 +118,6 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
-    tokio::spawn(tick(timeline.clone()));
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
@@ -141,11 +140,12 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         texts: sources.fingerprint(),
         fallen: fallen.as_ref().map(|(_, why)| why.clone()),
     };
-    let parts = Parts { gateway, logs, admin: slot, recent, history, watched, served };
+    let parts = Parts { gateway, logs, admin: slot, recent, timeline, history, watched, served };
     let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id }, parts));
     note(&reloader, &snapshot, (&sources, fallen.as_ref()), started);
     reloader.traffic.read(&snapshot, &reloader.world.metrics, Instant::now());
     tokio::spawn(look_around(Arc::downgrade(&reloader)));
+    tokio::spawn(tick(Arc::downgrade(&reloader)));
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
@@ -171,13 +171,15 @@ async fn look_around(reloader: Weak<Reloader>) {
     }
 }
 
-/// Takes what became of requests, for as long as it is polled.
-async fn tick(timeline: Arc<Timeline>) {
+/// Takes what became of requests, and tells a trial of it.
+async fn tick(reloader: Weak<Reloader>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        timeline.tick(SystemTime::now());
+        let Some(reloader) = reloader.upgrade() else { return };
+        let steps = reloader.timeline.tick(SystemTime::now());
+        reloader.feed_trial(steps).await;
     }
 }
 

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_admin::{By, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
+use portcullis_admin::{
+    By, Change, Changed, Control, EndTrial, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
+};
 use portcullis_config::Diff;
 use portcullis_proxy::Gateway;
 
@@ -88,6 +90,15 @@ impl Control for Running {
     async fn last_good(&self) -> Result<u64, String> {
         let texts = |reloader: &Reloader| reloader.history.last_good(Some(&reloader.served().texts));
         self.ask(move |reloader| texts(reloader).map(|entry| entry.meta.number)).await
+    }
+
+    fn trial(&self) -> Value {
+        self.reloader.get().map_or(Value::Null, |reloader| reloader.trials.shown())
+    }
+
+    async fn end_trial(&self, how: EndTrial, by: By) -> Result<String, String> {
+        let reloader = self.reloader.get().ok_or("the gateway is starting")?;
+        reloader.end_trial(how, by).await
     }
 
     async fn change(&self, change: Change, by: By) -> Result<Changed, Stale> {

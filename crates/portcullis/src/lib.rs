@@ -42,6 +42,7 @@ mod run;
 mod sources;
 mod standing;
 mod traffic;
+mod trial;
 mod watch;
 mod world;
 

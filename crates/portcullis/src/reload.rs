@@ -9,6 +9,7 @@ mod attempt;
 mod dry;
 mod place;
 mod summary;
+mod trial;
 mod written;
 
 use parking_lot::Mutex as SyncMutex;
@@ -19,8 +20,8 @@ use tokio::sync::{Mutex, watch};
 use portcullis_admin::{AdminServer, By, Change, Changed, ReloadEntry, Stale};
 use portcullis_config::Checked;
 use portcullis_proxy::Gateway;
-use portcullis_telemetry::Ring;
 use portcullis_telemetry::metrics::ReloadOutcome;
+use portcullis_telemetry::{Ring, Timeline};
 use portcullis_types::GenerationId;
 
 use crate::boot::AdminSlot;
@@ -33,6 +34,8 @@ use crate::sources::Sources;
 use crate::traffic::Traffic;
 use crate::world::World;
 
+pub(crate) use trial::Trials;
+
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trigger {
@@ -44,6 +47,8 @@ pub(crate) enum Trigger {
     Api,
     /// The admin API, for a generation of the history.
     Rollback,
+    /// A trial that ended.
+    Trial,
 }
 
 impl Trigger {
@@ -53,6 +58,7 @@ impl Trigger {
             Self::Watch => "watch",
             Self::Api => "api",
             Self::Rollback => "rollback",
+            Self::Trial => "trial",
         }
     }
 
@@ -62,6 +68,7 @@ impl Trigger {
             Self::Signal => "SIGHUP",
             Self::Watch => "the file",
             Self::Api | Self::Rollback => "unknown",
+            Self::Trial => "the trial",
         };
         By { who: who.to_owned(), note: None }
     }
@@ -76,6 +83,9 @@ pub(crate) struct Reloader {
     pub(crate) history: History,
     pub(crate) drift: Drift,
     pub(crate) traffic: Traffic,
+    /// What became of requests in the last minutes.
+    pub(crate) timeline: Arc<Timeline>,
+    pub(crate) trials: Trials,
     /// The last records, for what a change would do to them.
     pub(crate) recent: Arc<Ring>,
     /// The files whose change should lead to a reload, as they were when they were read.
@@ -110,6 +120,7 @@ pub(crate) struct Parts {
     pub(crate) logs: Arc<Logs>,
     pub(crate) admin: AdminSlot,
     pub(crate) recent: Arc<Ring>,
+    pub(crate) timeline: Arc<Timeline>,
     pub(crate) history: History,
     pub(crate) watched: State,
     pub(crate) served: Served,
@@ -117,7 +128,7 @@ pub(crate) struct Parts {
 
 impl Reloader {
     pub(crate) fn new(world: World, current: Current, parts: Parts) -> Self {
-        let Parts { gateway, logs, admin, recent, history, watched, served } = parts;
+        let Parts { gateway, logs, admin, recent, timeline, history, watched, served } = parts;
         Self {
             world,
             gateway,
@@ -126,6 +137,8 @@ impl Reloader {
             history,
             drift: Drift::default(),
             traffic: Traffic::default(),
+            timeline,
+            trials: Trials::default(),
             recent,
             watched: watch::Sender::new(watched),
             served: SyncMutex::new(served),
@@ -221,6 +234,7 @@ fn unchanged(outcome: ReloadOutcome, generation: GenerationId, hash: &str, messa
         notes: Vec::new(),
         includes: Vec::new(),
         file: None,
+        trial: None,
     }
 }
 

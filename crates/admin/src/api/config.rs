@@ -15,7 +15,7 @@ use portcullis_telemetry::redact::REDACTED;
 
 use super::status::generations;
 use super::{Pairs, json as answer, moment, text};
-use crate::control::{AdminState, By, Change, Changed, Expected, Stale};
+use crate::control::{AdminState, By, Change, Changed, Expected, Stale, Watch};
 use crate::problem::{Kind, Problem};
 
 /// The longest note, in bytes.
@@ -78,7 +78,12 @@ fn change(
     let expected = given.to_str().ok().and_then(Expected::parse);
     let malformed = || Problem::new(Kind::BadRequest).detail("If-Match: expected `\"HASH\"` or `*`");
     let write = value(pairs, "write").map(str::to_owned);
-    Ok(Change::Apply { text, expected: expected.ok_or_else(malformed)?, write })
+    let watch = super::trial::watch(pairs)?;
+    if write.is_some() && matches!(watch, Some(Watch::Canary { .. })) {
+        let detail = "`write` goes with what serves everybody: promote the canary first";
+        return Err(Problem::new(Kind::BadRequest).detail(detail));
+    }
+    Ok(Change::Apply { text, expected: expected.ok_or_else(malformed)?, write, watch })
 }
 
 /// What came of a change.
@@ -110,6 +115,7 @@ pub(super) fn tell(changed: Result<Changed, Stale>, dry_run: bool) -> Response {
                 "notes": changed.notes,
                 "includes": changed.includes.iter().map(include).collect::<Vec<_>>(),
                 "file": changed.file,
+                "trial": changed.trial,
             }));
             tag(&mut response, &changed.hash);
             response
@@ -144,7 +150,7 @@ pub(super) fn by(note: Option<&str>) -> Result<By, Problem> {
 }
 
 /// The value of a key of the query.
-fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 

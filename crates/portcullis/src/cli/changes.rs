@@ -27,6 +27,15 @@ pub(crate) struct ApplyArgs {
     /// Write the text to the gateway's main file when it serves, unless that was changed meanwhile.
     #[arg(long)]
     pub(crate) write: bool,
+    /// Serve a share of callers by it first, such as 5%; then all of them, or nobody, by a verdict.
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["probation", "write", "dry_run"])]
+    pub(crate) canary: Option<String>,
+    /// How long a canary takes. Default: 5m.
+    #[arg(long = "for", value_name = "TIME", requires = "canary")]
+    pub(crate) lasts: Option<String>,
+    /// Put back what was before when it goes worse for so long, such as 60s.
+    #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
+    pub(crate) probation: Option<String>,
     /// How long to watch afterwards, such as 10s; 0s for not at all.
     #[arg(long, value_name = "TIME", default_value = "3s")]
     pub(crate) watch: String,

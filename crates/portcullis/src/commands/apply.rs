@@ -46,6 +46,8 @@ pub(crate) fn apply(app: App, args: &ApplyArgs) -> Result<Exit, String> {
     let word = |key: &str| looked.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut query = Vec::new();
     query.extend(args.note.as_ref().map(|note| format!("note={}", encoded(note))));
+    let watched = [("canary", &args.canary), ("for", &args.lasts), ("probation", &args.probation)];
+    query.extend(watched.iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded(value.as_ref()?)))));
     query.extend(args.write.then(|| format!("write={}", encoded(word("file")))));
     let target = format!("/api/config?{}", query.join("&"));
     let seen = format!("\"{}\"", word("hash"));
@@ -58,7 +60,11 @@ pub(crate) fn apply(app: App, args: &ApplyArgs) -> Result<Exit, String> {
     if args.format == Format::Text {
         tell(&json!({ "generation": applied.get("generation"), "notes": applied.get("notes") }));
     }
-    let watched = watch(&client, &applied, lasts)?;
+    let on_trial = applied.get("trial").and_then(Value::as_u64);
+    let watched = match on_trial {
+        Some(number) => trial(&client, number, args.format)?,
+        None => watch(&client, &applied, lasts)?,
+    };
     if args.format == Format::Text {
         output::print(&watched.text);
     }
@@ -148,6 +154,43 @@ fn counted(page: &str) -> Counts {
         }
     }
     counts
+}
+
+/// Waits until a trial has ended, and says how it goes meanwhile.
+fn trial(client: &Client, number: u64, format: Format) -> Result<Watched, String> {
+    let mut told = String::new();
+    loop {
+        let now = client.call(Method::GET, "/api/trial", "")?.good()?.json();
+        if now.get("generation").and_then(Value::as_u64) == Some(number) {
+            let says = progress(&now);
+            if format == Format::Text && says != told {
+                output::print(&says);
+                told = says;
+            }
+            std::thread::sleep(STEP);
+            continue;
+        }
+        let last = now.get("last").cloned().unwrap_or_default();
+        if last.get("generation").and_then(Value::as_u64) != Some(number) {
+            return Err(format!("the trial of generation {number} ended, and another one since"));
+        }
+        let good = last.get("good").and_then(Value::as_bool).unwrap_or_default();
+        let says = last.get("says").and_then(Value::as_str).unwrap_or_default();
+        let end = if good { "it stays" } else { "it was taken back" };
+        let text = format!("generation {number}: {end}: {says}\n");
+        return Ok(Watched { exit: if good { Exit::Done } else { Exit::RolledBack }, text, json: last });
+    }
+}
+
+/// A line each ten seconds.
+fn progress(now: &Value) -> String {
+    let number = |key: &str| now.get(key).and_then(Value::as_f64).unwrap_or_default();
+    let phase = now.get("phase").and_then(Value::as_str).unwrap_or_default();
+    if phase == "lead" {
+        return "the two groups of callers are compared before it begins\n".to_owned();
+    }
+    let tens = (number("seconds") / 10.0).floor() * 10.0;
+    format!("watched for {tens:.0} of {:.0} s\n", number("lasts_seconds"))
 }
 
 /// Watches a generation for a while, or until another one serves.

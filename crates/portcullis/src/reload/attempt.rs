@@ -3,11 +3,12 @@
 use std::time::{Instant, SystemTime};
 use tokio::sync::OwnedMutexGuard;
 
-use portcullis_admin::{By, Change, Changed, Expected, Stale};
+use portcullis_admin::{By, Change, Changed, Expected, Stale, Watch};
 use portcullis_config::{Candidate, Loaded, diff};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_yaml::{SourceMap, render_json, render_text};
 
+use super::trial::for_all;
 use super::{Attempted, Current, Reloader, Served, Trigger, entry, summary, unchanged, written};
 use crate::files::State;
 use crate::history::{Entry, Fate, Meta, Verdict};
@@ -24,6 +25,7 @@ struct Task {
     /// The generation of the history that it is.
     of: Option<Meta>,
     write: Option<String>,
+    watch: Option<Watch>,
 }
 
 /// Why nothing is tried.
@@ -45,8 +47,16 @@ impl Reloader {
         if let Change::DryRun { text } = &change {
             return Ok(self.dry_run(text, &current));
         }
-        let trigger = if matches!(change, Change::Rollback { .. }) { Trigger::Rollback } else { trigger };
+        let trigger = match (&change, trigger) {
+            (Change::Rollback { .. }, Trigger::Api) => Trigger::Rollback,
+            (_, trigger) => trigger,
+        };
         let attempt = Attempted { trigger: &trigger, at, started };
+        if let Err(why) = self.make_way(&mut current, &change) {
+            let changed = unchanged(ReloadOutcome::Failed, current.id, current.checked.hash(), why);
+            self.note(attempt, &changed);
+            return Ok(changed);
+        }
         let (task, watched) = match self.task(change, &current, (trigger, by, at)) {
             Ok(task) => task,
             Err(Refusal::Stale(stale)) => return Err(stale),
@@ -71,13 +81,13 @@ impl Reloader {
         let allowed = |expected: &Expected| {
             if expected.allows(current.checked.hash()) { Ok(()) } else { Err(Refusal::Stale(self.stale(current))) }
         };
-        let (mut of, mut writes) = (None, None);
+        let (mut of, mut writes, mut watches) = (None, None, None);
         let (loaded, watched) = match change {
             Change::Reread => self.world.read(Texts::Files),
             Change::DryRun { text } => self.world.read(Texts::Main(&text)),
-            Change::Apply { text, expected, write } => {
+            Change::Apply { text, expected, write, watch } => {
                 allowed(&expected)?;
-                writes = write;
+                (writes, watches) = (write, watch);
                 self.world.read(Texts::Main(&text))
             }
             Change::Rollback { to, expected } => {
@@ -88,7 +98,7 @@ impl Reloader {
             }
         };
         let sources = Sources::of(&loaded.sources, &self.world.path);
-        Ok((Task { trigger, by, at, loaded, sources, of, write: writes }, watched))
+        Ok((Task { trigger, by, at, loaded, sources, of, write: writes, watch: watches }, watched))
     }
 
     /// Which config serves, for whom meant another.
@@ -98,7 +108,7 @@ impl Reloader {
     }
 
     fn judge(&self, task: Task, current: &mut Current) -> Changed {
-        let Task { trigger, by, at, loaded, sources, of, write } = task;
+        let Task { trigger, by, at, loaded, sources, of, write, watch } = task;
         let Loaded { candidate, diagnostics, sources: map, .. } = loaded;
         let mut changed =
             unchanged(ReloadOutcome::Refused, current.id, current.checked.hash(), render_text(&diagnostics, &map));
@@ -142,6 +152,9 @@ impl Reloader {
         (entry.meta.hash, entry.diff) = (Some(next.hash().to_owned()), differences.to_string());
         changed.diff = Some(differences);
         let before = current.id.0;
+        let Some(candidate) = self.begin_watched(candidate, watch, &mut entry, (&mut changed, &map)) else {
+            return changed;
+        };
         self.try_it(candidate, &mut entry, (&mut changed, &map), trigger);
         if changed.outcome == ReloadOutcome::Applied {
             (current.checked, current.id) = (next, changed.generation);
@@ -154,12 +167,54 @@ impl Reloader {
                 changed.notes.push(wrote);
             }
             self.tell_of_drift(&mut changed, reread);
+            if let Some(watch) = watch {
+                changed.trial = Some(changed.generation.0);
+                self.begin_probation((changed.generation.0, before), by, watch);
+            }
         } else if reread {
             self.drift.refused(&texts);
         }
         self.finish(entry, &changed);
         self.drift.look(&self.world, &self.served());
         changed
+    }
+
+    /// Lets a canary stand beside what serves. Gives back a candidate that is to serve everybody; of others it is noted here what
+    /// came of them.
+    fn begin_watched(
+        &self,
+        candidate: Candidate,
+        watch: Option<Watch>,
+        entry: &mut Entry,
+        (changed, map): (&mut Changed, &SourceMap),
+    ) -> Option<Candidate> {
+        if let Some(why) = self.cannot_watch(watch, changed) {
+            changed.outcome = ReloadOutcome::Failed;
+            changed.message = why;
+        } else if let Some(canary @ Watch::Canary { share, .. }) = watch {
+            self.begin_canary(candidate, entry, (changed, map), (share, canary));
+        } else {
+            return Some(candidate);
+        }
+        if changed.outcome == ReloadOutcome::Failed {
+            self.finish(entry.clone(), changed);
+        }
+        None
+    }
+
+    /// Why a change cannot be watched as it is asked for.
+    fn cannot_watch(&self, watch: Option<Watch>, changed: &Changed) -> Option<String> {
+        match watch? {
+            Watch::Canary { .. } => {
+                let all = for_all(changed);
+                let why = format!("a canary cannot try what holds for everybody: {}; use a probation", all.join(", "));
+                (!all.is_empty()).then_some(why)
+            }
+            Watch::Probation { .. } => {
+                let why = "a probation goes back to a generation of the history, and none is kept";
+                self.history.standing().is_none().then(|| why.to_owned())
+            }
+        }
     }
 
     /// Puts a right config to work, or says why not.
@@ -203,7 +258,7 @@ impl Reloader {
     }
 
     /// Notes what serves now, and that these texts are known.
-    fn settle(&self, texts: &str, served: Option<Served>) {
+    pub(super) fn settle(&self, texts: &str, served: Option<Served>) {
         let mut now = self.served.lock();
         match served {
             Some(served) => *now = served,
