@@ -53,6 +53,7 @@ mod streams;
 mod strict;
 mod strict_bodies;
 mod tls;
+mod trials;
 mod unread_bodies;
 mod upstream_tls;
 mod websocket;

@@ -90,6 +90,7 @@ impl Control for Fake {
             notes: Vec::new(),
             includes: Vec::new(),
             file: None,
+            trial: None,
         })
     }
 }

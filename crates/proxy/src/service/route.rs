@@ -42,12 +42,13 @@ type Outcome = Option<Instead>;
 
 /// Decides what is done with a request.
 pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next, ProxyError> {
-    let snapshot = ctx.snapshot()?;
     let admitted = admit::head(session.req_header_mut(), ctx);
     if let Err(error) = admitted {
         admit::note(session.req_header(), ctx);
         return Err(error);
     }
+    // Only now is it settled which generation serves the one who asks.
+    let snapshot = ctx.snapshot()?;
     ctx.facts.asks_upgrade = !session.is_http2() && CONN.try_with(|conn| conn.asks_upgrade()).unwrap_or(false);
     let ended = length::end_of_nothing(session).await;
     let host = virtual_host(&snapshot, ctx).await;
