@@ -426,14 +426,22 @@ fn a_gateway_that_is_killed_goes_on_with_the_next_number_and_its_history() {
 }
 
 #[test]
-fn two_gateways_on_one_folder_are_told_apart() {
-    let first = Gateway::with_yaml(&says("one"));
-    let folder = first.dir().join("data/history");
-    let second = Gateway::with_yaml(&(says("two") + &format!("history: {{ path: \"{}\" }}\n", folder.display())));
-    let trouble = second.admin().json("/api/status")["history"]["trouble"]["why"].clone();
-    assert!(trouble.as_str().is_some_and(|why| why.contains("another process")), "{trouble}");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the lock, and the entry of the first");
-    assert_eq!(first.admin().json("/api/status")["history"]["trouble"], Value::Null);
+fn two_processes_that_live_at_once_keep_one_history_and_each_generation_has_its_own_number() {
+    let old = Gateway::with_yaml(&says("one"));
+    let folder = old.dir().join("data/history");
+    let new = Gateway::with_yaml(&(says("two") + &format!("history: {{ path: \"{}\" }}\n", folder.display())));
+    assert_eq!(new.admin().json("/api/status")["generation"], 2);
+    assert_eq!(apply(&old, &says("three"), "").json()["generation"], 3);
+    assert_eq!(rollback(&new, "{ \"to\": 3 }").json()["generation"], 4);
+    assert_eq!((served(&old), served(&new)), ("three".to_owned(), "three".to_owned()));
+    for gateway in [&old, &new] {
+        let admin = gateway.admin();
+        let listed = admin.json("/api/history")["generations"].clone();
+        let numbers: Vec<u64> =
+            listed.as_array().unwrap().iter().map(|row| row["generation"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [4, 3, 2, 1]);
+        assert_eq!(admin.json("/api/status")["history"]["trouble"], Value::Null);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod told;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -109,7 +110,7 @@ fn of_host(carried: &Carried, host: &str) -> u64 {
 fn shares(names: &BTreeSet<String>, requests: impl Fn(&str) -> u64) -> Vec<Share> {
     let mut shares: Vec<Share> =
         names.iter().map(|name| Share { name: name.clone(), requests: requests(name) }).collect();
-    shares.sort_by(|a, b| b.requests.cmp(&a.requests));
+    shares.sort_by_key(|share| Reverse(share.requests));
     shares
 }
 
@@ -161,7 +162,7 @@ impl Replay {
     /// Those that go elsewhere, most first.
     fn moved(&self) -> Vec<(&(Way, Way), &Group)> {
         let mut moved: Vec<_> = self.moved.iter().collect();
-        moved.sort_by(|a, b| b.1.count.cmp(&a.1.count));
+        moved.sort_by_key(|(_, group)| Reverse(group.count));
         moved
     }
 

@@ -33,7 +33,7 @@ struct Right {
 struct Wrong {
     /// All errors, with their places.
     says: String,
-    settings: Option<Settings>,
+    settings: Option<Box<Settings>>,
     watched: State,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn load(world: &World, fallback: Option<Option<&Path>>) -> Option<Fir
         let settings = right.candidate.checked().settings().clone();
         let watched = right.watched.clone();
         let history = History::open(settings.history.as_ref(), world.metrics.clone());
-        let wrong = |says| Wrong { says, settings: Some(settings), watched };
+        let wrong = |says| Wrong { says, settings: Some(Box::new(settings)), watched };
         make(world, right, history, None).map_err(wrong)
     });
     match (made, fallback) {
@@ -74,7 +74,7 @@ fn read(world: &World, texts: Texts<'_>) -> Result<Right, Wrong> {
         None => {
             let errors = count(diagnostics.error_count(), "error");
             output::say(&format!("{}: {errors}", world.path.display()));
-            Err(Wrong { says, settings, watched })
+            Err(Wrong { says, settings: settings.map(Box::new), watched })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The generations that were tried: on disk as long as the config says, and in memory what could not be written.
 //!
 //! Invariants: nothing here stops a change, what fails is said, counted and tried again; numbers only grow, over restarts
-//! too; the order of entries is that of their numbers, whatever the clock said.
+//! too, and of two processes each gives out numbers of its own; the order of entries is that of their numbers, whatever the clock said.
 
 mod entry;
 mod folder;
@@ -10,10 +10,10 @@ mod tests;
 pub(crate) mod told;
 
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use portcullis_admin::ReloadEntry;
 use portcullis_snapshot::settings::History as Settings;
@@ -26,6 +26,8 @@ use folder::Folder;
 const RELOADS: usize = 50;
 /// How many entries wait in memory for a disk that cannot be written.
 const WAITING: usize = 20;
+/// How long another process that writes is waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Shared between who reloads and who asks.
 pub(crate) struct History {
@@ -42,6 +44,8 @@ struct Kept {
     waiting: BTreeMap<u64, Entry>,
     /// The highest number that was given out here.
     given: u64,
+    /// Numbers that were given out without a look at the folder: another process may have given them out too.
+    unsure: BTreeSet<u64>,
     trouble: Option<(SystemTime, String)>,
 }
 
@@ -70,7 +74,7 @@ impl History {
     pub(crate) fn look(path: &Path, metrics: Arc<Metrics>) -> Result<Self, String> {
         let folder = Folder::look(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         let settings = Settings { path: path.to_owned(), keep: Settings::KEEP, bytes: Settings::BYTES, implied: false };
-        let kept = Kept { folder, settings, waiting: BTreeMap::new(), given: 0, trouble: None };
+        let kept = Kept::new(folder, settings);
         Ok(Self { reloads: Mutex::default(), kept: Some(Mutex::new(kept)), metrics })
     }
 
@@ -89,10 +93,7 @@ impl History {
     /// A number for the next generation that is tried, above `serves`.
     pub(crate) fn number(&self, serves: u64) -> u64 {
         let Some(kept) = &self.kept else { return serves.saturating_add(1) };
-        let mut kept = kept.lock();
-        let next = serves.max(kept.folder.highest()).max(kept.given).saturating_add(1);
-        kept.given = next;
-        next
+        kept.lock().number(serves, &self.metrics)
     }
 
     /// Keeps an entry, in the place of one of the same number.
@@ -116,13 +117,6 @@ impl History {
         }
     }
 
-    /// Lets another process write, since this one makes no more changes.
-    pub(crate) fn release(&self) {
-        if let Some(kept) = &self.kept {
-            kept.lock().folder.release();
-        }
-    }
-
     /// Holds to other bounds; the folder stays.
     pub(crate) fn bound(&self, settings: Option<&Settings>) {
         if let (Some(kept), Some(settings)) = (&self.kept, settings) {
@@ -142,7 +136,8 @@ impl History {
     /// All entries, newest first.
     pub(crate) fn metas(&self) -> Vec<Meta> {
         let Some(kept) = &self.kept else { return Vec::new() };
-        let kept = kept.lock();
+        let mut kept = kept.lock();
+        kept.refresh();
         let mut all: BTreeMap<u64, Meta> = kept.folder.metas().map(|meta| (meta.number, meta.clone())).collect();
         all.extend(kept.waiting.iter().map(|(number, entry)| (*number, entry.meta.clone())));
         all.into_values().rev().collect()
@@ -151,7 +146,8 @@ impl History {
     /// An entry as a whole; else a sentence.
     pub(crate) fn entry(&self, number: u64) -> Result<Entry, String> {
         let off = "the config keeps no history: `history: off`";
-        let kept = self.kept.as_ref().ok_or(off)?.lock();
+        let mut kept = self.kept.as_ref().ok_or(off)?.lock();
+        kept.refresh();
         if let Some(entry) = kept.waiting.get(&number) {
             return Ok(entry.clone());
         }
@@ -183,7 +179,7 @@ impl History {
             entries: kept.folder.len(),
             bytes: kept.folder.bytes(),
             waiting: kept.waiting.len(),
-            broken: kept.folder.broken().to_vec(),
+            broken: kept.folder.broken(),
             trouble: kept.trouble.clone(),
         })
     }
@@ -198,44 +194,62 @@ impl History {
 
 impl Kept {
     fn open(settings: &Settings, metrics: &Metrics) -> Self {
-        let looked = Folder::look(&settings.path).and_then(|mut folder| folder.claim().map(|()| folder));
-        let (folder, trouble) = match looked {
-            Ok(folder) => (folder, None),
+        let mut kept = Self::new(Folder::unknown(&settings.path), settings.clone());
+        if let Err(error) = kept.folder.lock(PATIENCE) {
             // What is there can perhaps be read, so that numbers go on.
-            Err(error) => {
-                let seen = Folder::look(&settings.path);
-                (seen.unwrap_or_else(|_| Folder::unknown(&settings.path)), Some(error.to_string()))
-            }
-        };
-        for broken in folder.broken() {
-            log::warn!("history: {broken}; it is left out");
+            kept.refresh();
+            kept.fails(error.to_string(), metrics);
         }
-        let mut kept = Self { folder, settings: settings.clone(), waiting: BTreeMap::new(), given: 0, trouble: None };
-        if let Some(trouble) = trouble {
-            kept.fails(trouble, metrics);
+        for broken in kept.folder.broken() {
+            log::warn!("history: {broken}; it is left out");
         }
         kept
     }
 
+    const fn new(folder: Folder, settings: Settings) -> Self {
+        Self { folder, settings, waiting: BTreeMap::new(), given: 0, unsure: BTreeSet::new(), trouble: None }
+    }
+
+    /// Looks at what other processes did; where that cannot be seen, what is known stays.
+    fn refresh(&mut self) {
+        drop(self.folder.refresh());
+    }
+
+    /// Who did not let go once is not waited for again, so that no change waits for long.
+    const fn patience(&self) -> Duration {
+        if self.trouble.is_some() { Duration::ZERO } else { PATIENCE }
+    }
+
+    fn number(&mut self, serves: u64, metrics: &Metrics) -> u64 {
+        let lock = self.folder.lock(self.patience());
+        let next = serves.max(self.folder.highest()).max(self.given).saturating_add(1);
+        self.given = next;
+        if let Err(error) = lock.and_then(|lock| lock.give(next)) {
+            self.unsure.insert(next);
+            self.fails(error.to_string(), metrics);
+        }
+        next
+    }
+
     /// Writes what waits. One that cannot be written keeps no other from it.
     fn write(&mut self, metrics: &Metrics) {
-        let late = self.folder.highest();
-        if let Err(error) = self.folder.claim() {
-            return self.fails(error.to_string(), metrics);
-        }
-        if self.folder.highest() > late {
-            self.make_way();
-        }
+        let lock = match self.folder.lock(self.patience()) {
+            Ok(lock) => lock,
+            Err(error) => return self.fails(error.to_string(), metrics),
+        };
+        self.make_way();
         let mut trouble = None;
         for (number, entry) in std::mem::take(&mut self.waiting) {
-            if let Err(error) = self.folder.write(&entry) {
+            if let Err(error) = self.folder.write(&lock, &entry) {
                 trouble = Some(format!("generation {number}: {error}"));
                 self.waiting.insert(number, entry);
+            } else {
+                self.unsure.remove(&number);
             }
         }
-        let spared: Vec<u64> =
-            self.folder.metas().rev().filter(|meta| meta.is_good()).take(2).map(|m| m.number).collect();
-        self.folder.prune(self.settings.keep, self.settings.bytes.0, &spared);
+        let good = self.folder.metas().rev().filter(|meta| meta.is_good());
+        let spared: Vec<u64> = good.take(2).map(|meta| meta.number).collect();
+        self.folder.prune(&lock, (self.settings.keep, self.settings.bytes.0), &spared);
         match trouble {
             Some(trouble) => self.fails(trouble, metrics),
             None => {
@@ -248,10 +262,10 @@ impl Kept {
 
     /// The folder turned out to have more than was known when numbers were given out: what is there stays.
     fn make_way(&mut self) {
-        let taken: Vec<u64> = self.waiting.keys().copied().filter(|number| self.folder.has(*number)).collect();
-        for number in taken {
-            self.waiting.remove(&number);
-            log::warn!("history: a generation {number} is there from before; the one of now is not kept");
+        for number in self.unsure.iter().filter(|number| self.folder.is_taken(**number)) {
+            if self.waiting.remove(number).is_some() {
+                log::warn!("history: a generation {number} of another process is there; the one of this is not kept");
+            }
         }
     }
 
@@ -259,6 +273,7 @@ impl Kept {
         metrics.changes().history_failed();
         while self.waiting.len() > WAITING {
             if let Some((number, _)) = self.waiting.pop_first() {
+                self.unsure.remove(&number);
                 log::error!("history: generation {number} is lost: too many wait for {}", self.folder.path().display());
             }
         }

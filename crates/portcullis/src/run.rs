@@ -136,8 +136,6 @@ fn hangup(reloader: &Arc<Reloader>) {
 /// Lets requests in flight end; a second signal does not wait for them.
 async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
     log::info!("{name}: draining, no new connections");
-    // Whoever takes over changes the config from here on.
-    reloader.history.release();
     tokio::select! {
         report = reloader.gateway.drain() => {
             let took = format_duration(Duration::from_millis(u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX)));

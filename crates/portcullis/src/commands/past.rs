@@ -20,7 +20,7 @@ pub(super) enum Past {
     /// That of a running gateway.
     Live(Client),
     /// A folder, and the config that names it.
-    Folder(Box<World>, History),
+    Folder(Box<(World, History)>),
 }
 
 /// A diff in both forms.
@@ -59,7 +59,7 @@ impl Past {
                 let rows = answer.get_mut("generations").map(Value::take);
                 Ok(rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default())
             }
-            Self::Folder(_, history) => Ok(history.metas().iter().map(told::row).collect()),
+            Self::Folder(read) => Ok(read.1.metas().iter().map(told::row).collect()),
         }
     }
 
@@ -67,8 +67,8 @@ impl Past {
     pub(super) fn entry(&self, number: u64) -> Result<Value, String> {
         match self {
             Self::Live(client) => Ok(client.call(Method::GET, &format!("/api/history/{number}"), "")?.good()?.json()),
-            Self::Folder(_, history) => {
-                let mut entry = told::whole(&history.entry(number)?);
+            Self::Folder(read) => {
+                let mut entry = told::whole(&read.1.entry(number)?);
                 let sources = entry.get_mut("sources").and_then(Value::as_array_mut);
                 for text in sources.into_iter().flatten().filter_map(|source| source.get_mut("text")) {
                     *text = hide_secrets(text.as_str().unwrap_or_default(), None).into();
@@ -87,7 +87,8 @@ impl Past {
                 let text = answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
                 Ok(Compared { text, json: answer.get("diff").cloned().unwrap_or_default() })
             }
-            Self::Folder(world, history) => {
+            Self::Folder(read) => {
+                let (world, history) = &**read;
                 let diff: Diff = told::compare(world, history, (from, to))?;
                 Ok(Compared { text: diff.to_string(), json: diff.to_json() })
             }
@@ -101,5 +102,5 @@ fn folder(world: World, config: &Path) -> Result<Past, String> {
     let settings = settings.ok_or_else(unknown)?;
     let folder = settings.history.ok_or("the config keeps no history: `history: off`")?;
     let history = History::look(&folder.path, world.metrics.clone())?;
-    Ok(Past::Folder(Box::new(world), history))
+    Ok(Past::Folder(Box::new((world, history))))
 }

@@ -125,7 +125,7 @@ impl Header {
         (self.own as u64).saturating_add(self.meta.0 as u64).saturating_add(self.body.0 as u64).saturating_add(2)
     }
 
-    fn part<'a>(bytes: &'a [u8], from: usize, (length, sum): (usize, u32)) -> Result<&'a [u8], Broken> {
+    fn part(bytes: &[u8], from: usize, (length, sum): (usize, u32)) -> Result<&[u8], Broken> {
         let end = from.checked_add(length).ok_or(Broken::Changed)?;
         let part = bytes.get(from..end).ok_or(Broken::Changed)?;
         if crc32fast::hash(part) == sum { Ok(part) } else { Err(Broken::Changed) }

@@ -139,24 +139,51 @@ fn open_second(path: &Path) -> History {
 }
 
 #[test]
-fn of_two_processes_on_a_folder_the_second_says_so_writes_nothing_and_takes_over_later() {
+fn two_processes_on_a_folder_give_out_numbers_of_their_own_and_see_what_the_other_wrote() {
     let dir = tempfile::tempdir().unwrap();
-    let first = open(dir.path());
-    first.keep(entry(1, Fate::Applied, "a"));
-    let second = open(dir.path());
-    let trouble = |history: &History| history.standing().unwrap().trouble.map(|(_, why)| why);
-    assert!(trouble(&second).is_some_and(|why| why.contains("another process")));
-    let number = second.number(0);
+    let (old, new) = (open(dir.path()), open(dir.path()));
+    assert_eq!((old.number(0), new.number(0), old.number(1)), (1, 2, 3), "also before any is written");
+    old.keep(entry(3, Fate::Trying, "c"));
+    new.keep(entry(2, Fate::Applied, "b"));
+    assert_eq!((numbers(&old), numbers(&new)), (vec![3, 2], vec![3, 2]));
+    old.keep(entry(3, Fate::Applied, "c"));
+    assert_eq!(new.metas()[0].fate, Fate::Applied, "an entry that was written anew is read anew");
+    new.judge(3, Verdict { good: false, says: "rolled back".to_owned() });
+    assert_eq!(old.last_good(None).unwrap().meta.number, 2);
+    assert_eq!((old.standing().unwrap().trouble, new.standing().unwrap().trouble), (None, None));
+    drop((old, new));
+    assert_eq!(open(dir.path()).number(0), 4);
+}
+
+#[test]
+fn of_many_who_ask_at_once_no_two_get_the_same_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let ask = |history: &History| -> Vec<u64> { (0..50).map(|_| history.number(0)).collect() };
+    let histories: Vec<History> = (0..4).map(|_| open(dir.path())).collect();
+    let mut given: Vec<u64> = std::thread::scope(|scope| {
+        let asked: Vec<_> = histories.iter().map(|history| scope.spawn(move || ask(history))).collect();
+        asked.into_iter().flat_map(|asked| asked.join().unwrap()).collect()
+    });
+    given.sort_unstable();
+    assert_eq!(given, (1..=200).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_process_that_does_not_let_go_stops_nobody_and_what_waited_is_written_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    history.keep(entry(history.number(0), Fate::Applied, "a"));
+    let stuck = fs::File::open(dir.path().join("lock")).unwrap();
+    stuck.lock().unwrap();
+    let trouble = || history.standing().unwrap().trouble.map(|(_, why)| why);
+    let number = history.number(1);
     assert_eq!(number, 2);
-    second.keep(entry(number, Fate::Applied, "b"));
-    assert_eq!(numbers(&open_second(dir.path())), [1]);
-    assert_eq!(numbers(&second), [2, 1], "it knows its own");
-    first.keep(entry(3, Fate::Applied, "c"));
-    first.release();
-    second.retry();
-    assert_eq!(trouble(&second), None);
-    assert_eq!(numbers(&open_second(dir.path())), [3, 2, 1]);
-    assert_eq!(second.number(2), 4);
+    history.keep(entry(number, Fate::Applied, "b"));
+    assert!(trouble().is_some_and(|why| why.contains("another process")));
+    assert_eq!((numbers(&open_second(dir.path())), numbers(&history)), (vec![1], vec![2, 1]));
+    drop(stuck);
+    history.retry();
+    assert_eq!((trouble(), numbers(&open_second(dir.path()))), (None, vec![2, 1]));
 }
 
 #[test]
