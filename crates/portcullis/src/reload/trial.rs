@@ -319,7 +319,7 @@ impl Reloader {
                 changed.outcome = ReloadOutcome::Applied;
                 changed.trial = Some(number);
                 changed.notes.push(format!(
-                    "generation {number} is a canary: {} % of callers are told apart, and served by it in three seconds",
+                    "generation {number} is a canary: {} % of callers are told apart, and served by it in two seconds",
                     share * 100.0
                 ));
                 let by = By { who: entry.meta.who.clone(), note: entry.meta.note.clone() };
