@@ -1,5 +1,6 @@
 //! One file per path of the API.
 
+pub(crate) mod audit;
 pub(crate) mod bans;
 pub(crate) mod caps;
 pub(crate) mod clusters;
@@ -9,6 +10,7 @@ pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod overrides;
 pub(crate) mod requests;
 pub(crate) mod status;
 pub(crate) mod usage;

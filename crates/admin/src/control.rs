@@ -16,6 +16,10 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, SinkStat};
 use portcullis_types::GenerationId;
 
+use crate::audit::Audit;
+use crate::failures::Failures;
+use crate::overrides::Overrides;
+
 /// Everything the API reads.
 pub struct AdminState {
     /// The version of the binary.
@@ -30,8 +34,23 @@ pub struct AdminState {
     pub recent: Arc<Ring>,
     /// Who may call.
     pub identities: Arc<Identities>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
+    /// What operators said for a while.
+    pub overrides: Arc<Overrides>,
+    /// Who guesses tokens.
+    pub failures: Failures,
     /// The running gateway.
     pub control: Arc<dyn Control>,
+}
+
+/// Whose change it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Their name.
+    pub who: String,
+    /// What they say of it.
+    pub note: Option<String>,
 }
 
 /// Whether new requests are wanted here.
@@ -224,7 +243,7 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the change was meant for another config; then nothing was done.
-    async fn change(&self, change: Change) -> Result<Changed, Stale>;
+    async fn change(&self, change: Change, by: By) -> Result<Changed, Stale>;
 }
 
 #[cfg(test)]

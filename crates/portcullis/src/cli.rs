@@ -3,8 +3,10 @@
 pub(crate) mod identity;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use crate::client::AdminPlace;
 
 /// A programmable edge gateway: one entrance in front of your services, which explains every decision it makes.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Key(identity::KeyCommand),
     /// List, make and lift bans of networks in a running gateway.
     Bans(identity::BansArgs),
+    /// List all that operators said by the admin API for a while, with who, why and until when.
+    Overrides(OverridesArgs),
     /// Show a running gateway at a glance.
     Status(StatusArgs),
     /// Print the version.
@@ -118,9 +122,19 @@ pub(crate) struct DiffArgs {
 /// How a running gateway's admin API is reached.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Reach {
-    /// The admin API's address, in place of the config's.
+    /// Where the admin API is, in place of the config's: HOST:PORT, https://HOST:PORT or unix:PATH. Left out, the
+    /// config's socket when it is there, else its address.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<AdminPlace>,
+    /// A PEM file with the CAs that an https address is verified against; the system's, when it is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_ca: Option<PathBuf>,
+    /// A PEM file with a certificate to show to an https address.
+    #[arg(long, value_name = "FILE", requires = "admin_key")]
+    pub(crate) admin_cert: Option<PathBuf>,
+    /// The PEM file with its key.
+    #[arg(long, value_name = "FILE", requires = "admin_cert")]
+    pub(crate) admin_key: Option<PathBuf>,
     /// The admin token, or `file:PATH`, in place of the config's.
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -265,6 +279,18 @@ pub(crate) struct UsageArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OverridesArgs {
+    /// List the last that are over too, and how they ended.
+    #[arg(long)]
+    pub(crate) ended: bool,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
@@ -378,6 +404,13 @@ mod tests {
         check("portcullis bans add 203.0.113.0/24 --for 2h --reason abuse -c a.yaml", true);
         check("portcullis bans add nowhere --reason abuse -c a.yaml", false);
         check("portcullis bans add 203.0.113.0/24 -c a.yaml", false);
+        check("portcullis bans add 203.0.113.0/24 --reason abuse -c a.yaml", false);
+        check("portcullis overrides --ended -c a.yaml", true);
+        check("portcullis overrides", false);
+        check("portcullis status --admin https://edge.internal:9901 --admin-ca ca.pem", true);
+        check("portcullis status --admin unix:/run/portcullis/admin.sock", true);
+        check("portcullis status --admin edge", false);
+        check("portcullis status --admin https://a:1 --admin-cert a.pem", false);
         check("portcullis bans lift 203.0.113.0/24 -c a.yaml", true);
         check("portcullis schema", true);
         check("portcullis version", true);

@@ -7,6 +7,7 @@ mod diff;
 mod endpoint;
 pub(crate) mod explain;
 mod key;
+mod overrides;
 mod reload;
 mod schema;
 pub(crate) mod status;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
+        Command::Overrides(args) => finish(overrides::overrides(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));

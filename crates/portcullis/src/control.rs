@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
+use portcullis_admin::{By, Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
 use portcullis_proxy::Gateway;
 
 use crate::counting::Counting;
@@ -66,9 +66,9 @@ impl Control for Running {
         told.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    async fn change(&self, change: Change) -> Result<Changed, Stale> {
+    async fn change(&self, change: Change, by: By) -> Result<Changed, Stale> {
         match self.reloader.get() {
-            Some(reloader) => reloader.change(Trigger::Api, change).await,
+            Some(reloader) => reloader.change(Trigger::Api, change, Some(by)).await,
             // The API is served before the start is over only for an instant; who comes then comes too early.
             None => Err(Stale { current: self.gateway.generations().peek().origin.hash.clone() }),
         }

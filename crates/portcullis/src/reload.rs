@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use portcullis_admin::{AdminServer, Change, Changed, Expected, ReloadEntry, Stale};
+use portcullis_admin::{AdminListeners, By, Change, Changed, Expected, ReloadEntry, Stale};
 use portcullis_config::{Candidate, Checked, Diff, Loaded, diff, rehearse};
 use portcullis_proxy::Gateway;
 use portcullis_snapshot::Snapshot;
@@ -16,7 +16,6 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, render_json, render_text};
 
-use crate::boot::AdminSlot;
 use crate::files::State;
 use crate::history::History;
 use crate::logs::Logs;
@@ -49,7 +48,7 @@ pub(crate) struct Reloader {
     pub(crate) world: World,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) admin: AdminSlot,
+    pub(crate) admin: AdminListeners,
     pub(crate) history: History,
     /// The files whose change should lead to a reload, as they were when they were read.
     pub(crate) watched: watch::Sender<State>,
@@ -77,7 +76,7 @@ impl From<String> for Failed {
 impl Reloader {
     pub(crate) fn new(
         world: World,
-        (gateway, logs, admin): (Arc<Gateway>, Arc<Logs>, AdminSlot),
+        (gateway, logs, admin): (Arc<Gateway>, Arc<Logs>, AdminListeners),
         current: Current,
         watched: State,
     ) -> Self {
@@ -93,11 +92,16 @@ impl Reloader {
     }
 
     /// Makes a change, after those that were asked for before.
-    pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change) -> Result<Changed, Stale> {
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        trigger: Trigger,
+        change: Change,
+        by: Option<By>,
+    ) -> Result<Changed, Stale> {
         let current = self.current.clone().lock_owned().await;
         let this = self.clone();
         // Reading and compiling take their time, and new sources are waited for: not on a worker's thread.
-        let attempt = tokio::task::spawn_blocking(move || this.attempt(current, trigger, change));
+        let attempt = tokio::task::spawn_blocking(move || this.attempt(current, (trigger, by), change));
         match attempt.await {
             Ok(outcome) => outcome,
             Err(error) => Ok(self.broken(&error.to_string())),
@@ -107,7 +111,7 @@ impl Reloader {
     fn attempt(
         &self,
         mut current: OwnedMutexGuard<Current>,
-        trigger: Trigger,
+        (trigger, by): (Trigger, Option<By>),
         change: Change,
     ) -> Result<Changed, Stale> {
         let (started, at) = (Instant::now(), SystemTime::now());
@@ -118,7 +122,7 @@ impl Reloader {
         }
         let changed = self.judge(loaded, &mut current, trigger, dry);
         if !dry {
-            self.note(trigger, at, started, &changed);
+            self.note((trigger, by.as_ref()), at, started, &changed);
         }
         Ok(changed)
     }
@@ -212,7 +216,7 @@ impl Reloader {
         self.world.discovery.follow(&next.settings.dns);
         tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
-        let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
+        let log = self.logs.prepare(&next.settings).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
         serve_plans(&self.world.caps, &next);
         if next.settings.store.is_some() && self.world.keeper.get().is_none() {
@@ -220,9 +224,7 @@ impl Reloader {
         }
         self.world.consumers.commit(consumers);
         tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
-        if let Some(admin) = admin {
-            self.admin.commit(admin);
-        }
+        self.admin.commit(admin);
         if let Some(log) = log {
             self.logs.commit(log);
         }
@@ -237,21 +239,22 @@ impl Reloader {
     }
 
     /// Counts an attempt, keeps it in the history and says it in the log.
-    fn note(&self, trigger: Trigger, at: SystemTime, started: Instant, changed: &Changed) {
+    fn note(&self, (trigger, by): (Trigger, Option<&By>), at: SystemTime, started: Instant, changed: &Changed) {
         self.world.metrics.gateway().reload(changed.outcome, at);
         let (trigger, took) = (trigger.as_str(), started.elapsed());
         let summary = summary(changed);
+        let asked = asked(trigger, by);
         match changed.outcome {
             ReloadOutcome::Applied => {
-                log::info!("reload ({trigger}): generation {} serves, {summary}", changed.generation);
+                log::info!("reload ({asked}): generation {} serves, {summary}", changed.generation);
                 let lines = changed.diff.as_ref().filter(|diff| !diff.is_empty());
                 let lines = lines.map(ToString::to_string).unwrap_or_default();
                 lines.lines().for_each(|line| log::info!("  {line}"));
                 self.tell_of_old_generations();
             }
-            ReloadOutcome::Unchanged => log::debug!("reload ({trigger}): {summary}"),
+            ReloadOutcome::Unchanged => log::debug!("reload ({asked}): {summary}"),
             ReloadOutcome::Refused | ReloadOutcome::Failed => {
-                log::error!("reload ({trigger}): {summary}; generation {} goes on", changed.generation);
+                log::error!("reload ({asked}): {summary}; generation {} goes on", changed.generation);
                 changed.message.lines().for_each(|line| log::error!("  {line}"));
             }
         }
@@ -278,10 +281,14 @@ impl Reloader {
             message: format!("the reload broke off: {error}"),
         }
     }
+}
 
-    /// Where the admin API is served.
-    pub(crate) fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin.with(|server| server.map(AdminServer::local_addr))
+/// Who asked, and what they say of it.
+fn asked(trigger: &str, by: Option<&By>) -> String {
+    match by {
+        None => trigger.to_owned(),
+        Some(By { who, note: None }) => format!("{trigger}, {who}"),
+        Some(By { who, note: Some(note) }) => format!("{trigger}, {who}: {}", note.escape_debug()),
     }
 }
 

@@ -135,6 +135,7 @@ async fn serve(world: World, mut first: First, brought: Brought, watched: bool) 
     drain(&reloader, name, &mut signals).await;
     // Nobody spends any more: what was spent last is written.
     keep_rest(&reloader).await;
+    reloader.admin.close();
     Ok(())
 }
 
@@ -160,7 +161,7 @@ fn hangup(reloader: &Arc<Reloader>) {
     let reloader = reloader.clone();
     tokio::spawn(async move {
         // A reread is meant for whatever serves, so it is never stale; the outcome is in the log.
-        drop(reloader.change(Trigger::Signal, Change::Reread).await);
+        drop(reloader.change(Trigger::Signal, Change::Reread, None).await);
     });
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
     let reload = || {
         let reloader = reloader.clone();
         // What came of it is in the log; a reread is never stale.
-        async move { drop(reloader.change(Trigger::Watch, Change::Reread).await) }
+        async move { drop(reloader.change(Trigger::Watch, Change::Reread, None).await) }
     };
     follow_files(lists, reload).await;
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use portcullis_telemetry::redact::REDACTED;
 
 use super::status::generations;
 use super::{Pairs, json as answer, text};
+use crate::actor::Actor;
 use crate::control::{AdminState, Change, Changed, Expected, Stale};
 use crate::problem::{Kind, Problem};
 
@@ -22,8 +23,9 @@ use crate::problem::{Kind, Problem};
 pub(crate) async fn show(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
     let snapshot = state.generations.current();
     let mut response = if flag(&pairs, "text") {
-        let token = snapshot.settings.admin.as_ref().and_then(|admin| admin.token.as_deref());
-        text(hide_secrets(&snapshot.origin.text, token))
+        let tokens = snapshot.settings.admin.iter().flat_map(|admin| &admin.tokens);
+        let tokens: Vec<&str> = tokens.map(|token| token.secret.as_str()).collect();
+        text(hide_secrets(&snapshot.origin.text, &tokens))
     } else {
         let (hash, id) = (&snapshot.origin.hash, snapshot.id.0);
         answer(&json!({ "generation": id, "hash": hash, "generations": generations(&state) }))
@@ -35,19 +37,29 @@ pub(crate) async fn show(State(state): State<Arc<AdminState>>, Query(pairs): Pai
 /// Applies a YAML body, or says what it would change.
 pub(crate) async fn apply(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     Query(pairs): Pairs,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     match change(&pairs, &headers, body) {
-        Ok(change) => tell(state.control.change(change).await, flag(&pairs, "dry_run")),
+        Ok(change) => tell(state.control.change(change, actor.by(note(&pairs))).await, flag(&pairs, "dry_run")),
         Err(problem) => problem.into_response(),
     }
 }
 
 /// Reads the file again.
-pub(crate) async fn reload(State(state): State<Arc<AdminState>>) -> Response {
-    tell(state.control.change(Change::Reread).await, false)
+pub(crate) async fn reload(
+    State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
+    Query(pairs): Pairs,
+) -> Response {
+    tell(state.control.change(Change::Reread, actor.by(note(&pairs))).await, false)
+}
+
+/// What the author of a change says of it.
+fn note(pairs: &[(String, String)]) -> Option<String> {
+    pairs.iter().find(|(key, note)| key == "note" && !note.is_empty()).map(|(_, note)| note.clone())
 }
 
 fn change(
@@ -110,13 +122,13 @@ fn tag(response: &mut Response, hash: &str) {
 }
 
 /// Whether the query has a switch on: `text`, `text=1`, `text=true`.
-fn flag(pairs: &[(String, String)], name: &str) -> bool {
+pub(crate) fn flag(pairs: &[(String, String)], name: &str) -> bool {
     pairs.iter().any(|(key, value)| key == name && !matches!(value.as_str(), "0" | "false"))
 }
 
 /// A config's text without the secrets that stand in it literally: values of keys with a secret's name, unless they
-/// only refer to one, and the admin token wherever it stands. Leans to hiding.
-fn hide_secrets(text: &str, token: Option<&str>) -> String {
+/// only refer to one, and the admin tokens wherever they stand. Leans to hiding.
+fn hide_secrets(text: &str, tokens: &[&str]) -> String {
     let redaction = Redaction::default();
     let mut out = String::with_capacity(text.len());
     // The indentation of a secret's key whose value stands on the lines below it.
@@ -132,10 +144,8 @@ fn hide_secrets(text: &str, token: Option<&str>) -> String {
         above = alone.is_some_and(|name| redaction.is_secret(name)).then_some(indent);
         out.push_str(&hide_line(line, &redaction));
     }
-    match token.filter(|token| token.len() >= 6) {
-        Some(token) => out.replace(token, REDACTED),
-        None => out,
-    }
+    let long = tokens.iter().filter(|token| token.len() >= 6);
+    long.fold(out, |out, token| out.replace(token, REDACTED))
 }
 
 /// One line: each `key: value` in it, also those of a flow mapping.
@@ -181,7 +191,7 @@ mod tests {
 
     #[test]
     fn literal_secrets_are_hidden_and_references_stay() {
-        let check = |text: &str, expected: &str| assert_eq!(hide_secrets(text, Some("hunter22")), expected, "{text}");
+        let check = |text: &str, expected: &str| assert_eq!(hide_secrets(text, &["hunter22"]), expected, "{text}");
         check("admin: { bind: \"127.0.0.1:1\", token: \"abc\" }\n", "admin: { bind: \"127.0.0.1:1\", token: *** }\n");
         check("  token: abc\n", "  token: ***\n");
         check("  token: file:admin.token\n", "  token: file:admin.token\n");

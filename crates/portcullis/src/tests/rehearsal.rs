@@ -69,9 +69,10 @@ async fn a_dry_run_finds_a_filter_that_cannot_be_made_and_changes_nothing() {
     let world = World::new(&write(dir.path(), true), app().registry, app().seams, metrics);
     let first = run::load(&world).unwrap();
     let reloader = boot::start(world, first, Brought { version: "0", sinks: Vec::new(), registry }).unwrap();
-    let changed = reloader.change(Trigger::Api, Change::DryRun { text: config(false) }).await.unwrap();
+    let changed = reloader.change(Trigger::Api, Change::DryRun { text: config(false) }, None).await.unwrap();
     assert_eq!((changed.outcome, changed.generation.0), (ReloadOutcome::Failed, 1));
     assert!(changed.message.contains("gate.yaml:6:") && changed.message.contains("it does not like that"));
-    let changed = reloader.change(Trigger::Api, Change::DryRun { text: config(true) + "# a word\n" }).await.unwrap();
+    let changed =
+        reloader.change(Trigger::Api, Change::DryRun { text: config(true) + "# a word\n" }, None).await.unwrap();
     assert_eq!((changed.outcome, changed.generation.0), (ReloadOutcome::Applied, 1));
 }

@@ -49,7 +49,7 @@ async fn generation_after(changed: impl FnOnce(&Path)) -> GenerationId {
     let watcher = tokio::spawn(watch::follow(reloader.clone()));
     // A reload says what it has read, and whoever asks after it waits for its end.
     tokio::time::timeout(Duration::from_secs(20), reads.changed()).await.expect("a reload").unwrap();
-    drop(reloader.change(Trigger::Api, Change::DryRun { text: MAIN.to_owned() }).await);
+    drop(reloader.change(Trigger::Api, Change::DryRun { text: MAIN.to_owned() }, None).await);
     watcher.abort();
     reloader.gateway.generations().current().id
 }
