@@ -135,7 +135,6 @@ async fn serve(world: World, mut first: First, brought: Brought, watched: bool) 
     drain(&reloader, name, &mut signals).await;
     // Nobody spends any more: what was spent last is written.
     keep_rest(&reloader).await;
-    reloader.admin.close();
     Ok(())
 }
 
@@ -179,6 +178,8 @@ async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
         }
         name = signals.end(reloader) => log::warn!("{name} again: not waiting any longer"),
     }
+    // Nobody is answered from here on whose call could not be written down.
+    reloader.admin.close();
     let lost = reloader.logs.close();
     if lost > 0 {
         log::warn!(
