@@ -71,7 +71,7 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
     let state = &guard.state;
     let (id, actor) = match admit(state, &request, role) {
         Ok(admitted) => admitted,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if is_safe(request.method()) {
         request.extensions_mut().insert(actor);
@@ -96,18 +96,18 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
 pub(crate) fn nothing(state: &Arc<AdminState>, request: &Request, problem: Problem) -> Response {
     match admit(state, request, Role::Read) {
         Ok((id, _)) => with_id(problem.into_response(), id),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
-fn admit(state: &AdminState, request: &Request, needs: Role) -> Result<(RequestId, Actor), Response> {
+fn admit(state: &AdminState, request: &Request, needs: Role) -> Result<(RequestId, Actor), Box<Response>> {
     let id = state.audit.id();
     let judged = {
         let snapshot = state.generations.peek();
         let question = Question { peer: peer(request), method: request.method(), headers: request.headers(), needs };
         judge(snapshot.settings.admin.as_ref(), &state.failures, question)
     };
-    judged.map(|actor| (id, actor)).map_err(|refusal| refuse(state, request, id, &refusal))
+    judged.map(|actor| (id, actor)).map_err(|refusal| Box::new(refuse(state, request, id, &refusal)))
 }
 
 fn refuse(state: &AdminState, request: &Request, id: RequestId, refusal: &Refusal) -> Response {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::actor::Role::{Admin, Operate, Read};
 use crate::api::{
-    audit, bans, caps, clusters, config, consumers, endpoints, explain, health, metrics, overrides, requests, status,
-    usage,
+    audit, bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, overrides, requests,
+    status, timeline, usage,
 };
 use crate::control::AdminState;
 use crate::guard::{self, Guard, Need};
@@ -55,6 +55,8 @@ fn table(state: Arc<AdminState>) -> Table {
         .at("/api/consumers/{*id}", [get(read, consumers::one)])
         .at("/api/bans", [get(read, bans::list), post(operate, bans::add)])
         .at("/api/bans/{*network}", [verb(Method::DELETE, operate, bans::lift)])
+        .at("/api/map", [get(read, map::map)])
+        .at("/api/timeline", [get(read, timeline::timeline)])
         .at("/api/requests", [get(read, requests::requests)])
         .at("/api/caps/{consumer}", [get(read, caps::consumer)])
         .at("/api/caps/overrides", caps)

@@ -13,7 +13,8 @@ use portcullis_snapshot::settings::Store;
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
-use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
+use portcullis_telemetry::timeline::TICK;
+use portcullis_telemetry::{Outcomes, RecordSink, Ring, RingOptions, SinkStats, Timeline};
 
 use crate::consumers::Prepared;
 use crate::control::Running;
@@ -52,7 +53,10 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let settings = &first.snapshot.settings;
     let admin = PreparedAdmin::new(settings.admin.as_ref()).map_err(|error| error.to_string())?;
     let audit = Arc::new(Audit::default());
-    let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks, audit.clone()));
+    let outcomes = Arc::new(Outcomes::default());
+    let timeline = Arc::new(Timeline::new(outcomes.clone()));
+    let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
+    let logs = Arc::new(Logs::new(world.metrics.clone(), sinks, audit.clone()));
     if let Some(log) = logs.prepare(settings).map_err(|error| error.to_string())? {
         logs.commit(log);
     }
@@ -69,6 +73,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
+    tokio::spawn(tick(timeline.clone()));
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let listeners = AdminListeners::new(Arc::new(AdminState {
@@ -77,6 +82,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         generations: gateway.generations().clone(),
         registry: brought.registry,
         recent,
+        timeline: timeline.clone(),
         identities: world.consumers.identities.clone(),
         audit,
         overrides,
@@ -100,6 +106,16 @@ fn overrides(world: &World, snapshot: &Snapshot) -> Arc<Overrides> {
     }
     tokio::spawn(Arc::clone(&overrides).run());
     overrides
+}
+
+/// Takes what became of requests, for as long as it is polled.
+async fn tick(timeline: Arc<Timeline>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        timeline.tick(SystemTime::now());
+    }
 }
 
 /// Opens the store, if the config has one.

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     ///
     /// For example: caps acme -c gateway.yaml, or: caps override --plan free --cap rate --multiply 2 --for 30m
     /// --reason 'launch day' -c gateway.yaml
-    Caps(CapsArgs),
+    Caps(Box<CapsArgs>),
     /// Show who used what, by method.
     ///
     /// For example: usage acme --from 2026-03-01 --to 2026-04-01 -c gateway.yaml

@@ -13,7 +13,7 @@ use portcullis_types::Percent;
 
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
-pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
+pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]
