@@ -44,10 +44,12 @@ impl Admin {
         self.get(path).json()
     }
 
-    /// A POST.
+    /// A POST; a body is said to be JSON, unless the fields say otherwise.
     #[must_use]
     pub fn post(&self, path: &str, fields: &str, body: &str) -> Response {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}");
+        let typed = body.is_empty() || fields.to_ascii_lowercase().contains("content-type:");
+        let kind = if typed { "" } else { "Content-Type: application/json\r\n" };
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{fields}");
         let mut client = Client::connect(self.address);
         client.ask(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
     }

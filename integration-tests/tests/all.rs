@@ -7,7 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin_access;
 mod admin_api;
+mod admin_records;
 mod caps;
 mod changes;
 mod choice;

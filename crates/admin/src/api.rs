@@ -1,5 +1,6 @@
 //! One file per path of the API.
 
+pub(crate) mod audit;
 pub(crate) mod bans;
 pub(crate) mod caps;
 pub(crate) mod clusters;
@@ -11,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod map;
 pub(crate) mod metrics;
+pub(crate) mod overrides;
 pub(crate) mod requests;
 pub(crate) mod status;
 pub(crate) mod timeline;

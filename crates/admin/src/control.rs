@@ -16,6 +16,10 @@ use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, SinkStat, Timeline};
 use portcullis_types::GenerationId;
 
+use crate::audit::Audit;
+use crate::failures::Failures;
+use crate::overrides::Overrides;
+
 /// Everything the API reads.
 pub struct AdminState {
     /// The version of the binary.
@@ -32,8 +36,23 @@ pub struct AdminState {
     pub timeline: Arc<Timeline>,
     /// Who may call.
     pub identities: Arc<Identities>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
+    /// What operators said for a while.
+    pub overrides: Arc<Overrides>,
+    /// Who guesses tokens.
+    pub failures: Failures,
     /// The running gateway.
     pub control: Arc<dyn Control>,
+}
+
+/// Whose change it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Their name.
+    pub who: String,
+    /// What they say of it.
+    pub note: Option<String>,
 }
 
 /// Whether new requests are wanted here.
@@ -171,15 +190,6 @@ impl Expected {
             Self::Hashes(hashes) => hashes.iter().any(|each| each == hash),
         }
     }
-}
-
-/// Who asks for a change, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct By {
-    /// By name.
-    pub who: String,
-    /// In the operator's words.
-    pub note: Option<String>,
 }
 
 /// The change was meant for another config than the one that serves.

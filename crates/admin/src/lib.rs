@@ -1,47 +1,37 @@
-//! The admin API: health, metrics, status, the config, explanations and the last requests.
+//! The admin API: health, metrics, status, the config, explanations and the last requests; and who may use it.
 //!
-//! It reads the living generations, the metrics and the ring of records by itself; what it may change goes through
-//! [`Control`], which the binary implements, so that nothing here knows the proxy. Invariants: every path but
-//! `/healthz` and `/readyz` wants the token when there is one; without one, only a request that names a loopback host
-//! is served, so that no web page can reach the API through the operator's browser; bodies, time and connections are
+//! It reads the living generations, the metrics and the ring of records by itself; what it may change of the config goes
+//! through [`Control`], which the binary implements, so that nothing here knows the proxy. Invariants: a path has no
+//! method without a least role of its caller (`router.rs`); every call that may change something and every refusal is
+//! in the audit log; no web page can reach the API through the operator's browser; bodies, time and connections are
 //! bounded; no answer holds a secret; every error is problem+json (RFC 9457) with a stable `reason`.
 //!
-//! | method and path | what it gives |
-//! |---|---|
-//! | GET /healthz | 200 while the process lives |
-//! | GET /readyz | 200, or 503 before the start and during a drain |
-//! | GET /metrics | everything, in the Prometheus text format |
-//! | GET /api/status | version, uptime, listeners, clusters, reloads, logs, generations |
-//! | GET /api/config | the generations; `?text=1` the text that serves |
-//! | POST /api/config | applies a YAML body; needs If-Match; `note`, `write`; `?dry_run=1` only says what would change |
-//! | GET /api/history | the generations that were tried, newest first |
-//! | GET /api/history/N | one of them with its texts, secrets hidden |
-//! | GET /api/history/N/diff/M | what M changes against N |
-//! | POST /api/rollback | puts a generation back: `to`, or the last good other one; `note` |
-//! | POST /api/reload | reads the file again |
-//! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
-//! | GET /api/clusters | where every endpoint stands |
-//! | GET /api/trial | the change that is watched; POST /api/trial/promote and /api/trial/abort end it |
-//! | GET /api/map | listeners, hosts, routes and clusters, in pieces |
-//! | GET /api/timeline | what became of requests in the last fifteen minutes |
-//! | GET /api/requests | the last records, filtered by the query |
-//! | GET /api/caps/CONSUMER | how the caps of a consumer stand |
-//! | GET, POST, DELETE /api/caps/overrides | caps that are lifted or multiplied for a while |
-//! | GET /api/usage | who used what, by method; `consumer`, `from`, `to` |
+//! `docs/admin.md` has all paths with their roles.
 
+mod actor;
 mod api;
+mod assets;
+mod audit;
 mod auth;
 mod control;
+mod failures;
+mod guard;
+mod overrides;
 mod problem;
 mod router;
 mod server;
+mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use actor::{Actor, Role, Via};
 pub use api::config::hide_secrets;
+pub use audit::Audit;
 pub use control::{
     AdminState, By, Change, Changed, Control, Effect, EndTrial, Expected, Readiness, ReloadEntry, SinkLine, Stale,
     Usage, UsageAsk, Watch,
 };
-pub use router::{CONFIG_BYTES, router};
-pub use server::{AdminBindError, AdminServer, Bound};
+pub use failures::Failures;
+pub use overrides::Overrides;
+pub use router::CONFIG_BYTES;
+pub use server::{AdminBindError, AdminListeners, Prepared};

@@ -1,7 +1,7 @@
 //! The API's own errors: a closed list, each with a status, answered as problem+json (RFC 9457).
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -16,11 +16,11 @@ macro_rules! problems {
 
         impl Kind {
             /// The stable name.
-            const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            const fn status(self) -> StatusCode {
+            pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
@@ -33,9 +33,13 @@ macro_rules! problems {
 
 problems! {
     BadRequest, "bad_request", BAD_REQUEST, "The request cannot be understood";
-    Unauthorized, "unauthorized", UNAUTHORIZED, "This needs the admin token";
+    Unauthorized, "unauthorized", UNAUTHORIZED, "This needs somebody with a role";
+    RoleMissing, "role_missing", FORBIDDEN, "This needs another role";
+    TlsRequired, "tls_required", MISDIRECTED_REQUEST, "This listener speaks TLS now";
+    TooManyFailures, "too_many_failures", TOO_MANY_REQUESTS, "Too many wrong tokens from this network";
+    ContentType, "content_type", UNSUPPORTED_MEDIA_TYPE, "A web page could send such a body; say application/json or application/yaml";
     HostNotLoopback, "host_not_loopback", FORBIDDEN, "Without a token, only requests to a loopback host are served";
-    CrossSite, "cross_site", FORBIDDEN, "A web page of another site may not use this API";
+    CrossSite, "cross_site", FORBIDDEN, "A web page of another site or origin may not use this API";
     NotFound, "not_found", NOT_FOUND, "There is no such path";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     OverrideRefused, "override_refused", CONFLICT, "The override does not fit what is there";
@@ -83,9 +87,16 @@ impl Problem {
     }
 
     /// Says which methods a path takes.
-    pub(crate) fn allow(mut self, methods: &'static str) -> Self {
-        self.fields.push((ALLOW, HeaderValue::from_static(methods)));
+    pub(crate) fn allow(mut self, methods: &str) -> Self {
+        self.fields.extend(HeaderValue::from_str(methods).ok().map(|value| (ALLOW, value)));
         self
+    }
+}
+
+impl Problem {
+    /// In a line, for where nobody waits for an answer.
+    pub(crate) fn says(self) -> String {
+        self.detail.unwrap_or_else(|| self.kind.title().to_owned())
     }
 }
 
@@ -114,6 +125,9 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.kind == Kind::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis admin\""));
+        }
+        if self.kind == Kind::TooManyFailures {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         headers.extend(self.fields);
         response

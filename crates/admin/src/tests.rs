@@ -42,7 +42,7 @@ struct Fake {
     readiness: Readiness,
     outcome: ReloadOutcome,
     hash: String,
-    asked: Mutex<Vec<Change>>,
+    asked: Mutex<Vec<(Change, By)>>,
 }
 
 #[async_trait]
@@ -71,14 +71,14 @@ impl Control for Fake {
         vec![SinkLine { name: "access_log", stats }]
     }
 
-    async fn change(&self, change: Change, _by: By) -> Result<Changed, Stale> {
+    async fn change(&self, change: Change, by: By) -> Result<Changed, Stale> {
         if let Change::Apply { expected, .. } = &change
             && !expected.allows(&self.hash)
         {
             let (who, at) = ("carol".to_owned(), SystemTime::UNIX_EPOCH);
             return Err(Stale { current: self.hash.clone(), generation: GenerationId(4), who, at });
         }
-        self.asked.lock().unwrap().push(change);
+        self.asked.lock().unwrap().push((change, by));
         Ok(Changed {
             outcome: self.outcome,
             generation: GenerationId(4),
@@ -95,7 +95,7 @@ impl Control for Fake {
     }
 }
 
-struct Api {
+pub(crate) struct Api {
     fake: Arc<Fake>,
     state: Arc<AdminState>,
 }
@@ -176,12 +176,19 @@ impl Api {
             recent,
             timeline,
             identities: identities(),
+            audit: Arc::default(),
+            overrides: Arc::default(),
+            failures: Default::default(),
             control: fake.clone(),
         };
         Self { fake, state: Arc::new(state) }
     }
 
-    fn ready() -> Self {
+    pub(crate) fn state(&self) -> Arc<AdminState> {
+        self.state.clone()
+    }
+
+    pub(crate) fn ready() -> Self {
         Self::new(CONFIG, Readiness::Ready, ReloadOutcome::Applied)
     }
 
@@ -341,7 +348,9 @@ async fn applying_needs_if_match() {
     assert!(api.fake.asked.lock().unwrap().is_empty());
     let seen = api.post("/api/config", &[("if-match", &current)], "version: 1").await;
     assert_eq!((seen.status, seen.json()["outcome"].clone()), (StatusCode::OK, json!("applied")));
-    assert!(matches!(&api.fake.asked.lock().unwrap()[..], [Change::Apply { text, .. }] if text == "version: 1"));
+    assert!(
+        matches!(&api.fake.asked.lock().unwrap()[..], [(Change::Apply { text, .. }, by)] if text == "version: 1" && by.who == "token")
+    );
 }
 
 #[tokio::test]
@@ -349,7 +358,7 @@ async fn a_dry_run_needs_no_if_match_and_applies_nothing() {
     let api = Api::ready();
     let seen = api.post("/api/config?dry_run=1", &[], "version: 1").await;
     assert_eq!((seen.status, seen.json()["outcome"].clone()), (StatusCode::OK, json!("dry_run")));
-    assert!(matches!(&api.fake.asked.lock().unwrap()[..], [Change::DryRun { .. }]));
+    assert!(matches!(&api.fake.asked.lock().unwrap()[..], [(Change::DryRun { .. }, _)]));
 }
 
 #[tokio::test]
@@ -448,10 +457,11 @@ async fn bans_are_made_shown_and_lifted() {
     let post = |body: &str| authorized("POST", "/api/bans").body(Body::from(body.to_owned())).unwrap();
     for (body, says) in [
         (r#"{"network":"203.0.113.9/24","for":"10m","reason":" "}"#, "`reason`"),
-        (r#"{"network":"nowhere","reason":"x"}"#, "is no network"),
-        (r#"{"network":"0.0.0.0/0","reason":"x"}"#, "everybody"),
+        (r#"{"network":"nowhere","for":"1m","reason":"x"}"#, "is no network"),
+        (r#"{"network":"0.0.0.0/0","for":"1m","reason":"x"}"#, "everybody"),
         (r#"{"network":"203.0.113.0/24","for":"soon","reason":"x"}"#, "`for`"),
-        (r#"{"network":"203.0.113.0/24","for":"0s","reason":"x"}"#, "longer than 0"),
+        (r#"{"network":"203.0.113.0/24","for":"0s","reason":"x"}"#, "at least 1s"),
+        (r#"{"network":"203.0.113.0/24","reason":"x"}"#, "`for` is missing"),
         (r#"{"network":"203.0.113.0/24","reason":"x","until":"x"}"#, "unknown field"),
     ] {
         let seen = api.send(post(body)).await;
@@ -472,4 +482,123 @@ async fn bans_are_made_shown_and_lifted() {
     assert_eq!(api.send(lift()).await.status, 404);
     let told: Value = serde_json::from_str(&api.get("/api/bans").await.body).unwrap();
     assert_eq!(told["bans"], json!([]));
+}
+
+#[tokio::test]
+async fn every_path_refuses_who_lacks_the_role_and_says_which_is_needed() {
+    let tokens = "tokens: { grafana: { token: looks-only, role: read }, ci: { token: may-operate, role: operate } }";
+    let text = CONFIG.replace("token: \"s3cret-token\"", &format!("token: \"s3cret-token\", {tokens}"));
+    let api = Api::new(&text, Readiness::Ready, ReloadOutcome::Applied);
+    let ask = async |token: &str, method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+        let request = request.header("if-match", "*").header("content-type", "application/yaml");
+        api.send(request.body(Body::from("version: 1")).unwrap()).await
+    };
+    for (method, path, needs) in [
+        ("GET", "/api/status", "read"),
+        ("HEAD", "/api/status", "read"),
+        ("POST", "/api/config?dry_run=1", "read"),
+        ("POST", "/api/config?dry_run=0", "admin"),
+        ("POST", "/api/config?dry_run=1&dry_run=0", "read"),
+        ("POST", "/api/config", "admin"),
+        ("POST", "/api/reload", "operate"),
+        ("POST", "/api/bans", "operate"),
+        ("DELETE", "/api/bans/203.0.113.0/24", "operate"),
+        ("POST", "/api/clusters/api/endpoints", "operate"),
+        ("DELETE", "/api/caps/overrides", "operate"),
+        ("GET", "/api/audit", "admin"),
+    ] {
+        for (token, has) in [("looks-only", "read"), ("may-operate", "operate"), ("s3cret-token", "admin")] {
+            let seen = ask(token, method, path).await;
+            let rank = |role: &str| ["read", "operate", "admin"].iter().position(|one| *one == role);
+            let refused = seen.status == StatusCode::FORBIDDEN;
+            assert_eq!(refused, rank(has) < rank(needs), "{method} {path} as {has}: {}", seen.body);
+            if refused {
+                let told = seen.json();
+                assert_eq!((&told["needs"], &told["has"]), (&json!(needs), &json!(has)), "{method} {path}");
+            }
+        }
+    }
+    // A dry run stays one, whatever else the query says.
+    let asked = api.fake.asked.lock().unwrap();
+    let applied = asked.iter().filter(|(change, _)| matches!(change, Change::Apply { .. }));
+    assert!(applied.clone().count() == 2 && applied.clone().all(|(_, by)| by.who == "token"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn who_did_what_is_in_the_audit_log() {
+    let api = Api::ready();
+    let ban = r#"{"network":"203.0.113.0/24","for":"10m","reason":"credential stuffing"}"#;
+    let seen = api.post("/api/bans", &[], ban).await;
+    assert_eq!(seen.status, 200, "{}", seen.body);
+    api.post("/api/reload?note=new+keys", &[], "").await;
+    let request = Request::get("/api/status?token=s3cret-token").header("authorization", "Bearer wrong");
+    assert_eq!(api.send(request.body(Body::empty()).unwrap()).await.status, 401);
+    let told = api.get("/api/audit").await;
+    assert!(!told.body.contains("s3cret-token") && !told.body.contains("wrong"), "{}", told.body);
+    let told = told.json();
+    let entries = told["entries"].as_array().unwrap();
+    let shown = |entry: &Value| {
+        let text = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{} {} {} {} {} {}",
+            text("actor"),
+            text("via"),
+            text("method"),
+            text("path"),
+            entry["status"],
+            text("reason")
+        )
+    };
+    let shown: Vec<String> = entries.iter().map(shown).collect();
+    let expected = [
+        "- - GET /api/status?… 401 -",
+        "token token POST /api/reload?… 200 new keys",
+        "token token POST /api/bans 200 credential stuffing",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(entries[0]["refused"], json!("unauthorized"));
+    let ids: std::collections::HashSet<&str> = entries.iter().map(|entry| entry["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 3, "each has an id of its own");
+    assert_eq!(api.fake.asked.lock().unwrap()[0].1, By { who: "token".to_owned(), note: Some("new keys".to_owned()) });
+}
+
+#[tokio::test]
+async fn every_answer_says_what_a_browser_must_not_do_with_it() {
+    let api = Api::ready();
+    for path in ["/healthz", "/api/status", "/api/nothing", "/api/reload"] {
+        let response = router(api.state()).oneshot(authorized("GET", path).body(Body::empty()).unwrap()).await.unwrap();
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ] {
+            assert_eq!(response.headers()[name], value, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn overrides_of_all_kinds_are_in_one_list() {
+    let api = Api::ready();
+    let drain = r#"{"action":"drain","endpoint":"127.0.0.1:9001","for":"20m","reason":"disk swap"}"#;
+    let seen = api.post("/api/clusters/api/endpoints", &[], drain).await;
+    assert_eq!(seen.status, 200, "{}", seen.body);
+    let ban = r#"{"network":"203.0.113.9/24","for":"10m","reason":"abuse"}"#;
+    assert_eq!(api.post("/api/bans", &[], ban).await.status, 200);
+    let told = api.get("/api/overrides").await.json();
+    let shown: Vec<Value> = told["overrides"].as_array().unwrap().to_vec();
+    let shown: Vec<_> = shown.iter().map(|one| (&one["kind"], &one["target"], &one["action"], &one["who"])).collect();
+    let expected = [
+        (&json!("ban"), &json!("203.0.113.0/24"), &json!("ban"), &json!("token")),
+        (&json!("endpoint"), &json!("api 127.0.0.1:9001"), &json!("drain"), &json!("token")),
+    ];
+    assert_eq!(shown, expected);
+    let restore = r#"{"action":"restore","endpoint":"127.0.0.1:9001"}"#;
+    assert_eq!(api.post("/api/clusters/api/endpoints", &[], restore).await.status, 200);
+    let told = api.get("/api/overrides?ended=1").await.json();
+    assert_eq!(told["overrides"].as_array().unwrap().len(), 1);
+    assert_eq!(told["ended"][0]["how"], json!("token took it back"));
+    assert_eq!(told["lasts_over_a_restart"], json!(false));
 }

@@ -36,8 +36,12 @@ codes! {
     KEY_MISMATCH = "key_mismatch";
     /// A certificate whose time is over (a warning).
     CERTIFICATE_EXPIRED = "certificate_expired";
-    /// The admin listener is reachable from elsewhere and has no token.
+    /// The admin listener is reachable from elsewhere and asks nobody who they are.
     ADMIN_OPEN = "admin_open";
+    /// Tokens reach the admin listener in plain text from elsewhere (a warning).
+    ADMIN_PLAIN = "admin_plain";
+    /// Two tokens of the admin listener that cannot be told apart.
+    TOKEN_TWICE = "token_twice";
     /// A cluster without endpoints.
     NO_ENDPOINT = "no_endpoint";
     /// An endpoint that stands twice in a cluster.

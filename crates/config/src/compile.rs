@@ -5,6 +5,7 @@
 
 mod actions;
 mod addresses;
+mod admin;
 mod attempts;
 mod caps;
 mod certificates;
@@ -44,6 +45,7 @@ use crate::plan::{Checked, ClusterPlan};
 use crate::raw::clusters::RawCluster;
 use crate::raw::top::Top;
 
+pub(crate) use admin::TOKEN;
 pub(crate) use caps::all_filters;
 pub(crate) use filters::{ChainSpec, HostChains};
 use names::ClusterNames;
@@ -90,7 +92,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let (used, subsets, upgrades) = (HashSet::new(), HashMap::new(), Vec::new());
     let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets, upgrades };
     compiler.version(&top, span);
-    let mut settings = compiler.settings(&top);
+    let mut settings = compiler.settings(&top, span);
     let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
     let listeners: Vec<_> = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();

@@ -1,15 +1,15 @@
 //! The start: from a checked config to a gateway that serves, its admin API beside it.
 
-use parking_lot::Mutex;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Instant, SystemTime};
 
-use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_admin::{
+    AdminListeners, AdminState, Audit, Failures, Overrides, Prepared as PreparedAdmin, ReloadEntry,
+};
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
-use portcullis_snapshot::settings::{Admin, Store};
+use portcullis_snapshot::settings::Store;
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
@@ -49,46 +49,6 @@ pub(crate) struct Brought {
     pub(crate) registry: prometheus::Registry,
 }
 
-/// The admin listener as it is now; a reload may move it.
-pub(crate) struct AdminSlot {
-    state: Arc<AdminState>,
-    open: Mutex<Option<(SocketAddr, AdminServer)>>,
-}
-
-/// An admin listener that is bound and not served yet, with the address of the config; `None` for none.
-pub(crate) struct PreparedAdmin(Option<(SocketAddr, Bound)>);
-
-impl AdminSlot {
-    fn new(state: Arc<AdminState>) -> Self {
-        Self { state, open: Mutex::default() }
-    }
-
-    /// Binds what a config says; `None` when that is open already.
-    pub(crate) fn prepare(&self, settings: Option<&Admin>) -> Result<Option<PreparedAdmin>, AdminBindError> {
-        let wanted = settings.map(|admin| admin.bind);
-        if self.open.lock().as_ref().map(|(address, _)| *address) == wanted {
-            return Ok(None);
-        }
-        bind(settings).map(Some)
-    }
-
-    /// Serves what was bound, and stops what served before.
-    pub(crate) fn commit(&self, PreparedAdmin(prepared): PreparedAdmin) {
-        let next = prepared.map(|(address, bound)| (address, bound.serve(self.state.clone())));
-        *self.open.lock() = next;
-    }
-
-    /// Looks at what serves.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(Option<&AdminServer>) -> T) -> T {
-        look(self.open.lock().as_ref().map(|(_, server)| server))
-    }
-}
-
-fn bind(settings: Option<&Admin>) -> Result<PreparedAdmin, AdminBindError> {
-    let bound = settings.map(|admin| Bound::bind(admin.bind).map(|bound| (admin.bind, bound)));
-    bound.transpose().map(PreparedAdmin)
-}
-
 /// Starts everything, in the order in which it may fail; a failure leaves nothing running. Must be called inside a
 /// Tokio runtime.
 ///
@@ -98,12 +58,13 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let started = Instant::now();
     first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
-    let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
+    let admin = PreparedAdmin::new(settings.admin.as_ref()).map_err(|error| error.to_string())?;
+    let audit = Arc::new(Audit::default());
     let outcomes = Arc::new(Outcomes::default());
     let timeline = Arc::new(Timeline::new(outcomes.clone()));
     let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
-    let logs = Arc::new(Logs::new(world.metrics.clone(), sinks));
-    if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
+    let logs = Arc::new(Logs::new(world.metrics.clone(), sinks, audit.clone()));
+    if let Some(log) = logs.prepare(settings).map_err(|error| error.to_string())? {
         logs.commit(log);
     }
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
@@ -115,12 +76,13 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let counting = Arc::new(Counting::new(world.caps.clone(), kept, &world.metrics, most));
     CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
     serve_plans(&world.caps, &first.snapshot);
+    let overrides = overrides(&world, &first.snapshot);
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
-    let slot = AdminSlot::new(Arc::new(AdminState {
+    let listeners = AdminListeners::new(Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
         generations: gateway.generations().clone(),
@@ -128,9 +90,12 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         recent: recent.clone(),
         timeline: timeline.clone(),
         identities: world.consumers.identities.clone(),
+        audit,
+        overrides,
+        failures: Failures::default(),
         control: running.clone(),
     }));
-    slot.commit(admin);
+    listeners.commit(admin);
     let First { snapshot, checked, watched, sources, history, fallen, .. } = first;
     let served = Served {
         id: snapshot.id,
@@ -140,7 +105,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         texts: sources.fingerprint(),
         fallen: fallen.as_ref().map(|(_, why)| why.clone()),
     };
-    let parts = Parts { gateway, logs, admin: slot, recent, timeline, history, watched, served };
+    let parts = Parts { gateway, logs, admin: listeners, recent, timeline, history, watched, served };
     let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id }, parts));
     note(&reloader, &snapshot, (&sources, fallen.as_ref()), started);
     reloader.traffic.read(&snapshot, &reloader.world.metrics, Instant::now());
@@ -149,6 +114,16 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
+}
+
+/// What operators said before the last end, put to work again, and followed from now on.
+fn overrides(world: &World, snapshot: &Snapshot) -> Arc<Overrides> {
+    let overrides = Arc::new(Overrides::open(snapshot.settings.data()));
+    if snapshot.settings.admin.is_some() {
+        overrides.restore(snapshot, &world.consumers.identities);
+    }
+    tokio::spawn(Arc::clone(&overrides).run());
+    overrides
 }
 
 /// Looks after what nobody tells of: counters to be read, a file that changed, a disk that can be written again.
@@ -250,7 +225,10 @@ pub(crate) fn announce(reloader: &Reloader) -> Vec<String> {
         format!("listener {:width$}  {} on {}", listener.name.as_str(), speaks(listener), bound.join(", "))
     };
     let mut lines: Vec<String> = snapshot.listeners.iter().map(line).collect();
-    lines.extend(reloader.admin_address().map(|address| format!("admin on http://{address}")));
+    let admin = snapshot.settings.admin.as_ref();
+    let scheme = if admin.is_some_and(|admin| admin.tls.is_some()) { "https" } else { "http" };
+    lines.extend(reloader.admin.local_addr().map(|address| format!("admin on {scheme}://{address}")));
+    lines.extend(reloader.admin.socket().map(|path| format!("admin on unix:{}", path.display())));
     let hosts = snapshot.router.hosts().count();
     let routes: usize = snapshot.router.hosts().map(|host| host.routes().len()).sum();
     lines.push(format!(

@@ -4,8 +4,10 @@ pub(crate) mod changes;
 pub(crate) mod identity;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use crate::client::AdminPlace;
 
 /// A programmable edge gateway: one entrance in front of your services, which explains every decision it makes.
 #[derive(Debug, Parser)]
@@ -64,7 +66,7 @@ pub(crate) enum Command {
     ///
     /// For example: caps acme -c gateway.yaml, or: caps override --plan free --cap rate --multiply 2 --for 30m
     /// --reason 'launch day' -c gateway.yaml
-    Caps(CapsArgs),
+    Caps(Box<CapsArgs>),
     /// Show who used what, by method.
     ///
     /// For example: usage acme --from 2026-03-01 --to 2026-04-01 -c gateway.yaml
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Key(identity::KeyCommand),
     /// List, make and lift bans of networks in a running gateway.
     Bans(identity::BansArgs),
+    /// List all that operators said by the admin API for a while, with who, why and until when.
+    Overrides(OverridesArgs),
     /// Show a running gateway at a glance.
     Status(StatusArgs),
     /// Print the version.
@@ -145,9 +149,19 @@ pub(crate) struct DiffArgs {
 /// How a running gateway's admin API is reached.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Reach {
-    /// The admin API's address, in place of the config's.
+    /// Where the admin API is, in place of the config's: HOST:PORT, https://HOST:PORT or unix:PATH. Left out, the
+    /// config's socket when it is there, else its address.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<AdminPlace>,
+    /// A PEM file with the CAs that an https address is verified against; the system's, when it is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_ca: Option<PathBuf>,
+    /// A PEM file with a certificate to show to an https address.
+    #[arg(long, value_name = "FILE", requires = "admin_key")]
+    pub(crate) admin_cert: Option<PathBuf>,
+    /// The PEM file with its key.
+    #[arg(long, value_name = "FILE", requires = "admin_cert")]
+    pub(crate) admin_key: Option<PathBuf>,
     /// The admin token, or `file:PATH`, in place of the config's.
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -292,6 +306,18 @@ pub(crate) struct UsageArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OverridesArgs {
+    /// List the last that are over too, and how they ended.
+    #[arg(long)]
+    pub(crate) ended: bool,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How it is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
@@ -358,12 +384,13 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn check(line: &str, ok: bool) {
+        let read = Cli::try_parse_from(line.split(' '));
+        assert_eq!(read.is_ok(), ok, "{line}: {:?}", read.err().map(|error| error.to_string()));
+    }
+
     #[test]
-    fn each_command_reads_its_usual_form() {
-        let check = |line: &str, ok: bool| {
-            let read = Cli::try_parse_from(line.split(' '));
-            assert_eq!(read.is_ok(), ok, "{line}: {:?}", read.err().map(|error| error.to_string()));
-        };
+    fn commands_of_the_config_and_the_gateway_read_their_usual_form() {
         check("portcullis run -c a.yaml", true);
         check("portcullis run", false);
         check("portcullis check a.yaml --format json", true);
@@ -397,6 +424,14 @@ mod tests {
         check("portcullis reload --admin 127.0.0.1:1 --token t", true);
         check("portcullis reload", false);
         check("portcullis status -c a.yaml --format json", true);
+        check("portcullis apply b.yaml --canary 5% --for 10m -c a.yaml", true);
+        check("portcullis apply b.yaml --probation 60s -c a.yaml", true);
+        check("portcullis apply b.yaml --probation 60s --canary 5%", false);
+        check("portcullis apply b.yaml --for 10m", false);
+    }
+
+    #[test]
+    fn commands_of_endpoints_and_callers_read_their_usual_form() {
         check("portcullis endpoint drain api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", true);
         check("portcullis endpoint drain api 10.0.0.1:80 -c a.yaml", false);
         check("portcullis endpoint weigh api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", false);
@@ -421,6 +456,13 @@ mod tests {
         check("portcullis bans add 203.0.113.0/24 --for 2h --reason abuse -c a.yaml", true);
         check("portcullis bans add nowhere --reason abuse -c a.yaml", false);
         check("portcullis bans add 203.0.113.0/24 -c a.yaml", false);
+        check("portcullis bans add 203.0.113.0/24 --reason abuse -c a.yaml", false);
+        check("portcullis overrides --ended -c a.yaml", true);
+        check("portcullis overrides", false);
+        check("portcullis status --admin https://edge.internal:9901 --admin-ca ca.pem", true);
+        check("portcullis status --admin unix:/run/portcullis/admin.sock", true);
+        check("portcullis status --admin edge", false);
+        check("portcullis status --admin https://a:1 --admin-cert a.pem", false);
         check("portcullis bans lift 203.0.113.0/24 -c a.yaml", true);
         check("portcullis schema", true);
         check("portcullis version", true);

@@ -1,19 +1,21 @@
 //! A small HTTP client for the admin API of a running gateway.
 
+mod reach;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 use portcullis_config::Checked;
+use portcullis_snapshot::settings::Admin;
 
 use crate::cli::Reach;
+pub(crate) use reach::AdminPlace;
 
 /// For connecting; the gateway is on this machine or near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,7 +26,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where the admin API is, and what it wants.
 pub(crate) struct Client {
-    address: SocketAddr,
+    place: AdminPlace,
+    reach: Reach,
     token: Option<String>,
 }
 
@@ -39,16 +42,13 @@ impl Client {
     /// By what the command line says, and by the config where that is silent.
     pub(crate) fn new(reach: &Reach, checked: Option<&Checked>) -> Result<Self, String> {
         let admin = checked.and_then(|checked| checked.settings().admin.as_ref());
-        let address = reach.admin.or(admin.map(|admin| admin.bind));
-        let address = address.ok_or("the config has no `admin`; say where it is with --admin ADDRESS")?;
-        if address.port() == 0 {
-            return Err("the config's admin port is 0, chosen at each start; say which with --admin ADDRESS".to_owned());
-        }
+        let place = reach.admin.clone().map_or_else(|| AdminPlace::of(admin), Ok)?;
         let token = match &reach.token {
+            _ if place.is_socket() => None,
             Some(token) => Some(read_token(token)?),
-            None => admin.and_then(|admin| admin.token.clone()),
+            None => admin.and_then(best),
         };
-        Ok(Self { address: reachable(address), token })
+        Ok(Self { place, reach: reach.clone(), token })
     }
 
     /// Asks, and gives the answer whatever its status.
@@ -70,7 +70,7 @@ impl Client {
             let answered = tokio::time::timeout(TIMEOUT, self.exchange((method, path), fields, body.into())).await;
             answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
         };
-        runtime.block_on(exchange).map_err(|error| format!("the admin API on {}: {error}", self.address))
+        runtime.block_on(exchange).map_err(|error| format!("the admin API on {}: {error}", self.place))
     }
 
     async fn exchange(
@@ -79,13 +79,12 @@ impl Client {
         fields: &[(&'static str, &str)],
         body: Bytes,
     ) -> Result<Answer, String> {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await;
-        let tcp = connecting.map_err(|_| "cannot connect in time".to_owned())?;
-        let tcp = tcp.map_err(|error| format!("cannot connect: {error}. Does the gateway run?"))?;
-        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await;
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.place.connect(&self.reach)).await;
+        let stream = connecting.map_err(|_| "cannot connect in time".to_owned())??;
+        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.place.host());
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, content_type(&body));
         }
@@ -138,26 +137,14 @@ fn read_token(text: &str) -> Result<String, String> {
     Ok(read.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// An address that one can connect to: a listener on all addresses is reached by loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, address.port())
+/// Of the config's tokens the one that may do most: who reads the config may do all that it says.
+fn best(admin: &Admin) -> Option<String> {
+    admin.tokens.iter().max_by_key(|token| token.role).map(|token| token.secret.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_listener_on_all_addresses_is_reached_by_loopback() {
-        for (bound, asked) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
-            assert_eq!(reachable(bound.parse().unwrap()), asked.parse().unwrap());
-        }
-    }
 
     #[test]
     fn a_refusal_is_told_by_its_title_and_detail() {
@@ -180,7 +167,5 @@ mod tests {
     #[test]
     fn without_an_address_it_says_how_to_give_one() {
         assert!(Client::new(&Reach::default(), None).is_err_and(|error| error.contains("--admin")));
-        let reach = Reach { admin: "127.0.0.1:0".parse().ok(), token: None };
-        assert!(Client::new(&reach, None).is_err_and(|error| error.contains("port is 0")));
     }
 }

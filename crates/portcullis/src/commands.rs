@@ -9,6 +9,7 @@ mod endpoint;
 pub(crate) mod explain;
 mod history;
 mod key;
+mod overrides;
 mod past;
 mod reload;
 mod rollback;
@@ -48,6 +49,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
+        Command::Overrides(args) => finish(overrides::overrides(app, &args)),
         Command::Status(args) => finish(status::status(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));

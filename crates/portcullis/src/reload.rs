@@ -17,14 +17,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::{Mutex, watch};
 
-use portcullis_admin::{AdminServer, By, Change, Changed, ReloadEntry, Stale};
+use portcullis_admin::{AdminListeners, By, Change, Changed, ReloadEntry, Stale};
 use portcullis_config::Checked;
 use portcullis_proxy::Gateway;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, Timeline};
 use portcullis_types::GenerationId;
 
-use crate::boot::AdminSlot;
 use crate::drift::Drift;
 use crate::files::State;
 use crate::history::{Entry, History, Meta};
@@ -79,7 +78,7 @@ pub(crate) struct Reloader {
     pub(crate) world: World,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) admin: AdminSlot,
+    pub(crate) admin: AdminListeners,
     pub(crate) history: History,
     pub(crate) drift: Drift,
     pub(crate) traffic: Traffic,
@@ -118,7 +117,7 @@ pub(crate) struct Served {
 pub(crate) struct Parts {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
-    pub(crate) admin: AdminSlot,
+    pub(crate) admin: AdminListeners,
     pub(crate) recent: Arc<Ring>,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) history: History,
@@ -171,21 +170,22 @@ impl Reloader {
 
     /// Keeps the entry of an attempt, and what it found, where others look for it.
     fn note(&self, attempt: Attempted<'_>, changed: &Changed) {
-        let Attempted { trigger, at, started } = attempt;
+        let Attempted { trigger, by, at, started } = attempt;
+        let asked = asked(trigger.as_str(), matches!(trigger, Trigger::Api | Trigger::Rollback).then_some(by));
         self.world.metrics.gateway().reload(changed.outcome, at);
         let (trigger, took) = (trigger.as_str(), started.elapsed());
         let summary = summary::summary(changed);
         match changed.outcome {
             ReloadOutcome::Applied => {
-                log::info!("reload ({trigger}): generation {} serves, {summary}", changed.generation);
+                log::info!("reload ({asked}): generation {} serves, {summary}", changed.generation);
                 let lines = changed.diff.as_ref().filter(|diff| !diff.is_empty());
                 let lines = lines.map(ToString::to_string).unwrap_or_default();
                 lines.lines().for_each(|line| log::info!("  {line}"));
                 self.tell_of_old_generations();
             }
-            ReloadOutcome::Unchanged => log::debug!("reload ({trigger}): {summary}"),
+            ReloadOutcome::Unchanged => log::debug!("reload ({asked}): {summary}"),
             ReloadOutcome::Refused | ReloadOutcome::Failed => {
-                log::error!("reload ({trigger}): {summary}; generation {} goes on", changed.generation);
+                log::error!("reload ({asked}): {summary}; generation {} goes on", changed.generation);
                 changed.message.lines().for_each(|line| log::error!("  {line}"));
             }
         }
@@ -206,10 +206,14 @@ impl Reloader {
         let message = format!("the reload broke off: {error}");
         unchanged(ReloadOutcome::Failed, snapshot.id, &snapshot.origin.hash, message)
     }
+}
 
-    /// Where the admin API is served.
-    pub(crate) fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin.with(|server| server.map(AdminServer::local_addr))
+/// Who asked, and what they say of it.
+fn asked(trigger: &str, by: Option<&By>) -> String {
+    match by {
+        None => trigger.to_owned(),
+        Some(By { who, note: None }) => format!("{trigger}, {who}"),
+        Some(By { who, note: Some(note) }) => format!("{trigger}, {who}: {}", note.escape_debug()),
     }
 }
 
@@ -217,6 +221,7 @@ impl Reloader {
 #[derive(Clone, Copy)]
 struct Attempted<'a> {
     trigger: &'a Trigger,
+    by: &'a By,
     at: SystemTime,
     started: Instant,
 }

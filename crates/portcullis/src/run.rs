@@ -147,6 +147,8 @@ async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
         }
         name = signals.end(reloader) => log::warn!("{name} again: not waiting any longer"),
     }
+    // Nobody is answered from here on whose call could not be written down.
+    reloader.admin.close();
     let lost = reloader.logs.close();
     if lost > 0 {
         log::warn!(

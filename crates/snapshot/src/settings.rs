@@ -1,16 +1,18 @@
 //! What a generation says about the gateway as a whole.
 
+mod admin;
 mod consumers;
 mod history;
 mod store;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portcullis_types::Percent;
 
+pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
 pub use history::History;
 pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
@@ -52,6 +54,14 @@ pub struct Settings {
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.
     pub issuers: Vec<Issuer>,
+}
+
+impl Settings {
+    /// The folder for what lasts; `None` where nothing is to be kept.
+    #[must_use]
+    pub fn data(&self) -> Option<&Path> {
+        self.store.as_ref().map(|store| store.path.as_path())
+    }
 }
 
 /// How names of endpoints are resolved.
@@ -101,21 +111,6 @@ pub enum MemoryBound {
     Share(Percent),
     /// This many bytes.
     Bytes(u64),
-}
-
-/// The admin listener.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Where it accepts.
-    pub bind: SocketAddr,
-    /// The bearer token; without one, only a loopback address may be bound.
-    pub token: Option<String>,
-}
-
-impl std::fmt::Debug for Admin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").field("bind", &self.bind).field("token", &self.token.is_some()).finish()
-    }
 }
 
 /// The access log.

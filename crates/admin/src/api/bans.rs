@@ -1,10 +1,10 @@
 //! `/api/bans`: networks that are throttled or banned, why, and until when; bans by operators are made and lifted here.
 //!
-//! They live in memory: a restart forgets them, a reload of the config does not.
+//! Each by an operator has an end, and lasts over a restart where overrides do.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -13,17 +13,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis_identity::Timestamp;
 use portcullis_identity::throttle::{Ban, BanError, BanKind, Throttle};
+use portcullis_identity::{Identities, Timestamp};
 use portcullis_types::quantity::{format_duration, parse_duration};
 
 use super::json as answer;
+use crate::actor::Actor;
 use crate::control::AdminState;
+use crate::overrides::{self, Made};
 use crate::problem::{Kind, Problem};
 
 /// The most networks of one answer; the rest is a number.
 const MOST: usize = 1000;
-/// The longest ban that has an end.
+/// The longest ban.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// What is asked for.
@@ -42,49 +44,88 @@ pub(crate) async fn list(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 /// Bans a network.
-pub(crate) async fn add(State(state): State<Arc<AdminState>>, body: Result<Bytes, BytesRejection>) -> Response {
+pub(crate) async fn add(
+    State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let throttle = Arc::clone(&state.identities.book().throttle);
     let added = body.map_err(|rejection| refuse(rejection.body_text())).and_then(|body| {
-        let asked: Asked = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
-        ban(&throttle, &asked)
+        let ask: Value = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+        let asked = Asked::deserialize(&ask).map_err(|error| refuse(error.to_string()))?;
+        let (network, lasts) = read(&asked)?;
+        let now = now();
+        let ends = now.plus(lasts);
+        ban(&throttle, network, ends, asked.reason.trim())?;
+        state.overrides.made(Made {
+            kind: overrides::Kind::Ban,
+            target: network.trunc().to_string(),
+            action: "ban".to_owned(),
+            who: actor.name.to_string(),
+            reason: asked.reason.trim().to_owned(),
+            since: now.millis(),
+            ends: ends.millis(),
+            cluster: None,
+            ask,
+            until: None,
+        });
+        Ok(())
     });
     match added {
-        Ok(()) => answer(&told(&throttle)),
+        Ok(()) => {
+            state.overrides.keep().await;
+            answer(&told(&throttle))
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
 /// Lifts the ban of a network, and the penalties of those within it.
-pub(crate) async fn lift(State(state): State<Arc<AdminState>>, Path(network): Path<String>) -> Response {
+pub(crate) async fn lift(
+    State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
+    Path(network): Path<String>,
+) -> Response {
     let throttle = Arc::clone(&state.identities.book().throttle);
     let lifted = read_network(&network).and_then(|network| {
         let none = || Problem::new(Kind::NotFound).detail(format!("nothing in `{network}` is throttled or banned"));
-        throttle.lift(network).then_some(()).ok_or_else(none)
+        throttle.lift(network).then_some(network).ok_or_else(none)
     });
     match lifted {
-        Ok(()) => answer(&told(&throttle)),
+        Ok(network) => {
+            state.overrides.taken_back(overrides::Kind::Ban, &network.trunc().to_string(), &actor.name);
+            state.overrides.keep().await;
+            answer(&told(&throttle))
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
-fn ban(throttle: &Throttle, asked: &Asked) -> Result<(), Problem> {
+/// Makes one again that was saved.
+pub(crate) fn again(identities: &Identities, made: &Made) -> Result<(), String> {
+    let network = read_network(&made.target).map_err(Problem::says)?;
+    ban(&identities.book().throttle, network, Timestamp::from_millis(made.ends), &made.reason).map_err(Problem::says)
+}
+
+fn read(asked: &Asked) -> Result<(IpNet, Duration), Problem> {
     let network = read_network(&asked.network)?;
-    let lasts = match asked.lasts.as_deref() {
-        Some(lasts) => Some(parse_duration(lasts).map_err(|error| refuse(format!("`for`: {error}")))?),
-        None => None,
-    };
-    if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > LONGEST) {
-        let most = format_duration(LONGEST);
-        return Err(refuse(format!(
-            "`for`: a ban lasts longer than 0 and at most {most}; left out, until it is lifted"
-        )));
+    let most = format_duration(LONGEST);
+    let lasts = asked
+        .lasts
+        .as_deref()
+        .ok_or_else(|| refuse(format!("`for` is missing: how long it lasts, at most {most}, for example \"2h\"")))?;
+    let lasts = parse_duration(lasts).map_err(|error| refuse(format!("`for`: {error}")))?;
+    if lasts < Duration::from_secs(1) || lasts > LONGEST {
+        return Err(refuse(format!("`for`: a ban lasts at least 1s and at most {most}")));
     }
-    let reason = asked.reason.trim();
-    if reason.is_empty() {
+    if asked.reason.trim().is_empty() {
         return Err(refuse("`reason`: why? Whoever is on call next will want to know".to_owned()));
     }
-    let now = now();
-    throttle.ban(network, lasts.map(|lasts| now.plus(lasts)), reason, now).map_err(|error| {
+    Ok((network, lasts))
+}
+
+fn ban(throttle: &Throttle, network: IpNet, ends: Timestamp, reason: &str) -> Result<(), Problem> {
+    throttle.ban(network, Some(ends), reason, now()).map_err(|error| {
         let kind = match error {
             BanError::TooMany => Kind::OverrideRefused,
             BanError::Everybody | BanError::Reason => Kind::BadRequest,

@@ -3,21 +3,24 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use portcullis_caps::{BoundSet, Counted, Effect, Override, Scope, Standing, Target};
 use portcullis_filters::caps::{Bound, CapLedger};
+use portcullis_snapshot::Snapshot;
 use portcullis_types::quantity::{format_duration, parse_duration};
 
 use super::{Pairs, json as answer, seconds};
+use crate::actor::Actor;
 use crate::control::AdminState;
+use crate::overrides::{self, Made, millis};
 use crate::problem::{Kind, Problem};
 
 /// How long an override may last.
@@ -43,9 +46,8 @@ struct Asked {
 }
 
 /// The ledger, and the plans that serve.
-fn ledger(state: &AdminState) -> Result<(Arc<CapLedger>, Arc<Bound>), Problem> {
-    let services = &state.generations.current().services;
-    let caps = services.get::<CapLedger>();
+fn ledger(snapshot: &Snapshot) -> Result<(Arc<CapLedger>, Arc<Bound>), Problem> {
+    let caps = snapshot.services.get::<CapLedger>();
     let found = caps.and_then(|caps| caps.current().map(|bound| (caps, bound)));
     found.ok_or_else(|| Problem::new(Kind::NotReady).detail("the plans are not bound yet"))
 }
@@ -63,7 +65,7 @@ pub(crate) async fn consumer(
 }
 
 fn stands(state: &AdminState, id: &str, pairs: &[(String, String)]) -> Result<Value, Problem> {
-    let (caps, bound) = ledger(state)?;
+    let (caps, bound) = ledger(&state.generations.current())?;
     let mut plan = None;
     for (key, value) in pairs {
         if key != "plan" {
@@ -126,7 +128,7 @@ fn cap(standing: &Standing, set: &str) -> Value {
 
 /// The overrides that are not over.
 pub(crate) async fn overrides(State(state): State<Arc<AdminState>>) -> Response {
-    match ledger(&state) {
+    match ledger(&state.generations.current()) {
         Ok((caps, _)) => answer(&all(&caps)),
         Err(problem) => problem.into_response(),
     }
@@ -141,32 +143,62 @@ fn all(caps: &CapLedger) -> Value {
 /// Sets an override, in the place of one for the same caps.
 pub(crate) async fn set_override(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let changed = read(body).and_then(|asked| {
-        let (caps, bound) = ledger(&state)?;
+    let changed = read(body).and_then(|(ask, asked)| {
+        let (caps, bound) = ledger(&state.generations.current())?;
         let unix = caps.now().unix();
         let one = over(asked, &bound, unix)?;
-        let before = caps.ledger().overrides(unix);
-        let replaces = before.iter().any(|other| (&other.target, &other.cap) == (&one.target, &one.cap));
-        if before.len() >= MOST && !replaces {
-            let detail = format!("there are {MOST} overrides already; end one first");
-            return Err(Problem::new(Kind::OverrideRefused).detail(detail));
-        }
-        log::warn!("caps: {}", says(&one, unix));
-        caps.ledger().set_override(one, unix);
-        Ok(all(&caps))
+        let now = SystemTime::now();
+        let made = Made {
+            kind: overrides::Kind::Cap,
+            target: whose(&one.target, one.cap.as_deref()),
+            action: effect_says(one.effect),
+            who: actor.name.to_string(),
+            reason: one.reason.to_string(),
+            since: millis(now),
+            ends: one.until.saturating_mul(1000),
+            cluster: None,
+            ask,
+            until: None,
+        };
+        put(&caps, one, unix)?;
+        state.overrides.made(made);
+        Ok(caps)
     });
-    told(changed)
+    told(&state, changed).await
+}
+
+/// Makes one again that was saved.
+pub(crate) fn again(snapshot: &Snapshot, made: &Made) -> Result<(), String> {
+    let (caps, bound) = ledger(snapshot).map_err(Problem::says)?;
+    let asked = Asked::deserialize(&made.ask).map_err(|error| error.to_string())?;
+    let unix = caps.now().unix();
+    let one = over(asked, &bound, unix).map_err(Problem::says)?;
+    put(&caps, Override { until: made.ends / 1000, ..one }, unix).map_err(Problem::says)
+}
+
+fn put(caps: &CapLedger, one: Override, unix: u64) -> Result<(), Problem> {
+    let before = caps.ledger().overrides(unix);
+    let replaces = before.iter().any(|other| (&other.target, &other.cap) == (&one.target, &one.cap));
+    if before.len() >= MOST && !replaces {
+        let detail = format!("there are {MOST} overrides already; end one first");
+        return Err(Problem::new(Kind::OverrideRefused).detail(detail));
+    }
+    log::warn!("caps: {}", says(&one, unix));
+    caps.ledger().set_override(one, unix);
+    Ok(())
 }
 
 /// Ends an override before its time.
 pub(crate) async fn lift_override(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let changed = read(body).and_then(|asked| {
-        let (caps, _) = ledger(&state)?;
+    let changed = read(body).and_then(|(_, asked)| {
+        let (caps, _) = ledger(&state.generations.current())?;
         let unix = caps.now().unix();
         if asked.lift || asked.multiply.is_some() || asked.lasts.is_some() || asked.reason.is_some() {
             return Err(refuse("to end an override, say whose it is and, if it is for one cap, which".to_owned()));
@@ -179,14 +211,18 @@ pub(crate) async fn lift_override(
         };
         log::warn!("caps: ended before its time: {}", says(one, unix));
         caps.ledger().lift_override(&target, cap.as_deref(), unix);
-        Ok(all(&caps))
+        state.overrides.taken_back(overrides::Kind::Cap, &whose(&target, cap.as_deref()), &actor.name);
+        Ok(caps)
     });
-    told(changed)
+    told(&state, changed).await
 }
 
-fn told(changed: Result<Value, Problem>) -> Response {
+async fn told(state: &AdminState, changed: Result<Arc<CapLedger>, Problem>) -> Response {
     match changed {
-        Ok(told) => answer(&told),
+        Ok(caps) => {
+            state.overrides.keep().await;
+            answer(&all(&caps))
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -195,9 +231,12 @@ fn refuse(detail: String) -> Problem {
     Problem::new(Kind::BadRequest).detail(detail)
 }
 
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Asked, Problem> {
+/// The body as it came, and what it says.
+fn read(body: Result<Bytes, BytesRejection>) -> Result<(Value, Asked), Problem> {
     let body = body.map_err(|rejection| refuse(rejection.body_text()))?;
-    serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))
+    let ask: Value = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+    let asked = Asked::deserialize(&ask).map_err(|error| refuse(error.to_string()))?;
+    Ok((ask, asked))
 }
 
 /// Whether a text may stand in a list and in the log.
@@ -279,15 +318,23 @@ fn told_override(one: &Override, unix: u64) -> Value {
 
 /// `rate of the consumer acme times 2 for 10m: incident 7`.
 fn says(one: &Override, unix: u64) -> String {
-    let whose = match &one.target {
+    let left = format_duration(Duration::from_secs(one.until.saturating_sub(unix)));
+    let (whose, effect) = (whose(&one.target, one.cap.as_deref()), effect_says(one.effect));
+    format!("{whose} {effect} for {left}: {}", one.reason)
+}
+
+/// `rate of the consumer acme`.
+fn whose(target: &Target, cap: Option<&str>) -> String {
+    let whose = match target {
         Target::Consumer(id) => format!("the consumer {id}"),
         Target::Plan(name) => format!("the plan {name}"),
     };
-    let what = one.cap.as_ref().map_or_else(|| "all caps".to_owned(), ToString::to_string);
-    let effect = match one.effect {
+    format!("{} of {whose}", cap.unwrap_or("all caps"))
+}
+
+fn effect_says(effect: Effect) -> String {
+    match effect {
         Effect::Lift => "refuse nothing".to_owned(),
         Effect::Multiply(thousandths) => format!("times {}", f64::from(thousandths.get()) / 1000.0),
-    };
-    let left = format_duration(Duration::from_secs(one.until.saturating_sub(unix)));
-    format!("{what} of {whose} {effect} for {left}: {}", one.reason)
+    }
 }

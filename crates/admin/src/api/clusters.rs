@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use portcullis_snapshot::{Cluster, Limits, Members};
 
-use super::endpoints::{overrides, sources};
+use super::endpoints::{overrides_of, sources};
 use super::{json as answer, seconds};
 use crate::control::AdminState;
 
@@ -108,7 +108,7 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
         "limits": cluster.limits.as_ref().map(limits),
         "endpoints": endpoints,
         "sources": sources(cluster, now),
-        "overrides": overrides(cluster, now),
+        "overrides": overrides_of(cluster, now),
         "trouble": cluster.fleet.trouble(),
     })
 }

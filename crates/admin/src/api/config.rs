@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use portcullis_telemetry::redact::REDACTED;
 
 use super::status::generations;
 use super::{Pairs, json as answer, moment, text};
+use crate::actor::Actor;
 use crate::control::{AdminState, By, Change, Changed, Expected, Stale, Watch};
 use crate::problem::{Kind, Problem};
 
@@ -25,8 +26,9 @@ const NOTE: usize = 500;
 pub(crate) async fn show(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
     let snapshot = state.generations.current();
     let mut response = if flag(&pairs, "text") {
-        let token = snapshot.settings.admin.as_ref().and_then(|admin| admin.token.as_deref());
-        text(hide_secrets(&snapshot.origin.text, token))
+        let tokens = snapshot.settings.admin.iter().flat_map(|admin| &admin.tokens);
+        let tokens: Vec<&str> = tokens.map(|token| token.secret.as_str()).collect();
+        text(hide_secrets(&snapshot.origin.text, &tokens))
     } else {
         let (hash, id) = (&snapshot.origin.hash, snapshot.id.0);
         answer(&json!({ "generation": id, "hash": hash, "generations": generations(&state) }))
@@ -38,11 +40,12 @@ pub(crate) async fn show(State(state): State<Arc<AdminState>>, Query(pairs): Pai
 /// Applies a YAML body, or says what it would change.
 pub(crate) async fn apply(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     Query(pairs): Pairs,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let change = change(&pairs, &headers, body).and_then(|change| Ok((change, by(value(&pairs, "note"))?)));
+    let change = change(&pairs, &headers, body).and_then(|change| Ok((change, by(&actor, value(&pairs, "note"))?)));
     match change {
         Ok((change, by)) => tell(state.control.change(change, by).await, flag(&pairs, "dry_run")),
         Err(problem) => problem.into_response(),
@@ -50,8 +53,12 @@ pub(crate) async fn apply(
 }
 
 /// Reads the file again.
-pub(crate) async fn reload(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
-    match by(value(&pairs, "note")) {
+pub(crate) async fn reload(
+    State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
+    Query(pairs): Pairs,
+) -> Response {
+    match by(&actor, value(&pairs, "note")) {
         Ok(by) => tell(state.control.change(Change::Reread, by).await, false),
         Err(problem) => problem.into_response(),
     }
@@ -136,17 +143,17 @@ fn include((name, fingerprint): &(String, String)) -> Value {
     json!({ "name": name, "fingerprint": fingerprint })
 }
 
-/// Who asks, with the operator's words. Whoever serves the request knows nobody's name so far.
+/// Who asks, with the operator's words.
 ///
 /// # Errors
 /// A note that is too long, or no line of text.
-pub(super) fn by(note: Option<&str>) -> Result<By, Problem> {
+pub(super) fn by(actor: &Actor, note: Option<&str>) -> Result<By, Problem> {
     let note = note.map(str::trim).filter(|note| !note.is_empty());
     if note.is_some_and(|note| note.len() > NOTE || note.chars().any(char::is_control)) {
         let detail = format!("`note` is longer than {NOTE} bytes, or has control characters");
         return Err(Problem::new(Kind::BadRequest).detail(detail));
     }
-    Ok(By { who: "unknown".to_owned(), note: note.map(str::to_owned) })
+    Ok(actor.by(note.map(str::to_owned)))
 }
 
 /// The value of a key of the query.
@@ -161,14 +168,14 @@ fn tag(response: &mut Response, hash: &str) {
 }
 
 /// Whether the query has a switch on: `text`, `text=1`, `text=true`.
-fn flag(pairs: &[(String, String)], name: &str) -> bool {
+pub(crate) fn flag(pairs: &[(String, String)], name: &str) -> bool {
     pairs.iter().any(|(key, value)| key == name && !matches!(value.as_str(), "0" | "false"))
 }
 
 /// A config's text without the secrets that stand in it literally: values of keys with a secret's name, unless they
-/// only refer to one, and the admin token wherever it stands. Leans to hiding.
+/// only refer to one, and the admin tokens wherever they stand. Leans to hiding.
 #[must_use]
-pub fn hide_secrets(text: &str, token: Option<&str>) -> String {
+pub fn hide_secrets(text: &str, tokens: &[&str]) -> String {
     let redaction = Redaction::default();
     let mut out = String::with_capacity(text.len());
     // The indentation of a secret's key whose value stands on the lines below it.
@@ -184,10 +191,8 @@ pub fn hide_secrets(text: &str, token: Option<&str>) -> String {
         above = alone.is_some_and(|name| redaction.is_secret(name)).then_some(indent);
         out.push_str(&hide_line(line, &redaction));
     }
-    match token.filter(|token| token.len() >= 6) {
-        Some(token) => out.replace(token, REDACTED),
-        None => out,
-    }
+    let long = tokens.iter().filter(|token| token.len() >= 6);
+    long.fold(out, |out, token| out.replace(token, REDACTED))
 }
 
 /// One line: each `key: value` in it, also those of a flow mapping.
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn literal_secrets_are_hidden_and_references_stay() {
-        let check = |text: &str, expected: &str| assert_eq!(hide_secrets(text, Some("hunter22")), expected, "{text}");
+        let check = |text: &str, expected: &str| assert_eq!(hide_secrets(text, &["hunter22"]), expected, "{text}");
         check("admin: { bind: \"127.0.0.1:1\", token: \"abc\" }\n", "admin: { bind: \"127.0.0.1:1\", token: *** }\n");
         check("  token: abc\n", "  token: ***\n");
         check("  token: file:admin.token\n", "  token: file:admin.token\n");

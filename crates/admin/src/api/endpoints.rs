@@ -3,7 +3,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_snapshot::cluster::overrides::{Action, LASTS, Override, OverrideError};
-use portcullis_snapshot::{Cluster, Fleet};
+use portcullis_snapshot::{Cluster, Snapshot};
 use portcullis_types::quantity::{format_duration, parse_duration};
 
 use super::{json as answer, moment, seconds};
+use crate::actor::Actor;
 use crate::control::AdminState;
+use crate::overrides::{self, Made, Overrides, millis};
 use crate::problem::{Kind, Problem};
 
 /// The longest reason, in bytes.
@@ -52,7 +54,7 @@ enum Verb {
 
 /// The sources and overrides of a cluster.
 pub(crate) async fn show(State(state): State<Arc<AdminState>>, Path(name): Path<String>) -> Response {
-    match of(&state, &name) {
+    match of(&state.generations.current(), &name) {
         Ok(cluster) => answer(&told(&cluster)),
         Err(problem) => problem.into_response(),
     }
@@ -61,23 +63,26 @@ pub(crate) async fn show(State(state): State<Arc<AdminState>>, Path(name): Path<
 /// Makes or ends an override.
 pub(crate) async fn change(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let changed = of(&state, &name).and_then(|cluster| {
-        let body = body.map_err(|rejection| Problem::new(Kind::BadRequest).detail(rejection.body_text()))?;
-        let asked: Asked = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
-        apply(&cluster.fleet, asked)?;
-        Ok(told(&cluster))
+    let changed = of(&state.generations.current(), &name).and_then(|cluster| {
+        let body = body.map_err(|rejection| refuse(rejection.body_text()))?;
+        let ask: Value = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+        apply(&state.overrides, &cluster, ask, &actor.name)?;
+        Ok(cluster)
     });
     match changed {
-        Ok(told) => answer(&told),
+        Ok(cluster) => {
+            state.overrides.keep().await;
+            answer(&told(&cluster))
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
-fn of(state: &AdminState, name: &str) -> Result<Arc<Cluster>, Problem> {
-    let snapshot = state.generations.current();
+fn of(snapshot: &Snapshot, name: &str) -> Result<Arc<Cluster>, Problem> {
     let unknown = || Problem::new(Kind::NotFound).detail(format!("there is no cluster `{name}`"));
     snapshot.cluster_named(name).cloned().ok_or_else(unknown)
 }
@@ -86,23 +91,60 @@ fn refuse(detail: String) -> Problem {
     Problem::new(Kind::BadRequest).detail(detail)
 }
 
-fn apply(fleet: &Fleet, asked: Asked) -> Result<(), Problem> {
+fn apply(book: &Overrides, cluster: &Cluster, ask: Value, who: &str) -> Result<(), Problem> {
+    let asked = Asked::deserialize(&ask).map_err(|error| refuse(error.to_string()))?;
     let now = Instant::now();
+    let target = format!("{} {}", cluster.name, asked.endpoint);
     if asked.action == Verb::Restore {
-        if fleet.restore(&asked.endpoint, now) {
+        if cluster.fleet.restore(&asked.endpoint, now) {
+            book.taken_back(overrides::Kind::Endpoint, &target, who);
             return Ok(());
         }
         return Err(Problem::new(Kind::NotFound).detail(format!("`{}` has no override", asked.endpoint)));
     }
     let one = read(asked, now)?;
-    fleet.change(one, now).map_err(|error| {
+    let made = Made {
+        kind: overrides::Kind::Endpoint,
+        target,
+        action: action(&one.action),
+        who: who.to_owned(),
+        reason: one.reason.clone(),
+        since: millis(one.since),
+        ends: millis(one.since + one.until.saturating_duration_since(now)),
+        cluster: Some(cluster.name.as_str().to_owned()),
+        ask,
+        until: Some(one.until),
+    };
+    cluster.fleet.change(one, now).map_err(|error| {
         let kind = match &error {
             OverrideError::Unknown { .. } => Kind::NotFound,
             OverrideError::Lasts | OverrideError::NoAddress { .. } => Kind::BadRequest,
             OverrideError::Known { .. } | OverrideError::Added { .. } | OverrideError::TooMany => Kind::OverrideRefused,
         };
         Problem::new(kind).detail(error.to_string())
-    })
+    })?;
+    book.made(made);
+    Ok(())
+}
+
+/// Makes one again that was saved, for what is left of its time.
+pub(crate) fn again(snapshot: &Snapshot, made: &mut Made, left: Duration) -> Result<(), String> {
+    let name = made.cluster.as_deref().unwrap_or_default();
+    let cluster = snapshot.cluster_named(name).ok_or_else(|| format!("there is no cluster `{name}`"))?;
+    let asked = Asked::deserialize(&made.ask).map_err(|error| error.to_string())?;
+    let now = Instant::now();
+    let mut one = read(asked, now).map_err(Problem::says)?;
+    one.until = now.checked_add(left).unwrap_or(now);
+    one.since = overrides::time(made.since);
+    made.until = Some(one.until);
+    cluster.fleet.change(one, now).map_err(|error| error.to_string())
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Weigh(weight) => format!("weigh {weight}"),
+        Action::Add { .. } | Action::Drain | Action::Remove => action.as_str().to_owned(),
+    }
 }
 
 fn read(asked: Asked, now: Instant) -> Result<Override, Problem> {
@@ -152,7 +194,7 @@ fn told(cluster: &Cluster) -> Value {
         "available": members.endpoints.available(),
         "trouble": cluster.fleet.trouble(),
         "sources": sources(cluster, now),
-        "overrides": overrides(cluster, now),
+        "overrides": overrides_of(cluster, now),
     })
 }
 
@@ -175,7 +217,7 @@ pub(super) fn sources(cluster: &Cluster, now: Instant) -> Vec<Value> {
 }
 
 /// The overrides of a cluster.
-pub(super) fn overrides(cluster: &Cluster, now: Instant) -> Vec<Value> {
+pub(super) fn overrides_of(cluster: &Cluster, now: Instant) -> Vec<Value> {
     let one = |one: &Override| {
         let weight = match &one.action {
             Action::Add { weight, .. } | Action::Weigh(weight) => Some(*weight),

@@ -1,5 +1,6 @@
 //! `/api/history` and `/api/rollback`: the generations that were tried, and going back to one.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use super::config::{by, hide_secrets, tell};
 use super::json as answer;
+use crate::actor::Actor;
 use crate::control::{AdminState, Change, Expected};
 use crate::problem::{Kind, Problem};
 
@@ -37,18 +39,19 @@ pub(crate) async fn one(State(state): State<Arc<AdminState>>, Path(number): Path
     match state.control.generation(number).await {
         Ok(mut entry) => {
             let snapshot = state.generations.current();
-            let token = snapshot.settings.admin.as_ref().and_then(|admin| admin.token.as_deref());
-            hide(&mut entry, token);
+            let tokens = snapshot.settings.admin.iter().flat_map(|admin| &admin.tokens);
+            let tokens: Vec<&str> = tokens.map(|token| token.secret.as_str()).collect();
+            hide(&mut entry, &tokens);
             answer(&entry)
         }
         Err(why) => Problem::new(Kind::NotFound).detail(why).into_response(),
     }
 }
 
-fn hide(entry: &mut Value, token: Option<&str>) {
+fn hide(entry: &mut Value, tokens: &[&str]) {
     let sources = entry.get_mut("sources").and_then(Value::as_array_mut);
     for text in sources.into_iter().flatten().filter_map(|source| source.get_mut("text")) {
-        *text = json!(hide_secrets(text.as_str().unwrap_or_default(), token));
+        *text = json!(hide_secrets(text.as_str().unwrap_or_default(), tokens));
     }
 }
 
@@ -71,6 +74,7 @@ pub(crate) async fn compare(
 /// Goes back to a generation.
 pub(crate) async fn rollback(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -87,7 +91,7 @@ pub(crate) async fn rollback(
         Some(to) => Ok(to),
         None => state.control.last_good().await,
     };
-    match (to, by(asked.note.as_deref())) {
+    match (to, by(&actor, asked.note.as_deref())) {
         (Ok(to), Ok(by)) => tell(state.control.change(Change::Rollback { to, expected }, by).await, false),
         (Err(why), _) => Problem::new(Kind::NoSuchGeneration).detail(why).into_response(),
         (_, Err(problem)) => problem.into_response(),

@@ -1,5 +1,6 @@
 //! `/api/trial`: the change that is watched, and ending it by hand; and how a change says that it is to be watched.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Query, State};
@@ -12,6 +13,7 @@ use portcullis_types::quantity::parse_duration;
 
 use super::config::{by, value};
 use super::{Pairs, json as answer};
+use crate::actor::Actor;
 use crate::control::{AdminState, EndTrial, Watch};
 use crate::problem::{Kind, Problem};
 
@@ -28,27 +30,29 @@ pub(crate) async fn show(State(state): State<Arc<AdminState>>) -> Response {
 /// The new generation is to serve everybody.
 pub(crate) async fn promote(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     Query(pairs): Pairs,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    end(&state, EndTrial::Promote, (&pairs, body)).await
+    end(&state, EndTrial::Promote, (&actor, &pairs, body)).await
 }
 
 /// What was before is to serve everybody.
 pub(crate) async fn abort(
     State(state): State<Arc<AdminState>>,
+    Extension(actor): Extension<Actor>,
     Query(pairs): Pairs,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    end(&state, EndTrial::Abort, (&pairs, body)).await
+    end(&state, EndTrial::Abort, (&actor, &pairs, body)).await
 }
 
-type Asked<'a> = (&'a [(String, String)], Result<Bytes, BytesRejection>);
+type Asked<'a> = (&'a Actor, &'a [(String, String)], Result<Bytes, BytesRejection>);
 
-async fn end(state: &AdminState, how: EndTrial, (pairs, body): Asked<'_>) -> Response {
+async fn end(state: &AdminState, how: EndTrial, (actor, pairs, body): Asked<'_>) -> Response {
     let asked = body
         .map_err(|rejection| Problem::new(Kind::BadRequest).detail(rejection.body_text()))
-        .and_then(|_| by(value(pairs, "note")));
+        .and_then(|_| by(actor, value(pairs, "note")));
     match asked {
         Ok(by) => match state.control.end_trial(how, by).await {
             Ok(says) => answer(&json!({ "says": says, "generation": state.generations.peek().id.0 })),

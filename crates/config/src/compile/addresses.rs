@@ -18,7 +18,7 @@ struct Bound<'a> {
 impl Compiler<'_, '_> {
     /// Refuses an address that two listeners have, the admin listener included, and a config without listeners.
     pub(super) fn check_addresses(&mut self, top: &Top, file: Span) {
-        let admin = top.admin.as_ref().map(|admin| ("admin", &admin.bind));
+        let admin = top.admin.as_ref().and_then(|admin| Some(("admin", admin.bind.as_ref()?)));
         let listeners = top.listeners.iter().flatten().flat_map(|entry| {
             let name = entry.name.as_str();
             entry.value.bind.iter().map(move |bind| (name, bind))

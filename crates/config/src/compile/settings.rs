@@ -5,20 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_snapshot::settings::{AccessLog, AccessLogFormat, Admin, Settings};
+use portcullis_snapshot::settings::{AccessLog, AccessLogFormat, Settings};
 use portcullis_types::ByteSize;
-use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
+use portcullis_yaml::{Diagnostic, Span, Spanned, code as yaml_code};
 
 use super::Compiler;
 use crate::code;
-use crate::raw::admin::RawAdmin;
 use crate::raw::log::{RawAccessLog, RawLogFormat};
 use crate::raw::top::Top;
 
 const DEFAULT_LOG_BUFFER: ByteSize = ByteSize::mib(4);
 
 impl Compiler<'_, '_> {
-    pub(super) fn settings(&mut self, top: &Top) -> Settings {
+    pub(super) fn settings(&mut self, top: &Top, file: Span) -> Settings {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let drain = top.drain.as_ref();
         Settings {
@@ -33,7 +32,7 @@ impl Compiler<'_, '_> {
             access_log: top.access_log.as_ref().map(|log| self.access_log(log)),
             recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
-            admin: top.admin.as_ref().map(|admin| self.admin(admin)),
+            admin: top.admin.as_ref().and_then(|admin| self.admin(admin, file)),
             dns: self.dns(top.dns.as_ref()),
             store: top.store.as_ref().and_then(|store| self.store(store)),
             history: None,
@@ -72,16 +71,5 @@ impl Compiler<'_, '_> {
             buffer: log.buffer.unwrap_or(DEFAULT_LOG_BUFFER).as_usize(),
             query: log.query.unwrap_or(true),
         }
-    }
-
-    fn admin(&mut self, admin: &RawAdmin) -> Admin {
-        let bind = admin.bind;
-        if admin.token.is_none() && !bind.ip().to_canonical().is_loopback() {
-            let message =
-                format!("the admin listener on {} can be reached from elsewhere and needs a token", bind.value);
-            let help = "add `token: \"file:admin.token\"`, or bind a loopback address such as `127.0.0.1:9901`";
-            self.cx.push(Diagnostic::error(code::ADMIN_OPEN, bind.span, message).help(help));
-        }
-        Admin { bind: bind.value, token: admin.token.as_ref().map(|token| token.expose().to_owned()) }
     }
 }

@@ -1,11 +1,12 @@
 //! Facts of everything that is not a listener, a cluster or a host.
 
 use portcullis_snapshot::Settings;
-use portcullis_snapshot::settings::{AccessLogFormat, History, Store};
+use portcullis_snapshot::settings::{AccessLogFormat, Admin, History, Role, Store};
 
 use super::Facts;
 use super::consumers::say_consumers;
 use super::limits::say_overload;
+use crate::compile::TOKEN;
 
 /// The facts of the settings as a whole.
 pub(crate) fn settings(settings: &Settings) -> Facts {
@@ -29,10 +30,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     }
     say_history(settings.history.as_ref(), &mut facts);
     if let Some(admin) = &settings.admin {
-        facts.say("admin.bind", admin.bind);
-        if let Some(token) = &admin.token {
-            facts.hide("admin.token", token);
-        }
+        say_admin(admin, &mut facts);
     }
     if let Some(log) = &settings.access_log {
         match &log.path {
@@ -51,6 +49,35 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     }
     say_consumers(settings, &mut facts);
     facts
+}
+
+fn say_admin(admin: &Admin, facts: &mut Facts) {
+    facts.say_some("admin.bind", admin.bind);
+    for token in &admin.tokens {
+        if (&*token.name, token.role) == (TOKEN, Role::Admin) {
+            facts.hide("admin.token", &token.secret);
+        } else {
+            facts.hide(format!("admin.tokens.{}.token", token.name), &token.secret);
+            facts.say(format!("admin.tokens.{}.role", token.name), token.role.as_str());
+        }
+    }
+    if let Some(tls) = &admin.tls {
+        facts.say_list("admin.tls.certificates", &tls.certificates);
+        facts.hide("admin.tls", tls.fingerprint);
+        if let Some(path) = &tls.client_ca {
+            facts.say("admin.tls.client_ca", path);
+            facts.hide(format!("admin.tls.client_ca.{path}"), tls.clients_fingerprint);
+        }
+    }
+    for (subject, role) in &admin.clients {
+        facts.say(format!("admin.clients.{subject}"), role.as_str());
+    }
+    if let Some(socket) = &admin.socket {
+        facts.say("admin.socket.path", socket.path.display());
+        facts.say("admin.socket.mode", socket.mode);
+        facts.say_some("admin.socket.role", socket.role.map(Role::as_str));
+    }
+    facts.say_some("admin.audit.file", admin.audit.as_ref().map(|path| path.display()));
 }
 
 fn say_store(store: &Store, facts: &mut Facts) {

@@ -2,7 +2,7 @@
 
 use portcullis_policy::matcher::{CertificateName, Fingerprint, RpcMethod};
 use portcullis_policy::{HashKey, HashKeyError, HostName, HostPattern, HostRewrite};
-use portcullis_snapshot::settings::RedisPlace;
+use portcullis_snapshot::settings::{RedisPlace, SocketMode};
 use portcullis_snapshot::{Affinity, RetryWord};
 use portcullis_types::Percent;
 use portcullis_yaml::{Cx, Decode, Form, Node, SchemaGen, decode_from_str};
@@ -101,6 +101,8 @@ words! {
     QuantileWord(Quantile), "a quantile", &["p50", "p95", "p99.9"];
     /// Where a Redis server is.
     RedisWord(RedisPlace), "the place of a Redis server", &["redis://127.0.0.1:6379", "rediss://redis.internal/1"];
+    /// Permissions of a Unix socket.
+    SocketModeWord(SocketMode), "permissions in octal", &["0600", "0660"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
     /// A method of JSON-RPC, or all that begin so.

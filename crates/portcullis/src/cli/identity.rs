@@ -87,9 +87,9 @@ pub(crate) struct BansAddArgs {
     /// The network, such as 203.0.113.0/24.
     #[arg(value_name = "NETWORK", value_parser = network)]
     pub(crate) network: IpNet,
-    /// How long, such as 2h; left out, until it is lifted.
+    /// How long, such as 2h.
     #[arg(long = "for", value_name = "TIME")]
-    pub(crate) lasts: Option<String>,
+    pub(crate) lasts: String,
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

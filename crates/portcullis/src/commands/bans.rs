@@ -1,7 +1,7 @@
 //! `bans`: lists, makes and lifts bans of networks in a running gateway.
 
 use hyper::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::client;
 use crate::app::App;
@@ -13,12 +13,8 @@ pub(crate) fn bans(app: App, args: &BansArgs) -> Result<bool, String> {
     let (admin, method, path, body) = match &args.command {
         BansCommand::List(admin) => (admin, Method::GET, "/api/bans".to_owned(), String::new()),
         BansCommand::Add(add) => {
-            let mut asked = Map::from_iter([
-                ("network".to_owned(), json!(add.network.to_string())),
-                ("reason".to_owned(), json!(add.reason)),
-            ]);
-            asked.extend(add.lasts.as_ref().map(|lasts| ("for".to_owned(), json!(lasts))));
-            (&add.admin, Method::POST, "/api/bans".to_owned(), Value::Object(asked).to_string())
+            let asked = json!({ "network": add.network.to_string(), "for": add.lasts, "reason": add.reason });
+            (&add.admin, Method::POST, "/api/bans".to_owned(), asked.to_string())
         }
         BansCommand::Lift(lift) => (&lift.admin, Method::DELETE, format!("/api/bans/{}", lift.network), String::new()),
     };

@@ -71,7 +71,7 @@ impl Past {
                 let mut entry = told::whole(&read.1.entry(number)?);
                 let sources = entry.get_mut("sources").and_then(Value::as_array_mut);
                 for text in sources.into_iter().flatten().filter_map(|source| source.get_mut("text")) {
-                    *text = hide_secrets(text.as_str().unwrap_or_default(), None).into();
+                    *text = hide_secrets(text.as_str().unwrap_or_default(), &[]).into();
                 }
                 Ok(entry)
             }

@@ -51,7 +51,8 @@ impl Reloader {
             (Change::Rollback { .. }, Trigger::Api) => Trigger::Rollback,
             (_, trigger) => trigger,
         };
-        let attempt = Attempted { trigger: &trigger, at, started };
+        let said = by.clone();
+        let attempt = Attempted { trigger: &trigger, by: &said, at, started };
         if let Err(why) = self.make_way(&mut current, &change) {
             let changed = unchanged(ReloadOutcome::Failed, current.id, current.checked.hash(), why);
             self.note(attempt, &changed);

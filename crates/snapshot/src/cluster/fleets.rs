@@ -134,15 +134,14 @@ impl Fleets {
         let mut ended = Vec::new();
         let mut all = self.overrides.lock();
         for (cluster, overrides) in all.iter_mut() {
-            ended.extend(overrides.extract_if(.., |one| one.until <= now).map(|one| (cluster.clone(), one)));
+            let before = overrides.len();
+            overrides.retain(|one| one.until > now);
+            ended.extend((overrides.len() < before).then(|| cluster.clone()));
         }
         all.retain(|_, overrides| !overrides.is_empty());
         let next = all.values().flatten().map(|one| one.until).min();
         drop(all);
-        for (cluster, one) in &ended {
-            log::info!("cluster {cluster}: {} {} is over, its time is up", one.action.as_str(), one.endpoint);
-        }
-        let of_ended = |fleet: &Fleet| ended.iter().any(|(cluster, _)| *cluster == fleet.cluster);
+        let of_ended = |fleet: &Fleet| ended.contains(&fleet.cluster);
         self.living(of_ended).iter().for_each(|fleet| self.refresh(fleet, now));
         next
     }
