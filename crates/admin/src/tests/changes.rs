@@ -9,10 +9,10 @@ async fn a_rollback_is_meant_for_what_serves_when_it_is_asked_for() {
     let seen = api.post("/api/rollback", &[], r#"{ "to": 3, "note": "errors" }"#).await;
     assert_eq!(seen.status, StatusCode::OK, "{}", seen.body);
     let serves = Expected::Hashes(vec![api.hash()]);
-    assert_eq!(api.fake.asked.lock().unwrap()[..], [Change::Rollback { to: 3, expected: serves }]);
+    assert_eq!(api.fake.asked.lock().unwrap()[0].0, Change::Rollback { to: 3, expected: serves });
     let seen = api.post("/api/rollback", &[("if-match", "*")], r#"{ "to": 3 }"#).await;
     assert_eq!(seen.status, StatusCode::OK, "{}", seen.body);
-    assert_eq!(api.fake.asked.lock().unwrap()[1], Change::Rollback { to: 3, expected: Expected::Any });
+    assert_eq!(api.fake.asked.lock().unwrap()[1].0, Change::Rollback { to: 3, expected: Expected::Any });
 }
 
 #[tokio::test]
