@@ -14,6 +14,7 @@ mod caps;
 mod changes;
 mod choice;
 mod cli;
+mod dashboard;
 mod deadlines;
 mod discovery;
 mod drain;

@@ -2,7 +2,7 @@
 
 import { call, perhaps, Refused } from '../api.js';
 import { chart } from '../chart.js';
-import { card, diff, fill, h, moment, number, percent, seconds, table, wide } from '../dom.js';
+import { card, diff, fill, h, moment, number, percent, renew, seconds, table, wide } from '../dom.js';
 
 const editor = { text: null, etag: null, original: null };
 
@@ -13,7 +13,7 @@ export async function show(view, at, { status, first }) {
 }
 
 async function frame(view) {
-  fill(view, h('h1', {}, 'Changes'), h('div', { id: 'story' }), h('div', { class: 'grid' },
+  fill(view, h('h1', {}, 'Changes'), h('div', { id: 'said' }), h('div', { id: 'story' }), h('div', { class: 'grid' },
     card('Generations', h('div', { id: 'generations' })), card('Trial', h('div', { id: 'trial' })),
     wide('History', h('div', { id: 'history' })),
     wide('The config', h('div', { id: 'editor' }))));
@@ -21,36 +21,40 @@ async function frame(view) {
 }
 
 function generations(view, status) {
-  fill(view.querySelector('#generations'),
+  renew(view.querySelector('#generations'), [status.drift, status.last_good, status.generations], () => [
     status.drift ? h('p', { class: 'warn' }, status.drift.says ?? 'What serves is not what the file says.') : null,
     status.last_good ? h('p', { class: 'bad' }, status.last_good.says ?? 'Started on the last good generation.') : null,
     table([['Generation', one => number(one.id), true], ['Made', one => moment(one.created)], ['By', one => one.trigger],
-      ['Requests on it', one => number(Object.values(one.requests).reduce((sum, count) => sum + count, 0)), true]], status.generations));
+      ['Requests on it', one => number(Object.values(one.requests).reduce((sum, count) => sum + count, 0)), true]], status.generations)]);
 }
 
 async function trial(view) {
   const place = view.querySelector('#trial');
   const now = await perhaps('/api/trial');
-  if (!now?.kind) return fill(place, h('p', { class: 'soft' }, now?.last ? `None. The last: ${now.last.says}` : 'None is under way.'));
+  renew(place, [now, document.documentElement.dataset.theme], () => underway(now));
+}
+
+function underway(now) {
+  if (!now?.kind) return [ h('p', { class: 'soft' }, now?.last ? `None. The last: ${now.last.says}` : 'None is under way.')];
   const points = now.curve ?? [];
   const at = points.map(point => point.seconds);
   const share = side => points.map(point => (point[side].requests ? point[side].failed / point[side].requests : null));
   const p99 = side => points.map(point => point[side].p99_ms);
   const end = (how, title, kind) => h('button', { type: 'button', class: kind, onclick: event => act(event.target, `/api/trial/${how}`, {}) }, title);
-  fill(place,
+  return [
     h('p', {}, h('b', {}, now.kind === 'canary' ? `A canary with ${percent(now.share)} of callers` : 'A probation'),
       `: ${now.phase === 'lead' ? 'the groups are compared before it begins' : `${seconds(now.seconds)} of ${seconds(now.lasts_seconds)}`}.`),
     h('ul', {}, now.standings.map(one => h('li', { class: one.evidence_of_harm > 20 ? 'bad' : null }, one.says))),
     points.length > 1 && [h('h3', {}, 'Share that failed'), chart('Share of failed requests on both sides', at, [['usual', share('usual')], ['on trial', share('on_trial')]], { show: value => percent(value, 2) }),
       h('h3', {}, 'p99, ms'), chart('p99 on both sides', at, [['usual', p99('usual')], ['on trial', p99('on_trial')]])],
-    h('div', { class: 'row' }, now.kind === 'canary' && end('promote', 'Promote now', 'primary'), end('abort', 'Undo it now', 'danger')));
+    h('div', { class: 'row' }, now.kind === 'canary' && end('promote', 'Promote now', 'primary'), end('abort', 'Undo it now', 'danger'))];
 }
 
 async function history(view, status) {
   const list = await perhaps('/api/history');
   const place = view.querySelector('#history');
   if (!list) return fill(place, h('p', { class: 'soft' }, 'This gateway keeps no history.'));
-  fill(place, table([
+  renew(place, [list.generations.slice(0, 50), status.generation], () => table([
     ['Number', one => h('a', { href: `#/changes/${one.generation}` }, one.generation), true], ['When', one => moment(one.at)], ['Who', one => one.who], ['Trigger', one => one.trigger],
     ['Outcome', one => h('span', { class: one.outcome === 'applied' ? 'good' : 'warn' }, one.outcome)], ['Verdict', one => one.verdict?.says ?? one.verdict ?? '–'],
     ['Note', one => one.note ?? ''], ['What', one => one.summary ?? ''],
@@ -64,13 +68,17 @@ function back(button, to) {
   button.textContent = `Really go back to ${to}?`;
 }
 
+const say = (kind, role, text) => fill(document.getElementById('said'), h('p', { class: kind, role }, text));
+
 async function act(button, path, body) {
   button.disabled = true;
   try {
     const done = await call(path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-    button.replaceWith(h('span', { class: 'good', role: 'status' }, done.generation ? `Done: generation ${done.generation} serves.` : 'Done.'));
+    say('good', 'status', done.says ?? (done.generation ? `Done: generation ${done.generation} serves.` : 'Done.'));
   } catch (error) {
-    button.replaceWith(h('span', { class: 'bad', role: 'alert' }, error.message));
+    say('bad', 'alert', error.message);
+  } finally {
+    button.disabled = false;
   }
 }
 

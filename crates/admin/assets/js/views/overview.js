@@ -2,14 +2,16 @@
 
 import { call, perhaps } from '../api.js';
 import { chart } from '../chart.js';
-import { card, fill, h, millis, moment, number, percent, seconds, standing, table, wide } from '../dom.js';
+import { card, fill, h, millis, moment, number, percent, renew, seconds, standing, table, wide } from '../dom.js';
 
 const REASONS = 5;
 
 export async function show(view, _at, { status }) {
   const [timeline, slos] = await Promise.all([call('/api/timeline'), perhaps('/api/slos')]);
-  fill(view,
-    h('h1', {}, 'Overview'),
+  const { uptime_seconds: _, ...rest } = status;
+  if (!view.querySelector('#overview')) fill(view, h('h1', {}, 'Overview'), h('div', { id: 'overview' }));
+  renew(view.querySelector('#overview'), [timeline.steps.at(-1)?.until, slos, rest, document.documentElement.dataset.theme], () => [
+
     h('div', { class: 'grid' },
       verdict(status),
       numbers(timeline.steps, status),
@@ -19,7 +21,7 @@ export async function show(view, _at, { status }) {
       clusters(status),
       slos && objectives(slos),
       change(status),
-      bounds(status)));
+      bounds(status))]);
 }
 
 function verdict(status) {

@@ -1,7 +1,7 @@
 // The last requests, and the story of one.
 
 import { call } from '../api.js';
-import { card, fill, h, millis, moment, number, table, time, wide } from '../dom.js';
+import { card, fill, h, millis, moment, number, renew, table, time, wide } from '../dom.js';
 
 const FIELDS = ['reason', 'host', 'route', 'consumer', 'cluster', 'class', 'min_ms'];
 const state = { failed: false, fields: {} };
@@ -37,7 +37,7 @@ async function list(view) {
     if (error.status !== 400) throw error;
     return fill(place, h('p', { class: 'bad', role: 'alert' }, error.message));
   }
-  fill(place, table([
+  renew(place, rows, () => table([
     ['At', row => time(row.time ?? row.at)], ['Status', row => h('span', { class: row.status >= 500 ? 'bad' : row.status >= 400 ? 'warn' : 'good' }, row.status || '–'), true],
     ['Request', row => `${row.method ?? row.kind} ${row.host ?? ''}${row.path ?? ''}`], ['Route', row => row.route ?? '–'],
     ['Consumer', row => row.consumer ?? '–'], ['Reason', row => row.reason ?? '–'], ['Total', row => millis(row.total_ms), true],
@@ -47,9 +47,10 @@ async function list(view) {
 
 async function story(view, id) {
   const [row] = await call(`/api/requests?limit=1&id=${encodeURIComponent(id)}`);
+  if (view.querySelector('#story')?.dataset.id === id) return;
   if (!row) return fill(view, h('h1', {}, 'Request'), h('p', {}, `The request ${id} is not kept any more.`));
   const line = (name, value) => (value === undefined || value === null || value === '' ? null : h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, String(value))));
-  fill(view, h('h1', {}, `${row.method ?? row.kind} ${row.host ?? ''}${row.path ?? ''}`), h('div', { class: 'grid' },
+  fill(view, h('h1', {}, `${row.method ?? row.kind} ${row.host ?? ''}${row.path ?? ''}`), h('div', { id: 'story', 'data-id': id, class: 'grid' },
     card('What became of it', h('table', {}, line('Status', row.status || 'none could be sent'), line('Reason', row.reason), line('Whose fault', row.fault), line('Detail', row.detail),
       line('Answered by', row.answered_by), line('At', moment(row.time ?? row.at)), line('Id', row.id), line('Generation', row.generation), line('Flags', row.flags?.join(', ')))),
     card('Who and where to', h('table', {}, line('Client', row.client), line('Consumer', row.consumer), line('Listener', row.listener), line('Protocol', row.protocol),
