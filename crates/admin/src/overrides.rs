@@ -201,7 +201,7 @@ impl Overrides {
                 }
             }
         }
-        if self.folder.is_none() {
+        if self.folder.is_none() && snapshot.settings.admin.is_some() {
             log::info!("overrides by the admin API end with this process: the config has no `store` to keep them in");
         }
     }

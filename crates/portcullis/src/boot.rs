@@ -119,9 +119,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
 /// What operators said before the last end, put to work again, and followed from now on.
 fn overrides(world: &World, snapshot: &Snapshot) -> Arc<Overrides> {
     let overrides = Arc::new(Overrides::open(snapshot.settings.data()));
-    if snapshot.settings.admin.is_some() {
-        overrides.restore(snapshot, &world.consumers.identities);
-    }
+    overrides.restore(snapshot, &world.consumers.identities);
     tokio::spawn(Arc::clone(&overrides).run());
     overrides
 }

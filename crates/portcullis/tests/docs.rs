@@ -158,8 +158,8 @@ fn every_command_of_a_console_block_prints_what_is_written() {
                     continue;
                 }
                 // `explain -c` retraces the file as written; only what talks to the gateway goes to its real ports.
-                let command_here =
-                    if command.starts_with("curl") { quickstart.here(command) } else { command.to_owned() };
+                let asks = command.starts_with("curl") || command.contains(" --admin ");
+                let command_here = if asks { quickstart.here(command) } else { command.to_owned() };
                 let mut shell = Command::new("sh");
                 let output = shell.args(["-c", &command_here]).env("PATH", &path).current_dir(root()).output().unwrap();
                 let printed = [output.stdout, output.stderr].concat();
