@@ -162,7 +162,7 @@ fn of_two_operators_at_once_one_is_told_who_was_faster() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);
     let told = answers.iter().find(|answer| answer.status == 412).unwrap().json();
-    assert_eq!((&told["generation"], &told["who"]), (&2.into(), &"unknown".into()), "{told}");
+    assert_eq!((&told["generation"], &told["who"]), (&2.into(), &"loopback".into()), "{told}");
     assert!(told["at"].as_str().is_some_and(|at| at.starts_with("20")), "{told}");
     assert_eq!(gateway.admin().json("/api/status")["generation"], 2);
 }
@@ -205,7 +205,7 @@ fn a_change_since_the_look_ends_apply_with_4_and_says_who_made_it() {
     let ended = run(gateway.dir(), &["apply", "new.yaml", "--yes", "--note", "mine", "--admin", &between]);
     assert_eq!(happened.recv().unwrap(), 200, "somebody else was faster");
     assert_eq!(ended.code, 4, "{ended:?}");
-    assert!(ended.stderr.contains("generation 2 serves, put there by unknown at 20"), "{ended:?}");
+    assert!(ended.stderr.contains("generation 2 serves, put there by loopback at 20"), "{ended:?}");
     assert_eq!(served(&gateway), "three");
 }
 
@@ -323,7 +323,7 @@ fn a_file_that_says_something_else_than_what_serves_is_a_warning_until_it_does_n
     assert_eq!((&drift()["why"], admin.metric("portcullis_config_drift", "")), (&"applied".into(), 1.0));
     let since = drift()["since"].clone();
     let status = command(&gateway, &["status"]).stdout;
-    assert!(status.starts_with("WARNING     generation 2 was applied by unknown"), "{status}");
+    assert!(status.starts_with("WARNING     generation 2 was applied by loopback"), "{status}");
     gateway.write(&says("three").replace("bind:", "bnd:"));
     until("a refusal", || (drift()["why"] == "file_refused").then_some(()));
     assert_eq!(drift()["since"], since, "it has not been right since");

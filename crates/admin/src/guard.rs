@@ -1,8 +1,7 @@
 //! What stands before every path: who asks is judged, and what they do is written down.
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -149,7 +148,7 @@ fn peer(request: &Request) -> &Peer {
 async fn reason(request: Request) -> Result<(Request, Option<String>), Problem> {
     let noted = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(request.uri()).ok();
     let noted = noted.and_then(|pairs| pairs.0.into_iter().find(|(key, _)| key == "note")).map(|(_, note)| note);
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = request.body().size_hint().exact();
     if length.is_none_or(|length| length == 0 || length > LOOKED_INTO) {
         return Ok((request, noted));
     }

@@ -14,7 +14,10 @@ export function chart(label, times, series, { show = value => value, log = false
 
 function draw(place, times, series, show, log) {
   if (!place.isConnected || times.length < 2) {
-    if (times.length < 2) place.textContent = 'Nothing to draw yet: the first step takes a few seconds.';
+    if (times.length < 2) {
+      place.textContent = 'Nothing to draw yet: the first steps take a few seconds.';
+      place.classList.add('empty');
+    }
     return;
   }
   const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line') } };

@@ -30,20 +30,27 @@ export const card = (title, ...children) => h('section', { class: 'card' }, titl
 export const wide = (title, ...children) => h('section', { class: 'card wide' }, title && h('h2', {}, title), ...children);
 
 /** A table. A column is `[title, row => cell, numeric?]`. */
-export function table(columns, rows, { pick, selected, empty = 'Nothing.' } = {}) {
+export function table(columns, rows, { pick, empty = 'Nothing.' } = {}) {
   if (!rows.length) return h('p', { class: 'soft' }, empty);
   const head = columns.map(([title, , num]) => h('th', { scope: 'col', class: num && 'num' }, title));
   const body = rows.map(row => {
     const cells = columns.map(([, cell, num]) => h('td', { class: num && 'num' }, cell(row)));
     const act = pick && (() => pick(row));
     const key = event => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); act(); } };
-    return h('tr', pick ? { class: 'pick', tabindex: 0, role: 'button', onclick: act, onkeydown: key,
-      'aria-selected': selected?.(row) ? 'true' : 'false' } : {}, cells);
+    return h('tr', pick ? { class: 'pick', tabindex: 0, role: 'button', onclick: act, onkeydown: key } : {}, cells);
   });
-  return h('div', { class: 'scroll' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, body)));
+  // Whoever has no pointer scrolls by keys.
+  return h('div', { class: 'scroll', role: 'group', tabindex: 0, 'aria-label': 'Table' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, body)));
 }
 
 export const number = value => (value ?? 0).toLocaleString('en');
+export function bytes(value) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  let left = value ?? 0;
+  while (left >= 1024 && unit < units.length - 1) { left /= 1024; unit += 1; }
+  return `${left.toFixed(unit && left < 100 ? 1 : 0)} ${units[unit]}`;
+}
 export const percent = (share, digits = 1) => `${(share * 100).toFixed(digits)} %`;
 
 export function millis(value) {

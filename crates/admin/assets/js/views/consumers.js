@@ -1,7 +1,7 @@
 // Who calls, who spends most, and how the caps of one stand.
 
 import { call, perhaps } from '../api.js';
-import { card, fill, h, number, seconds, table, wide } from '../dom.js';
+import { bytes, card, fill, h, number, seconds, table, wide } from '../dom.js';
 
 let consumer = null;
 
@@ -36,7 +36,7 @@ async function spenders(view) {
   fill(view.querySelector('#spenders'), table([
     ['Consumer', row => h('a', { href: `#/consumers/${encodeURIComponent(row.name)}` }, row.name)],
     ['', row => { const bar = h('i'); bar.style.width = `${((row.credits || row.requests) / most) * 100}%`; return h('div', { class: 'bar' }, bar); }],
-    ['Requests', row => number(row.requests), true], ['Credits', row => number(row.credits), true], ['Bytes', row => number(row.bytes), true],
+    ['Requests', row => number(row.requests), true], ['Credits', row => number(row.credits), true], ['Bytes', row => bytes(row.bytes), true],
     ['Mostly', row => row.method],
   ], rows.slice(0, 50), { empty: 'Nobody has spent anything that is counted.' }));
   fill(view.querySelector('#overrides'), table([

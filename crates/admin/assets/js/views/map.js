@@ -10,7 +10,10 @@ export async function show(view, at, { first }) {
   if (first && at.query.get('cluster')) state.cluster = at.query.get('cluster');
   if (first && at.query.get('host')) state.host = at.query.get('host');
   if (first || !view.querySelector('.map')) frame(view);
-  await Promise.all([hosts(view), routes(view), endpoints(view)]);
+  // One after the other: what is chosen first decides what is asked for next.
+  await hosts(view);
+  await routes(view);
+  await endpoints(view);
 }
 
 function frame(view) {
@@ -27,7 +30,7 @@ function frame(view) {
 let waiting = null;
 function refresh(view) {
   clearTimeout(waiting);
-  waiting = setTimeout(() => Promise.all([hosts(view), routes(view)]).catch(() => {}), 200);
+  waiting = setTimeout(() => hosts(view).then(() => routes(view)).catch(() => {}), 200);
 }
 
 /** Requests a second since the last look at the same thing. */

@@ -2,12 +2,12 @@
 
 import { call, perhaps } from '../api.js';
 import { chart } from '../chart.js';
-import { card, fill, h, millis, moment, number, percent, renew, seconds, standing, table, wide } from '../dom.js';
+import { bytes, card, fill, h, millis, moment, number, percent, renew, seconds, standing, table, wide } from '../dom.js';
 
 const REASONS = 5;
 
 export async function show(view, _at, { status }) {
-  const [timeline, slos] = await Promise.all([call('/api/timeline'), perhaps('/api/slos')]);
+  const [timeline, slos] = await Promise.all([call('/api/timeline'), status.verdict ? perhaps('/api/slos') : null]);
   const { uptime_seconds: _, ...rest } = status;
   if (!view.querySelector('#overview')) fill(view, h('h1', {}, 'Overview'), h('div', { id: 'overview' }));
   renew(view.querySelector('#overview'), [timeline.steps.at(-1)?.until, slos, rest, document.documentElement.dataset.theme], () => [
@@ -114,12 +114,12 @@ function change(status) {
 
 function bounds(status) {
   const of = status.overload ?? {};
-  const rows = [['Memory', of.memory_bytes], ['Event loop delay, µs', of.event_loop_delay_microseconds], ['Connections', of.connections]]
+  const rows = [['Memory', of.memory_bytes, bytes], ['Event loop delay, µs', of.event_loop_delay_microseconds], ['Connections', of.connections]]
     .filter(([, one]) => one);
   return card('How near to refusing', table([
     ['Guard', ([name]) => name],
-    ['Now', ([, one]) => number(one.used), true],
-    ['Limit', ([, one]) => (one.limit ? number(one.limit) : 'none'), true],
+    ['Now', ([, one, show = number]) => show(one.used), true],
+    ['Limit', ([, one, show = number]) => (one.limit ? show(one.limit) : 'none'), true],
     ['Refused', ([, one]) => number(one.refused), true],
   ], rows));
 }
