@@ -92,9 +92,8 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let settings = &first.snapshot.settings;
     let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
     let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
-    if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
-        logs.commit(log);
-    }
+    let open = logs.prepare(&settings.logs).map_err(|error| error.to_string())?;
+    logs.commit(open);
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };

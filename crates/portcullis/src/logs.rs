@@ -1,24 +1,19 @@
-//! The sinks of records: the access log of the config, and what the binary plugged in.
+//! The sinks of records: the logs of the config, and what the binary plugged in.
 //!
-//! A new access log is opened before anything changes, and the old one is closed after; lines already queued are
-//! written.
+//! A log that the config did not change goes on as it is: its queue, its connection, its spool. New ones are opened before
+//! anything changes, and those that are gone are closed after; what was queued is written.
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use portcullis_admin::SinkLine;
-use portcullis_snapshot::{AccessLog as Settings, AccessLogFormat};
-use portcullis_telemetry::{
-    AccessLog, AccessLogOptions, Format, Metrics, Output, RecordSink, SinkStats as _, Sinks, Writer, WriterOptions,
-};
-use portcullis_types::ByteSize;
+use portcullis_telemetry::logs::OpenError;
+use portcullis_telemetry::{LogSettings, Metrics, OpenSink, RecordSink, Sinks};
 
-const NAME: &str = "access_log";
-
-/// How long the last lines may take when the process ends.
+/// How long the last records may take when a log ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The sinks of a gateway.
@@ -26,22 +21,17 @@ pub(crate) struct Logs {
     sinks: Arc<ArcSwap<Sinks>>,
     metrics: Arc<Metrics>,
     plugged: Vec<Arc<dyn RecordSink>>,
-    open: Mutex<Open>,
+    /// In the order of the config.
+    open: Mutex<Vec<Arc<OpenSink>>>,
 }
 
-#[derive(Default)]
-struct Open {
-    settings: Option<Settings>,
-    writer: Option<Arc<Writer>>,
-}
-
-/// An access log that is open and not used yet.
-pub(crate) struct Prepared(Open);
+/// The logs of a config, open; those that are new are not used yet.
+pub(crate) struct Prepared(Vec<Arc<OpenSink>>);
 
 impl Logs {
     pub(crate) fn new(metrics: Arc<Metrics>, plugged: Vec<Arc<dyn RecordSink>>) -> Self {
         let logs = Self { sinks: Arc::default(), metrics, plugged, open: Mutex::default() };
-        logs.publish(&Open::default());
+        logs.publish(&[]);
         logs
     }
 
@@ -50,72 +40,63 @@ impl Logs {
         self.sinks.clone()
     }
 
-    /// Opens what a config says; `None` when that is open already.
-    pub(crate) fn prepare(&self, settings: Option<&Settings>) -> io::Result<Option<Prepared>> {
-        if self.open.lock().settings.as_ref() == settings {
-            return Ok(None);
-        }
-        let writer = settings.map(start).transpose()?.map(Arc::new);
-        Ok(Some(Prepared(Open { settings: settings.cloned(), writer })))
+    /// Opens what a config says and is not open already.
+    pub(crate) fn prepare(&self, settings: &[LogSettings]) -> Result<Prepared, OpenError> {
+        let open = self.open.lock().clone();
+        let one = |wanted: &LogSettings| match open.iter().find(|log| log.settings() == wanted) {
+            Some(log) => Ok(log.clone()),
+            None => OpenSink::open(wanted).map(Arc::new),
+        };
+        settings.iter().map(one).collect::<Result<_, _>>().map(Prepared)
     }
 
-    /// Uses a prepared log. The old one is closed here, which may wait for its last lines.
-    pub(crate) fn commit(&self, prepared: Prepared) {
-        let Prepared(next) = prepared;
-        if let Some(writer) = &next.writer {
-            self.metrics.attach_sink(NAME, writer.stats().clone());
-        }
+    /// Uses prepared logs. Those that are gone are closed here, which may wait for their last records.
+    pub(crate) fn commit(&self, Prepared(next): Prepared) {
         self.publish(&next);
-        let before = std::mem::replace(&mut *self.open.lock(), next);
-        if let Some(writer) = before.writer {
-            writer.close(CLOSE_WITHIN);
+        let before = std::mem::replace(&mut *self.open.lock(), next.clone());
+        let is_in = |list: &[Arc<OpenSink>], log: &Arc<OpenSink>| list.iter().any(|other| Arc::ptr_eq(other, log));
+        let gone: Vec<_> = before.iter().filter(|log| !is_in(&next, log)).cloned().collect();
+        gone.iter().for_each(|log| self.metrics.detach_sink(&log.settings().name));
+        for log in next.iter().filter(|log| !is_in(&before, log)) {
+            self.metrics.attach_sink(&log.settings().name, log.stats());
+        }
+        let lost = close(&gone);
+        if lost > 0 {
+            log::warn!("logs: {lost} records of logs that are gone could not be written");
         }
     }
 
-    fn publish(&self, open: &Open) {
-        let mut sinks = Sinks::default();
-        if let (Some(settings), Some(writer)) = (&open.settings, &open.writer) {
-            let options = AccessLogOptions { format: format(settings.format), failures_only: false };
-            sinks = sinks.with(Arc::new(AccessLog::new(options, writer.clone())));
-        }
-        sinks = self.plugged.iter().fold(sinks, |sinks, sink| sinks.with(sink.clone()));
+    fn publish(&self, open: &[Arc<OpenSink>]) {
+        let sinks = open.iter().fold(Sinks::default(), |sinks, log| sinks.with(log.sink()));
+        let sinks = self.plugged.iter().fold(sinks, |sinks, sink| sinks.with(sink.clone()));
         self.sinks.store(Arc::new(sinks));
     }
 
-    /// Opens the file anew, as logrotate asks for.
+    /// Opens files and connections anew, as logrotate asks for.
     pub(crate) fn reopen(&self) {
-        if let Some(writer) = &self.open.lock().writer {
-            writer.reopen();
-        }
+        self.open.lock().iter().for_each(|log| log.reopen());
     }
 
-    /// Writes the last lines. Gives how many were lost.
+    /// Writes the last records. Gives how many were lost.
     pub(crate) fn close(&self) -> u64 {
-        let writer = self.open.lock().writer.take();
-        writer.map_or(0, |writer| writer.close(CLOSE_WITHIN))
+        let open = std::mem::take(&mut *self.open.lock());
+        close(&open)
     }
 
-    /// What the log says of itself.
+    /// What the logs say of themselves.
     pub(crate) fn lines(&self) -> Vec<SinkLine> {
-        let open = self.open.lock();
-        let line = |writer: &Arc<Writer>| SinkLine { name: NAME, stats: writer.stats().stats().to_vec() };
-        open.writer.iter().map(line).collect()
+        let line = |log: &Arc<OpenSink>| SinkLine {
+            name: log.settings().name.to_string(),
+            stats: log.stats().stats().to_vec(),
+        };
+        self.open.lock().iter().map(line).collect()
     }
 }
 
-fn start(settings: &Settings) -> io::Result<Writer> {
-    let output = settings.path.clone().map_or(Output::Stdout, Output::File);
-    let queue = ByteSize(u64::try_from(settings.buffer).unwrap_or(u64::MAX));
-    let started = Writer::start("access", output, WriterOptions { queue, ..WriterOptions::default() });
-    started.map_err(|error| {
-        let to = settings.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-        io::Error::new(error.kind(), format!("the access log cannot be opened at {to}: {error}"))
+/// Closes logs side by side, since each may take its time. How many records were lost.
+fn close(logs: &[Arc<OpenSink>]) -> u64 {
+    thread::scope(|scope| {
+        let closing: Vec<_> = logs.iter().map(|log| scope.spawn(|| log.close(CLOSE_WITHIN))).collect();
+        closing.into_iter().map(|one| one.join().unwrap_or_default()).sum()
     })
-}
-
-const fn format(format: AccessLogFormat) -> Format {
-    match format {
-        AccessLogFormat::Json => Format::Json,
-        AccessLogFormat::Text => Format::Text,
-    }
 }

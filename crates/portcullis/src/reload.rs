@@ -1,7 +1,7 @@
 //! The one place where a config becomes the one that serves, whoever asked: at start no one has to ask.
 //!
 //! Invariants: one change at a time, in the order in which they were asked for; everything that can fail (the check,
-//! filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
+//! filters, the admin address, the logs, listeners) comes before anything changes; every attempt but a
 //! dry run is counted, noted in the history and said in the log once.
 
 use std::sync::Arc;
@@ -212,7 +212,7 @@ impl Reloader {
         self.world.discovery.follow(&next.settings.dns);
         tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
-        let log = self.logs.prepare(next.settings.access_log.as_ref()).map_err(|error| error.to_string())?;
+        let logs = self.logs.prepare(&next.settings.logs).map_err(|error| error.to_string())?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
         serve_plans(&self.world.caps, &next);
         if next.settings.store.is_some() && self.world.keeper.get().is_none() {
@@ -223,9 +223,7 @@ impl Reloader {
         if let Some(admin) = admin {
             self.admin.commit(admin);
         }
-        if let Some(log) = log {
-            self.logs.commit(log);
-        }
+        self.logs.commit(logs);
         Ok(next)
     }
 

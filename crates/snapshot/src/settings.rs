@@ -4,10 +4,12 @@ mod consumers;
 mod store;
 
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_telemetry::{LogSettings, RecordOptions};
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
@@ -32,8 +34,8 @@ pub struct Settings {
     pub generations: usize,
     /// Worker threads; read at start only.
     pub threads: usize,
-    /// The access log.
-    pub access_log: Option<AccessLog>,
+    /// The sinks of records, `access_log` among them.
+    pub logs: Vec<LogSettings>,
     /// Records kept for `/api/requests`.
     pub recent_requests: usize,
     /// Whether records and metrics are made at all; off only to measure.
@@ -48,6 +50,19 @@ pub struct Settings {
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.
     pub issuers: Vec<Issuer>,
+}
+
+impl Settings {
+    /// What records may hold: what their sinks show between them, and no more.
+    #[must_use]
+    pub fn record_options(&self) -> RecordOptions {
+        let headers: BTreeSet<&str> = self.logs.iter().flat_map(|log| &log.view.headers).map(String::as_str).collect();
+        RecordOptions {
+            query: self.logs.iter().any(|log| log.view.query),
+            headers: headers.into_iter().map(Arc::from).collect(),
+            ..RecordOptions::default()
+        }
+    }
 }
 
 /// How names of endpoints are resolved.
@@ -112,26 +127,4 @@ impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Admin").field("bind", &self.bind).field("token", &self.token.is_some()).finish()
     }
-}
-
-/// The access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLog {
-    /// The file; `None` for standard output.
-    pub path: Option<PathBuf>,
-    /// How a line is written.
-    pub format: AccessLogFormat,
-    /// Bytes that may wait to be written; more are dropped and counted.
-    pub buffer: usize,
-    /// Whether the query is logged, with secret keys redacted.
-    pub query: bool,
-}
-
-/// How a line of the access log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessLogFormat {
-    /// A JSON object.
-    Json,
-    /// A compact line of text.
-    Text,
 }

@@ -1,11 +1,12 @@
 //! Facts of everything that is not a listener, a cluster or a host.
 
 use portcullis_snapshot::Settings;
-use portcullis_snapshot::settings::{AccessLogFormat, Store};
+use portcullis_snapshot::settings::Store;
 
 use super::Facts;
 use super::consumers::say_consumers;
 use super::limits::say_overload;
+use super::logs;
 
 /// The facts of the settings as a whole.
 pub(crate) fn settings(settings: &Settings) -> Facts {
@@ -33,21 +34,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
             facts.hide("admin.token", token);
         }
     }
-    if let Some(log) = &settings.access_log {
-        match &log.path {
-            Some(path) => facts.say("access_log.path", path.display()),
-            None => facts.say("access_log.stdout", true),
-        }
-        facts.say(
-            "access_log.format",
-            match log.format {
-                AccessLogFormat::Json => "json",
-                AccessLogFormat::Text => "text",
-            },
-        );
-        facts.say_bytes("access_log.buffer", log.buffer as u64);
-        facts.say("access_log.query", log.query);
-    }
+    settings.logs.iter().for_each(|log| logs::say_log(log, &mut facts));
     say_consumers(settings, &mut facts);
     facts
 }

@@ -63,7 +63,7 @@ pub struct GatewayMetrics {
     last_success: AtomicU64,
     generation: AtomicU64,
     generations: AtomicU64,
-    sinks: Mutex<Vec<(&'static str, Arc<dyn SinkStats>)>>,
+    sinks: Mutex<Vec<(Arc<str>, Arc<dyn SinkStats>)>>,
 }
 
 impl GatewayMetrics {
@@ -108,10 +108,14 @@ impl GatewayMetrics {
         self.generations.store(live, Relaxed);
     }
 
-    pub(super) fn attach_sink(&self, name: &'static str, stats: Arc<dyn SinkStats>) {
+    pub(super) fn attach_sink(&self, name: &str, stats: Arc<dyn SinkStats>) {
         let mut sinks = self.sinks.lock();
-        sinks.retain(|(known, _)| *known != name);
-        sinks.push((name, stats));
+        sinks.retain(|(known, _)| **known != *name);
+        sinks.push((name.into(), stats));
+    }
+
+    pub(super) fn detach_sink(&self, name: &str) {
+        self.sinks.lock().retain(|(known, _)| **known != *name);
     }
 
     fn export_sinks(&self, page: &mut Page) {
