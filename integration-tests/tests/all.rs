@@ -9,6 +9,7 @@
 
 mod admin_api;
 mod caps;
+mod cardinality;
 mod choice;
 mod cli;
 mod deadlines;
@@ -33,6 +34,7 @@ mod idle_upstream;
 mod json_rpc;
 mod limits;
 mod log_trouble;
+mod logs;
 mod overload;
 mod pipelining;
 mod proxy_protocol;
