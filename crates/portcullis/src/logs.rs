@@ -96,7 +96,7 @@ impl Logs {
 /// Closes logs side by side, since each may take its time. How many records were lost.
 fn close(logs: &[Arc<OpenSink>]) -> u64 {
     thread::scope(|scope| {
-        let closing: Vec<_> = logs.iter().map(|log| scope.spawn(|| log.close(CLOSE_WITHIN))).collect();
+        let closing: Vec<_> = logs.iter().map(|log| scope.spawn(move || log.close(CLOSE_WITHIN))).collect();
         closing.into_iter().map(|one| one.join().unwrap_or_default()).sum()
     })
 }
