@@ -13,7 +13,8 @@ use portcullis_snapshot::settings::{Admin, Store};
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
-use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
+use portcullis_telemetry::timeline::TICK;
+use portcullis_telemetry::{Outcomes, RecordSink, Ring, RingOptions, SinkStats, Timeline};
 
 use crate::consumers::Prepared;
 use crate::control::Running;
@@ -91,7 +92,10 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
     let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
-    let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
+    let outcomes = Arc::new(Outcomes::default());
+    let timeline = Arc::new(Timeline::new(outcomes.clone()));
+    let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
+    let logs = Arc::new(Logs::new(world.metrics.clone(), sinks));
     let open = logs.prepare(&settings.logs).map_err(|error| error.to_string())?;
     logs.commit(open);
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
@@ -106,6 +110,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
+    tokio::spawn(tick(timeline.clone()));
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
     let slot = AdminSlot::new(Arc::new(AdminState {
@@ -114,6 +119,7 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         generations: gateway.generations().clone(),
         registry: brought.registry,
         recent,
+        timeline: timeline.clone(),
         identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
@@ -124,6 +130,16 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     // Ready from here on.
     drop(running.reloader.set(reloader.clone()));
     Ok(reloader)
+}
+
+/// Takes what became of requests, for as long as it is polled.
+async fn tick(timeline: Arc<Timeline>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        timeline.tick(SystemTime::now());
+    }
 }
 
 /// Opens the store, if the config has one.

@@ -13,7 +13,7 @@ use portcullis_telemetry::{LogSettings, RecordOptions};
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
-pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
+pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]

@@ -55,6 +55,9 @@ pub struct Build {
     pub commit: String,
 }
 
+/// A sink's name, and what it says of itself.
+type NamedSink = (Arc<str>, Arc<dyn SinkStats>);
+
 /// The gateway's own numbers.
 pub struct GatewayMetrics {
     build: Build,
@@ -63,7 +66,7 @@ pub struct GatewayMetrics {
     last_success: AtomicU64,
     generation: AtomicU64,
     generations: AtomicU64,
-    sinks: Mutex<Vec<(Arc<str>, Arc<dyn SinkStats>)>>,
+    sinks: Mutex<Vec<NamedSink>>,
 }
 
 impl GatewayMetrics {

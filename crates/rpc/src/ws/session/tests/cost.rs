@@ -100,7 +100,7 @@ fn a_notification_costs_a_client_no_allocation_beyond_its_place_in_the_queue() {
     let text = r#"{"method":"slotNotification","params":{"result":{"slot":1},"subscription":1}}"#;
     let Ok(Incoming::Notification(_, notification)) = Incoming::read(text.into()) else { panic!("a notification") };
     let notification = Arc::new(notification);
-    let client = Client::new(1 << 20);
+    let client = Client::new(1 << 20, Arc::default());
     client.hold(1, 0, None);
     assert!(client.granted(1, vec![0].into()));
     let info = allocation_counter::measure(|| {
