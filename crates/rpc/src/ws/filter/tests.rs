@@ -60,7 +60,7 @@ fn it_goes_by_the_cluster_that_it_names_or_by_its_routes() {
 #[tokio::test]
 async fn a_gateway_that_cannot_serve_says_so_in_the_record() {
     let upgrade = seen(asks().field("sec-websocket-version", "13")).await.upgrade.expect("an upgrade");
-    let (_end, ended) = tokio::sync::watch::channel(false);
+    let (_end, ended) = portcullis_filter::seam::EndStream::new();
     let (ours, _theirs) = tokio::io::duplex(64);
     let stream = crate::ws::testing::upgraded(ours, portcullis_filter::Notes::default(), ended);
     let end = upgrade.handler.serve(stream).await;
