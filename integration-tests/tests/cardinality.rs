@@ -135,7 +135,9 @@ fn flood(gateway: &Gateway, config: &Arc<ClientConfig>, numbers: &Range<u32>) {
             Box::new(|| odd_names(tls, numbers.clone(), config)),
             Box::new(|| odd_statuses_of_grpc(edge, numbers.clone())),
         ];
-        work.map(|one| scope.spawn(one)).map(|one| one.join().unwrap());
+        for one in work.map(|one| scope.spawn(one)) {
+            one.join().unwrap();
+        }
     });
 }
 

@@ -4,12 +4,13 @@
 //! time sort, so that nothing is renamed twice and a crash between two steps leaves whole files: what was not
 //! compressed is compressed at the next rotation, a half of a compressed file is deleted then. Compressing has a thread of its own,
 //! one at a time. A rotation that fails (no right to the folder) is said and tried again later; lines go on into the file as it
-//! is. Lines are never split over two files.
+//! is. Lines are never split over two files. Two may write one file for a while, when a reload or an upgrade replaces a log: each
+//! looks before it writes whether the file is still the one of that name, and how long it has become.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -63,6 +64,8 @@ pub(super) struct RotatingFile {
     rotation: Rotation,
     clock: Clock,
     file: File,
+    /// The file's device and inode.
+    identity: (u64, u64),
     size: u64,
     /// The period that its lines are of.
     period: u64,
@@ -74,19 +77,41 @@ pub(super) struct RotatingFile {
 
 impl RotatingFile {
     pub(super) fn open(path: &Path, rotation: Rotation, clock: Clock, tidying: Arc<Mutex<()>>) -> io::Result<Self> {
-        let (file, size, changed) = append_to(path)?;
-        let period = period(rotation, if size == 0 { clock() } else { changed });
+        let (file, facts) = append_to(path)?;
+        let size = facts.len();
+        let period = period(rotation, if size == 0 { clock() } else { facts.modified()? });
         Ok(Self {
             path: path.to_owned(),
             rotation,
             clock,
             file,
+            identity: identity(&facts),
             size,
             period,
             torn: false,
             not_before: UNIX_EPOCH,
             tidying,
         })
+    }
+
+    /// Goes over to the file that has the name now, if another has closed the one of before. Where none has it, the one of
+    /// before is as good as any.
+    fn follow(&mut self, now: SystemTime) -> io::Result<()> {
+        let Ok(facts) = fs::metadata(&self.path) else { return Ok(()) };
+        if identity(&facts) == self.identity {
+            self.size = facts.len();
+        } else if !self.torn {
+            self.begin(now)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file that has the name, or makes it.
+    fn begin(&mut self, now: SystemTime) -> io::Result<()> {
+        let (file, facts) = append_to(&self.path)?;
+        (self.file, self.identity) = (file, identity(&facts));
+        (self.size, self.period) = (facts.len(), period(self.rotation, now));
+        Ok(())
     }
 
     fn is_due(&self, now: SystemTime, next_line: u64) -> bool {
@@ -103,8 +128,7 @@ impl RotatingFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
         }
-        let (file, size, _) = append_to(&self.path)?;
-        (self.file, self.size, self.period) = (file, size, period(self.rotation, now));
+        self.begin(now)?;
         let (path, rotation, tidying) = (self.path.clone(), self.rotation, Arc::clone(&self.tidying));
         let work = move || {
             let _one = tidying.lock();
@@ -132,6 +156,7 @@ impl Write for RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
         let now = (self.clock)();
+        self.follow(now)?;
         if self.is_due(now, u64::try_from(first).unwrap_or(u64::MAX))
             && let Err(error) = self.rotate(now)
         {
@@ -153,11 +178,16 @@ impl Write for RotatingFile {
     }
 }
 
-/// Opens a file to append to; its size and when it was changed last.
-fn append_to(path: &Path) -> io::Result<(File, u64, SystemTime)> {
+/// Opens a file to append to, with what the system says of it.
+fn append_to(path: &Path) -> io::Result<(File, Metadata)> {
     let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
     let facts = file.metadata()?;
-    Ok((file, facts.len(), facts.modified()?))
+    Ok((file, facts))
+}
+
+/// What tells a file from all others, whatever it is called.
+fn identity(facts: &Metadata) -> (u64, u64) {
+    (facts.dev(), facts.ino())
 }
 
 /// Which multiple of [`Rotation::every`] a time is in; always the same without it.

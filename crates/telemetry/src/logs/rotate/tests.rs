@@ -136,3 +136,15 @@ fn a_rotation_that_fails_costs_no_line_and_is_tried_again() {
     write_all(&mut file, b"e\n");
     assert_eq!(rig.texts(), ["e\n"]);
 }
+
+#[test]
+fn two_that_write_one_file_lose_no_line_and_keep_its_size() {
+    let rig = Rig::new();
+    let rotation = Rotation { compress: Some(Compression::Zstd), ..PLAIN };
+    let (mut old, mut new) = (rig.open(rotation), rig.open(rotation));
+    for (writer, line) in [(0, "1111\n"), (1, "2222\n"), (0, "3333\n"), (1, "4444\n"), (1, "5555\n"), (0, "6666\n")] {
+        write_all(if writer == 0 { &mut old } else { &mut new }, line.as_bytes());
+        rig.tidy(rotation);
+    }
+    assert_eq!(rig.texts(), ["1111\n2222\n", "3333\n4444\n", "5555\n6666\n"]);
+}

@@ -147,10 +147,11 @@ fn a_stream_is_counted_messages_and_is_opened_anew_when_the_other_side_closes() 
 
 #[test]
 fn a_far_end_that_is_down_is_waited_for_within_the_bound_and_drops_beyond_it_are_counted() {
-    let place = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = place.local_addr().unwrap().port();
-    drop(place);
-    let sink = OpenSink::open(&settings(to(SyslogTarget::Tcp(local(port))), 64 * 1024)).unwrap();
+    // An address of this process alone, so that nobody else can listen there before this test does.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let host = std::net::Ipv4Addr::new(127, 64 + (high & 0x3f), middle, low);
+    let place = Address { host: host.to_string(), port: 20_000 };
+    let sink = OpenSink::open(&settings(to(SyslogTarget::Tcp(place)), 64 * 1024)).unwrap();
     let begun = Instant::now();
     push(&sink, 0..1000);
     assert!(begun.elapsed() < Duration::from_secs(2), "no push waits");
@@ -158,7 +159,7 @@ fn a_far_end_that_is_down_is_waited_for_within_the_bound_and_drops_beyond_it_are
     let full = dropped["queue_full"];
     assert!(full > 800 && dropped["write_failed"] == 0, "{dropped:?}");
     let kept = 1000 - usize::try_from(full).unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let listener = TcpListener::bind((host, 20_000)).unwrap();
     let got = counted(&mut accept(&listener), kept);
     assert_eq!(got, (0..u128::try_from(kept).unwrap()).collect::<Vec<_>>(), "the first, in order, once");
     until("all are counted", || stats(&sink).0 == u64::try_from(kept).unwrap());
