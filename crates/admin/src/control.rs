@@ -262,7 +262,7 @@ pub struct ReloadEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkLine {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its numbers.
     pub stats: Vec<SinkStat>,
 }

@@ -68,7 +68,7 @@ impl Control for Fake {
 
     fn sinks(&self) -> Vec<SinkLine> {
         let stats = vec![SinkStat::Written(5), SinkStat::Dropped { cause: "queue_full", count: 2 }];
-        vec![SinkLine { name: "access_log", stats }]
+        vec![SinkLine { name: "access_log".to_owned(), stats }]
     }
 
     async fn change(&self, change: Change, by: By) -> Result<Changed, Stale> {

@@ -20,6 +20,7 @@ mod history;
 mod hosts;
 mod limits;
 mod listeners;
+mod logs;
 mod loops;
 mod matchers;
 mod names;
@@ -103,6 +104,7 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
     compiler.check_shared(&top, &caps, &hosts);
+    compiler.check_log_hosts(&top, &hosts);
     settings.store = settings.store.or_else(|| compiler.implied_store(&top, &caps, &hosts, span));
     settings.history = compiler.history(top.history.as_ref(), settings.store.as_ref(), span);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {

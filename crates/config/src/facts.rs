@@ -17,6 +17,7 @@ mod consumers;
 mod host;
 mod limits;
 mod listener;
+mod logs;
 mod plans;
 mod route;
 mod settings;

@@ -17,6 +17,7 @@ pub(crate) mod lax;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 pub(crate) mod log;
+pub(crate) mod log_words;
 pub(crate) mod matchers;
 pub(crate) mod routes;
 pub(crate) mod store;

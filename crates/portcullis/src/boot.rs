@@ -64,9 +64,8 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let timeline = Arc::new(Timeline::new(outcomes.clone()));
     let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
     let logs = Arc::new(Logs::new(world.metrics.clone(), sinks, audit.clone()));
-    if let Some(log) = logs.prepare(settings).map_err(|error| error.to_string())? {
-        logs.commit(log);
-    }
+    let open = logs.prepare(settings)?;
+    logs.commit(open);
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };

@@ -1,7 +1,7 @@
-//! The sinks of records: the access log of the config, and what the binary plugged in; and the file of the audit log.
+//! The sinks of records: the logs of the config, and what the binary plugged in; and the file of the audit log.
 //!
-//! A new log is opened before anything changes, and the old one is closed after; lines already queued are
-//! written.
+//! A log that the config did not change goes on as it is: its queue, its connection, its spool. New ones are opened before
+//! anything changes, and those that are gone are closed after; what was queued is written.
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -10,19 +10,18 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use portcullis_admin::{Audit, SinkLine};
-use portcullis_snapshot::{AccessLog as AccessLogSettings, AccessLogFormat, Settings};
+use portcullis_snapshot::Settings;
 use portcullis_telemetry::{
-    AccessLog, AccessLogOptions, Format, Metrics, Output, RecordSink, SinkStats as _, Sinks, Writer, WriterOptions,
+    LogSettings, Metrics, OpenSink, Output, RecordSink, SinkStats as _, Sinks, Writer, WriterOptions,
 };
-use portcullis_types::ByteSize;
 
-const NAME: &str = "access_log";
 const AUDIT: &str = "audit";
 
-/// How long the last lines may take when the process ends.
+/// How long the last records may take when a log ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The sinks of a gateway.
@@ -34,21 +33,22 @@ pub(crate) struct Logs {
     open: Mutex<Open>,
 }
 
-#[derive(Default)]
+/// What is open.
+#[derive(Clone, Default)]
 struct Open {
-    settings: Option<AccessLogSettings>,
-    writer: Option<Arc<Writer>>,
-    audit_file: Option<PathBuf>,
-    audit: Option<Arc<Writer>>,
+    /// In the order of the config.
+    logs: Vec<Arc<OpenSink>>,
+    /// The audit log's file, and who writes it.
+    audit: Option<(PathBuf, Arc<Writer>)>,
 }
 
-/// Logs that are open and not used yet; those that stay are those of before.
+/// The logs of a config, open; those that are new are not used yet.
 pub(crate) struct Prepared(Open);
 
 impl Logs {
     pub(crate) fn new(metrics: Arc<Metrics>, plugged: Vec<Arc<dyn RecordSink>>, audit: Arc<Audit>) -> Self {
         let logs = Self { sinks: Arc::default(), metrics, plugged, audit, open: Mutex::default() };
-        logs.publish(&Open::default());
+        logs.publish(&[]);
         logs
     }
 
@@ -57,80 +57,104 @@ impl Logs {
         self.sinks.clone()
     }
 
-    /// Opens what a config says; `None` when all that is open already.
-    pub(crate) fn prepare(&self, settings: &Settings) -> io::Result<Option<Prepared>> {
-        let open = self.open.lock();
-        let log = settings.access_log.as_ref();
-        let audit_file = settings.admin.as_ref().and_then(|admin| admin.audit.as_ref());
-        let (same_log, same_audit) = (open.settings.as_ref() == log, open.audit_file.as_ref() == audit_file);
-        if same_log && same_audit {
-            return Ok(None);
-        }
-        let writer = if same_log { open.writer.clone() } else { log.map(start).transpose()?.map(Arc::new) };
-        let audit = match (same_audit, audit_file) {
-            (true, _) => open.audit.clone(),
-            (false, path) => path.map(|path| start_audit(path.as_path())).transpose()?.map(Arc::new),
+    /// Opens what a config says and is not open already.
+    ///
+    /// # Errors
+    /// A sentence: which log cannot be opened, and why.
+    pub(crate) fn prepare(&self, settings: &Settings) -> Result<Prepared, String> {
+        let open = self.open.lock().clone();
+        let one = |wanted: &LogSettings| match open.logs.iter().find(|log| log.settings() == wanted) {
+            Some(log) => Ok(log.clone()),
+            None => OpenSink::open(wanted).map(Arc::new).map_err(|error| error.to_string()),
         };
-        Ok(Some(Prepared(Open { settings: log.cloned(), writer, audit_file: audit_file.cloned(), audit })))
+        let logs = settings.logs.iter().map(one).collect::<Result<_, _>>()?;
+        let wanted = settings.admin.as_ref().and_then(|admin| admin.audit.clone());
+        let audit = match (wanted, open.audit) {
+            (Some(path), Some((known, writer))) if known == path => Some((known, writer)),
+            (Some(path), _) => {
+                let writer = start_audit(&path).map_err(|error| error.to_string())?;
+                Some((path, Arc::new(writer)))
+            }
+            (None, _) => None,
+        };
+        Ok(Prepared(Open { logs, audit }))
     }
 
-    /// Uses prepared logs. Old ones are closed here, which may wait for their last lines.
-    pub(crate) fn commit(&self, prepared: Prepared) {
-        let Prepared(next) = prepared;
-        let kept: Vec<Arc<Writer>> = next.writer.iter().chain(&next.audit).cloned().collect();
-        for (name, writer) in [(NAME, &next.writer), (AUDIT, &next.audit)] {
-            if let Some(writer) = writer {
-                self.metrics.attach_sink(name, writer.stats().clone());
-            }
+    /// Uses prepared logs. Those that are gone are closed here, which may wait for their last records.
+    pub(crate) fn commit(&self, Prepared(next): Prepared) {
+        self.publish(&next.logs);
+        self.audit.write_to(next.audit.as_ref().map(|(_, writer)| writer.clone()));
+        let before = std::mem::replace(&mut *self.open.lock(), next.clone());
+        let is_in = |list: &[Arc<OpenSink>], log: &Arc<OpenSink>| list.iter().any(|other| Arc::ptr_eq(other, log));
+        let gone: Vec<_> = before.logs.iter().filter(|log| !is_in(&next.logs, log)).cloned().collect();
+        gone.iter().for_each(|log| self.metrics.detach_sink(&log.settings().name));
+        for log in next.logs.iter().filter(|log| !is_in(&before.logs, log)) {
+            self.metrics.attach_sink(&log.settings().name, log.stats());
         }
-        self.publish(&next);
-        self.audit.write_to(next.audit.clone());
-        let before = std::mem::replace(&mut *self.open.lock(), next);
-        for writer in before.writer.iter().chain(&before.audit) {
-            if !kept.iter().any(|kept| Arc::ptr_eq(kept, writer)) {
-                writer.close(CLOSE_WITHIN);
-            }
+        let lost = close(&gone);
+        if lost > 0 {
+            log::warn!("logs: {lost} records of logs that are gone could not be written");
+        }
+        self.change_audit(before.audit, next.audit);
+    }
+
+    fn change_audit(&self, before: Option<(PathBuf, Arc<Writer>)>, next: Option<(PathBuf, Arc<Writer>)>) {
+        let (before, next) = (before.map(|(_, writer)| writer), next.map(|(_, writer)| writer));
+        if before.as_ref().map(Arc::as_ptr) == next.as_ref().map(Arc::as_ptr) {
+            return;
+        }
+        if let Some(writer) = before {
+            self.metrics.detach_sink(AUDIT);
+            writer.close(CLOSE_WITHIN);
+        }
+        if let Some(writer) = next {
+            self.metrics.attach_sink(AUDIT, writer.stats().clone());
         }
     }
 
-    fn publish(&self, open: &Open) {
-        let mut sinks = Sinks::default();
-        if let (Some(settings), Some(writer)) = (&open.settings, &open.writer) {
-            let options = AccessLogOptions { format: format(settings.format), failures_only: false };
-            sinks = sinks.with(Arc::new(AccessLog::new(options, writer.clone())));
-        }
-        sinks = self.plugged.iter().fold(sinks, |sinks, sink| sinks.with(sink.clone()));
+    fn publish(&self, open: &[Arc<OpenSink>]) {
+        let sinks = open.iter().fold(Sinks::default(), |sinks, log| sinks.with(log.sink()));
+        let sinks = self.plugged.iter().fold(sinks, |sinks, sink| sinks.with(sink.clone()));
         self.sinks.store(Arc::new(sinks));
     }
 
-    /// Opens the files anew, as logrotate asks for.
+    /// Opens files and connections anew, as logrotate asks for.
     pub(crate) fn reopen(&self) {
-        let open = self.open.lock();
-        open.writer.iter().chain(&open.audit).for_each(|writer| writer.reopen());
+        let open = self.open.lock().clone();
+        open.logs.iter().for_each(|log| log.reopen());
+        open.audit.iter().for_each(|(_, writer)| writer.reopen());
     }
 
-    /// Writes the last lines. Gives how many of the access log were lost; what is lost of the audit log is said here.
+    /// Writes the last records. Gives how many were lost; what is lost of the audit log is said here.
     pub(crate) fn close(&self) -> u64 {
-        let (writer, audit) = {
-            let mut open = self.open.lock();
-            (open.writer.take(), open.audit.take())
-        };
-        let unwritten = audit.map_or(0, |audit| audit.close(CLOSE_WITHIN));
+        let open = std::mem::take(&mut *self.open.lock());
+        let unwritten = open.audit.map_or(0, |(_, audit)| audit.close(CLOSE_WITHIN));
         if unwritten > 0 {
             log::warn!("audit log: the last {unwritten} lines could not be written");
         }
-        writer.map_or(0, |writer| writer.close(CLOSE_WITHIN))
+        close(&open.logs)
     }
 
     /// What the logs say of themselves.
     pub(crate) fn lines(&self) -> Vec<SinkLine> {
-        let open = self.open.lock();
-        let logs = [(NAME, &open.writer), (AUDIT, &open.audit)];
-        let line = |(name, writer): (&'static str, &Option<Arc<Writer>>)| {
-            writer.as_ref().map(|writer| SinkLine { name, stats: writer.stats().stats().to_vec() })
+        let open = self.open.lock().clone();
+        let line = |log: &Arc<OpenSink>| SinkLine {
+            name: log.settings().name.to_string(),
+            stats: log.stats().stats().to_vec(),
         };
-        logs.into_iter().filter_map(line).collect()
+        let audit = open.audit.iter();
+        let audit =
+            audit.map(|(_, writer)| SinkLine { name: AUDIT.to_owned(), stats: writer.stats().stats().to_vec() });
+        open.logs.iter().map(line).chain(audit).collect()
     }
+}
+
+/// Closes logs side by side, since each may take its time. How many records were lost.
+fn close(logs: &[Arc<OpenSink>]) -> u64 {
+    thread::scope(|scope| {
+        let closing: Vec<_> = logs.iter().map(|log| scope.spawn(move || log.close(CLOSE_WITHIN))).collect();
+        closing.into_iter().map(|one| one.join().unwrap_or_default()).sum()
+    })
 }
 
 /// The file of the audit log: for its owner alone, since it says who may do what.
@@ -144,21 +168,4 @@ fn start_audit(path: &Path) -> io::Result<Writer> {
     started.map_err(|error| {
         io::Error::new(error.kind(), format!("the audit log cannot be opened at {}: {error}", path.display()))
     })
-}
-
-fn start(settings: &AccessLogSettings) -> io::Result<Writer> {
-    let output = settings.path.clone().map_or(Output::Stdout, Output::File);
-    let queue = ByteSize(u64::try_from(settings.buffer).unwrap_or(u64::MAX));
-    let started = Writer::start("access", output, WriterOptions { queue, ..WriterOptions::default() });
-    started.map_err(|error| {
-        let to = settings.path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-        io::Error::new(error.kind(), format!("the access log cannot be opened at {to}: {error}"))
-    })
-}
-
-const fn format(format: AccessLogFormat) -> Format {
-    match format {
-        AccessLogFormat::Json => Format::Json,
-        AccessLogFormat::Text => Format::Text,
-    }
 }

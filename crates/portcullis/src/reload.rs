@@ -1,7 +1,7 @@
 //! The one place where a config becomes the one that serves, whoever asked: at start no one has to ask.
 //!
 //! Invariants: one change at a time, in the order in which they were asked for; everything that can fail (the check,
-//! filters, the admin address, the access log, listeners) comes before anything changes; every attempt but a
+//! filters, the admin address, the logs, listeners) comes before anything changes; every attempt but a
 //! dry run is counted, noted in the history and said in the log once. An attempt to put a config to work is in the history
 //! before it begins, so that one that ends the process is there too.
 

@@ -152,8 +152,8 @@ async fn drain(reloader: &Arc<Reloader>, name: &str, signals: &mut Signals) {
     let lost = reloader.logs.close();
     if lost > 0 {
         log::warn!(
-            "access log: the last {} could not be written",
-            count(usize::try_from(lost).unwrap_or(usize::MAX), "line")
+            "logs: the last {} could not be written",
+            count(usize::try_from(lost).unwrap_or(usize::MAX), "record")
         );
     }
 }

@@ -28,7 +28,7 @@ pub struct Observers {
     pub metrics: Arc<Metrics>,
     /// The last records, for `/api/requests`.
     pub recent: Arc<Ring>,
-    /// The access log and what wings add; replaced by a reload that changes the log.
+    /// The logs of the config and what wings add; replaced by a reload that changes the logs.
     pub sinks: Arc<ArcSwap<Sinks>>,
 }
 
@@ -94,8 +94,7 @@ impl Core {
     pub(crate) fn follow(&self, settings: &Settings) {
         self.observe.store(settings.observe, Ordering::Relaxed);
         self.guard.follow(&settings.overload);
-        let query = settings.access_log.as_ref().is_some_and(|log| log.query);
-        self.options.store(Arc::new(RecordOptions { query, ..RecordOptions::default() }));
+        self.options.store(Arc::new(settings.record_options()));
     }
 
     /// The record of a request that the gate answers by itself.

@@ -35,7 +35,7 @@ pub use generations::{Generations, Holders};
 pub use limits::{LimitRules, Limits};
 pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol, most_continuations};
 pub use route::{Action, Another, Fallback, Forward, HostData, Mirror, Place, RouteData, Target, Then, Timeouts};
-pub use settings::{AccessLog, AccessLogFormat, Dns, Settings};
+pub use settings::{Dns, Settings};
 
 /// One generation of the config, compiled.
 pub struct Snapshot {

@@ -6,10 +6,13 @@ mod history;
 mod store;
 
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_telemetry::{LogSettings, RecordOptions};
 use portcullis_types::Percent;
 
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
@@ -36,8 +39,8 @@ pub struct Settings {
     pub generations: usize,
     /// Worker threads; read at start only.
     pub threads: usize,
-    /// The access log.
-    pub access_log: Option<AccessLog>,
+    /// The sinks of records, `access_log` among them.
+    pub logs: Vec<LogSettings>,
     /// Records kept for `/api/requests`.
     pub recent_requests: usize,
     /// Whether records and metrics are made at all; off only to measure.
@@ -61,6 +64,17 @@ impl Settings {
     #[must_use]
     pub fn data(&self) -> Option<&Path> {
         self.store.as_ref().map(|store| store.path.as_path())
+    }
+
+    /// What records may hold: what their sinks show between them, and no more.
+    #[must_use]
+    pub fn record_options(&self) -> RecordOptions {
+        let headers: BTreeSet<&str> = self.logs.iter().flat_map(|log| &log.view.headers).map(String::as_str).collect();
+        RecordOptions {
+            query: self.logs.iter().any(|log| log.view.query),
+            headers: headers.into_iter().map(Arc::from).collect(),
+            ..RecordOptions::default()
+        }
     }
 }
 
@@ -111,26 +125,4 @@ pub enum MemoryBound {
     Share(Percent),
     /// This many bytes.
     Bytes(u64),
-}
-
-/// The access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLog {
-    /// The file; `None` for standard output.
-    pub path: Option<PathBuf>,
-    /// How a line is written.
-    pub format: AccessLogFormat,
-    /// Bytes that may wait to be written; more are dropped and counted.
-    pub buffer: usize,
-    /// Whether the query is logged, with secret keys redacted.
-    pub query: bool,
-}
-
-/// How a line of the access log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessLogFormat {
-    /// A JSON object.
-    Json,
-    /// A compact line of text.
-    Text,
 }

@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use portcullis_telemetry::access_log::render;
+use portcullis_telemetry::logs::{Dimension, Emf, EmfTarget};
 use portcullis_telemetry::{
-    AccessLog, AccessLogOptions, Attempt, Considered, Decision, Format, Handles, Metrics, MetricsOptions, Output,
-    Record, RecordOptions, RecordSink, RequestLine, Ring, RingOptions, Sinks, Verdict, Writer, WriterOptions,
+    Attempt, Considered, Decision, Field, FieldSet, Format, Handles, LogKind, LogSettings, LogSink, Mask, Metrics,
+    MetricsOptions, Only, OpenSink, Output, Record, RecordOptions, RecordSink, RequestLine, Ring, RingOptions, Sinks,
+    Verdict, View, Writer, WriterOptions,
 };
 use portcullis_types::{
     ByteSize, ClusterName, Downstream, EndpointName, GenerationId, ListenerName, Protocol, ProxyError, Reason,
@@ -111,7 +113,7 @@ fn records(c: &mut Criterion) {
         c.bench_function(&format!("access_log/{name}"), |b| {
             b.iter(|| {
                 line.clear();
-                render(black_box(&record), format, &mut line);
+                render(black_box(&record), format, &View::FULL, &mut line);
                 line.len()
             });
         });
@@ -196,7 +198,7 @@ fn whole(c: &mut Criterion) {
     let (route, cluster) = (metrics.route("rpc.example.com", &shared.route), metrics.cluster(&shared.cluster));
     let handles = Handles { route: Some(&route), cluster: Some(&cluster) };
     let sinks = Sinks::default()
-        .with(Arc::new(AccessLog::new(AccessLogOptions::default(), Arc::new(writer))))
+        .with(Arc::new(LogSink::lines(Only::default(), View::FULL, Format::Json, Arc::new(writer))))
         .with(Arc::new(Ring::new(RingOptions::default())));
     c.bench_function("whole/record_metrics_log_ring", |b| {
         b.iter(|| {
@@ -207,11 +209,49 @@ fn whole(c: &mut Criterion) {
     });
 }
 
+/// Logs of several kinds into nowhere: the first is the plain access log, the others filter, cut and mask.
+fn logs() -> Option<[OpenSink; 3]> {
+    let file = |format| LogKind::File { path: "/dev/null".into(), format, rotation: None };
+    let target = EmfTarget::File("/dev/null".into(), None);
+    let dimensions = vec![vec![], vec![Dimension::VirtualHost, Dimension::Route]];
+    let emf = Emf { target, namespace: "Bench".to_owned(), dimensions };
+    let few = FieldSet::all_but([Field::Endpoints, Field::Attempts, Field::UserAgent]);
+    let masked = View { fields: few, mask: Some(Mask { v4: 24, v6: 48 }), ..View::FULL };
+    let log = |name: &str, kind, view| {
+        let (only, queue) = (Only::default(), ByteSize::mib(64));
+        OpenSink::open(&LogSettings { name: name.into(), kind, only, view, queue }).ok()
+    };
+    Some([
+        log("plain", file(Format::Json), View::FULL)?,
+        log("masked", file(Format::Json), masked.clone())?,
+        log("emf", LogKind::Emf(emf), masked)?,
+    ])
+}
+
+/// What the end of a request costs with no log, one, and three; the record is made anew each time.
+fn by_number_of_logs(c: &mut Criterion) {
+    let (shared, at) = (Shared::new(), SystemTime::now());
+    let Some(logs) = logs() else { return };
+    for number in [0, 1, 3] {
+        let sinks = logs.iter().take(number).fold(Sinks::default(), |sinks, log| sinks.with(log.sink()));
+        c.bench_function(&format!("logs/record_with_{number}"), |b| {
+            b.iter(|| sinks.record(&Arc::new(black_box(shared.record(7, at)))));
+        });
+    }
+    let share = portcullis_types::Percent::from_millionths(0);
+    let only = Only { share, ..Only::default() };
+    let options = WriterOptions { queue: ByteSize::mib(64), ..WriterOptions::default() };
+    let Ok(writer) = Writer::start("bench", Output::File("/dev/null".into()), options) else { return };
+    let refused = LogSink::lines(only, View::FULL, Format::Json, Arc::new(writer));
+    let record = Arc::new(shared.record(7, at));
+    c.bench_function("logs/left_out_by_its_share", |b| b.iter(|| refused.record(black_box(&record))));
+}
+
 /// The harness's entry points.
 mod groups {
     #![allow(missing_docs, reason = "the macro writes a public function without a comment")]
     use super::*;
-    criterion_group!(benches, records, writer, metrics, ring, whole);
+    criterion_group!(benches, records, writer, metrics, ring, whole, by_number_of_logs);
 }
 
 criterion_main!(groups::benches);

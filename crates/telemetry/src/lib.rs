@@ -1,12 +1,13 @@
 //! The request record, metric families, and the sinks for both.
 //!
-//! A request ends as one [`Record`]. It is observed by [`Metrics`] and handed to [`Sinks`]: the access log, the
+//! A request ends as one [`Record`]. It is observed by [`Metrics`] and handed to [`Sinks`]: the logs of the config, the
 //! ring of the last records, and whatever a wing adds. Invariants: nothing here blocks a request (a sink that
 //! cannot take a record drops it and counts the drop by cause), every buffer and every label set is bounded, and
 //! no secret enters a record: query values pass [`Redaction`] before they are stored.
 
 pub mod access_log;
 pub mod bound;
+pub mod logs;
 pub mod metrics;
 pub mod record;
 pub mod redact;
@@ -16,8 +17,9 @@ pub mod timeline;
 pub mod timestamp;
 pub mod writer;
 
-pub use access_log::{AccessLog, AccessLogOptions, Format, json};
+pub use access_log::{Field, FieldSet, Format, Mask, View, json};
 pub use bound::{Bound, Held};
+pub use logs::{LogKind, LogSettings, LogSink, Only, OpenSink};
 pub use metrics::{Handles, Metrics, MetricsOptions};
 pub use record::{
     Attempt, Considered, Decision, Flag, Flags, Kind, Listed, Record, RecordOptions, RequestLine, Timers, Verdict,

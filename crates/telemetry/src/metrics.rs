@@ -228,11 +228,16 @@ impl Metrics {
     }
 
     /// Exports a sink's numbers, its queue among the bounds. A sink of the same name is replaced.
-    pub fn attach_sink(&self, name: &'static str, stats: Arc<dyn SinkStats>) {
+    pub fn attach_sink(&self, name: &str, stats: Arc<dyn SinkStats>) {
         if let Some(queue) = stats.queue() {
             self.attach_bound("sink_queue_bytes", name, &queue);
         }
         self.gateway.attach_sink(name, stats);
+    }
+
+    /// A sink is no more: its numbers leave the export.
+    pub fn detach_sink(&self, name: &str) {
+        self.gateway.detach_sink(name);
     }
 
     /// Exports the metrics of JSON-RPC, their bounds among the others.

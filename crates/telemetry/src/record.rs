@@ -19,6 +19,8 @@ use portcullis_types::{
     ClusterName, Downstream, EndpointName, GenerationId, Protocol, ProxyError, Reason, RequestId, RouteName,
 };
 
+use crate::redact::{REDACTED, Redaction};
+
 pub use attempt::{Attempt, Considered, Listed, Verdict};
 pub use flags::{Flag, Flags};
 pub use head::{Head, RecordOptions, RequestLine};
@@ -26,6 +28,10 @@ pub use why::{FailoverWhy, Hedged, NotRetried};
 
 /// How many notes a record takes.
 pub const NOTES: usize = 8;
+/// How many header fields a record takes.
+pub const HEADERS: usize = 16;
+/// The bound on the bytes of a header field's value.
+pub const HEADER_BYTES: usize = 256;
 
 /// What a record tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,6 +171,7 @@ pub struct Record {
     /// The trace it belongs to, as in `traceparent`.
     pub trace_id: Option<u128>,
     notes: Vec<(&'static str, Cow<'static, str>)>,
+    headers: Vec<(Arc<str>, Box<str>)>,
 }
 
 impl Record {
@@ -212,6 +219,7 @@ impl Record {
             answered_by: None,
             trace_id: None,
             notes: Vec::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -247,6 +255,30 @@ impl Record {
     #[must_use]
     pub fn notes(&self) -> &[(&'static str, Cow<'static, str>)] {
         &self.notes
+    }
+
+    /// Keeps a header field of the request; `name` in lower case. A value that may be a secret by the field's name is
+    /// replaced before it enters, a long one is cut, and past [`HEADERS`] fields [`Flag::Truncated`] is set.
+    pub fn keep_header(&mut self, name: &Arc<str>, value: &str, redaction: &Redaction) {
+        if self.headers.len() >= HEADERS {
+            self.flags.set(Flag::Truncated);
+            return;
+        }
+        if redaction.is_secret_header(name) {
+            self.headers.push((Arc::clone(name), REDACTED.into()));
+            return;
+        }
+        let end = value.floor_char_boundary(HEADER_BYTES);
+        if end < value.len() {
+            self.flags.set(Flag::Truncated);
+        }
+        self.headers.push((Arc::clone(name), value.get(..end).unwrap_or_default().into()));
+    }
+
+    /// The header fields that were kept. A sink shows those that it lists.
+    #[must_use]
+    pub fn headers(&self) -> &[(Arc<str>, Box<str>)] {
+        &self.headers
     }
 
     /// The endpoint that was tried last.

@@ -53,10 +53,23 @@ impl Redaction {
         Self { own: own.filter(|name: &String| !name.is_empty()).collect() }
     }
 
+    /// The operator's own names, stripped to letters and digits in lower case.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.own.iter().map(String::as_str)
+    }
+
     /// Whether the value of a header field or of a (decoded) query key must be hidden.
     #[must_use]
     pub fn is_secret(&self, name: &str) -> bool {
         self.is_secret_bytes(name.bytes())
+    }
+
+    /// Whether the value of a header field must be hidden from records. Stricter than [`Redaction::is_secret`], since
+    /// fields are where callers put their keys: whatever ends in `key` is secret too.
+    #[must_use]
+    pub fn is_secret_header(&self, name: &str) -> bool {
+        let letters = || name.bytes().rev().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+        letters().take(3).eq(*b"yek") || self.is_secret(name)
     }
 
     /// The value of a header field, or [`REDACTED`].
@@ -170,6 +183,20 @@ mod tests {
         }
         for name in ["accept", "host", "page", "keyword", "x-request-id", "user-agent", "codec", "pinned", ""] {
             assert!(!redaction.is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_field_that_ends_in_key_is_secret() {
+        for (name, secret) in [
+            ("x-rpc-key", true),
+            ("x-rpc-k-e-y", true),
+            ("key", true),
+            ("cookie", true),
+            ("x-keys", false),
+            ("ke", false),
+        ] {
+            assert_eq!(Redaction::default().is_secret_header(name), secret, "{name}");
         }
     }
 

@@ -39,6 +39,9 @@ pub struct WriterOptions {
     pub remind_after: Duration,
     /// How long [`Drop`] waits for queued lines: 2 s by default.
     pub close_within: Duration,
+    /// Whether lines that the output refuses wait for it to come back, as for a far end that is down, rather than being
+    /// dropped, as for a disk that is full. Off by default.
+    pub keep: bool,
 }
 
 impl Default for WriterOptions {
@@ -49,6 +52,7 @@ impl Default for WriterOptions {
             retry_after: Duration::from_millis(200),
             remind_after: Duration::from_secs(10),
             close_within: Duration::from_secs(2),
+            keep: false,
         }
     }
 }

@@ -2,19 +2,14 @@
 
 use http::header::HeaderValue;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
-use portcullis_snapshot::settings::{AccessLog, AccessLogFormat, Settings};
-use portcullis_types::ByteSize;
-use portcullis_yaml::{Diagnostic, Span, Spanned, code as yaml_code};
+use portcullis_snapshot::settings::Settings;
+use portcullis_yaml::{Diagnostic, Span, Spanned};
 
 use super::Compiler;
 use crate::code;
-use crate::raw::log::{RawAccessLog, RawLogFormat};
 use crate::raw::top::Top;
-
-const DEFAULT_LOG_BUFFER: ByteSize = ByteSize::mib(4);
 
 impl Compiler<'_, '_> {
     pub(super) fn settings(&mut self, top: &Top, file: Span) -> Settings {
@@ -29,7 +24,7 @@ impl Compiler<'_, '_> {
             overload: self.overload(top.overload.as_ref()),
             generations: self.number(*top.generations, 8, 2..=64),
             threads: self.number(*top.threads, cores, 1..=1024),
-            access_log: top.access_log.as_ref().map(|log| self.access_log(log)),
+            logs: self.logs(top),
             recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().and_then(|admin| self.admin(admin, file)),
@@ -51,25 +46,5 @@ impl Compiler<'_, '_> {
             self.cx.push(Diagnostic::error(code::NAME_INVALID, name.span, message).help(help));
         }
         name.value.clone()
-    }
-
-    fn access_log(&mut self, log: &RawAccessLog) -> AccessLog {
-        let stdout = log.stdout.is_some_and(|stdout| stdout.value);
-        if let (Some(path), Some(stdout)) = (&log.path, log.stdout.filter(|stdout| stdout.value)) {
-            let message = "an access log has a `path` or goes to standard output, not both";
-            let diagnostic = Diagnostic::error(yaml_code::CONFLICTING_KEYS, stdout.span, message);
-            self.cx.push(diagnostic.related(path.span, "the path is here"));
-        }
-        let path =
-            log.path.as_ref().map(|path| self.cx.resolve(path.span, Path::new(&path.value).to_string_lossy().as_ref()));
-        AccessLog {
-            path: path.filter(|_| !stdout),
-            format: match log.format.unwrap_or(RawLogFormat::Json) {
-                RawLogFormat::Json => AccessLogFormat::Json,
-                RawLogFormat::Text => AccessLogFormat::Text,
-            },
-            buffer: log.buffer.unwrap_or(DEFAULT_LOG_BUFFER).as_usize(),
-            query: log.query.unwrap_or(true),
-        }
     }
 }

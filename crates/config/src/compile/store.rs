@@ -180,7 +180,7 @@ impl Compiler<'_, '_> {
         self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, span, message).help(help));
     }
 
-    fn time_within(
+    pub(super) fn time_within(
         &mut self,
         value: Option<Spanned<Duration>>,
         default: Duration,

@@ -1,11 +1,12 @@
 //! Facts of everything that is not a listener, a cluster or a host.
 
 use portcullis_snapshot::Settings;
-use portcullis_snapshot::settings::{AccessLogFormat, Admin, History, Role, Store};
+use portcullis_snapshot::settings::{Admin, History, Role, Store};
 
 use super::Facts;
 use super::consumers::say_consumers;
 use super::limits::say_overload;
+use super::logs;
 use crate::compile::TOKEN;
 
 /// The facts of the settings as a whole.
@@ -32,21 +33,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     if let Some(admin) = &settings.admin {
         say_admin(admin, &mut facts);
     }
-    if let Some(log) = &settings.access_log {
-        match &log.path {
-            Some(path) => facts.say("access_log.path", path.display()),
-            None => facts.say("access_log.stdout", true),
-        }
-        facts.say(
-            "access_log.format",
-            match log.format {
-                AccessLogFormat::Json => "json",
-                AccessLogFormat::Text => "text",
-            },
-        );
-        facts.say_bytes("access_log.buffer", log.buffer as u64);
-        facts.say("access_log.query", log.query);
-    }
+    settings.logs.iter().for_each(|log| logs::say_log(log, &mut facts));
     say_consumers(settings, &mut facts);
     facts
 }

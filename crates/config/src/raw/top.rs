@@ -15,7 +15,7 @@ use super::hosts::RawHost;
 use super::lax::Lax;
 use super::limits::RawOverload;
 use super::listeners::RawListener;
-use super::log::RawAccessLog;
+use super::log::{RawAccessLog, RawLog};
 use super::store::StoreWord;
 
 /// The configuration of a gateway.
@@ -51,8 +51,10 @@ pub(crate) struct Top {
     pub(crate) trusted_networks: Lax<Vec<IpNet>>,
     /// Where the gateway stands, such as `us-east-1a`: clusters prefer the endpoints of this zone.
     pub(crate) zone: Lax<Spanned<String>>,
-    /// The access log. Left out, there is none.
-    pub(crate) access_log: Lax<RawAccessLog>,
+    /// The access log: the log of that name in `logs`, in short. Left out, there is none.
+    pub(crate) access_log: Lax<Spanned<RawAccessLog>>,
+    /// Where records of requests go, by name.
+    pub(crate) logs: Lax<Named<RawLog>>,
     /// How names of endpoints are resolved.
     pub(crate) dns: Lax<RawDns>,
     /// When the process itself refuses work.

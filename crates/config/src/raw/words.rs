@@ -1,12 +1,13 @@
 //! Single values that have a type of their own elsewhere, read by that type's parser.
 
+use super::log_words::{CollectorUrl, EmfTo, FieldName, ReasonName, StatusRange, SyslogTo};
 use portcullis_policy::matcher::{CertificateName, Fingerprint, RpcMethod};
 use portcullis_policy::{HashKey, HashKeyError, HostName, HostPattern, HostRewrite};
 use portcullis_snapshot::settings::{RedisPlace, SocketMode};
 use portcullis_snapshot::{Affinity, RetryWord};
 use portcullis_types::Percent;
 use portcullis_yaml::{Cx, Decode, Form, Node, SchemaGen, decode_from_str};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::str::FromStr;
 
 /// A factor in per cent, 100 to 1000.
@@ -62,6 +63,22 @@ impl FromStr for DrawKey {
     }
 }
 
+/// Some statuses. A status may be written as the number that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StatusesWord(pub(crate) StatusRange);
+
+const STATUSES: Form = Form::new("a status or a class", &["404", "5xx", "none"]);
+
+impl Decode for StatusesWord {
+    fn decode(node: &Node, cx: &mut Cx<'_>) -> Option<Self> {
+        decode_from_str(node, cx, &STATUSES).map(Self)
+    }
+
+    fn schema(_: &mut SchemaGen) -> Json {
+        json!({ "type": ["string", "integer"], "title": STATUSES.title(), "examples": STATUSES.examples })
+    }
+}
+
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident($inner:ty), $what:literal, $examples:expr;)*) => {$(
         $(#[$doc])*
@@ -105,6 +122,16 @@ words! {
     SocketModeWord(SocketMode), "permissions in octal", &["0600", "0660"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
+    /// Where messages of syslog go.
+    SyslogTargetWord(SyslogTo), "where messages go", &["unix:/dev/log", "udp:127.0.0.1:514", "tcp:logs.internal:601"];
+    /// Where objects of the embedded metric format go.
+    EmfTargetWord(EmfTo), "where objects go", &["stdout", "file:metrics.log", "tcp:127.0.0.1:25888"];
+    /// Where a collector is.
+    CollectorWord(CollectorUrl), "the URL of a collector", &["https://splunk.internal:8088"];
+    /// A member of a record's object.
+    FieldWord(FieldName), "a member of records", &["client", "path", "total_ms"];
+    /// Why a request failed.
+    ReasonWord(ReasonName), "a reason", &["over_rate", "upstream_reset"];
     /// A method of JSON-RPC, or all that begin so.
     RpcMethodWord(RpcMethod), "a method or a pattern for some", &["getBlock", "get*"];
 }

@@ -49,7 +49,7 @@ impl Reloader {
         self.world.discovery.follow(&next.settings.dns);
         tokio::runtime::Handle::current().block_on(self.world.discovery.settle());
         let admin = self.admin.prepare(next.settings.admin.as_ref()).map_err(|error| error.to_string())?;
-        let log = self.logs.prepare(&next.settings).map_err(|error| error.to_string())?;
+        let logs = self.logs.prepare(&next.settings)?;
         self.gateway.apply(next.clone()).map_err(|error| error.to_string())?;
         serve_plans(&self.world.caps, &next);
         if next.settings.store.is_some() && self.world.keeper.get().is_none() {
@@ -58,9 +58,7 @@ impl Reloader {
         self.world.consumers.commit(consumers);
         tokio::runtime::Handle::current().block_on(self.world.consumers.settle());
         self.admin.commit(admin);
-        if let Some(log) = log {
-            self.logs.commit(log);
-        }
+        self.logs.commit(logs);
         Ok(next)
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
 use portcullis_snapshot::request::{admit, reasons, secrets};
-use portcullis_telemetry::record::RequestLine;
+use portcullis_telemetry::record::{RecordOptions, RequestLine};
 use portcullis_types::{Protocol, ProxyError, Reason};
 use portcullis_wire::head::HeadError;
 
@@ -91,7 +91,24 @@ pub(super) fn note(request: &RequestHeader, ctx: &mut Ctx) {
         query: query.as_deref().map(str::as_bytes),
         user_agent: user_agent.map(HeaderValue::as_bytes),
     };
-    ctx.record.set_head(&line, &ctx.core.record_options());
+    let options = ctx.core.record_options();
+    ctx.record.set_head(&line, &options);
+    if !options.headers.is_empty() {
+        note_headers(request, ctx, &options);
+    }
+}
+
+/// Writes the fields that sinks list into the record.
+#[cold]
+fn note_headers(request: &RequestHeader, ctx: &mut Ctx, options: &RecordOptions) {
+    let Ok(snapshot) = ctx.snapshot() else { return };
+    let target = (request.uri.path(), request.uri.query());
+    for name in options.headers.iter() {
+        if let Some(value) = request.headers.get(&**name) {
+            let shown = secrets::hidden_field(&snapshot, ctx.host.as_deref(), target, (&request.headers, value));
+            ctx.record.keep_header(name, &shown, &options.redaction);
+        }
+    }
 }
 
 /// The path and the query as the record may have them.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use portcullis_filter::Secrets;
+use portcullis_identity::key;
 use portcullis_telemetry::redact::REDACTED;
 
 use crate::Snapshot;
@@ -35,6 +36,22 @@ pub fn hidden<'a>(
         });
     });
     shown
+}
+
+/// The value of a header field without the secrets that filters of the host read, there or in the target, and without
+/// whatever has the shape of a key of ours.
+#[must_use]
+pub fn hidden_field(
+    snapshot: &Snapshot,
+    host: Option<&HostData>,
+    (path, query): (&str, Option<&str>),
+    (headers, value): (&HeaderMap, &HeaderValue),
+) -> String {
+    let mut shown = String::from_utf8_lossy(value.as_bytes());
+    of(snapshot, host, &mut |one| one.find(path, query, headers, &mut |text| without(&mut shown, text)));
+    let keys: Vec<String> = key::within(&shown).map(str::to_owned).collect();
+    keys.iter().for_each(|key| without(&mut shown, key));
+    shown.into_owned()
 }
 
 /// Takes a text out. Most often it is longer than what it is looked for in: a key that stands in a field.

@@ -29,7 +29,7 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Appends a JSON string, quotes included.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     inside(out, text);
@@ -37,7 +37,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends what stands between the quotes of a JSON string.
-pub(super) fn inside(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn inside(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(|byte| SUSPECT.get(usize::from(byte)).is_none_or(|suspect| *suspect)) {
         escaped(out, text);
     } else {
@@ -72,7 +72,7 @@ const fn hex(nibble: u8) -> u8 {
 }
 
 /// Appends a text value: as it is when that cannot be misread, else quoted and escaped.
-pub(super) fn value(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn value(out: &mut Vec<u8>, text: &str) {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
     if !text.is_empty() && text.bytes().all(plain) {
         out.extend_from_slice(text.as_bytes());
@@ -82,12 +82,12 @@ pub(super) fn value(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number.
-pub(super) fn number(out: &mut Vec<u8>, n: impl itoa::Integer) {
+pub(crate) fn number(out: &mut Vec<u8>, n: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// Appends a duration in milliseconds with three decimals.
-pub(super) fn millis(out: &mut Vec<u8>, duration: Duration) {
+pub(crate) fn millis(out: &mut Vec<u8>, duration: Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     number(out, micros / 1000);
     let digit = |n: u64| b'0' + (n % 10).to_le_bytes()[0];
@@ -96,7 +96,7 @@ pub(super) fn millis(out: &mut Vec<u8>, duration: Duration) {
 }
 
 /// Appends an address. IPv4 is the common case and does not go through `fmt`.
-pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

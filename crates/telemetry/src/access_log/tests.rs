@@ -5,15 +5,15 @@ use crate::fixture;
 use crate::record::{
     Attempt, Considered, Decision, FailoverWhy, Flag, Hedged, NotRetried, RecordOptions, RequestLine, Verdict,
 };
-use crate::writer::{Output, WriterOptions};
+use crate::redact::Redaction;
 use portcullis_types::{ProxyError, Reason, RequestId};
 use proptest::prelude::*;
 use serde_json::Value;
-use std::time::Duration;
+use std::sync::Arc;
 
 fn line(record: &Record, format: Format) -> String {
     let mut out = Vec::new();
-    render(record, format, &mut out);
+    render(record, format, &View::FULL, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -162,20 +162,74 @@ fn terminals_get_no_control_characters() {
     }
 }
 
+fn seen(record: &Record, view: &View) -> Value {
+    let mut out = Vec::new();
+    write_shown(record, view, &mut out);
+    serde_json::from_slice(&out).unwrap()
+}
+
 #[test]
-fn failures_only_leaves_out_what_went_well() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("access.log");
-    let writer = Writer::start("access", Output::File(path.clone()), WriterOptions::default()).unwrap();
-    let writer = Arc::new(writer);
-    let options = AccessLogOptions { failures_only: true, ..AccessLogOptions::default() };
-    let log = AccessLog::new(options, Arc::clone(&writer));
-    log.record(&Arc::new(fixture::typical(1)));
-    let mut failed = fixture::typical(2);
-    failed.fail(&ProxyError::new(Reason::Internal));
-    log.record(&Arc::new(failed.clone()));
-    assert!(writer.flush(Duration::from_secs(30)));
-    assert_eq!(std::fs::read_to_string(path).unwrap(), line(&failed, Format::Json));
+fn a_view_chooses_members_and_none_is_an_object_too() {
+    let record = fixture::typical(7);
+    let shown = |fields: FieldSet| seen(&record, &View { fields, ..View::FULL });
+    assert_eq!(shown(FieldSet::only([])), serde_json::json!({}));
+    let few = serde_json::json!({ "path": "/v1/accounts/7", "status": 200 });
+    assert_eq!(shown(FieldSet::only([Field::Status, Field::Path])), few);
+    let mut all = parsed(&record);
+    all.as_object_mut().unwrap().retain(|key, _| key != "time" && key != "attempts");
+    assert_eq!(shown(FieldSet::all_but([Field::Time, Field::Attempts])), all);
+    for &field in Field::ALL {
+        let one = shown(FieldSet::only([field]));
+        assert!(one.as_object().unwrap().keys().all(|key| key == field.name()), "{field:?}: {one}");
+    }
+}
+
+#[test]
+fn every_member_that_a_record_can_have_is_one_that_a_view_can_leave_out() {
+    let mut record = fixture::typical(7);
+    record.fail(&ProxyError::with_detail(Reason::OverRate, "x"));
+    record.trace_id = Some(1);
+    record.note("a", "b");
+    record.keep_header(&"x-a".into(), "b", &Redaction::default());
+    record.considered.count_more(1);
+    (0..9).for_each(|_| record.attempts.push(fixture::attempt("e")));
+    record.flags.set(Flag::Retried);
+    let none = FieldSet::all_but(Field::ALL.iter().copied());
+    assert_eq!(seen(&record, &View { fields: none, headers: vec!["x-a".into()], ..View::FULL }), serde_json::json!({}));
+}
+
+#[test]
+fn no_view_shows_what_only_another_may_show() {
+    let mut record = fixture::typical(7);
+    let query = Some(&b"page=2&tenant=acme&apikey=s3cret"[..]);
+    let line = RequestLine { method: b"GET", host: b"h", path: b"/", query, user_agent: None };
+    record.set_head(&line, &RecordOptions { query: true, ..RecordOptions::default() });
+    let names: [Arc<str>; 3] = ["x-tenant".into(), "x-rpc-key".into(), "x-plan".into()];
+    for name in &names {
+        record.keep_header(name, "in clear", &Redaction::default());
+    }
+    record.client = "192.0.2.7".parse().unwrap();
+    let open = View { headers: vec!["x-tenant".into(), "x-rpc-key".into()], ..View::FULL };
+    let shut = View { query: false, headers: vec!["x-plan".into()], mask: Some(Mask { v4: 24, v6: 48 }), ..View::FULL };
+    let half = View { hidden: Some(Redaction::with_names(["Tenant"])), ..View::FULL };
+    let got = seen(&record, &open);
+    assert_eq!(got["headers"], serde_json::json!({ "x-tenant": "in clear", "x-rpc-key": "***" }));
+    assert_eq!((&got["query"], &got["client"]), (&"page=2&tenant=acme&apikey=***".into(), &"192.0.2.7".into()));
+    let got = seen(&record, &shut);
+    assert_eq!((&got["headers"], &got["client"]), (&serde_json::json!({ "x-plan": "in clear" }), &"192.0.2.0".into()));
+    assert!(got.get("query").is_none());
+    let got = seen(&record, &half);
+    assert_eq!((&got["query"], got.get("headers")), (&"page=2&tenant=***&apikey=***".into(), None));
+    let text = |view: &View| {
+        let mut out = Vec::new();
+        write_text(&record, view, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert!(text(&open).contains(" header.x-tenant=\"in clear\" header.x-rpc-key=*** "), "{}", text(&open));
+    let shut = text(&shut);
+    assert!(shut.contains(" 192.0.2.0 ") && !shut.contains("tenant") && !shut.contains("192.0.2.7"), "{shut}");
+    assert!(text(&half).contains("?page=2&tenant=***&apikey=***\""), "{}", text(&half));
+    assert!(!json(&record).contains("headers"), "the API lists none");
 }
 
 /// A record with hostile text wherever a request, an upstream or a config can put some.

@@ -7,18 +7,19 @@
 use std::time::Duration;
 
 use super::escape::{address, inside, millis, number, value};
+use super::view::View;
 use crate::record::{FailoverWhy, Hedged, NotRetried, Record};
 use crate::timestamp::write_timestamp;
 
 /// Appends a record as a line of text, without a newline.
-pub fn write_text(record: &Record, out: &mut Vec<u8>) {
+pub fn write_text(record: &Record, view: &View, out: &mut Vec<u8>) {
     write_timestamp(out, record.at);
     out.push(b' ');
-    address(out, record.client);
+    address(out, view.client(record));
     out.push(b' ');
     value(out, record.downstream.listener.as_str());
     out.push(b' ');
-    target(out, record);
+    target(out, record, view);
     out.push(b' ');
     number(out, record.status);
     out.push(b' ');
@@ -27,11 +28,11 @@ pub fn write_text(record: &Record, out: &mut Vec<u8>) {
     let mut fields = Fields { out };
     outcome(&mut fields, record);
     facts(&mut fields, record);
-    extras(&mut fields, record);
+    extras(&mut fields, record, view);
 }
 
 /// The request as one quoted field. The parts are escaped one by one, the quotes are shared.
-fn target(out: &mut Vec<u8>, record: &Record) {
+fn target(out: &mut Vec<u8>, record: &Record, view: &View) {
     let head = &record.head;
     if head.method().is_empty() && head.path().is_empty() {
         out.extend_from_slice(b"\"-\"");
@@ -44,9 +45,10 @@ fn target(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"://");
     inside(out, head.host());
     inside(out, head.path());
-    if !head.query().is_empty() {
+    let query = view.query(record);
+    if !query.is_empty() {
         out.push(b'?');
-        inside(out, head.query());
+        inside(out, &query);
     }
     out.push(b'"');
 }
@@ -90,10 +92,16 @@ fn facts(fields: &mut Fields<'_>, record: &Record) {
     fields.some_text("agent", Some(record.head.user_agent()).filter(|agent| !agent.is_empty()));
 }
 
-fn extras(fields: &mut Fields<'_>, record: &Record) {
+fn extras(fields: &mut Fields<'_>, record: &Record, view: &View) {
     for (key, text) in record.notes() {
         fields.out.push(b' ');
         value(fields.out, key);
+        fields.out.push(b'=');
+        value(fields.out, text);
+    }
+    for (name, text) in view.headers(record) {
+        fields.out.extend_from_slice(b" header.");
+        fields.out.extend_from_slice(name.as_bytes());
         fields.out.push(b'=');
         value(fields.out, text);
     }

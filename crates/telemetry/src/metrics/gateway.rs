@@ -55,6 +55,9 @@ pub struct Build {
     pub commit: String,
 }
 
+/// A sink's name, and what it says of itself.
+type NamedSink = (Arc<str>, Arc<dyn SinkStats>);
+
 /// The gateway's own numbers.
 pub struct GatewayMetrics {
     build: Build,
@@ -63,7 +66,7 @@ pub struct GatewayMetrics {
     last_success: AtomicU64,
     generation: AtomicU64,
     generations: AtomicU64,
-    sinks: Mutex<Vec<(&'static str, Arc<dyn SinkStats>)>>,
+    sinks: Mutex<Vec<NamedSink>>,
 }
 
 impl GatewayMetrics {
@@ -108,10 +111,14 @@ impl GatewayMetrics {
         self.generations.store(live, Relaxed);
     }
 
-    pub(super) fn attach_sink(&self, name: &'static str, stats: Arc<dyn SinkStats>) {
+    pub(super) fn attach_sink(&self, name: &str, stats: Arc<dyn SinkStats>) {
         let mut sinks = self.sinks.lock();
-        sinks.retain(|(known, _)| *known != name);
-        sinks.push((name, stats));
+        sinks.retain(|(known, _)| **known != *name);
+        sinks.push((name.into(), stats));
+    }
+
+    pub(super) fn detach_sink(&self, name: &str) {
+        self.sinks.lock().retain(|(known, _)| **known != *name);
     }
 
     fn export_sinks(&self, page: &mut Page) {

@@ -27,11 +27,20 @@ pub struct RecordOptions {
     pub path_bytes: usize,
     /// The bound on the user agent's bytes: 256 by default.
     pub user_agent_bytes: usize,
+    /// Header fields that are kept, in lower case: what the sinks list between them. None by default.
+    pub headers: Arc<[Arc<str>]>,
 }
 
 impl Default for RecordOptions {
     fn default() -> Self {
-        Self { query: false, user_agent: true, redaction: Arc::default(), path_bytes: 2048, user_agent_bytes: 256 }
+        Self {
+            query: false,
+            user_agent: true,
+            redaction: Arc::default(),
+            path_bytes: 2048,
+            user_agent_bytes: 256,
+            headers: Arc::default(),
+        }
     }
 }
 

@@ -116,3 +116,15 @@ proptest! {
         prop_assert_eq!(head.user_agent(), "");
     }
 }
+
+#[test]
+fn header_fields_are_bounded_and_secret_ones_are_hidden() {
+    let redaction = Redaction::default();
+    let mut record = fixture::bare(1);
+    record.keep_header(&"x-session-token".into(), "s3cret", &redaction);
+    record.keep_header(&"x-long".into(), &"é".repeat(HEADER_BYTES), &redaction);
+    assert!(record.flags.has(Flag::Truncated));
+    (2..HEADERS + 5).for_each(|n| record.keep_header(&format!("x-{n}").into(), "v", &redaction));
+    let kept: Vec<(&str, usize)> = record.headers().iter().map(|(name, value)| (&**name, value.len())).collect();
+    assert_eq!((kept[0], kept[1], kept.len()), (("x-session-token", 3), ("x-long", HEADER_BYTES), HEADERS));
+}

@@ -131,6 +131,7 @@ impl Queue {
     pub(super) fn close(&self, within: Duration) -> u64 {
         let deadline = Instant::now() + within;
         let mut state = self.state.lock();
+        let before = self.stats.dropped(DropCause::Closed);
         state.closing = true;
         self.hurry(&mut state);
         while !state.ended {
@@ -138,19 +139,19 @@ impl Queue {
                 break;
             }
         }
-        self.abandon(&mut state)
+        self.abandon(&mut state);
+        state.taken + self.stats.dropped(DropCause::Closed) - before
     }
 
     /// Counts what the thread has not taken, and takes it away from it. What it is writing this moment it counts
     /// itself, if it ever comes back.
-    fn abandon(&self, state: &mut MutexGuard<'_, State>) -> u64 {
+    fn abandon(&self, state: &mut MutexGuard<'_, State>) {
         let left = std::mem::take(&mut state.chunks);
         let lines: u64 = left.iter().map(|chunk| chunk.lines).sum();
         state.queued -= left.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
         state.handled += left.iter().map(Chunk::weight).sum::<u64>();
         self.stats.add_dropped(DropCause::Closed, lines);
         self.stats.queue.set_used(bytes(state.queued));
-        state.taken + lines
     }
 
     fn hurry(&self, state: &mut MutexGuard<'_, State>) {
@@ -187,6 +188,18 @@ impl Queue {
                 return;
             }
         }
+    }
+
+    /// Waits after a failure for the next try of the same lines; `false` when the queue is closing, and there is none.
+    pub(super) fn rest(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut state = self.state.lock();
+        while !state.closing {
+            if self.work.wait_until(&mut state, deadline).timed_out() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes a chunk back after its lines were written or dropped.

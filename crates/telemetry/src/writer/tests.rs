@@ -231,3 +231,23 @@ fn lines_beyond_a_chunk_are_kept_whole() {
     assert!(writer.flush(LONG));
     assert_eq!(output.text(), line.repeat(5));
 }
+
+#[test]
+fn an_output_that_is_waited_for_gets_every_line_and_one_that_is_at_fault_itself_is_left_out() {
+    let (waiting, blocked) = channel();
+    let (go, release) = channel();
+    let down = || Step::Fail(io::ErrorKind::ConnectionRefused);
+    let script = [Step::Block(waiting, release), down(), Step::Take(4), down(), Step::Fail(io::ErrorKind::InvalidData)];
+    let output = Scripted::new(script);
+    let writer = output.writer(WriterOptions { keep: true, ..options(1 << 20) });
+    writer.push(b"first\n");
+    writer.flush(Duration::ZERO).then(|| panic!("it is blocked"));
+    blocked.recv().unwrap();
+    for line in ["aaa\n", "bbb\n", "ccc\n"] {
+        assert!(writer.push(line.as_bytes()));
+    }
+    go.send(()).unwrap();
+    assert!(writer.flush(LONG));
+    assert_eq!(output.text(), "first\naaa\nccc\n");
+    assert_eq!((writer.stats().written(), drops(&writer)), (3, [0, 1, 0]));
+}

@@ -1,7 +1,8 @@
 //! The thread that writes.
 //!
-//! After a failure it drops the rest of the chunk it was writing, counts it, opens the output anew and goes on with
-//! the next chunk. A line that was cut by the failure is closed with a newline first, so that it spoils no other.
+//! An output that is to be waited for ([`WriterOptions::keep`]) is opened anew and gets the rest of the chunk. With any
+//! other it drops the rest of the chunk it was writing, counts it, opens the output anew and goes on with the next chunk.
+//! A line that was cut by the failure is closed with a newline first, so that it spoils no other.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -30,7 +31,8 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(name: &str, output: Output, options: WriterOptions, queue: Arc<Queue>) -> io::Result<Self> {
-        let open = Some(output.open()?);
+        // What is waited for may be down, and may take its time to say so: the thread opens it.
+        let open = if options.keep { None } else { Some(output.open()?) };
         let reporter = Reporter::new(options.remind_after);
         Ok(Self { name: name.to_owned(), output, open, torn: false, options, queue, reporter })
     }
@@ -60,20 +62,48 @@ impl Worker {
             self.open = self.output.open().ok();
             self.torn = false;
         }
-        let (written, result) = self.write_bytes(&chunk.bytes);
-        let lines = match &result {
-            Ok(()) => chunk.lines,
-            Err(_) => whole_lines(chunk.bytes.get(..written).unwrap_or_default()),
-        };
-        self.queue.stats.add_written(lines);
-        if let Err(error) = &result {
-            self.queue.stats.add_dropped(DropCause::WriteFailed, chunk.lines - lines);
-            self.torn |= written > 0 && chunk.bytes.get(written - 1) != Some(&b'\n');
+        let mut done = 0;
+        let lost = loop {
+            let rest = chunk.bytes.get(done..).unwrap_or_default();
+            let lines = whole_lines(rest);
+            let (written, result) = self.write_bytes(rest);
+            let Err(error) = result else {
+                self.queue.stats.add_written(lines);
+                break 0;
+            };
+            let sent = rest.get(..written).unwrap_or_default();
+            let whole = whole_lines(sent);
+            self.queue.stats.add_written(whole);
+            self.reporter.failed(&error);
+            if !self.options.keep {
+                self.torn |= written > 0 && sent.last() != Some(&b'\n');
+                self.open = None;
+                break lines - whole;
+            }
+            done += through_last_line(sent);
+            if error.kind() == io::ErrorKind::InvalidData {
+                // The line is at fault, not the output: it would be refused forever.
+                done += first_line(chunk.bytes.get(done..).unwrap_or_default());
+                self.queue.stats.add_dropped(DropCause::WriteFailed, 1);
+                continue;
+            }
             self.open = None;
-            self.reporter.failed(error);
-        }
+            if !self.wait() {
+                // The end did not wait either; what is left was never delivered.
+                self.queue.stats.add_dropped(DropCause::Closed, lines - whole);
+                self.queue.handled(chunk);
+                return false;
+            }
+        };
+        self.queue.stats.add_dropped(DropCause::WriteFailed, lost);
         self.queue.handled(chunk);
-        result.is_ok()
+        lost == 0
+    }
+
+    /// Says what is wrong and waits for the next try; `false` when the time for tries is over.
+    fn wait(&mut self) -> bool {
+        self.report();
+        self.queue.rest(self.options.retry_after)
     }
 
     /// Writes bytes; how many went out, and how it ended.
@@ -122,6 +152,16 @@ fn write_all(open: &mut (dyn Write + Send), bytes: &[u8], queue: &Queue) -> (usi
         }
     }
     (written, open.flush())
+}
+
+/// How many bytes the whole lines at the start are.
+fn through_last_line(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
+/// How many bytes the first line is.
+fn first_line(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
 }
 
 fn whole_lines(bytes: &[u8]) -> u64 {
