@@ -151,19 +151,25 @@ impl History {
         if let Some(entry) = kept.waiting.get(&number) {
             return Ok(entry.clone());
         }
-        if !kept.folder.has(number) {
+        if !kept.folder.is_taken(number) {
             return Err(format!("the history has no generation {number}"));
         }
         kept.folder.entry(number)
     }
 
-    /// The newest good generation whose texts are not these; else a sentence.
+    /// The newest good generation whose texts are not these, and were not found bad in a later one; else a sentence.
     pub(crate) fn last_good(&self, but: Option<&str>) -> Result<Entry, String> {
         if self.kept.is_none() {
             return Err("the config keeps no history: `history: off`".to_owned());
         }
         let metas = self.metas();
-        let good = metas.iter().filter(|meta| meta.is_good() && Some(&*meta.texts) != but);
+        let mut bad = BTreeSet::new();
+        let good = metas.iter().filter(|meta| {
+            if meta.verdict.as_ref().is_some_and(|verdict| !verdict.good) {
+                bad.insert(&*meta.texts);
+            }
+            meta.is_good() && Some(&*meta.texts) != but && !bad.contains(&*meta.texts)
+        });
         // One that broke on disk is passed over.
         good.map(|meta| self.entry(meta.number)).find_map(Result::ok).ok_or_else(|| match but {
             Some(_) => "the history has no other good generation; name one to go to it".to_owned(),

@@ -1,3 +1,5 @@
+//! Who is let in: tokens, certificates, the socket, browsers.
+
 use super::*;
 
 use portcullis_snapshot::settings::AdminSocket;

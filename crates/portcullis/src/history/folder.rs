@@ -25,6 +25,7 @@ const EXTENSION: &str = "entry";
 const UNFINISHED: &str = "unfinished";
 /// The largest file that is read: the texts of a config have a bound below it.
 const LARGEST: u64 = 1 << 30;
+const FOREIGN_NUMBER: &str = "it has the number of another";
 
 /// A folder, as far as it is known.
 #[derive(Debug)]
@@ -156,15 +157,12 @@ impl Folder {
             file.take(LARGEST).read_to_end(&mut bytes).map(|_| bytes)
         });
         let bytes = read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-        Entry::decode(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+        let entry = Entry::decode(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        if entry.meta.number == number { Ok(entry) } else { Err(format!("{}: {FOREIGN_NUMBER}", path.display())) }
     }
 
     pub(super) fn metas(&self) -> impl DoubleEndedIterator<Item = &Meta> {
         self.files.values().filter_map(|file| file.found.as_ref().ok())
-    }
-
-    pub(super) fn has(&self, number: u64) -> bool {
-        self.files.get(&number).is_some_and(|file| file.found.is_ok())
     }
 
     /// Whether there is a file of this number, be it broken.
@@ -216,7 +214,7 @@ fn read_meta(path: &Path, number: u64) -> Result<Meta, String> {
     if header.whole() != length {
         return Err(Broken::Changed.to_string());
     }
-    if meta.number == number { Ok(meta) } else { Err("it has the number of another".to_owned()) }
+    if meta.number == number { Ok(meta) } else { Err(FOREIGN_NUMBER.to_owned()) }
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<Stamp> {

@@ -263,13 +263,13 @@ fn only_so_many_are_kept_and_refused_ones_do_not_push_out_what_one_goes_back_to(
 #[test]
 fn only_so_many_bytes_are_kept_but_the_last_two_good_ones_always() {
     let dir = tempfile::tempdir().unwrap();
-    let bounds = Settings { bytes: ByteSize(50_000), ..settings(dir.path()) };
+    let bounds = Settings { bytes: ByteSize(100_000), ..settings(dir.path()) };
     let history = History::open(Some(&bounds), metrics());
     for number in 1..=20 {
         history.keep(entry(number, Fate::Applied, &number.to_string().repeat(5_000)));
     }
     let standing = history.standing().unwrap();
-    assert!(standing.bytes <= 50_000 && standing.entries >= 4, "{standing:?}");
+    assert!(standing.bytes <= 100_000 && standing.entries >= 4, "{standing:?}");
     history.keep(entry(21, Fate::Applied, &"x".repeat(40_000)));
     history.keep(entry(22, Fate::Applied, &"y".repeat(40_000)));
     assert_eq!(numbers(&history), [22, 21]);
@@ -292,6 +292,12 @@ fn a_rollback_goes_to_the_newest_good_one_with_other_texts() {
     history.judge(1, Verdict { good: false, says: "rolled back".to_owned() });
     assert!(target(&history).is_err_and(|why| why.contains("no other good generation")));
     assert_eq!(open_second(dir.path()).entry(2).unwrap().meta.verdict.unwrap().says, "rolled back");
+    history.keep(entry(6, Fate::Applied, "a"));
+    history.keep(entry(7, Fate::Applied, "a"));
+    history.keep(entry(8, Fate::Applied, "d"));
+    assert_eq!(target(&history), Ok(7), "it was put to work again since");
+    history.judge(7, Verdict { good: false, says: "rolled back".to_owned() });
+    assert!(target(&history).is_err(), "the same texts in an older generation are no better");
 }
 
 #[test]
