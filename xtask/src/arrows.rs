@@ -76,7 +76,6 @@ const TABLE: [(&str, Uses); 23] = [
             "config",
             "snapshot",
             "telemetry",
-            "slo",
             "health",
         ]),
     ),

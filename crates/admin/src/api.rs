@@ -11,9 +11,11 @@ pub(crate) mod health;
 pub(crate) mod map;
 pub(crate) mod metrics;
 pub(crate) mod requests;
+pub(crate) mod slos;
 pub(crate) mod status;
 pub(crate) mod timeline;
 pub(crate) mod usage;
+pub(crate) mod verdict;
 
 use axum::body::Body;
 use axum::http::HeaderValue;

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_caps::Amount;
 use portcullis_config::Diff;
+use portcullis_health::Facts;
 use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Ring, SinkStat, Timeline};
 use portcullis_types::GenerationId;
+
+use crate::health::Health;
 
 /// Everything the API reads.
 pub struct AdminState {
@@ -32,6 +35,8 @@ pub struct AdminState {
     pub timeline: Arc<Timeline>,
     /// Who may call.
     pub identities: Arc<Identities>,
+    /// The verdict, and what is kept for the next one.
+    pub health: Arc<Health>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
 }
@@ -217,6 +222,17 @@ pub trait Control: Send + Sync + 'static {
     /// How the store is, as `/api/status` shows it; null when there is none.
     fn store(&self) -> Value {
         Value::Null
+    }
+
+    /// What it knows of its own health: alerts of budgets, the store, the link to others, guards, bounds, and what else it found.
+    /// The rest is looked for here.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
+
+    /// How the objectives stand, as `/api/slos` shows them: a list.
+    fn slos(&self) -> Value {
+        Value::Array(Vec::new())
     }
 
     /// The sinks of records.

@@ -11,7 +11,7 @@
 //! | GET /healthz | 200 while the process lives |
 //! | GET /readyz | 200, or 503 before the start and during a drain |
 //! | GET /metrics | everything, in the Prometheus text format |
-//! | GET /api/status | version, uptime, listeners, clusters, reloads, logs, generations |
+//! | GET /api/status | the verdict, version, uptime, listeners, clusters, reloads, logs, generations |
 //! | GET /api/config | the generations; `?text=1` the text that serves |
 //! | POST /api/config | applies a YAML body; needs If-Match; `?dry_run=1` only says what would change |
 //! | POST /api/reload | reads the file again |
@@ -20,6 +20,8 @@
 //! | GET /api/map | listeners, hosts, routes and clusters, in pieces |
 //! | GET /api/timeline | what became of requests in the last fifteen minutes |
 //! | GET /api/requests | the last records, filtered by the query |
+//! | GET /api/requests/ID | the record of one request |
+//! | GET /api/slos | how the objectives of service levels stand |
 //! | GET /api/caps/CONSUMER | how the caps of a consumer stand |
 //! | GET, POST, DELETE /api/caps/overrides | caps that are lifted or multiplied for a while |
 //! | GET /api/usage | who used what, by method; `consumer`, `from`, `to` |
@@ -27,6 +29,7 @@
 mod api;
 mod auth;
 mod control;
+mod health;
 mod problem;
 mod router;
 mod server;
@@ -36,5 +39,6 @@ mod tests;
 pub use control::{
     AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
 };
+pub use health::Health;
 pub use router::{CONFIG_BYTES, router};
 pub use server::{AdminBindError, AdminServer, Bound};

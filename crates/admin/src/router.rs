@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{
-    bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, requests, status, timeline,
+    bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, requests, slos, status, timeline,
     usage,
 };
 use crate::auth;
@@ -42,6 +42,8 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/map", only(get(map::map), "GET"))
         .route("/api/timeline", only(get(timeline::timeline), "GET"))
         .route("/api/requests", only(get(requests::requests), "GET"))
+        .route("/api/requests/{id}", only(get(requests::one), "GET"))
+        .route("/api/slos", only(get(slos::slos), "GET"))
         .route("/api/caps/{consumer}", only(get(caps::consumer), "GET"))
         .route("/api/caps/overrides", only(overrides, "GET, POST, DELETE"))
         .route("/api/usage", only(get(usage::usage), "GET"))

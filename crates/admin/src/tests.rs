@@ -168,6 +168,7 @@ impl Api {
             recent,
             timeline,
             identities: identities(),
+            health: Arc::default(),
             control: fake.clone(),
         };
         Self { fake, state: Arc::new(state) }

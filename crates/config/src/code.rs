@@ -66,6 +66,8 @@ codes! {
     UNKNOWN_CLUSTER = "unknown_cluster";
     /// A cluster that no route names (a warning).
     UNUSED_CLUSTER = "unused_cluster";
+    /// A name of a host that is none.
+    UNKNOWN_HOST = "unknown_host";
     /// A host's name that stands twice.
     DUPLICATE_HOST = "duplicate_host";
     /// A host without routes.

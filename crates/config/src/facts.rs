@@ -20,6 +20,7 @@ mod listener;
 mod plans;
 mod route;
 mod settings;
+mod slos;
 mod tuning;
 
 pub(crate) use plans::caps;

@@ -18,6 +18,7 @@ pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod matchers;
 pub(crate) mod routes;
+pub(crate) mod slos;
 pub(crate) mod store;
 pub(crate) mod top;
 pub(crate) mod tuning;

@@ -2,10 +2,10 @@
 
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, Health, ReloadEntry};
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
 use portcullis_proxy::{Gateway, Observers};
@@ -24,7 +24,12 @@ use crate::keeping::{self, StoreMetrics};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
+use crate::slos::{SloMetrics, Slos};
 use crate::world::{World, serve_plans};
+
+/// How often somebody looks at the gateway, and how often what is counted for objectives is written.
+const LOOK: Duration = Duration::from_secs(5);
+const SAVE: Duration = Duration::from_secs(60);
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -94,7 +99,8 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
     let outcomes = Arc::new(Outcomes::default());
     let timeline = Arc::new(Timeline::new(outcomes.clone()));
-    let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
+    let counted = [outcomes as Arc<dyn RecordSink>, world.slos.clone()];
+    let sinks = brought.sinks.into_iter().chain(counted).collect();
     let logs = Arc::new(Logs::new(world.metrics.clone(), sinks));
     if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
         logs.commit(log);
@@ -112,9 +118,13 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
     tokio::spawn(tick(timeline.clone()));
-    let (shown, logs_too) = (gateway.clone(), logs.clone());
-    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
-    let slot = AdminSlot::new(Arc::new(AdminState {
+    let (shown, logs_too, slos) = (gateway.clone(), logs.clone(), world.slos.clone());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, slos, reloader: OnceLock::new() });
+    let health = Arc::<Health>::default();
+    health.register(&brought.registry).map_err(|error| error.to_string())?;
+    let generations = gateway.generations().clone();
+    SloMetrics::register(world.slos.clone(), generations, &brought.registry).map_err(|error| error.to_string())?;
+    let state = Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
         generations: gateway.generations().clone(),
@@ -122,8 +132,11 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         recent,
         timeline: timeline.clone(),
         identities: world.consumers.identities.clone(),
+        health,
         control: running.clone(),
-    }));
+    });
+    tokio::spawn(look(Arc::downgrade(&state), world.slos.clone()));
+    let slot = AdminSlot::new(state);
     slot.commit(admin);
     let current = Current { checked: first.checked, id: first.snapshot.id };
     let reloader = Arc::new(Reloader::new(world, (gateway, logs, slot), current, first.watched));
@@ -140,6 +153,27 @@ async fn tick(timeline: Arc<Timeline>) {
     loop {
         ticks.tick().await;
         timeline.tick(SystemTime::now());
+    }
+}
+
+/// Looks at the gateway every few seconds, and keeps what is counted for objectives, for as long as it is there.
+async fn look(state: Weak<AdminState>, slos: Arc<Slos>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut saved = Instant::now();
+    loop {
+        ticks.tick().await;
+        let Some(state) = state.upgrade() else { return };
+        let now = SystemTime::now();
+        slos.tick(now);
+        drop(state.look(now));
+        let file = state.generations.current().settings.slos_file.clone();
+        let Some(file) = file.filter(|_| saved.elapsed() >= SAVE) else { continue };
+        saved = Instant::now();
+        let slos = slos.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || slos.save(&file, now)).await {
+            log::error!("error budgets: {error}");
+        }
     }
 }
 

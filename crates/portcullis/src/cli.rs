@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Key(identity::KeyCommand),
     /// List, make and lift bans of networks in a running gateway.
     Bans(identity::BansArgs),
-    /// Show a running gateway at a glance.
+    /// Show a running gateway at a glance: its verdict with the reasons, then its parts.
     Status(StatusArgs),
     /// Print the version.
     Version,
@@ -268,6 +268,12 @@ pub(crate) struct UsageArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    /// End with 0 for healthy, 1 for degraded, 2 for failing or a gateway that does not answer.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Show it again every two seconds.
+    #[arg(long, conflicts_with_all = ["exit_code", "format"])]
+    pub(crate) watch: bool,
     /// How it is written.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
@@ -354,6 +360,8 @@ mod tests {
         check("portcullis reload --admin 127.0.0.1:1 --token t", true);
         check("portcullis reload", false);
         check("portcullis status -c a.yaml --format json", true);
+        check("portcullis status -c a.yaml --exit-code", true);
+        check("portcullis status -c a.yaml --watch --exit-code", false);
         check("portcullis endpoint drain api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", true);
         check("portcullis endpoint drain api 10.0.0.1:80 -c a.yaml", false);
         check("portcullis endpoint weigh api 10.0.0.1:80 --for 30m --reason swap -c a.yaml", false);

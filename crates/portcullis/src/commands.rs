@@ -10,6 +10,7 @@ mod key;
 mod reload;
 mod schema;
 pub(crate) mod status;
+mod verdict;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
-        Command::Status(args) => finish(status::status(app, &args)),
+        Command::Status(args) => status::status(app, &args),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));
             ExitCode::SUCCESS

@@ -4,20 +4,24 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
-use portcullis_proxy::Gateway;
+use portcullis_health::{Facts, RoomFacts};
+use portcullis_proxy::{Gateway, OverloadState};
 
 use crate::counting::Counting;
 use crate::keeping;
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
+use crate::slos::Slos;
 
 /// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) counting: Arc<Counting>,
+    pub(crate) slos: Arc<Slos>,
     pub(crate) reloader: OnceLock<Arc<Reloader>>,
 }
 
@@ -56,6 +60,25 @@ impl Control for Running {
         self.counting.keeper().map_or(Value::Null, |keeper| keeping::shown(keeper))
     }
 
+    fn facts(&self) -> Facts {
+        let status = self.counting.keeper().map(|keeper| keeper.status());
+        let overload = self.gateway.overload();
+        let [used, limit, _] = overload.connections;
+        Facts {
+            burns: self.slos.burns(&self.gateway.generations().current(), SystemTime::now()),
+            store: status.as_ref().map(|status| keeping::store_facts(&status.saving)),
+            link: status.as_ref().and_then(|status| status.redis.as_ref()).map(keeping::link_facts),
+            refuses: overload.refuses.map(|priority| refuses(priority, &overload)),
+            rooms: vec![RoomFacts { name: "connections of the gateway".to_owned(), used, limit }],
+            found: self.slos.found().into_iter().collect(),
+            ..Facts::default()
+        }
+    }
+
+    fn slos(&self) -> Value {
+        self.slos.told(&self.gateway.generations().current(), SystemTime::now())
+    }
+
     fn sinks(&self) -> Vec<SinkLine> {
         self.logs.lines()
     }
@@ -73,4 +96,14 @@ impl Control for Running {
             None => Err(Stale { current: self.gateway.generations().peek().origin.hash.clone() }),
         }
     }
+}
+
+/// What the guards refuse, and why.
+fn refuses(priority: &str, state: &OverloadState) -> String {
+    let [memory, most, _] = state.memory;
+    let [delay, longest, _] = state.event_loop_delay;
+    format!(
+        "requests of priority {priority} and below are refused: {memory} of {most} bytes, the event loop is {delay} us late of \
+         {longest}"
+    )
 }

@@ -35,6 +35,7 @@ mod logs;
 mod output;
 mod reload;
 mod run;
+mod slos;
 mod watch;
 mod world;
 

@@ -1,6 +1,7 @@
 //! What a generation says about the gateway as a whole.
 
 mod consumers;
+mod slos;
 mod store;
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
+pub use slos::{Good, MOST_SLOS, Slo};
 pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
 
 /// Settings of the gateway as a whole.
@@ -48,6 +50,10 @@ pub struct Settings {
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.
     pub issuers: Vec<Issuer>,
+    /// Objectives of service levels.
+    pub slos: Vec<Slo>,
+    /// The file that keeps what was counted for them; `None` where there are none.
+    pub slos_file: Option<PathBuf>,
 }
 
 /// How names of endpoints are resolved.

@@ -278,7 +278,7 @@ fn told_override(one: &Override, unix: u64) -> Value {
 }
 
 /// `rate of the consumer acme times 2 for 10m: incident 7`.
-fn says(one: &Override, unix: u64) -> String {
+pub(crate) fn says(one: &Override, unix: u64) -> String {
     let whose = match &one.target {
         Target::Consumer(id) => format!("the consumer {id}"),
         Target::Plan(name) => format!("the plan {name}"),

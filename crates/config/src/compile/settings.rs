@@ -38,6 +38,9 @@ impl Compiler<'_, '_> {
             store: top.store.as_ref().and_then(|store| self.store(store)),
             consumers: top.consumers.as_ref().and_then(|consumers| self.consumers(consumers)),
             issuers: self.issuers(top),
+            // Their hosts are compiled later.
+            slos: Vec::new(),
+            slos_file: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::raw::store::{RawJournal, RawRedis, RawRedisTls, RawStore, StoreWord};
 use crate::raw::top::Top;
 
 /// The directory when none is said.
-const DIRECTORY: &str = "data";
+pub(super) const DIRECTORY: &str = "data";
 /// The longest prefix of keys.
 const LONGEST_PREFIX: usize = 64;
 

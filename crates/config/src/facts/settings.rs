@@ -49,6 +49,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
         facts.say("access_log.query", log.query);
     }
     say_consumers(settings, &mut facts);
+    super::slos::say_slos(&settings.slos, &mut facts);
     facts
 }
 
