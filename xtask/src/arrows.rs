@@ -44,7 +44,10 @@ const TABLE: [(&str, Uses); 23] = [
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
     ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
-    ("snapshot", Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire", "slo"])),
+    (
+        "snapshot",
+        Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire", "slo"]),
+    ),
     (
         "config",
         Uses::These(&[
@@ -67,17 +70,7 @@ const TABLE: [(&str, Uses); 23] = [
     ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "yaml", "yaml-derive"])),
     (
         "admin",
-        Uses::These(&[
-            "types",
-            "caps",
-            "identity",
-            "filter",
-            "filters",
-            "config",
-            "snapshot",
-            "telemetry",
-            "health",
-        ]),
+        Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry", "health"]),
     ),
     ("portcullis", Uses::AllBut(&[])),
 ];

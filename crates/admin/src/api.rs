@@ -14,6 +14,7 @@ pub(crate) mod requests;
 pub(crate) mod slos;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod top;
 pub(crate) mod usage;
 pub(crate) mod verdict;
 

@@ -21,6 +21,7 @@
 //! | GET /api/timeline | what became of requests in the last fifteen minutes |
 //! | GET /api/requests | the last records, filtered by the query |
 //! | GET /api/requests/ID | the record of one request |
+//! | GET /api/top | counters of all routes, clusters, endpoints or consumers |
 //! | GET /api/slos | how the objectives of service levels stand |
 //! | GET /api/caps/CONSUMER | how the caps of a consumer stand |
 //! | GET, POST, DELETE /api/caps/overrides | caps that are lifted or multiplied for a while |

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{
-    bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, requests, slos, status, timeline,
-    usage,
+    bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, requests, slos, status,
+    timeline, top, usage,
 };
 use crate::auth;
 use crate::control::AdminState;
@@ -43,6 +43,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/timeline", only(get(timeline::timeline), "GET"))
         .route("/api/requests", only(get(requests::requests), "GET"))
         .route("/api/requests/{id}", only(get(requests::one), "GET"))
+        .route("/api/top", only(get(top::top), "GET"))
         .route("/api/slos", only(get(slos::slos), "GET"))
         .route("/api/caps/{consumer}", only(get(caps::consumer), "GET"))
         .route("/api/caps/overrides", only(overrides, "GET, POST, DELETE"))

@@ -1,5 +1,7 @@
 //! The API without sockets: one request in, one answer out.
 
+mod looking;
+
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};

@@ -13,7 +13,8 @@ fn ids(facts: &Facts) -> Vec<(String, Severity)> {
 }
 
 fn check(facts: Facts, expected: &[(&str, Severity)]) {
-    let expected: Vec<(String, Severity)> = expected.iter().map(|(id, severity)| ((*id).to_owned(), *severity)).collect();
+    let expected: Vec<(String, Severity)> =
+        expected.iter().map(|(id, severity)| ((*id).to_owned(), *severity)).collect();
     assert_eq!(ids(&facts), expected, "{facts:?}");
 }
 
@@ -28,7 +29,8 @@ fn nothing_is_found_where_nothing_is_wrong() {
     let store = Some(StoreFacts { trouble: None, last_error: Some("once".into()), pending: 2 });
     let link = Some(LinkFacts { trouble: None, last_error: None });
     let traffic = Traffic { now: window(1000, &[("over_rate", true, 5)], 2), before: window(9000, &[], 20) };
-    let rooms = vec![RoomFacts { name: "x".into(), used: 89, limit: 100 }, RoomFacts { name: "y".into(), used: 9, limit: 0 }];
+    let rooms =
+        vec![RoomFacts { name: "x".into(), used: 89, limit: 100 }, RoomFacts { name: "y".into(), used: 9, limit: 0 }];
     let ends = now() + 30 * 24 * 60 * MINUTE;
     let certificates = vec![CertificateFacts { listener: "e".into(), subject: "s".into(), ends }];
     check(Facts { clusters, store, link, traffic, rooms, certificates, ..Facts::default() }, &[]);
@@ -94,7 +96,13 @@ fn the_rest_is_told_too() {
     };
     let failing = vec![SourceFacts { name: "dns a".into(), why: "no answer".into(), kept: 2, lasts: 5 * MINUTE }];
     let facts = Facts {
-        clusters: vec![ClusterFacts { name: "a".into(), endpoints: 2, available: 2, failing, ..ClusterFacts::default() }],
+        clusters: vec![ClusterFacts {
+            name: "a".into(),
+            endpoints: 2,
+            available: 2,
+            failing,
+            ..ClusterFacts::default()
+        }],
         burns: vec![burn(14.4, true), burn(1.0, false)],
         store: Some(StoreFacts { trouble: Some("full".into()), last_error: None, pending: 3 }),
         link: Some(LinkFacts { trouble: Some("unreachable".into()), last_error: None }),
@@ -186,7 +194,8 @@ fn who_suffers_is_told_from_the_last_requests() {
         reason: failed.then_some("upstream_reset"),
         failed,
     };
-    let mut all = vec![seen("a", "x", Some("acme"), true), seen("b", "x", None, true), seen("b", "x", Some("zed"), false)];
+    let mut all =
+        vec![seen("a", "x", Some("acme"), true), seen("b", "x", None, true), seen("b", "x", Some("zed"), false)];
     all.push(seen("c", "y", None, false));
     let of = |about: About| affected(&about, &all);
     assert_eq!(of(About::Cluster("x".into())).hosts, ["b", "a"]);

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod identity;
+pub(crate) mod looking;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +59,23 @@ pub(crate) enum Command {
     Bans(identity::BansArgs),
     /// Show a running gateway at a glance: its verdict with the reasons, then its parts.
     Status(StatusArgs),
+    /// Show the last requests, a line each, or tell one's whole story.
+    ///
+    /// For example: requests --failed --host api.example.com -c gateway.yaml, or: requests show ID -c gateway.yaml
+    Requests(Box<looking::RequestsArgs>),
+    /// Watch routes, clusters, endpoints and consumers live.
+    ///
+    /// Keys: 1 to 4 or Tab choose what is shown, s and S what it is sorted by, / filters, q quits.
+    Top(looking::TopArgs),
+    /// Print Prometheus rules for a config: its objectives by several windows, and the gateway's own alerts.
+    Rules(looking::RulesArgs),
+    /// Print a Grafana dashboard for a config.
+    Dashboards(looking::RulesArgs),
+    /// Gather what a post-mortem needs from a running gateway into a folder, without secrets.
+    ///
+    /// The verdict, the last requests without queries, metrics, the last minutes, the config, how clusters and objectives stand,
+    /// and the beginning of a post-mortem.
+    Incident(looking::IncidentArgs),
     /// Print the version.
     Version,
 }
@@ -387,6 +405,18 @@ mod tests {
         check("portcullis bans add nowhere --reason abuse -c a.yaml", false);
         check("portcullis bans add 203.0.113.0/24 -c a.yaml", false);
         check("portcullis bans lift 203.0.113.0/24 -c a.yaml", true);
+        check("portcullis requests --failed --slow 2s --follow -c a.yaml", true);
+        check("portcullis requests", false);
+        check("portcullis requests --limit 0 -c a.yaml", false);
+        check("portcullis requests show 0a -c a.yaml", true);
+        check("portcullis requests show", false);
+        check("portcullis top --view consumers --once -c a.yaml", true);
+        check("portcullis top --view hosts -c a.yaml", false);
+        check("portcullis rules -c a.yaml", true);
+        check("portcullis rules", false);
+        check("portcullis dashboards -c a.yaml", true);
+        check("portcullis incident -c a.yaml --note 'x'", true);
+        check("portcullis incident", false);
         check("portcullis schema", true);
         check("portcullis version", true);
     }

@@ -58,17 +58,12 @@ struct Taken {
 }
 
 /// All objectives, of all generations.
+#[derive(Default)]
 pub(crate) struct Slos {
     /// Those that serve last.
     tracks: Mutex<Vec<Arc<Track>>>,
     tables: ArcSwap<Vec<Arc<Table>>>,
     keeping: Keeping,
-}
-
-impl Default for Slos {
-    fn default() -> Self {
-        Self { tracks: Mutex::default(), tables: ArcSwap::default(), keeping: Keeping::default() }
-    }
 }
 
 impl RecordSink for Slos {

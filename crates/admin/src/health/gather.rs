@@ -13,6 +13,8 @@ use portcullis_snapshot::{Cluster, Listener, Snapshot};
 use portcullis_telemetry::{SinkStat, Step};
 use portcullis_types::Fault;
 
+use x509_parser::extensions::GeneralName;
+
 use crate::api::caps::says;
 use crate::control::{AdminState, Readiness};
 
@@ -74,7 +76,7 @@ impl AdminState {
         match &*kept {
             Some((id, facts)) if *id == snapshot.id => facts.clone(),
             _ => {
-                let facts: Vec<CertificateFacts> = snapshot.listeners.iter().flat_map(|one| certificates(one)).collect();
+                let facts: Vec<CertificateFacts> = snapshot.listeners.iter().flat_map(certificates).collect();
                 *kept = Some((snapshot.id, facts.clone()));
                 facts
             }
@@ -159,9 +161,9 @@ fn certificates(listener: &Arc<Listener>) -> Vec<CertificateFacts> {
         let ends = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
         let names = leaf.subject_alternative_name().ok().flatten();
         let dns = names.as_ref().and_then(|names| {
-            names.value.general_names.iter().find_map(|name| match name {
-                x509_parser::extensions::GeneralName::DNSName(dns) => Some((*dns).to_owned()),
-                _ => None,
+            names.value.general_names.iter().find_map(|name| {
+                let GeneralName::DNSName(dns) = name else { return None };
+                Some((*dns).to_owned())
             })
         });
         Some(CertificateFacts {

@@ -10,8 +10,8 @@ use portcullis_types::quantity::format_duration;
 
 use super::{client, verdict};
 use crate::app::{App, finish};
-use crate::client::Answer;
 use crate::cli::{Format, StatusArgs};
+use crate::client::Answer;
 use crate::output::{self, count};
 
 /// How often `--watch` asks.

@@ -18,6 +18,9 @@ use portcullis_snapshot::settings::{Good, Slo};
 
 use super::Track;
 
+/// What was kept, by name and definition.
+type All = HashMap<(String, String), Vec<Kept>>;
+
 /// The version of the file.
 const VERSION: u64 = 1;
 /// A file that is larger is none of ours.
@@ -27,8 +30,7 @@ const MOST_BYTES: u64 = 256 << 20;
 #[derive(Default)]
 pub(super) struct Keeping {
     loaded: AtomicBool,
-    /// By name and definition.
-    kept: Mutex<HashMap<(String, String), Vec<Kept>>>,
+    kept: Mutex<All>,
     trouble: Mutex<Option<String>>,
     /// Files that could not be read, and writes that failed.
     failures: [AtomicU64; 2],
@@ -120,7 +122,7 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read(file: &Path) -> Result<Option<HashMap<(String, String), Vec<Kept>>>, String> {
+fn read(file: &Path) -> Result<Option<All>, String> {
     let length = match fs::metadata(file) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -135,7 +137,7 @@ fn read(file: &Path) -> Result<Option<HashMap<(String, String), Vec<Kept>>>, Str
         return Err(format!("it is not of version {VERSION}"));
     }
     let slos = all.get("slos").and_then(Value::as_array).ok_or("it has no `slos`")?;
-    let kept: Option<HashMap<_, _>> = slos.iter().map(of_slo).collect();
+    let kept: Option<All> = slos.iter().map(of_slo).collect();
     kept.map(Some).ok_or_else(|| "an entry of `slos` is not as it should be".to_owned())
 }
 

@@ -37,7 +37,8 @@ impl Table {
         for host in snapshot.router.hosts() {
             let name = host.data().name.clone();
             let of_host = |track: &&Arc<Track>| track.slo.host == name;
-            let all = tracks.iter().filter(of_host).filter(|track| track.slo.route.is_none()).cloned().collect::<Vec<_>>();
+            let all =
+                tracks.iter().filter(of_host).filter(|track| track.slo.route.is_none()).cloned().collect::<Vec<_>>();
             let mut routes = HashMap::new();
             for track in tracks.iter().filter(of_host) {
                 let Some(wanted) = track.slo.route.as_deref() else { continue };
