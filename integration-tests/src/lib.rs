@@ -32,6 +32,6 @@ pub mod websocket;
 pub use client::Client;
 pub use gateway::Gateway;
 pub use origin::{After, Origin, Received};
-pub use place::{PATIENCE, until};
+pub use place::{PATIENCE, address, until};
 pub use response::Response;
 pub use setup::Setup;

@@ -27,7 +27,7 @@ impl fmt::Display for Uses {
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 21] = [
+const TABLE: [(&str, Uses); 23] = [
     ("types", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
@@ -37,13 +37,17 @@ const TABLE: [(&str, Uses); 21] = [
     ("caps", Uses::These(&["types"])),
     ("trial", Uses::These(&[])),
     ("slo", Uses::These(&[])),
+    ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
     ("telemetry", Uses::These(&["types"])),
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
     ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
-    ("snapshot", Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire"])),
+    (
+        "snapshot",
+        Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire", "slo"]),
+    ),
     (
         "config",
         Uses::These(&[
@@ -59,11 +63,15 @@ const TABLE: [(&str, Uses); 21] = [
             "filters",
             "rpc",
             "snapshot",
+            "slo",
         ]),
     ),
     ("discovery", Uses::These(&["types", "filter", "snapshot", "telemetry", "balance"])),
     ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "yaml", "yaml-derive"])),
-    ("admin", Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry"])),
+    (
+        "admin",
+        Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry", "health"]),
+    ),
     ("portcullis", Uses::AllBut(&[])),
 ];
 

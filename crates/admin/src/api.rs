@@ -14,10 +14,13 @@ pub(crate) mod map;
 pub(crate) mod metrics;
 pub(crate) mod overrides;
 pub(crate) mod requests;
+pub(crate) mod slos;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod top;
 pub(crate) mod trial;
 pub(crate) mod usage;
+pub(crate) mod verdict;
 
 use axum::body::Body;
 use axum::http::HeaderValue;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_caps::Amount;
 use portcullis_config::Diff;
+use portcullis_health::Facts;
 use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
 use portcullis_telemetry::metrics::ReloadOutcome;
@@ -18,6 +19,7 @@ use portcullis_types::GenerationId;
 
 use crate::audit::Audit;
 use crate::failures::Failures;
+use crate::health::Health;
 use crate::overrides::Overrides;
 
 /// Everything the API reads.
@@ -42,6 +44,8 @@ pub struct AdminState {
     pub overrides: Arc<Overrides>,
     /// Who guesses tokens.
     pub failures: Failures,
+    /// The verdict, and what is kept for the next one.
+    pub health: Arc<Health>,
     /// The running gateway.
     pub control: Arc<dyn Control>,
 }
@@ -365,6 +369,17 @@ pub trait Control: Send + Sync + 'static {
     /// A sentence: there is none, or it could not be done.
     async fn end_trial(&self, _how: EndTrial, _by: By) -> Result<String, String> {
         Err("no change is on trial".to_owned())
+    }
+
+    /// What it knows of its own health: alerts of budgets, the store, the link to others, guards, bounds, and what else it found.
+    /// The rest is looked for here.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
+
+    /// How the objectives stand, as `/api/slos` shows them: a list.
+    fn slos(&self) -> Value {
+        Value::Array(Vec::new())
     }
 
     /// The sinks of records.

@@ -16,6 +16,7 @@ mod auth;
 mod control;
 mod failures;
 mod guard;
+mod health;
 mod overrides;
 mod problem;
 mod router;
@@ -32,6 +33,7 @@ pub use control::{
     Usage, UsageAsk, Watch,
 };
 pub use failures::Failures;
+pub use health::Health;
 pub use overrides::Overrides;
 pub use router::CONFIG_BYTES;
 pub use server::{AdminBindError, AdminListeners, Prepared};

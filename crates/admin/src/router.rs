@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::actor::Role::{Admin, Operate, Read};
 use crate::api::{
     audit, bans, caps, clusters, config, consumers, endpoints, explain, health, history, map, metrics, overrides,
-    requests, status, timeline, trial, usage,
+    requests, slos, status, timeline, top, trial, usage,
 };
 use crate::assets;
 use crate::control::AdminState;
@@ -67,6 +67,9 @@ fn table(state: Arc<AdminState>) -> Table {
         .at("/api/map", [get(read, map::map)])
         .at("/api/timeline", [get(read, timeline::timeline)])
         .at("/api/requests", [get(read, requests::requests)])
+        .at("/api/requests/{id}", [get(read, requests::one)])
+        .at("/api/top", [get(read, top::top)])
+        .at("/api/slos", [get(read, slos::slos)])
         .at("/api/caps/{consumer}", [get(read, caps::consumer)])
         .at("/api/caps/overrides", caps)
         .at("/api/overrides", [get(read, overrides::show)])

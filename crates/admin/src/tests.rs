@@ -1,6 +1,7 @@
 //! The API without sockets: one request in, one answer out.
 
 mod changes;
+mod looking;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -179,6 +180,7 @@ impl Api {
             audit: Arc::default(),
             overrides: Arc::default(),
             failures: Default::default(),
+            health: Arc::default(),
             control: fake.clone(),
         };
         Self { fake, state: Arc::new(state) }

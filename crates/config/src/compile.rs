@@ -29,6 +29,7 @@ mod ranges;
 mod rewrites;
 mod routes;
 mod settings;
+mod slos;
 mod store;
 mod tuning;
 mod upstream;
@@ -104,9 +105,11 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
     compiler.check_shared(&top, &caps, &hosts);
+    settings.slos = compiler.slos(&top, &hosts);
     compiler.check_log_hosts(&top, &hosts);
     settings.store = settings.store.or_else(|| compiler.implied_store(&top, &caps, &hosts, span));
     settings.history = compiler.history(top.history.as_ref(), settings.store.as_ref(), span);
+    settings.slos_file = compiler.slos_file(&settings, span);
     for (index, cluster) in (0_u32..).map(ClusterIdx).zip(&mut clusters) {
         cluster.subsets = compiler.subsets.remove(&index).unwrap_or_default();
     }

@@ -21,6 +21,7 @@ mod logs;
 mod plans;
 mod route;
 mod settings;
+mod slos;
 mod tuning;
 
 pub(crate) use plans::caps;

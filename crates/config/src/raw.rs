@@ -20,6 +20,7 @@ pub(crate) mod log;
 pub(crate) mod log_words;
 pub(crate) mod matchers;
 pub(crate) mod routes;
+pub(crate) mod slos;
 pub(crate) mod store;
 pub(crate) mod top;
 pub(crate) mod tuning;

@@ -1,10 +1,10 @@
 //! The start: from a checked config to a gateway that serves, its admin API beside it.
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_admin::{
-    AdminListeners, AdminState, Audit, Failures, Overrides, Prepared as PreparedAdmin, ReloadEntry,
+    AdminListeners, AdminState, Audit, Failures, Health, Overrides, Prepared as PreparedAdmin, ReloadEntry,
 };
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
@@ -25,9 +25,14 @@ use crate::keeping::{self, StoreMetrics};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{self, Current, Parts, Reloader, Served};
+use crate::slos::{SloMetrics, Slos};
 use crate::sources::Sources;
 use crate::traffic;
 use crate::world::{World, serve_plans};
+
+/// How often somebody looks at the gateway, and how often what is counted for objectives is written.
+const LOOK: Duration = Duration::from_secs(5);
+const SAVE: Duration = Duration::from_secs(60);
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -62,7 +67,8 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let audit = Arc::new(Audit::default());
     let outcomes = Arc::new(Outcomes::default());
     let timeline = Arc::new(Timeline::new(outcomes.clone()));
-    let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
+    let counted = [outcomes as Arc<dyn RecordSink>, world.slos.clone()];
+    let sinks = brought.sinks.into_iter().chain(counted).collect();
     let logs = Arc::new(Logs::new(world.metrics.clone(), sinks, audit.clone()));
     let open = logs.prepare(settings)?;
     logs.commit(open);
@@ -79,9 +85,13 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
-    let (shown, logs_too) = (gateway.clone(), logs.clone());
-    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
-    let listeners = AdminListeners::new(Arc::new(AdminState {
+    let (shown, logs_too, slos) = (gateway.clone(), logs.clone(), world.slos.clone());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, slos, reloader: OnceLock::new() });
+    let health = Arc::<Health>::default();
+    health.register(&brought.registry).map_err(|error| error.to_string())?;
+    let generations = gateway.generations().clone();
+    SloMetrics::register(world.slos.clone(), generations, &brought.registry).map_err(|error| error.to_string())?;
+    let state = Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
         generations: gateway.generations().clone(),
@@ -92,8 +102,11 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         audit,
         overrides,
         failures: Failures::default(),
+        health,
         control: running.clone(),
-    }));
+    });
+    tokio::spawn(look(Arc::downgrade(&state), world.slos.clone()));
+    let listeners = AdminListeners::new(state);
     listeners.commit(admin);
     let First { snapshot, checked, watched, sources, history, fallen, .. } = first;
     let served = Served {
@@ -152,6 +165,27 @@ async fn tick(reloader: Weak<Reloader>) {
         let Some(reloader) = reloader.upgrade() else { return };
         let steps = reloader.timeline.tick(SystemTime::now());
         reloader.feed_trial(steps).await;
+    }
+}
+
+/// Looks at the gateway every few seconds, and keeps what is counted for objectives, for as long as it is there.
+async fn look(state: Weak<AdminState>, slos: Arc<Slos>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut saved = Instant::now();
+    loop {
+        ticks.tick().await;
+        let Some(state) = state.upgrade() else { return };
+        let now = SystemTime::now();
+        slos.tick(now);
+        drop(state.look(now));
+        let file = state.generations.current().settings.slos_file.clone();
+        let Some(file) = file.filter(|_| saved.elapsed() >= SAVE) else { continue };
+        saved = Instant::now();
+        let slos = slos.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || slos.save(&file, now)).await {
+            log::error!("error budgets: {error}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod identity;
+pub(crate) mod looking;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -78,8 +79,25 @@ pub(crate) enum Command {
     Bans(identity::BansArgs),
     /// List all that operators said by the admin API for a while, with who, why and until when.
     Overrides(OverridesArgs),
-    /// Show a running gateway at a glance.
+    /// Show a running gateway at a glance: its verdict with the reasons, then its parts.
     Status(StatusArgs),
+    /// Show the last requests, a line each, or tell one's whole story.
+    ///
+    /// For example: requests --failed --host api.example.com -c gateway.yaml, or: requests show ID -c gateway.yaml
+    Requests(Box<looking::RequestsArgs>),
+    /// Watch routes, clusters, endpoints and consumers live.
+    ///
+    /// Keys: 1 to 4 or Tab choose what is shown, s and S what it is sorted by, / filters, q quits.
+    Top(looking::TopArgs),
+    /// Print Prometheus rules for a config: its objectives by several windows, and the gateway's own alerts.
+    Rules(looking::RulesArgs),
+    /// Print a Grafana dashboard for a config.
+    Dashboards(looking::RulesArgs),
+    /// Gather what a post-mortem needs from a running gateway into a folder, without secrets.
+    ///
+    /// The verdict, the last requests without queries, metrics, the last minutes, the config, how clusters and objectives stand,
+    /// and the beginning of a post-mortem.
+    Incident(looking::IncidentArgs),
     /// Print the version.
     Version,
 }
@@ -321,6 +339,12 @@ pub(crate) struct OverridesArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+    /// End with 0 for healthy, 1 for degraded, 2 for failing or a gateway that does not answer.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Show it again every two seconds.
+    #[arg(long, conflicts_with_all = ["exit_code", "format"])]
+    pub(crate) watch: bool,
     /// How it is written.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
@@ -424,6 +448,8 @@ mod tests {
         check("portcullis reload --admin 127.0.0.1:1 --token t", true);
         check("portcullis reload", false);
         check("portcullis status -c a.yaml --format json", true);
+        check("portcullis status -c a.yaml --exit-code", true);
+        check("portcullis status -c a.yaml --watch --exit-code", false);
         check("portcullis apply b.yaml --canary 5% --for 10m -c a.yaml", true);
         check("portcullis apply b.yaml --probation 60s -c a.yaml", true);
         check("portcullis apply b.yaml --probation 60s --canary 5%", false);
@@ -464,6 +490,18 @@ mod tests {
         check("portcullis status --admin edge", false);
         check("portcullis status --admin https://a:1 --admin-cert a.pem", false);
         check("portcullis bans lift 203.0.113.0/24 -c a.yaml", true);
+        check("portcullis requests --failed --slow 2s --follow -c a.yaml", true);
+        check("portcullis requests", false);
+        check("portcullis requests --limit 0 -c a.yaml", false);
+        check("portcullis requests show 0a -c a.yaml", true);
+        check("portcullis requests show", false);
+        check("portcullis top --view consumers --once -c a.yaml", true);
+        check("portcullis top --view hosts -c a.yaml", false);
+        check("portcullis rules -c a.yaml", true);
+        check("portcullis rules", false);
+        check("portcullis dashboards -c a.yaml", true);
+        check("portcullis incident -c a.yaml --note 'x'", true);
+        check("portcullis incident", false);
         check("portcullis schema", true);
         check("portcullis version", true);
     }

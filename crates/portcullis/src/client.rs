@@ -8,6 +8,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -125,6 +126,20 @@ impl Answer {
     }
 }
 
+/// A text as a part of a target: everything but unreserved characters (RFC 3986 section 2.3) by its bytes.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 fn content_type(body: &[u8]) -> &'static str {
     if body.starts_with(b"{") { "application/json" } else { "application/yaml" }
 }
@@ -167,5 +182,10 @@ mod tests {
     #[test]
     fn without_an_address_it_says_how_to_give_one() {
         assert!(Client::new(&Reach::default(), None).is_err_and(|error| error.contains("--admin")));
+    }
+
+    #[test]
+    fn an_id_is_a_part_of_a_path_whatever_it_holds() {
+        assert_eq!(escaped("net:2001:db8::/64 é"), "net%3A2001%3Adb8%3A%3A%2F64%20%C3%A9");
     }
 }

@@ -4,17 +4,23 @@ mod apply;
 mod bans;
 mod caps;
 pub(crate) mod check;
+mod dashboards;
 mod diff;
 mod endpoint;
 pub(crate) mod explain;
 mod history;
+mod incident;
 mod key;
 mod overrides;
 mod past;
 mod reload;
+mod requests;
 mod rollback;
+pub(crate) mod rules;
 mod schema;
 pub(crate) mod status;
+mod top;
+mod verdict;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,7 +56,12 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
         Command::Overrides(args) => finish(overrides::overrides(app, &args)),
-        Command::Status(args) => finish(status::status(app, &args)),
+        Command::Status(args) => status::status(app, &args),
+        Command::Requests(args) => finish(requests::requests(app, &args)),
+        Command::Top(args) => finish(top::top(app, &args)),
+        Command::Rules(args) => finish(rules::rules(app, &args)),
+        Command::Dashboards(args) => finish(dashboards::dashboards(app, &args)),
+        Command::Incident(args) => finish(incident::incident(app, &args)),
         Command::Version => {
             output::print(&format!("{} {}\n", app.name, app.version));
             ExitCode::SUCCESS

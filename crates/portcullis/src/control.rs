@@ -4,18 +4,21 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use portcullis_admin::{
     By, Change, Changed, Control, EndTrial, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
 };
 use portcullis_config::Diff;
-use portcullis_proxy::Gateway;
+use portcullis_health::{Facts, RoomFacts};
+use portcullis_proxy::{Gateway, OverloadState};
 
 use crate::counting::Counting;
 use crate::history::told;
 use crate::keeping;
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
+use crate::slos::Slos;
 use crate::standing;
 
 /// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
@@ -23,6 +26,7 @@ pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) counting: Arc<Counting>,
+    pub(crate) slos: Arc<Slos>,
     pub(crate) reloader: OnceLock<Arc<Reloader>>,
 }
 
@@ -59,6 +63,25 @@ impl Control for Running {
 
     fn store(&self) -> Value {
         self.counting.keeper().map_or(Value::Null, |keeper| keeping::shown(keeper))
+    }
+
+    fn facts(&self) -> Facts {
+        let status = self.counting.keeper().map(|keeper| keeper.status());
+        let overload = self.gateway.overload();
+        let [used, limit, _] = overload.connections;
+        Facts {
+            burns: self.slos.burns(&self.gateway.generations().current(), SystemTime::now()),
+            store: status.as_ref().map(|status| keeping::store_facts(&status.saving)),
+            link: status.as_ref().and_then(|status| status.redis.as_ref()).map(keeping::link_facts),
+            refuses: overload.refuses.map(|priority| refuses(priority, &overload)),
+            rooms: vec![RoomFacts { name: "connections of the gateway".to_owned(), used, limit }],
+            found: self.slos.found().into_iter().collect(),
+            ..Facts::default()
+        }
+    }
+
+    fn slos(&self) -> Value {
+        self.slos.told(&self.gateway.generations().current(), SystemTime::now())
     }
 
     fn sinks(&self) -> Vec<SinkLine> {
@@ -124,4 +147,14 @@ impl Running {
         let asking = tokio::task::spawn_blocking(move || ask(&reloader)).await;
         asking.map_err(|error| error.to_string())?
     }
+}
+
+/// What the guards refuse, and why.
+fn refuses(priority: &str, state: &OverloadState) -> String {
+    let [memory, most, _] = state.memory;
+    let [delay, longest, _] = state.event_loop_delay;
+    format!(
+        "requests of priority {priority} and below are refused: {memory} of {most} bytes, the event loop is {delay} us late of \
+         {longest}"
+    )
 }

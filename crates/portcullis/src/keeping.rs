@@ -8,6 +8,7 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 use serde_json::{Value, json};
 
 use portcullis_filters::caps::CapLedger;
+use portcullis_health::{LinkFacts, StoreFacts};
 use portcullis_snapshot::settings::{self, RedisPlace, Store};
 use portcullis_store::{
     Keeper, Kept, LinkState, LinkStatus, RedisOptions, RedisTls, Rotation, Saved, Saving, SavingStatus, StoreError,
@@ -65,6 +66,18 @@ fn system_authorities() -> Vec<Vec<u8>> {
     let read = rustls_native_certs::load_native_certs();
     let read = read.inspect_err(|error| log::error!("the system's CAs cannot be read, for Redis: {error}"));
     read.unwrap_or_default().into_iter().map(|one| one.as_ref().to_vec()).collect()
+}
+
+/// The store, for the verdict.
+pub(crate) fn store_facts(saving: &SavingStatus) -> StoreFacts {
+    let trouble = (saving.state != Saving::Good).then(|| saving.state.as_str().to_owned());
+    StoreFacts { trouble, last_error: saving.last_error.clone(), pending: saving.pending }
+}
+
+/// The link to Redis, for the verdict.
+pub(crate) fn link_facts(link: &LinkStatus) -> LinkFacts {
+    let trouble = (link.state != LinkState::Up).then(|| link.state.as_str().to_owned());
+    LinkFacts { trouble, last_error: link.last_error.clone() }
 }
 
 /// How the store is, as `/api/status` shows it.

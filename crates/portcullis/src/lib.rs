@@ -39,6 +39,7 @@ mod logs;
 mod output;
 mod reload;
 mod run;
+mod slos;
 mod sources;
 mod standing;
 mod traffic;

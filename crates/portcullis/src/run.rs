@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -107,8 +107,13 @@ async fn serve(world: World, mut first: First, brought: Brought, watched: bool) 
     Ok(())
 }
 
-/// Writes what the ledger still has, and gives leases back.
+/// Writes what is counted for objectives and what the ledger still has, and gives leases back.
 async fn keep_rest(reloader: &Reloader) {
+    if let Some(file) = reloader.gateway.generations().current().settings.slos_file.clone() {
+        let slos = reloader.world.slos.clone();
+        let saved = tokio::task::spawn_blocking(move || slos.save(&file, SystemTime::now())).await;
+        saved.unwrap_or_else(|error| log::error!("error budgets: {error}"));
+    }
     let Some(keeper) = reloader.world.keeper.get().cloned() else { return };
     match tokio::task::spawn_blocking(move || keeper.shutdown()).await {
         Ok(status) if status.saving.pending > 0 => {

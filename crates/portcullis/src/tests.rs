@@ -3,7 +3,7 @@
 mod affinity;
 mod balanced;
 mod batches;
-mod explain;
+pub(crate) mod explain;
 mod fallback;
 mod rehearsal;
 mod replay;

@@ -23,6 +23,7 @@ use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
 use crate::consumers::{Consumers, Prepared};
 use crate::files::{Reader, State};
+use crate::slos::Slos;
 use crate::sources::Sources;
 
 /// Which texts a config is read of. What they name beside includes is always read anew.
@@ -52,6 +53,8 @@ pub(crate) struct World {
     /// What keeps that on disk, once the gateway serves and if the config has a store.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
     pub(crate) consumers: Arc<Consumers>,
+    /// What is counted for objectives of service levels.
+    pub(crate) slos: Arc<Slos>,
     /// Requests of the gateway's own, once there is one.
     pub(crate) own_requests: Arc<OwnRequests>,
     certificates: Arc<DynamicCertificates>,
@@ -97,6 +100,7 @@ impl World {
             caps,
             saved,
             keeper: OnceLock::new(),
+            slos: Arc::default(),
             certificates: Arc::default(),
         }
     }
@@ -178,7 +182,10 @@ impl World {
             certificates: &self.certificates,
         };
         let (created, now) = (SystemTime::now(), Instant::now());
-        activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })
+        let snapshot =
+            activate(candidate, previous, &environment, Stamp { id, trigger, created, now, seed: rand::random() })?;
+        self.slos.follow(&snapshot, created);
+        Ok(snapshot)
     }
 }
 

@@ -3,12 +3,13 @@
 mod admin;
 mod consumers;
 mod history;
+mod slos;
 mod store;
 
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use portcullis_types::Percent;
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
 pub use history::History;
+pub use slos::{Good, MOST_SLOS, Slo};
 pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
 
 /// Settings of the gateway as a whole.
@@ -57,6 +59,10 @@ pub struct Settings {
     pub consumers: Option<Consumers>,
     /// Whose tokens are taken.
     pub issuers: Vec<Issuer>,
+    /// Objectives of service levels.
+    pub slos: Vec<Slo>,
+    /// The file that keeps what was counted for them; `None` where there are none.
+    pub slos_file: Option<PathBuf>,
 }
 
 impl Settings {

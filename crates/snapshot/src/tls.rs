@@ -53,6 +53,19 @@ impl CertificateTable {
         Self { exact, wildcard, first, dynamic }
     }
 
+    /// The certificates of the config, each once.
+    #[must_use]
+    pub fn each(&self) -> Vec<&Arc<CertifiedKey>> {
+        let mut all: Vec<&Arc<CertifiedKey>> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for key in self.exact.values().chain(self.wildcard.values()).chain(&self.first) {
+            if seen.insert(Arc::as_ptr(key)) {
+                all.push(key);
+            }
+        }
+        all
+    }
+
     /// The certificate configured for a name (lower-case), if any.
     #[must_use]
     pub fn configured(&self, name: &str) -> Option<&Arc<CertifiedKey>> {

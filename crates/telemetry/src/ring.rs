@@ -9,7 +9,7 @@ mod query;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use portcullis_types::{Fault, RequestId};
@@ -102,6 +102,18 @@ impl Ring {
         // A record that is in two rings is one allocation, so the sort has put its copies side by side.
         found.dedup_by(|a, b| Arc::ptr_eq(a, b));
         found.truncate(query.limit);
+        found
+    }
+
+    /// The most recent records of any kind that arrived since `since`, in no order, at most so many: a fair sample of what came.
+    #[must_use]
+    pub fn latest(&self, since: SystemTime, most: usize) -> Vec<Arc<Record>> {
+        let mut found = Vec::new();
+        self.recent.each(|record| {
+            if record.at >= since && found.len() < most {
+                found.push(Arc::clone(record));
+            }
+        });
         found
     }
 

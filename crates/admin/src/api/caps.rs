@@ -317,7 +317,7 @@ fn told_override(one: &Override, unix: u64) -> Value {
 }
 
 /// `rate of the consumer acme times 2 for 10m: incident 7`.
-fn says(one: &Override, unix: u64) -> String {
+pub(crate) fn says(one: &Override, unix: u64) -> String {
     let left = format_duration(Duration::from_secs(one.until.saturating_sub(unix)));
     let (whose, effect) = (whose(&one.target, one.cap.as_deref()), effect_says(one.effect));
     format!("{whose} {effect} for {left}: {}", one.reason)

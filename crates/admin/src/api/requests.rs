@@ -1,11 +1,12 @@
-//! `/api/requests`: the last records, by the fields of the query.
+//! `/api/requests`: the last records, by the fields of the query. `/api/requests/ID`: one of them.
 
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
 use portcullis_telemetry::access_log::write_json;
 use portcullis_telemetry::ring;
+use portcullis_types::RequestId;
 
 use super::{Pairs, with_type};
 use crate::control::AdminState;
@@ -26,6 +27,21 @@ pub(crate) async fn requests(State(state): State<Arc<AdminState>>, Query(pairs):
         write_json(record, &mut out);
     }
     out.extend_from_slice(b"\n]\n");
+    with_type("application/json", out)
+}
+
+/// The record of one request, as a line of the access log.
+pub(crate) async fn one(State(state): State<Arc<AdminState>>, Path(id): Path<String>) -> Response {
+    let Some(id) = RequestId::from_hex(&id) else {
+        return Problem::new(Kind::BadRequest).detail("the id of a request has 32 hex digits").into_response();
+    };
+    let Some(record) = state.recent.find(id) else {
+        let detail = "no such request is kept: it was too long ago, or never here";
+        return Problem::new(Kind::NotFound).detail(detail).into_response();
+    };
+    let mut out = Vec::new();
+    write_json(&record, &mut out);
+    out.push(b'\n');
     with_type("application/json", out)
 }
 

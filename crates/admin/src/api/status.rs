@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use portcullis_snapshot::{Cluster, Listener, ListenerKind, Snapshot};
 use portcullis_telemetry::SinkStat;
@@ -16,7 +16,7 @@ use crate::control::{AdminState, ReloadEntry, SinkLine};
 /// Of so many endpoints a cluster says at a glance that they are behind or ahead.
 const OFF_HEIGHT: usize = 10;
 
-/// Version, uptime, listeners, clusters, reloads, logs, generations.
+/// The verdict, version, uptime, listeners, clusters, reloads, logs, generations.
 pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
     let snapshot = state.generations.current();
     let control = &state.control;
@@ -27,6 +27,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
     let of = |key: &str| standing.get(key).cloned().unwrap_or_default();
     answer(&json!({
         "version": state.version,
+        "verdict": super::verdict::told(&state.look(SystemTime::now())),
         "state": control.readiness().as_str(),
         "uptime_seconds": seconds(state.started.elapsed()),
         "generation": snapshot.id.0,

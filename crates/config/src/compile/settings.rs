@@ -33,6 +33,9 @@ impl Compiler<'_, '_> {
             history: None,
             consumers: top.consumers.as_ref().and_then(|consumers| self.consumers(consumers)),
             issuers: self.issuers(top),
+            // Their hosts are compiled later.
+            slos: Vec::new(),
+            slos_file: None,
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     }
     settings.logs.iter().for_each(|log| logs::say_log(log, &mut facts));
     say_consumers(settings, &mut facts);
+    super::slos::say_slos(&settings.slos, &mut facts);
     facts
 }
 

@@ -16,6 +16,7 @@ use super::lax::Lax;
 use super::limits::RawOverload;
 use super::listeners::RawListener;
 use super::log::{RawAccessLog, RawLog};
+use super::slos::RawSlo;
 use super::store::StoreWord;
 
 /// The configuration of a gateway.
@@ -55,6 +56,9 @@ pub(crate) struct Top {
     pub(crate) access_log: Lax<Spanned<RawAccessLog>>,
     /// Where records of requests go, by name.
     pub(crate) logs: Lax<Named<RawLog>>,
+    /// Objectives of service levels, by name, at most 200: what share of a host's or a route's requests is to go well. The
+    /// gateway counts each one's error budget, over restarts too.
+    pub(crate) slos: Lax<Named<Spanned<RawSlo>>>,
     /// How names of endpoints are resolved.
     pub(crate) dns: Lax<RawDns>,
     /// When the process itself refuses work.

@@ -10,6 +10,7 @@ use portcullis_types::quantity::format_duration;
 use super::client;
 use crate::app::App;
 use crate::cli::{CapsArgs, CapsCommand, Format, OverrideArgs, UsageArgs};
+use crate::client::escaped;
 use crate::output;
 
 /// Prints how a consumer's caps stand, or sets and lists overrides.
@@ -69,20 +70,6 @@ pub(crate) fn usage(app: App, args: &UsageArgs) -> Result<bool, String> {
         Format::Text => render_usage(&answer.json()),
     });
     Ok(true)
-}
-
-/// A text as a part of a target: everything but unreserved characters (RFC 3986 section 2.3) by its bytes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 fn render(told: &Value) -> String {
@@ -185,10 +172,5 @@ mod tests {
              total     3 requests  12 credits  1000 bytes\n"
         );
         assert_eq!(render_usage(&json!({})), "all that is kept, in this process alone\nnothing was used\n");
-    }
-
-    #[test]
-    fn an_id_is_a_part_of_a_path_whatever_it_holds() {
-        assert_eq!(escaped("net:2001:db8::/64 é"), "net%3A2001%3Adb8%3A%3A%2F64%20%C3%A9");
     }
 }

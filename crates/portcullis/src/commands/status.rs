@@ -3,30 +3,63 @@
 use hyper::Method;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use portcullis_types::quantity::format_duration;
 
-use super::client;
-use crate::app::App;
+use super::{client, verdict};
+use crate::app::{App, finish};
 use crate::cli::{Format, StatusArgs};
+use crate::client::Answer;
 use crate::output::{self, count};
 
+/// How often `--watch` asks.
+const EVERY: Duration = Duration::from_secs(2);
+/// Moves to the upper left corner and clears what is below.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
 /// Prints the status.
-pub(crate) fn status(app: App, args: &StatusArgs) -> Result<bool, String> {
-    let answer =
-        client(app, args.admin.config.as_deref(), &args.admin.reach)?.call(Method::GET, "/api/status", "")?.good()?;
-    output::print(&match args.format {
-        Format::Json => answer.body,
-        Format::Text => render(&answer.json()),
-    });
-    Ok(true)
+pub(crate) fn status(app: App, args: &StatusArgs) -> ExitCode {
+    match show(app, args) {
+        Ok(state) if args.exit_code => match &*state {
+            "healthy" => ExitCode::SUCCESS,
+            "degraded" => ExitCode::FAILURE,
+            _ => ExitCode::from(2),
+        },
+        Ok(_) => ExitCode::SUCCESS,
+        Err(message) => {
+            let code = finish(Err(message));
+            if args.exit_code { ExitCode::from(2) } else { code }
+        }
+    }
+}
+
+/// Prints the status, again and again if that is wanted; gives the verdict's word.
+fn show(app: App, args: &StatusArgs) -> Result<String, String> {
+    let client = client(app, args.admin.config.as_deref(), &args.admin.reach)?;
+    loop {
+        let answer = client.call(Method::GET, "/api/status", "").and_then(Answer::good);
+        if args.watch {
+            let text = answer.map_or_else(|error| format!("{error}\n"), |answer| render(&answer.json()));
+            output::print(&format!("{CLEAR}{text}"));
+            std::thread::sleep(EVERY);
+            continue;
+        }
+        let answer = answer?;
+        let told = answer.json();
+        output::print(&match args.format {
+            Format::Json => answer.body,
+            Format::Text => render(&told),
+        });
+        return Ok(told.get("verdict").map(|verdict| text(verdict, "state")).unwrap_or_default());
+    }
 }
 
 /// The JSON of `/api/status` as text for people. A member that is missing is left out, so that a newer command can ask
 /// an older gateway.
 pub(crate) fn render(status: &Value) -> String {
-    let mut out = String::new();
+    let mut out = status.get("verdict").map(verdict::render).unwrap_or_default();
     let uptime = status.get("uptime_seconds").and_then(Value::as_f64).unwrap_or_default();
     let uptime =
         format_duration(Duration::from_secs(Duration::try_from_secs_f64(uptime).unwrap_or_default().as_secs()));
@@ -155,6 +188,14 @@ mod tests {
     #[test]
     fn a_status_is_told_in_aligned_columns() {
         let status = json!({
+            "verdict": { "state": "failing", "reasons": [
+                { "severity": "failing", "says": "no endpoint of the cluster rpc may be used", "for_seconds": 200.5,
+                  "evidence": ["0 of 2 available"], "runbook": "docs/runbooks/cluster.md",
+                  "affected": { "hosts": ["a", "b"], "more_hosts": 2, "consumers": ["acme"], "more_consumers": 0,
+                                "share_of_traffic": 0.345 } },
+                { "severity": "information", "says": "overridden by operators: 1 cap", "for_seconds": 5.0, "evidence": [],
+                  "runbook": "docs/runbooks/overrides.md", "affected": {} },
+            ] },
             "version": "0.1.0", "state": "ready", "uptime_seconds": 61.2, "generation": 2, "hash": "0a",
             "hosts": 1, "routes": 3,
             "listeners": [
@@ -172,6 +213,13 @@ mod tests {
             "logs": [{ "name": "access_log", "written": 5, "dropped": { "queue_full": 1, "closed": 1 } }],
         });
         let expected = "\
+verdict     FAILING, 2 reasons
+            1. failing      no endpoint of the cluster rpc may be used, for 3m
+                            0 of 2 available
+                            affects 34 % of the last requests; hosts a, b and 2 more; consumers acme
+                            see docs/runbooks/cluster.md
+            2. information  overridden by operators: 1 cap, for 5s
+                            see docs/runbooks/overrides.md
 version     0.1.0, ready, up 61s
 config      generation 2 (0a), 1 host, 3 routes
 listeners   edge      127.0.0.1:80   http1       1 of 9 connections

@@ -71,7 +71,7 @@ pub(super) fn world(config: &str) -> (tempfile::TempDir, World) {
 }
 
 /// As [`world`], of another binary.
-pub(super) fn world_of(config: &str, app: App) -> (tempfile::TempDir, World) {
+pub(crate) fn world_of(config: &str, app: App) -> (tempfile::TempDir, World) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.yaml");
     std::fs::write(&path, config).unwrap();
