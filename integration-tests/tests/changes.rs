@@ -323,7 +323,8 @@ fn a_file_that_says_something_else_than_what_serves_is_a_warning_until_it_does_n
     assert_eq!((&drift()["why"], admin.metric("portcullis_config_drift", "")), (&"applied".into(), 1.0));
     let since = drift()["since"].clone();
     let status = command(&gateway, &["status"]).stdout;
-    assert!(status.starts_with("WARNING     generation 2 was applied by loopback"), "{status}");
+    assert!(status.contains("\nWARNING     generation 2 was applied by loopback"), "{status}");
+    assert!(status.starts_with("verdict     DEGRADED, 1 reason"), "{status}");
     gateway.write(&says("three").replace("bind:", "bnd:"));
     until("a refusal", || (drift()["why"] == "file_refused").then_some(()));
     assert_eq!(drift()["since"], since, "it has not been right since");
@@ -367,7 +368,7 @@ fn a_bad_file_keeps_a_gateway_from_starting_unless_the_last_good_generation_may_
     assert!(said.contains("bnd"), "{said}");
     let address = admin_of(&gateway);
     let text = run(gateway.dir(), &["status", "--admin", &address]).stdout;
-    assert!(text.lines().next().is_some_and(|line| line.contains("the last good generation serves")), "{text}");
+    assert!(text.starts_with("verdict     DEGRADED") && text.contains("the last good generation serves"), "{text}");
     gateway.signal("HUP");
     let refusals = || admin.metric("portcullis_reloads_total", "outcome=\"refused\"");
     until("the errors of a reload", || (refusals() == 1.0).then_some(()));

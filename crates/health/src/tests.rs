@@ -1,3 +1,5 @@
+//! What is found, in which order, and what is kept between looks.
+
 use super::*;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

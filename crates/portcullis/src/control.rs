@@ -10,7 +10,7 @@ use portcullis_admin::{
     By, Change, Changed, Control, EndTrial, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
 };
 use portcullis_config::Diff;
-use portcullis_health::{Facts, RoomFacts};
+use portcullis_health::{Facts, Finding, Kind, RoomFacts, Severity};
 use portcullis_proxy::{Gateway, OverloadState};
 
 use crate::counting::Counting;
@@ -75,7 +75,7 @@ impl Control for Running {
             link: status.as_ref().and_then(|status| status.redis.as_ref()).map(keeping::link_facts),
             refuses: overload.refuses.map(|priority| refuses(priority, &overload)),
             rooms: vec![RoomFacts { name: "connections of the gateway".to_owned(), used, limit }],
-            found: self.slos.found().into_iter().collect(),
+            found: self.slos.found().into_iter().chain(self.changes()).collect(),
             ..Facts::default()
         }
     }
@@ -138,6 +138,24 @@ impl Control for Running {
 }
 
 impl Running {
+    /// What is to be known of the config: that it is not the file's, and that a change is on trial.
+    fn changes(&self) -> Vec<Finding> {
+        let Some(reloader) = self.reloader.get() else { return Vec::new() };
+        let mut found = Vec::new();
+        if let Some(why) = reloader.served().fallen {
+            let says = "the file had errors at the start, so the last good generation serves";
+            let first = why.lines().next().unwrap_or_default().to_owned();
+            found.push(Finding::new(Kind::Config, "last_good", Severity::Degraded, says).known_by(first));
+        }
+        if let Some(drift) = reloader.drift.told() {
+            found.push(Finding::new(Kind::Config, "drift", Severity::Degraded, drift.says));
+        }
+        if let Some(says) = reloader.trials.says() {
+            found.push(Finding::new(Kind::Trial, "", Severity::Information, says));
+        }
+        found
+    }
+
     /// Asks what reads files: not on a worker's thread.
     async fn ask<T: Send + 'static>(
         &self,

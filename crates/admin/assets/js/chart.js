@@ -24,7 +24,7 @@ function draw(place, times, series, show, log) {
   const options = {
     width: Math.max(260, place.clientWidth), height: 190,
     scales: { x: { time: true }, y: { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => [0, Math.max(high, 1e-9) * 1.1] } },
-    axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map(tick => (tick === null ? '' : show(tick))) }],
+    axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map(at => new Date(at * 1000).toLocaleTimeString('en-GB')) }, { ...axis, size: 62, values: (_, ticks) => ticks.map(tick => (tick === null ? '' : show(tick))) }],
     series: [{ value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString('en-GB') : '–') },
       ...series.map(([name], index) => ({ label: name, stroke: colour(COLOURS[index % COLOURS.length]), width: 2,
         dash: index > 2 ? [6, 3] : undefined, points: { show: false }, spanGaps: true,

@@ -146,11 +146,11 @@ mod tests {
     #[test]
     fn a_record_is_a_line_that_a_terminal_does_not_obey() {
         let record = json!({ "time": "T", "id": "0a", "kind": "request", "method": "GET", "host": "a", "path": "/x\u{1b}[2J",
-            "status": 503, "total_ms": 12.25, "route": "all", "consumer": "acme", "reason": "no_healthy_upstream",
+            "status": 503, "total_ms": 12.5, "route": "all", "consumer": "acme", "reason": "no_healthy_upstream",
             "attempts": [{ "endpoint": "10.0.0.1:80" }] });
         assert_eq!(
             line(&record),
-            "T  503   12.3ms  GET a/x\u{fffd}[2J  route all  → 10.0.0.1:80  by acme  no_healthy_upstream  0a"
+            "T  503    12.5ms  GET a/x\u{fffd}[2J  route all  → 10.0.0.1:80  by acme  no_healthy_upstream  0a"
         );
         assert_eq!(
             line(&json!({ "time": "T", "id": "0a", "kind": "connection", "status": 0 })),

@@ -102,6 +102,18 @@ impl Trials {
         shown
     }
 
+    /// The trial in a sentence, while there is one.
+    pub(crate) fn says(&self) -> Option<String> {
+        let state = self.0.lock();
+        let now = state.now.as_ref()?;
+        Some(format!(
+            "generation {} is on trial ({}), since {}",
+            now.number,
+            now.underway.watch().as_str(),
+            timestamp(now.since)
+        ))
+    }
+
     /// The generation of a canary that is under way.
     fn canary(&self) -> Option<u64> {
         self.0.lock().now.as_ref().filter(|now| now.canary.is_some()).map(|now| now.number)

@@ -31,7 +31,7 @@ function verdict(status) {
   }
   const rows = verdict.reasons.map(reason => h('li', {},
     h('b', {}, reason.says), ' ',
-    h('span', { class: 'soft' }, [reason.evidence, reason.since && `since ${moment(reason.since)}`, affected(reason.affected)]
+    h('span', { class: 'soft' }, [[reason.evidence].flat().join('; '), reason.since && `since ${moment(reason.since)}`, affected(reason.affected)]
       .filter(Boolean).map(String).join(' · ')),
     reason.runbook && h('span', { class: 'soft' }, ` · runbook ${reason.runbook}`)));
   return wide('Verdict', h('p', {}, standing(verdict.state)), rows.length ? h('ol', {}, rows) : h('p', { class: 'soft' }, 'Nothing is wrong.'));
@@ -100,7 +100,7 @@ function clusters(status) {
 function objectives(slos) {
   return card('Objectives', table([
     ['Name', one => one.name],
-    ['Budget left', one => h('span', { class: one.left < 0 ? 'bad' : one.left < 0.25 ? 'warn' : 'good' }, percent(one.left)), true],
+    ['Budget left', one => h('span', { class: one.budget_left < 0 ? 'bad' : one.budget_left < 0.25 ? 'warn' : 'good' }, percent(one.budget_left)), true],
     ['Firing', one => one.firing?.map(firing => firing.severity).join(', ') || '–'],
   ], slos.slos ?? [], { empty: 'The config has no slos.' }));
 }
