@@ -96,11 +96,12 @@ fn a_canary_serves_the_same_callers_until_it_serves_all() {
     let gateway = Gateway::with_yaml(&answers(GOOD));
     assert_eq!(apply(&gateway, &answers("status: 200, body: two"), "canary=50%25").status, 200);
     let phase = |wanted: &str| (gateway.admin().json("/api/trial")["phase"] == wanted).then_some(());
-    phase("lead").expect("it begins by telling the groups apart");
     let ask = |key: u32| {
         gateway.client().ask(format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Api-Key: key-{key}\r\n\r\n")).text()
     };
-    assert!((0..20).all(|key| ask(key) == "one"), "all are served alike");
+    let alike = (0..20).all(|key| ask(key) == "one");
+    // What was answered before the lead-in was over; on a machine that is very late that may be nothing.
+    assert!(alike || phase("lead").is_none(), "all are served alike while the groups are told apart");
     until("the canary to begin", || phase("watching"));
     let first: Vec<String> = (0..40).map(ask).collect();
     assert!(first.contains(&"one".to_owned()) && first.contains(&"two".to_owned()), "{first:?}");
