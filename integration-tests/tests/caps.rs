@@ -80,6 +80,9 @@ fn requests_at_once_are_counted_while_they_are_held() {
     release.send(()).unwrap();
     assert_eq!(held.response().status, 200);
     until("the place to be free", || (gateway.get("/").status == 200).then_some(()));
+    // The client has its answer a moment before the request is over and gives its place back.
+    let requests = || gateway.admin().json("/api/status")["generations"][0]["requests"].clone();
+    until("no request in flight", || requests().as_object().is_some_and(serde_json::Map::is_empty).then_some(()));
     // One that leaves in the middle gives its place back, too.
     let gone = in_flight(&gateway, &origin);
     drop(gone);
