@@ -12,8 +12,8 @@ use portcullis_telemetry::timeline::{Latencies, TICK};
 use portcullis_trial::{Counts, Options, Standing, Trial, Verdict};
 use serde_json::{Value, json};
 
-/// Ticks in which the two groups of a canary are compared while nothing differs yet: two seconds.
-const LEAD: u32 = 4;
+/// Ticks in which the two groups of a canary are compared while nothing differs yet: three seconds.
+const LEAD: u32 = 6;
 /// The share of requests that is quicker than what counts as slow.
 const QUICK: f64 = 0.9;
 /// What is slow where nothing was seen before.

@@ -53,7 +53,7 @@ impl Reloader {
         };
         let said = by.clone();
         let attempt = Attempted { trigger: &trigger, by: &said, at, started };
-        if let Err(why) = self.make_way(&mut current, &change) {
+        if let Err(why) = self.may_come(&change) {
             let changed = unchanged(ReloadOutcome::Failed, current.id, current.checked.hash(), why);
             self.note(attempt, &changed);
             return Ok(changed);
@@ -158,6 +158,8 @@ impl Reloader {
         };
         self.try_it(candidate, &mut entry, (&mut changed, &map), trigger);
         if changed.outcome == ReloadOutcome::Applied {
+            // What was on trial ends for a change that is put to work, and for nothing less.
+            self.make_way(current, of.as_ref().map(|_| &by));
             (current.checked, current.id) = (next, changed.generation);
             self.history.bound(current.checked.settings().history.as_ref());
             let (who, id, trigger) = (by.who.clone(), current.id, trigger.as_str());

@@ -61,8 +61,8 @@ struct Standby {
 enum End {
     Found(Found),
     Hand(EndTrial, By),
-    /// Another change comes.
-    Superseded,
+    /// Another change comes; a rollback, by whom.
+    Superseded(Option<By>),
 }
 
 impl End {
@@ -76,8 +76,9 @@ impl End {
             (Self::Found(found), Watch::Probation { .. }) => (true, found.to_string()),
             (Self::Hand(EndTrial::Promote, by), _) => (true, format!("promoted by {}{}", by.who, because(by))),
             (Self::Hand(EndTrial::Abort, by), _) => (false, format!("aborted by {}{}", by.who, because(by))),
-            (Self::Superseded, Watch::Canary { .. }) => (false, "another change came".to_owned()),
-            (Self::Superseded, Watch::Probation { .. }) => (true, "another change came".to_owned()),
+            (Self::Superseded(Some(by)), _) => (false, format!("rolled back by {}{}", by.who, because(by))),
+            (Self::Superseded(None), Watch::Canary { .. }) => (false, "another change came".to_owned()),
+            (Self::Superseded(None), Watch::Probation { .. }) => (true, "another change came".to_owned()),
         }
     }
 }
@@ -290,19 +291,32 @@ impl Reloader {
         self.history.push(ReloadEntry { at, trigger: Trigger::Trial.as_str(), outcome, generation, took, summary });
     }
 
-    /// Ends what is on trial for another change, or says why that has to wait.
-    pub(super) fn make_way(&self, current: &mut Current, change: &Change) -> Result<(), String> {
-        if let (Some(number), Change::Apply { .. }) = (self.trials.canary(), change) {
-            return Err(format!("a canary of generation {number} is under way: promote or abort it first"));
+    /// Whether a change may come now, or has to wait for a canary.
+    pub(super) fn may_come(&self, change: &Change) -> Result<(), String> {
+        match (self.trials.canary(), change) {
+            (Some(number), Change::Apply { .. }) => {
+                Err(format!("a canary of generation {number} is under way: promote or abort it first"))
+            }
+            _ => Ok(()),
         }
-        let Some(now) = self.trials.end() else { return Ok(()) };
-        let (good, says) = End::Superseded.judged(now.underway.watch());
-        if now.canary.is_some() {
-            self.end_canary(current, now, (good, says)).map(drop)
-        } else {
-            self.trials.ended(&now, (good, &says));
-            Ok(())
+    }
+
+    /// Ends what is on trial for another change: a rollback, by whom, or any other.
+    pub(super) fn make_way(&self, current: &mut Current, rollback: Option<&By>) {
+        if self.trials.canary().is_none() {
+            return self.leave_probation(rollback);
         }
+        let Some(now) = self.trials.end() else { return };
+        let verdict = End::Superseded(rollback.cloned()).judged(now.underway.watch());
+        // It only fails where a canary is to be promoted.
+        drop(self.end_canary(current, now, verdict));
+    }
+
+    /// Ends a probation, if there is one, for another change.
+    fn leave_probation(&self, rollback: Option<&By>) {
+        let Some(now) = self.trials.end() else { return };
+        let (good, says) = End::Superseded(rollback.cloned()).judged(now.underway.watch());
+        self.trials.ended(&now, (good, &says));
     }
 
     /// Begins to watch a generation that serves.
@@ -331,7 +345,7 @@ impl Reloader {
                 changed.outcome = ReloadOutcome::Applied;
                 changed.trial = Some(number);
                 changed.notes.push(format!(
-                    "generation {number} is a canary: {} % of callers are told apart, and served by it in two seconds",
+                    "generation {number} is a canary: {} % of callers are told apart, and served by it in three seconds",
                     share * 100.0
                 ));
                 let by = By { who: entry.meta.who.clone(), note: entry.meta.note.clone() };
@@ -339,6 +353,7 @@ impl Reloader {
                 let before = changed.generation.0;
                 let underway = Underway::new(watch, &[]);
                 let since = SystemTime::now();
+                self.leave_probation(None);
                 self.trials.begin(Now { underway, number, before, by, since, canary: Some(standby) });
             }
             Err((message, diagnostics)) => {

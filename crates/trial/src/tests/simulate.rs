@@ -36,7 +36,7 @@ impl Traffic {
 
     pub(super) fn beside(mut self, harm: Harm, windows: usize) -> Verdict {
         let mut trial = Trial::beside(Options::default());
-        for _ in 0..4 {
+        for _ in 0..6 {
             let (known, new) = self.pair(Harm::None);
             trial.lead(known, new);
         }
