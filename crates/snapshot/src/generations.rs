@@ -10,6 +10,7 @@ mod canary;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -99,13 +100,10 @@ impl Generations {
     /// The clusters of the generations that serve, each once.
     #[must_use]
     pub fn clusters(&self) -> Vec<Arc<Cluster>> {
-        let mut clusters: Vec<Arc<Cluster>> = Vec::new();
-        for cluster in self.serving().iter().flat_map(|snapshot| &snapshot.clusters) {
-            if !clusters.iter().any(|known| Arc::ptr_eq(known, cluster)) {
-                clusters.push(Arc::clone(cluster));
-            }
-        }
-        clusters
+        let mut known = HashSet::new();
+        let serving = self.serving();
+        let all = serving.iter().flat_map(|snapshot| &snapshot.clusters);
+        all.filter(|cluster| known.insert(Arc::as_ptr(cluster))).cloned().collect()
     }
 
     /// Older generations that still live, oldest first.

@@ -131,7 +131,7 @@ fn sink(line: &SinkLine) -> Value {
 /// The generations that live, newest first, and who holds each.
 pub(super) fn generations(state: &AdminState) -> Value {
     let mut all = state.generations.older();
-    all.push(state.generations.current());
+    all.extend(state.generations.serving().into_iter().rev());
     let holders = state.generations.holders();
     let one = |snapshot: &Arc<Snapshot>| {
         let held = holders.iter().find(|holders| holders.id == snapshot.id);
