@@ -57,9 +57,11 @@ impl Counting {
 
     /// Takes what changed every second, and drops consumers that are idle, for as long as it is polled.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(EVERY / PIECES);
+        // What a store keeps it takes by itself, on a thread of its own.
+        let pieces = if self.keeper.is_none() { PIECES } else { 1 };
+        let mut ticks = tokio::time::interval(EVERY / pieces);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for piece in (0..PIECES as usize).cycle() {
+        for piece in (0..pieces as usize).cycle() {
             ticks.tick().await;
             let this = Arc::clone(&self);
             // Many consumers take their time: not on a worker's thread.
