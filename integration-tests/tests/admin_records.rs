@@ -84,7 +84,7 @@ fn overrides_outlive_a_restart_and_what_ended_meanwhile_is_said() {
     let said = gateway.stderr();
     assert!(said.contains("disk swap holds again") && said.contains("a short one is over"), "{said}");
     let listed = run(gateway.dir(), &["overrides", "--ended", "-c", "gateway.yaml"]);
-    assert!(listed.stdout.contains("drain by loopback: disk swap; for another "), "{listed:?}");
+    assert!(listed.stdout.contains("drain by loopback: disk swap; for another 29m"), "{listed:?}");
     assert!(listed.stdout.contains("over since") && listed.stdout.contains("a short one"), "{listed:?}");
 }
 

@@ -95,7 +95,7 @@ impl Made {
             "since": moment(time(self.since)),
             "ends": moment(time(self.ends)),
             "ends_in_seconds": seconds(left),
-            "says": format!("{}; for another {}", self.says(), format_duration(Duration::from_secs(left.as_secs()))),
+            "says": format!("{}; for another {}", self.says(), about(left)),
         })
     }
 }
@@ -191,8 +191,7 @@ impl Overrides {
             };
             match again {
                 Ok(()) => {
-                    let left = format_duration(Duration::from_secs(left.as_secs()));
-                    log::warn!("override: {} holds again, for another {left}", made.says());
+                    log::warn!("override: {} holds again, for another {}", made.says(), about(left));
                     held.live.push(made);
                 }
                 Err(why) => {
@@ -328,6 +327,12 @@ pub(crate) fn millis(at: SystemTime) -> u64 {
 
 pub(crate) fn time(millis: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
+}
+
+/// A time that is left, for people: whole minutes from two minutes on.
+fn about(left: Duration) -> String {
+    let seconds = left.as_secs();
+    format_duration(Duration::from_secs(if seconds < 120 { seconds } else { seconds / 60 * 60 }))
 }
 
 #[cfg(test)]
