@@ -41,9 +41,13 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.head, self.text()))
     }
 
-    /// The reason in a problem document, or in the data of a JSON-RPC error.
+    /// The reason in a problem document, or in the data of a JSON-RPC error. Empty where there is no content, as after
+    /// an upgrade.
     #[must_use]
     pub fn reason(&self) -> String {
+        if self.body.is_empty() {
+            return String::new();
+        }
         let json = self.json();
         let reason = json["reason"].as_str().or_else(|| json["error"]["data"]["reason"].as_str());
         reason.unwrap_or_default().to_owned()
