@@ -61,6 +61,7 @@ mod streams;
 mod strict;
 mod strict_bodies;
 mod tls;
+mod tracing;
 mod trials;
 mod unread_bodies;
 mod upstream_tls;
