@@ -36,7 +36,7 @@ fn a_request_is_a_span_of_a_server_and_each_attempt_one_of_a_client() {
     let gateway = Setup::to(&busy)
         .cluster("retry: { on: [\"503\"], attempts: 2 }\n    failover: [spare]")
         .and_cluster("spare", good.address(), "")
-        .and_route("{ name: item, match: { path: { template: \"/items/{id}\" } }, to: app }")
+        .and_route("{ name: item, match: { template: \"/items/{id}\" }, to: app }")
         .top(&tracing(&collector, "sample: 100%, service: edge, resource: { deployment.environment.name: test }"))
         .start();
     let answer = ask(&gateway, "/items/7?token=s3cret", "User-Agent: test/1\r\n");

@@ -96,7 +96,10 @@ impl Logs {
     /// Uses prepared logs. Those that are gone are closed here, which may wait for their last records.
     pub(crate) fn commit(&self, Prepared(next): Prepared) {
         self.publish(&next);
-        self.metrics.traces().set_on(next.traces.is_some());
+        let traces = self.metrics.traces();
+        traces.set_on(next.traces.is_some());
+        // Without a limit the queue is not exported.
+        traces.queue().set_limit(next.traces.as_ref().map_or(0, |traces| traces.settings().queue as u64));
         self.audit.write_to(next.audit.as_ref().map(|(_, writer)| writer.clone()));
         let before = std::mem::replace(&mut *self.open.lock(), next.clone());
         let is_in = |list: &[Arc<OpenSink>], log: &Arc<OpenSink>| list.iter().any(|other| Arc::ptr_eq(other, log));

@@ -52,7 +52,6 @@ pub(crate) fn spans(record: &Record) -> usize {
 
 impl Inbox {
     pub(crate) fn new(limit: usize, batch: usize, metrics: &Arc<TraceMetrics>) -> Self {
-        metrics.queue().set_limit(u64::try_from(limit).unwrap_or(u64::MAX));
         Self {
             state: Mutex::default(),
             news: Notify::new(),
@@ -77,8 +76,8 @@ impl Inbox {
         state.records.push_back((Arc::clone(record), why));
         state.waiting += spans;
         let news = before == 0 || (before < self.batch && state.waiting >= self.batch);
-        self.say_used(&state);
         drop(state);
+        self.metrics.queue().add(spans as u64);
         if news {
             self.news.notify_one();
         }
@@ -103,13 +102,8 @@ impl Inbox {
 
     /// The batch is delivered, or given up.
     pub(crate) fn let_go(&self) {
-        let mut state = self.state.lock();
-        state.held = 0;
-        self.say_used(&state);
-    }
-
-    fn say_used(&self, state: &State) {
-        self.metrics.queue().set_used(u64::try_from(state.held + state.waiting).unwrap_or(u64::MAX));
+        let held = std::mem::take(&mut self.state.lock().held);
+        self.metrics.queue().sub(held as u64);
     }
 
     /// Spans that wait, those of the batch on its way not among them.
@@ -137,14 +131,14 @@ impl Inbox {
         &self.metrics
     }
 
-    /// Gives up what waits, and a batch of so many spans.
-    pub(crate) fn lose(&self, held: usize) {
+    /// Gives up what waits, and what is on its way.
+    pub(crate) fn lose(&self) {
         let mut state = self.state.lock();
-        let lost = (state.waiting + held) as u64;
+        let lost = (state.waiting + state.held) as u64;
         state.records.clear();
         (state.waiting, state.held) = (0, 0);
-        self.say_used(&state);
         drop(state);
+        self.metrics.queue().sub(lost);
         self.lost.fetch_add(lost, Relaxed);
         self.metrics.dropped(SpanDrop::Closed, lost);
     }

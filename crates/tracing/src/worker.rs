@@ -53,11 +53,11 @@ impl Worker {
     pub(crate) async fn run(mut self) {
         while let Some(batch) = self.gather().await {
             if !self.deliver(&batch).await {
-                return self.inbox.lose(batch.spans);
+                return self.inbox.lose();
             }
             self.inbox.let_go();
         }
-        self.inbox.lose(0);
+        self.inbox.lose();
     }
 
     /// The next batch: a full one, or what there is when its first span has waited long enough or the end is near. `None` at

@@ -109,12 +109,21 @@ fn the_fields_of_the_config_go_along_and_nothing_of_the_environment() {
     let key = std::env::temp_dir().join(format!("portcullis-trace-key-{}", std::process::id()));
     std::fs::write(&key, "Bearer s3cret\n").unwrap();
     let headers = format!("headers: {{ Authorization: \"file:{}\", x-scope: team }}", key.display());
-    let gateway = gateway(&collector, &headers);
+    let mut gateway = gateway(&collector, &headers);
     assert_eq!(gateway.get("/a").status, 200);
     drop(collector.of("/a"));
     let sent = collector.0.last();
     assert_eq!((sent.field("authorization"), sent.field("x-scope")), (Some("Bearer s3cret"), Some("team")));
     assert_eq!((sent.field("content-encoding"), sent.field("user-agent")), (Some("gzip"), Some("portcullis")));
+    gateway.signal("TERM");
+    gateway.start_again_in(
+        "OTEL_EXPORTER_OTLP_HEADERS=x-env=1 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1:1/v1/traces \
+         OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SERVICE_NAME=env exec \"$@\"",
+    );
+    assert_eq!(gateway.get("/b").status, 200);
+    assert_eq!(collector.of("/b")[0].resource["service.name"], "portcullis");
+    let sent = collector.0.last();
+    assert_eq!((sent.field("authorization"), sent.field("x-env")), (Some("Bearer s3cret"), None));
     assert!(!gateway.stderr().contains("s3cret"));
     std::fs::remove_file(key).unwrap();
 }
