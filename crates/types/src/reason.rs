@@ -179,7 +179,7 @@ impl fmt::Display for Reason {
 
 /// The text is no reason's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected the name of a reason, such as `over_rate` (docs/errors.md has all)")]
+#[error("expected the name of a reason")]
 pub struct UnknownReason;
 
 impl FromStr for Reason {
