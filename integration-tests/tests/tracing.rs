@@ -249,7 +249,8 @@ fn who_called_is_said_only_where_the_config_says_so() {
     let yaml = |words: &str| {
         Setup::to(&origin)
             .top(&tracing(&collector, &format!("sample: 100%, {words}")))
-            .host("filters: [{ anonymous: {} }]")
+            .top("plans: { free: { rate: 1000/s } }")
+            .host("filters: [{ anonymous: { plan: free } }, caps]")
     };
     let gateway = yaml("").start();
     ask(&gateway, "/quiet", "");

@@ -55,7 +55,9 @@ fn what_waits_for_a_collector_that_is_away_arrives_when_it_comes() {
 #[test]
 fn a_collector_that_is_slow_costs_bounded_memory_and_no_request() {
     let collector = Collector::answering(address(), |_| Vec::new());
-    let mut gateway = gateway(&collector, "queue: 64, batch: { spans: 10, wait: 10ms }");
+    let endpoint = collector.address();
+    let words = format!("endpoint: \"http://{endpoint}\", sample: 100%, queue: 64, batch: {{ spans: 10, wait: 10ms }}");
+    let mut gateway = Setup::to(&Origin::says("fine")).top(&format!("tracing: {{ {words} }}")).start();
     let mut client = gateway.client();
     for n in 0..100 {
         assert_eq!(client.get(&format!("/{n}")).status, 200);
