@@ -52,7 +52,7 @@ impl Compiler<'_, '_> {
         let (milli, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let queue = self.number(raw.queue, 4096, 64..=1_000_000);
         let spans = batch.and_then(|batch| batch.spans);
-        let size = self.number(spans, 512, 1..=10_000);
+        let size = self.number(spans, queue.min(512), 1..=10_000);
         if size > queue {
             let message = format!("a batch of {size} spans never comes together: {queue} may wait");
             let span = spans.or(raw.queue).map_or(raw.endpoint.span, |said| said.span);

@@ -74,7 +74,7 @@ pub(crate) enum RawSampled {
 /// When spans are sent: what comes first.
 #[derive(Debug, Decode)]
 pub(crate) struct RawTraceBatch {
-    /// So many wait, 1 to 10000. Default: 512.
+    /// So many wait, 1 to 10000. Default: 512, or all that may wait.
     pub(crate) spans: Option<Spanned<u32>>,
     /// The first of them waits so long, 10ms to 1m. Default: 1s.
     pub(crate) wait: Option<Spanned<Duration>>,
