@@ -215,10 +215,9 @@ cd "$1"
         .arg(tree)
         .arg(owner)
         .args(words);
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .envs(env.iter().map(|(name, value)| (name, value)));
+    // The image's PATH is not where unshare finds its tools.
+    let env = env.iter().filter(|(name, _)| *name != "PATH").map(|(name, value)| (name, value));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(env);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
