@@ -134,7 +134,7 @@ impl Reloader {
             logs,
             admin,
             history,
-            drift: Drift::default(),
+            drift: Drift::new(watched.clone(), &served),
             traffic: Traffic::default(),
             timeline,
             trials: Trials::default(),
