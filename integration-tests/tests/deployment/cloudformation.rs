@@ -143,7 +143,9 @@ fn both_tracks_run_the_same_script() {
 }
 
 /// A metric of an alarm: namespace, name, names and values of its dimensions.
-fn alarmed() -> Vec<(String, String, Vec<(String, String)>)> {
+type Alarmed = (String, String, Vec<(String, String)>);
+
+fn alarmed() -> Vec<Alarmed> {
     let mut found = Vec::new();
     for (_, alarm) in of_type("AWS::CloudWatch::Alarm") {
         let own = alarm.get("MetricName").map(|_| &alarm);
