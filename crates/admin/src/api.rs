@@ -11,6 +11,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
+pub(crate) mod upgrade;
 pub(crate) mod usage;
 
 use axum::body::Body;

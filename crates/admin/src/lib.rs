@@ -9,12 +9,13 @@
 //! | method and path | what it gives |
 //! |---|---|
 //! | GET /healthz | 200 while the process lives |
-//! | GET /readyz | 200, or 503 before the start and during a drain |
+//! | GET /readyz | 200, or 503 before the start, before and during a drain |
 //! | GET /metrics | everything, in the Prometheus text format |
 //! | GET /api/status | version, uptime, listeners, clusters, reloads, logs, generations |
 //! | GET /api/config | the generations; `?text=1` the text that serves |
 //! | POST /api/config | applies a YAML body; needs If-Match; `?dry_run=1` only says what would change |
 //! | POST /api/reload | reads the file again |
+//! | POST /api/upgrade | replaces the binary; this process drains when the new one serves |
 //! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
 //! | GET /api/clusters | where every endpoint stands |
 //! | GET /api/requests | the last records, filtered by the query |
@@ -32,7 +33,8 @@ mod server;
 mod tests;
 
 pub use control::{
-    AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
+    AdminState, Change, Changed, Control, Expected, Readiness, ReloadEntry, SinkLine, Stale, UpgradeAsk, Upgraded,
+    Usage, UsageAsk,
 };
 pub use router::{CONFIG_BYTES, router};
 pub use server::{AdminBindError, AdminServer, Bound};

@@ -40,6 +40,7 @@ problems! {
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     OverrideRefused, "override_refused", CONFLICT, "The override does not fit what is there";
     ConfigFailed, "config_failed", CONFLICT, "The config is right but could not be put to work; the one before serves";
+    UpgradeFailed, "upgrade_failed", CONFLICT, "The binary was not replaced; this process serves as before";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "Another config serves than the one this was meant for";
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     ConfigRefused, "config_refused", UNPROCESSABLE_ENTITY, "The config has errors; nothing changed";

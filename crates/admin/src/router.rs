@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{
-    bans, caps, clusters, config, consumers, endpoints, explain, health, metrics, requests, status, usage,
+    bans, caps, clusters, config, consumers, endpoints, explain, health, metrics, requests, status, upgrade, usage,
 };
 use crate::auth;
 use crate::control::AdminState;
@@ -31,6 +31,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/status", only(get(status::status), "GET"))
         .route("/api/config", only(get(config::show).post(config::apply), "GET, POST"))
         .route("/api/reload", only(post(config::reload), "POST"))
+        .route("/api/upgrade", only(post(upgrade::upgrade), "POST"))
         .route("/api/explain", only(get(explain::by_query).post(explain::by_body), "GET, POST"))
         .route("/api/clusters", only(get(clusters::clusters), "GET"))
         .route("/api/clusters/{name}/endpoints", only(get(endpoints::show).post(endpoints::change), "GET, POST"))

@@ -8,11 +8,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::control::AdminState;
 use crate::router::router;
@@ -48,7 +50,9 @@ pub struct Bound {
 #[derive(Debug)]
 pub struct AdminServer {
     local: SocketAddr,
+    listener: Arc<TcpListener>,
     stop: CancellationToken,
+    connections: TaskTracker,
 }
 
 impl Bound {
@@ -59,6 +63,16 @@ impl Bound {
     pub fn bind(address: SocketAddr) -> Result<Self, AdminBindError> {
         let failed = |error| AdminBindError { address, error };
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        Self::adopt(address, listener)
+    }
+
+    /// Takes a socket that was open before this process began, for the address of the config. Must be called inside a Tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// It is no listening socket.
+    pub fn adopt(address: SocketAddr, listener: std::net::TcpListener) -> Result<Self, AdminBindError> {
+        let failed = |error| AdminBindError { address, error };
         listener.set_nonblocking(true).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
@@ -68,9 +82,10 @@ impl Bound {
     /// Serves the API on it.
     #[must_use]
     pub fn serve(self, state: Arc<AdminState>) -> AdminServer {
-        let stop = CancellationToken::new();
-        tokio::spawn(accept(self.listener, router(state), stop.clone()));
-        AdminServer { local: self.local, stop }
+        let (listener, stop) = (Arc::new(self.listener), CancellationToken::new());
+        let connections = TaskTracker::new();
+        tokio::spawn(accept(listener.clone(), router(state), stop.clone(), connections.clone()));
+        AdminServer { local: self.local, listener, stop, connections }
     }
 }
 
@@ -80,6 +95,23 @@ impl AdminServer {
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
+
+    /// The socket, for another process.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+
+    /// Stops accepting, and waits until the requests that are served have their answers, as long as that may take.
+    pub async fn close(self, within: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout(within, self.connections.wait()).await.is_err() {
+            log::warn!("admin: {} cut off", self.connections.len());
+        }
+    }
 }
 
 impl Drop for AdminServer {
@@ -88,7 +120,7 @@ impl Drop for AdminServer {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+async fn accept(listener: Arc<TcpListener>, router: Router, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -100,7 +132,7 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
         match accepted {
             Ok((tcp, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     serve(tcp, router, stop).await;
                     drop(place);
                 });

@@ -2,13 +2,14 @@
 
 use parking_lot::Mutex;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
-use portcullis_proxy::{Gateway, Observers};
+use portcullis_proxy::{Gateway, Inherited, Observers};
 use portcullis_snapshot::settings::{Admin, Store};
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
@@ -20,9 +21,12 @@ use crate::control::Running;
 use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
 use crate::keeping::{self, StoreMetrics};
+use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
+use crate::systemd;
+use crate::upgrade::Newcomer;
 use crate::world::{World, serve_plans};
 
 /// The first generation, and what the next one is compared with.
@@ -32,6 +36,8 @@ pub(crate) struct First {
     pub(crate) watched: State,
     /// Who may call; taken when it is put to use.
     pub(crate) consumers: Option<Prepared>,
+    /// The main file's text, where it is not the file's.
+    pub(crate) applied: Option<String>,
 }
 
 /// What the binary brings beside the config.
@@ -40,6 +46,57 @@ pub(crate) struct Brought {
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
     pub(crate) registry: prometheus::Registry,
 }
+
+/// Where listening sockets come from that need not be bound.
+pub(crate) enum Sockets {
+    /// A service manager, which may have opened none.
+    Passed(Inherited),
+    /// The process before this one.
+    From(Box<Newcomer>),
+}
+
+impl Sockets {
+    const fn listeners(&self) -> &Inherited {
+        match self {
+            Self::Passed(passed) => passed,
+            Self::From(newcomer) => &newcomer.listeners,
+        }
+    }
+
+    const fn admin(&self) -> &Inherited {
+        match self {
+            Self::Passed(passed) => passed,
+            Self::From(newcomer) => &newcomer.admin,
+        }
+    }
+
+    /// Says of sockets that no listener is for, and closes them.
+    pub(crate) fn tell_unused(&self) {
+        match self {
+            Self::Passed(passed) => systemd::tell_unused(&passed.rest()),
+            Self::From(newcomer) => {
+                for one in newcomer.listeners.rest().into_iter().chain(newcomer.admin.rest()) {
+                    let bind = one.bind.map(|bind| bind.to_string()).unwrap_or_default();
+                    log::info!(
+                        "the listener {} on {bind} is not in the config any more",
+                        one.name.as_deref().unwrap_or("admin")
+                    );
+                }
+            }
+        }
+    }
+
+    /// The process before this one.
+    pub(crate) const fn before(&self) -> Option<&Newcomer> {
+        match self {
+            Self::Passed(_) => None,
+            Self::From(newcomer) => Some(newcomer),
+        }
+    }
+}
+
+/// The name by which a service manager passes the admin API's socket.
+const ADMIN: &str = "admin";
 
 /// The admin listener as it is now; a reload may move it.
 pub(crate) struct AdminSlot {
@@ -61,7 +118,28 @@ impl AdminSlot {
         if self.open.lock().as_ref().map(|(address, _)| *address) == wanted {
             return Ok(None);
         }
-        bind(settings).map(Some)
+        bind(settings, &Inherited::default()).map(Some)
+    }
+
+    /// The socket and its address of the config, for another process.
+    pub(crate) fn socket(&self) -> std::io::Result<Option<(SocketAddr, OwnedFd)>> {
+        let open = self.open.lock();
+        open.as_ref().map(|(address, server)| Ok((*address, server.socket()?))).transpose()
+    }
+
+    /// Stops to serve, as another process does it; what is given can be served again.
+    pub(crate) fn retire(&self) -> Option<Retired> {
+        let (address, server) = self.open.lock().take()?;
+        let socket = server.socket().inspect_err(|error| log::error!("admin: {error}")).ok();
+        Some(Retired { address, server, socket })
+    }
+
+    /// Serves again at a socket that was retired.
+    pub(crate) fn serve_again(&self, (address, socket): (SocketAddr, OwnedFd)) {
+        match Bound::adopt(address, socket.into()) {
+            Ok(bound) => *self.open.lock() = Some((address, bound.serve(self.state.clone()))),
+            Err(error) => log::error!("{error}"),
+        }
     }
 
     /// Serves what was bound, and stops what served before.
@@ -76,21 +154,62 @@ impl AdminSlot {
     }
 }
 
-fn bind(settings: Option<&Admin>) -> Result<PreparedAdmin, AdminBindError> {
-    let bound = settings.map(|admin| Bound::bind(admin.bind).map(|bound| (admin.bind, bound)));
+/// An admin listener that does not serve any more.
+pub(crate) struct Retired {
+    address: SocketAddr,
+    server: AdminServer,
+    socket: Option<OwnedFd>,
+}
+
+impl Retired {
+    /// Waits until what was asked has its answer; gives what is needed to serve again.
+    pub(crate) async fn close(self, within: Duration) -> Option<(SocketAddr, OwnedFd)> {
+        self.server.close(within).await;
+        Some((self.address, self.socket?))
+    }
+}
+
+fn bind(settings: Option<&Admin>, inherited: &Inherited) -> Result<PreparedAdmin, AdminBindError> {
+    let bound = settings.map(|admin| {
+        let bound = match inherited.take(ADMIN, admin.bind) {
+            Some(socket) => Bound::adopt(admin.bind, socket),
+            None => Bound::bind(admin.bind),
+        };
+        bound.map(|bound| (admin.bind, bound))
+    });
     bound.transpose().map(PreparedAdmin)
 }
 
-/// Starts everything, in the order in which it may fail; a failure leaves nothing running. Must be called inside a
-/// Tokio runtime.
+/// A gateway that has all it needs, and does not accept yet.
+pub(crate) struct Started {
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) running: Arc<Running>,
+    admin: PreparedAdmin,
+}
+
+impl Started {
+    /// Begins to accept, and to serve the admin API.
+    pub(crate) fn open(self) -> Arc<Reloader> {
+        let Self { reloader, running, admin } = self;
+        reloader.gateway.open();
+        running.lifecycle.enter(Step::Serving);
+        reloader.admin.commit(admin);
+        // Ready from here on.
+        drop(running.reloader.set(reloader.clone()));
+        reloader
+    }
+}
+
+/// Starts everything but accepting, in the order in which it may fail; a failure leaves nothing running. Must be called
+/// inside a Tokio runtime.
 ///
 /// # Errors
 /// A sentence that names the listener and the port, or the file.
-pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<Reloader>, String> {
+pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &Sockets)) -> Result<Started, String> {
     let started = Instant::now();
     first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
-    let admin = bind(settings.admin.as_ref()).map_err(|error| error.to_string())?;
+    let admin = bind(settings.admin.as_ref(), sockets.admin()).map_err(|error| error.to_string())?;
     let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
     if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
         logs.commit(log);
@@ -98,17 +217,25 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    if let Some(before) = sockets.before() {
+        before.restore(&world, &first.snapshot);
+        before.store()?;
+    }
     let keeper = keep(&world, settings.store.as_ref(), &brought.registry)?;
     let kept = (world.saved.clone(), keeper);
     let most = LedgerOptions::default().most_consumers;
     let counting = Arc::new(Counting::new(world.caps.clone(), kept, &world.metrics, most));
     CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
     serve_plans(&world.caps, &first.snapshot);
-    let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
+    let gateway = Gateway::prepare(first.snapshot.clone(), observers, sockets.listeners());
+    let gateway = gateway.map_err(|error| error.to_string())?;
+    let lifecycle = Arc::<Lifecycle>::default();
+    lifecycle.register(&brought.registry).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
     let (shown, logs_too) = (gateway.clone(), logs.clone());
-    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, reloader: OnceLock::new() });
+    let (reloader, upgrader) = (OnceLock::new(), OnceLock::new());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, lifecycle, reloader, upgrader });
     let slot = AdminSlot::new(Arc::new(AdminState {
         version: brought.version.to_owned(),
         started,
@@ -118,13 +245,10 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
-    slot.commit(admin);
-    let current = Current { checked: first.checked, id: first.snapshot.id };
+    let current = Current { checked: first.checked, id: first.snapshot.id, applied: first.applied };
     let reloader = Arc::new(Reloader::new(world, (gateway, logs, slot), current, first.watched));
     note(&reloader, &first.snapshot, started);
-    // Ready from here on.
-    drop(running.reloader.set(reloader.clone()));
-    Ok(reloader)
+    Ok(Started { reloader, running, admin })
 }
 
 /// Opens the store, if the config has one.

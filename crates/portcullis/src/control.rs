@@ -5,20 +5,26 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use portcullis_admin::{Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk};
+use portcullis_admin::{
+    Change, Changed, Control, Readiness, ReloadEntry, SinkLine, Stale, UpgradeAsk, Upgraded, Usage, UsageAsk,
+};
 use portcullis_proxy::Gateway;
 
 use crate::counting::Counting;
 use crate::keeping;
+use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
+use crate::upgrade::Upgrader;
 
 /// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) counting: Arc<Counting>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) reloader: OnceLock<Arc<Reloader>>,
+    pub(crate) upgrader: OnceLock<Arc<Upgrader>>,
 }
 
 #[async_trait]
@@ -27,6 +33,7 @@ impl Control for Running {
         match (self.gateway.is_ready(), self.reloader.get()) {
             (false, _) => Readiness::Draining,
             (true, None) => Readiness::Starting,
+            (true, Some(_)) if self.lifecycle.step() == Step::Leaving => Readiness::Leaving,
             (true, Some(_)) if !self.gateway.has_room() => Readiness::Overloaded,
             (true, Some(_)) => Readiness::Ready,
         }
@@ -54,6 +61,17 @@ impl Control for Running {
 
     fn store(&self) -> Value {
         self.counting.keeper().map_or(Value::Null, |keeper| keeping::shown(keeper))
+    }
+
+    fn lifecycle(&self) -> Value {
+        self.lifecycle.shown()
+    }
+
+    async fn upgrade(&self, asked: UpgradeAsk) -> Result<Upgraded, String> {
+        match self.upgrader.get() {
+            Some(upgrader) => upgrader.upgrade(asked).await,
+            None => Err("this process is starting".to_owned()),
+        }
     }
 
     fn sinks(&self) -> Vec<SinkLine> {

@@ -30,11 +30,15 @@ mod descriptors;
 mod files;
 mod history;
 mod keeping;
+mod life;
+mod lifecycle;
 mod logging;
 mod logs;
 mod output;
 mod reload;
 mod run;
+mod systemd;
+mod upgrade;
 mod watch;
 mod world;
 

@@ -60,6 +60,8 @@ pub(crate) struct Reloader {
 pub(crate) struct Current {
     pub(crate) checked: Arc<Checked>,
     pub(crate) id: GenerationId,
+    /// The main file's text, where the admin API put another in its place.
+    pub(crate) applied: Option<String>,
 }
 
 /// Why a right config could not be put to work.
@@ -92,6 +94,11 @@ impl Reloader {
         }
     }
 
+    /// Waits for the change that is under way, and lets none begin before what is given is dropped.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<Current> {
+        self.current.clone().lock_owned().await
+    }
+
     /// Makes a change, after those that were asked for before.
     pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change) -> Result<Changed, Stale> {
         let current = self.current.clone().lock_owned().await;
@@ -119,6 +126,12 @@ impl Reloader {
         let changed = self.judge(loaded, &mut current, trigger, dry);
         if !dry {
             self.note(trigger, at, started, &changed);
+        }
+        if !dry && changed.outcome == ReloadOutcome::Applied {
+            current.applied = match change {
+                Change::Apply { text, .. } => Some(text),
+                Change::Reread | Change::DryRun { .. } => None,
+            };
         }
         Ok(changed)
     }

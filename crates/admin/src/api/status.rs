@@ -26,6 +26,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
     answer(&json!({
         "version": state.version,
         "state": control.readiness().as_str(),
+        "lifecycle": control.lifecycle(),
         "uptime_seconds": seconds(state.started.elapsed()),
         "generation": snapshot.id.0,
         "hash": snapshot.origin.hash,
