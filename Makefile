@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench fuzz docs
+.PHONY: run test lint bench fuzz docs surfpool
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -18,6 +18,9 @@ bench: ## Criterion for the pure crates, the rig for the process.
 fuzz: ## Every fuzz target for 30 seconds; SECONDS=600 for longer.
 	@scripts/setup
 	@scripts/fuzz $(or $(SECONDS),30)
+
+surfpool: ## The tests of Solana clients, against a simulator that takes long to build: a thousand packages.
+	@scripts/surfpool
 
 docs: ## API documentation of all crates, in target/doc.
 	@scripts/setup

@@ -46,6 +46,22 @@ fn read_frame(mut exactly: impl FnMut(usize) -> std::io::Result<Vec<u8>>) -> std
     Ok((head[0] & 0xf, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()))
 }
 
+/// The payloads of all whole frames in what one end sent, a line each.
+#[must_use]
+pub fn unmasked(mut bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut exactly = |count: usize| -> std::io::Result<Vec<u8>> {
+        let (taken, rest) = bytes.split_at_checked(count).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        bytes = rest;
+        Ok(taken.to_vec())
+    };
+    while let Ok((_, payload)) = read_frame(&mut exactly) {
+        text += &String::from_utf8_lossy(&payload);
+        text.push('\n');
+    }
+    text
+}
+
 /// What a node knows of one connection.
 struct Line {
     stream: TcpStream,

@@ -41,10 +41,12 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.head, self.text()))
     }
 
-    /// The reason in a problem document.
+    /// The reason in a problem document, or in the data of a JSON-RPC error.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+        let json = self.json();
+        let reason = json["reason"].as_str().or_else(|| json["error"]["data"]["reason"].as_str());
+        reason.unwrap_or_default().to_owned()
     }
 
     /// The detail in a problem document.

@@ -1,89 +1,22 @@
 //! A Solana node, and the clients that applications use: scripts in `rpc-clients`, run as processes of their own.
 
+mod node;
+mod relay;
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::admin::Admin;
-use crate::place::{own_ip, until};
-
-/// Milliseconds of a slot: many pass in a test.
-const SLOT: &str = "100";
+use crate::place::until;
+pub use node::Node;
 
 /// A file below the repository.
 fn at(path: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     assert!(path.exists(), "{} is missing: run `scripts/setup test` first", path.display());
     path
-}
-
-/// A node with several endpoints before one ledger.
-pub struct Node {
-    control: Admin,
-    endpoints: Vec<SocketAddr>,
-    process: Script,
-}
-
-impl Node {
-    /// Starts one.
-    ///
-    /// # Panics
-    /// When it does not start.
-    #[must_use]
-    pub fn start(endpoints: usize) -> Self {
-        let mut command = Command::new(at("target/rpc-clients/node"));
-        command.arg(at("integration-tests/rpc-clients/node/node/main.js"));
-        command.args([&endpoints.to_string(), SLOT, &own_ip().to_string()]);
-        let process = Script::spawn(command);
-        let ports = process.line("the node's ports", |_| true);
-        let address = |port: &Value| SocketAddr::new(own_ip(), u16::try_from(port.as_u64().unwrap()).unwrap());
-        let endpoints = ports["endpoints"].as_array().unwrap().iter().map(address).collect();
-        Self { control: Admin::new(address(&ports["control"])), endpoints, process }
-    }
-
-    /// The address of an endpoint.
-    #[must_use]
-    pub fn endpoint(&self, index: usize) -> SocketAddr {
-        self.endpoints[index]
-    }
-
-    /// The endpoints as a list of a config.
-    #[must_use]
-    pub fn endpoints(&self) -> String {
-        let quoted: Vec<String> = self.endpoints.iter().map(|address| format!("\"{address}\"")).collect();
-        format!("[{}]", quoted.join(", "))
-    }
-
-    /// Orders faults of an endpoint, which are in force when this returns.
-    ///
-    /// # Panics
-    /// When the node does not take the order.
-    pub fn order(&self, index: usize, faults: &Value) {
-        let answer = self.control.post(&format!("/{index}"), "", &faults.to_string());
-        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.process.stderr());
-    }
-
-    /// What an endpoint has seen, and its slot.
-    #[must_use]
-    pub fn state(&self, index: usize) -> Value {
-        self.control.json(&format!("/{index}"))
-    }
-
-    /// How often a method was called at an endpoint.
-    #[must_use]
-    pub fn calls(&self, index: usize, method: &str) -> u64 {
-        self.state(index)["methods"][method].as_u64().unwrap_or_default()
-    }
-
-    /// Gives lamports by a call to an endpoint itself.
-    pub fn airdrop(&self, index: usize, to: &str, lamports: u64) {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "requestAirdrop", "params": [to, lamports] });
-        let answer = Admin::new(self.endpoints[index]).post("/", "", &call.to_string()).json();
-        assert!(answer["result"].is_string(), "{answer}");
-    }
 }
 
 /// A client library.

@@ -153,6 +153,60 @@ fn a_route_that_stands_in_for_another_sends_no_key_upstream() {
 }
 
 #[test]
+fn what_one_route_tells_no_client_says_on_another_route_or_host() {
+    let origin = Origin::says("in");
+    let gateway = Gateway::with_yaml(&format!(
+        "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
+         clusters: {{ app: {{ endpoints: [\"{}\"] }} }}\n\
+         plans: {{ free: {{ rate: 100/s }} }}\n\
+         hosts:\n  - names: [told.test]\n    routes:\n\
+         \x20     - {{ name: told, to: app, filters: [{{ anonymous: {{ plan: free, by: address }} }}, \
+         {{ identity: {{ headers: {{ consumer: x-consumer-id, plan: x_plan }} }} }}] }}\n\
+         \x20     - {{ name: other, match: {{ path: /other }}, to: app }}\n\
+         \x20 - names: [\"*\"]\n    routes: [{{ name: bare, to: app }}]\n",
+        origin.address()
+    ));
+    let told = |host: &str, path: &str| {
+        let forged =
+            "X-Consumer-Id: root\r\nx_consumer_id: root\r\nX-Plan: root\r\nX_Plan: root\r\nX-Consumer: mine\r\n";
+        assert_eq!(gateway.client().ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{forged}\r\n")).status, 200);
+        let received = origin.last();
+        assert_eq!(received.field("x-consumer"), Some("mine"));
+        ["x-consumer-id", "x_consumer_id", "x-plan", "x_plan"].map(|name| received.field(name).map(str::to_owned))
+    };
+    let ours = |text: &str| Some(text.to_owned());
+    assert_eq!(told("told.test", "/"), [ours("anonymous:127.0.0.1"), None, None, ours("free")]);
+    assert_eq!(told("told.test", "/other"), [const { None }; 4]);
+    assert_eq!(told("bare.test", "/"), [const { None }; 4]);
+}
+
+#[test]
+fn caps_of_a_consumers_own_follow_the_file_without_a_generation() {
+    let origin = Origin::says("in");
+    let scene = Scene::new(&origin, "[api_key, caps]", "plans: { pro: {} }");
+    assert_eq!(scene.with_key(), 200);
+    let said = |caps: &str| line("acme", &scene.hash).replace("}\n", &format!(",\"caps\":{caps}}}\n"));
+    scene.consumers(&said(r#"{"rate":"1/d"}"#));
+    until("the consumer's own cap to hold", || (scene.with_key() == 429).then_some(()));
+    let caps = scene.gateway.admin().json("/api/caps/acme");
+    assert_eq!(caps["caps"][0]["cap"], "own.rate", "{caps}");
+    let refused = |text: &str, expected: &str| {
+        scene.consumers(text);
+        until(expected, || {
+            let load = scene.gateway.admin().json("/api/consumers")["last_load"].clone();
+            (load["outcome"] == "refused" && load["says"].to_string().contains(expected)).then_some(())
+        });
+    };
+    let misspelt = "`caps` of the consumer `acme`: unknown key `rates`; did you mean `rate`?";
+    refused(&said(r#"{"rates":"1/d"}"#), misspelt);
+    refused(&said(r#"{"gateways":"shared","rate":"1/d"}"#), "there is nothing that they could share by");
+    assert_eq!(scene.with_key(), 429, "those of before hold");
+    scene.consumers(&line("acme", &scene.hash));
+    until("the consumer without a cap", || (scene.with_key() == 200).then_some(()));
+    assert_eq!(scene.gateway.admin().json("/api/status")["generation"], 1);
+}
+
+#[test]
 fn consumers_follow_their_file_without_a_generation_and_a_bad_file_keeps_those_of_before() {
     let origin = Origin::says("in");
     let scene = Scene::new(&origin, "[api_key]", "");

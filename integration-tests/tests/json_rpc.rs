@@ -1,9 +1,10 @@
 //! Hosts of JSON-RPC: what never reaches a node, routes by method, answers that are shared or kept.
 
+use std::io::Read as _;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use portcullis_integration_tests::{Gateway, Origin, PATIENCE, Response};
+use portcullis_integration_tests::{Gateway, Origin, PATIENCE, Response, until};
 use serde_json::{Value, json};
 
 /// A node that answers every call with its own name and the method.
@@ -154,4 +155,132 @@ fn identical_reads_in_flight_are_answered_each_under_its_id_by_fewer_requests() 
         shared += usize::from(answer.field("x-cache") == Some("coalesced"));
     }
     assert_eq!(shared + held.received().len(), 4, "each was asked for, or shared what another was answered");
+}
+
+/// A gateway whose host has these filters, with a route for `getBlock` to an archive and one for the rest to a node.
+fn with_filters(filters: &str, node: &Origin, archive: &Origin, more: &str) -> Gateway {
+    let (node, archive) = (node.address(), archive.address());
+    Gateway::with_yaml(&format!(
+        "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
+         clusters:\n  node: {{ endpoints: [\"{node}\"]{more} }}\n  archive: {{ endpoints: [\"{archive}\"]{more} }}\n\
+         trusted_networks: [127.0.0.1/32]\n\
+         hosts:\n  \
+         - names: [rpc.test]\n    \
+           filters: {filters}\n    \
+           routes:\n      \
+           - {{ name: archive, match: {{ jsonrpc: getBlock }}, to: archive, cache: rpc }}\n      \
+           - {{ name: node, to: node }}\n"
+    ))
+}
+
+fn ungzip(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn one_kept_answer_serves_clients_with_and_without_compression() {
+    let block = |received: &portcullis_integration_tests::origin::Received| {
+        let asked: Value = serde_json::from_slice(&received.body).unwrap();
+        json!({ "jsonrpc": "2.0", "result": "block ".repeat(1000), "id": asked["id"] }).to_string()
+    };
+    let archive = Origin::http1(move |received, wire| {
+        let body = block(received);
+        wire.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    });
+    let node = node("node");
+    let gateway = with_filters("[{ jsonrpc: {} }, compress]", &node, &archive, "");
+    for (id, coding, cached) in
+        [(1, Some("gzip"), "miss"), (2, None, "hit"), (3, Some("gzip"), "hit"), (4, Some("gzip"), "hit")]
+    {
+        let accept = coding.map(|coding| format!("Accept-Encoding: {coding}\r\n")).unwrap_or_default();
+        let asked =
+            request(&call(&id.to_string(), "getBlock", "[5]")).replacen("\r\n\r\n", &format!("\r\n{accept}\r\n"), 1);
+        let answer = gateway.client().ask(asked);
+        assert_eq!((answer.field("content-encoding"), answer.field("x-cache")), (coding, Some(cached)), "{id}");
+        let text = if coding.is_some() { ungzip(&answer.body) } else { answer.text() };
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&told["id"], &told["result"]), (&json!(id), &json!("block ".repeat(1000))), "{id}");
+        assert_eq!(answer.field("vary"), Some("accept-encoding"), "{}", answer.head);
+    }
+    assert_eq!(archive.received().len(), 1);
+}
+
+#[test]
+fn calls_of_a_part_that_a_node_has_no_time_for_say_so_and_when_to_come_back() {
+    let node = node("node");
+    let batch = format!("[{},{}]", call("1", "getBlock", "[5]"), call("2", "getSlot", "[]"));
+    for (head, reason, after) in [
+        ("429 Too Many\r\nRetry-After: 7", "upstream_busy", json!(7)),
+        ("503 Busy", "upstream_busy", json!(1)),
+        ("500 Oops", "upstream_error", json!(null)),
+        ("404 Where", "upstream_error", json!(null)),
+    ] {
+        let head = format!("HTTP/1.1 {head}\r\nContent-Length: 2\r\n\r\n{{}}");
+        let archive = Origin::http1(move |_, wire| wire.send(&head));
+        let gateway = with_filters("[{ jsonrpc: {} }]", &node, &archive, "");
+        let answer = post(&gateway, &batch);
+        let told = answer.json();
+        assert_eq!((answer.status, &told[1]["result"]), (200, &json!("node getSlot")), "{told}");
+        let data = &told[0]["error"]["data"];
+        assert_eq!(
+            (&told[0]["id"], &data["reason"], &data["retryAfter"]),
+            (&json!(1), &json!(reason), &after),
+            "{told}"
+        );
+    }
+    // When no part is answered, the batch is not either.
+    let busy = || Origin::answers(b"HTTP/1.1 429 Too Many\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    let answer = post(&with_filters("[{ jsonrpc: {} }]", &busy(), &busy(), ""), &batch);
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("7")), "{}", answer.head);
+    assert_eq!(answer.json()["error"]["data"]["reason"], "upstream_busy");
+}
+
+#[test]
+fn parts_of_a_batch_carry_the_time_that_is_left_and_a_trusted_callers_deadline_holds() {
+    let (node, archive) = (node("node"), node("archive"));
+    let more = ", deadline_header: x-time-left, timeouts: { total: 20s }";
+    let gateway = with_filters("[{ jsonrpc: {} }]", &node, &archive, more);
+    let batch = format!("[{},{}]", call("1", "getBlock", "[5]"), call("2", "getSlot", "[]"));
+    let left = |origin: &Origin| origin.last().field("x-time-left").unwrap_or("0").parse::<u64>().unwrap();
+    assert_eq!(post(&gateway, &batch).status, 200);
+    assert!((10_000..=20_000).contains(&left(&node)) && (10_000..=20_000).contains(&left(&archive)));
+    let hurried = request(&batch).replacen("\r\n\r\n", "\r\nX-Time-Left: 5000\r\n\r\n", 1);
+    assert_eq!(gateway.client().ask(hurried).status, 200);
+    assert!((1..=5000).contains(&left(&node)) && (1..=5000).contains(&left(&archive)));
+    assert_eq!(node.last().fields("x-time-left").len(), 1);
+}
+
+#[test]
+fn a_call_that_is_refused_before_its_body_is_read_is_answered_under_its_id() {
+    let (node, archive) = (node("node"), node("archive"));
+    let gateway = with_filters("[{ jsonrpc: {} }, { access: { default: deny } }]", &node, &archive, "");
+    let mut client = gateway.client();
+    for id in ["7", "\"seven\""] {
+        let answer = client.ask(request(&call(id, "getSlot", "[]")));
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (403, &json!(-32403)), "{}", answer.head);
+        assert_eq!(answer.json()["id"], serde_json::from_str::<Value>(id).unwrap(), "{}", answer.text());
+    }
+    // One that comes a moment behind its head; on a machine that is busy the moment may be too long.
+    let body = call("8", "getSlot", "[]");
+    until("an answer under the id", || {
+        let mut client = gateway.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: rpc.test\r\nContent-Length: {}\r\n\r\n", body.len()));
+        client.send(&body);
+        (client.response().json()["id"] == 8).then_some(())
+    });
+    // A batch has no id; of a large body, one of unknown length and one that does not come nothing is waited for.
+    let large = call("9", "getMultipleAccounts", &format!("[[\"{}\"]]", "a".repeat(9000)));
+    let batch = format!("[{}]", call("9", "getSlot", "[]"));
+    let chunked = "POST / HTTP/1.1\r\nHost: rpc.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned();
+    let missing = "POST / HTTP/1.1\r\nHost: rpc.test\r\nContent-Length: 10\r\n\r\n".to_owned();
+    for asked in [request(&large), request(&batch), chunked, missing] {
+        let answer = gateway.client().ask(asked);
+        assert_eq!((answer.status, &answer.json()["id"]), (403, &json!(null)), "{}", answer.head);
+    }
+    assert_eq!((node.received().len(), archive.received().len()), (0, 0));
 }

@@ -8,6 +8,7 @@ mod upstreams;
 use portcullis_integration_tests::Gateway;
 use portcullis_integration_tests::solana::Node;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The sample keys of `conf/consumers/rpc.yaml`, as its comments have them.
@@ -25,6 +26,7 @@ fn conf() -> PathBuf {
 }
 
 /// The example's text with the addresses of the test. `replaced` are further texts of it, each with what stands instead.
+/// A node that has a port of its own for WebSockets, as agave does, is a cluster more.
 fn example(node: &Node, replaced: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(conf().join("rpc-gateway.yaml")).unwrap();
     let consumers = conf().join("consumers").display().to_string();
@@ -38,7 +40,13 @@ fn example(node: &Node, replaced: &[(&str, &str)]) -> String {
         ("file: consumers/", &format!("file: {consumers}/")),
         ("file:consumers/", &format!("file:{consumers}/")),
     ];
-    usual.iter().chain(replaced).fold(text, |text, (from, to)| {
+    let quoted = |address: &SocketAddr| format!("\"{address}\"");
+    let pubsub = node.pubsub().map(|all| all[..2].iter().map(quoted).collect::<Vec<_>>().join(", "));
+    let pubsub = pubsub.map(|pair| format!("  pubsub: {{ endpoints: [{pair}] }}\n  archive:  "));
+    let apart = pubsub.as_deref().map(|clusters| {
+        [("  archive:  ", clusters), ("{ subscriptions: 200 }", "{ subscriptions: 200, to: pubsub, calls: [] }")]
+    });
+    usual.iter().chain(apart.iter().flatten()).chain(replaced).fold(text, |text, (from, to)| {
         assert!(text.contains(from), "the example has no {from}");
         text.replace(from, to)
     })

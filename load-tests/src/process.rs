@@ -1,5 +1,6 @@
 //! Processes: started on a core, measured through `/proc`, ended by their own id.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -38,6 +39,33 @@ pub struct Process {
 pub struct Cpu {
     /// Nanoseconds on a core, all threads together.
     pub nanoseconds: u64,
+}
+
+/// What the threads of a process have run and waited, by their ids.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(BTreeMap<OsString, Turn>);
+
+/// Nanoseconds of one thread: on a core, and ready to run while somebody else had it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Turn {
+    ran: u64,
+    waited: u64,
+}
+
+impl Turns {
+    /// How long some thread waited since an earlier look while none of the process's own threads had the one core that
+    /// all of them share. Threads that wait for each other do not count.
+    #[must_use]
+    pub fn kept_out_since(&self, before: &Self) -> Duration {
+        let since = |id: &OsString, now: &Turn| {
+            let then = before.0.get(id).copied().unwrap_or_default();
+            Turn { ran: now.ran.saturating_sub(then.ran), waited: now.waited.saturating_sub(then.waited) }
+        };
+        let turns: Vec<Turn> = self.0.iter().map(|(id, now)| since(id, now)).collect();
+        let ran: u64 = turns.iter().map(|turn| turn.ran).sum();
+        let kept_out = turns.iter().map(|turn| turn.waited.saturating_sub(ran - turn.ran)).max();
+        Duration::from_nanos(kept_out.unwrap_or_default())
+    }
 }
 
 impl Process {
@@ -110,19 +138,23 @@ impl Process {
         if nanoseconds == 0 { Err("this kernel does not count in schedstat".into()) } else { Ok(Cpu { nanoseconds }) }
     }
 
-    /// Nanoseconds that its threads were ready to run and somebody else had the core.
+    /// What each of its threads has run and waited so far.
     ///
     /// # Errors
     ///
     /// When it has ended.
-    pub fn waited(&self) -> Result<u64, Failure> {
-        let mut nanoseconds = 0;
+    pub fn turns(&self) -> Result<Turns, Failure> {
+        let mut turns = BTreeMap::new();
         for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let path = task?.path();
             // A thread may end between the listing and the look.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            nanoseconds += text.split(' ').nth(1).unwrap_or_default().parse::<u64>()?;
+            let Ok(text) = fs::read_to_string(path.join("schedstat")) else { continue };
+            let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+            if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
+                turns.insert(path.file_name().unwrap_or_default().to_owned(), Turn { ran, waited });
+            }
         }
-        Ok(nanoseconds)
+        Ok(Turns(turns))
     }
 
     /// CPU time of the oldest thread of a name, in nanoseconds. A runtime's first worker is older than any of its helpers.
@@ -209,4 +241,29 @@ pub fn find(name: &str) -> Option<PathBuf> {
     let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     let folders = std::env::split_paths(&path).chain(system).map(|folder| folder.join(name));
     beside.into_iter().chain(folders).find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_wait_for_each_other_are_not_kept_out() {
+        let turns = |list: &[(u64, u64)]| {
+            let one = |(at, &(ran, waited)): (usize, &(u64, u64))| (at.to_string().into(), Turn { ran, waited });
+            Turns(list.iter().enumerate().map(one).collect())
+        };
+        let before = turns(&[(100, 10), (5, 0)]);
+        let check = |after: &[(u64, u64)], expected: u64| {
+            assert_eq!(turns(after).kept_out_since(&before), Duration::from_nanos(expected), "{after:?}");
+        };
+        check(&[(100, 10), (5, 0)], 0);
+        // The second waited for the first.
+        check(&[(180, 10), (5, 80)], 0);
+        check(&[(180, 10), (5, 90)], 10);
+        // The first was kept out by a stranger, but for the time that the second ran.
+        check(&[(150, 60), (15, 0)], 40);
+        // A thread that was not there before.
+        check(&[(100, 10), (5, 0), (0, 7)], 7);
+    }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for Uses {
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 19] = [
+const TABLE: [(&str, Uses); 21] = [
     ("types", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
@@ -35,12 +35,14 @@ const TABLE: [(&str, Uses); 19] = [
     ("policy", Uses::These(&["types"])),
     ("balance", Uses::These(&["types"])),
     ("caps", Uses::These(&["types"])),
+    ("trial", Uses::These(&[])),
+    ("slo", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
     ("telemetry", Uses::These(&["types"])),
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
-    ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity"])),
+    ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
     ("snapshot", Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire"])),
     (
         "config",

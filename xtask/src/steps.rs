@@ -13,11 +13,16 @@ struct Step {
     env: Option<(&'static str, &'static str)>,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { name: "fmt", words: &["fmt", "--all", "--check"], env: None },
     // Outside the workspace, so `--all` does not reach them.
     Step { name: "fmt fuzz", words: &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"], env: None },
     Step { name: "fmt bare", words: &["fmt", "--manifest-path", "load-tests/bare/Cargo.toml", "--check"], env: None },
+    Step {
+        name: "fmt surfpool",
+        words: &["fmt", "--manifest-path", "integration-tests/surfpool/Cargo.toml", "--check"],
+        env: None,
+    },
     Step {
         name: "clippy",
         words: &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"],

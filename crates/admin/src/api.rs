@@ -8,9 +8,11 @@ pub(crate) mod consumers;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod map;
 pub(crate) mod metrics;
 pub(crate) mod requests;
 pub(crate) mod status;
+pub(crate) mod timeline;
 pub(crate) mod upgrade;
 pub(crate) mod usage;
 

@@ -14,7 +14,7 @@ use portcullis_config::Diff;
 use portcullis_identity::Identities;
 use portcullis_snapshot::Generations;
 use portcullis_telemetry::metrics::ReloadOutcome;
-use portcullis_telemetry::{Ring, SinkStat};
+use portcullis_telemetry::{Ring, SinkStat, Timeline};
 use portcullis_types::GenerationId;
 
 /// Everything the API reads.
@@ -29,6 +29,8 @@ pub struct AdminState {
     pub registry: prometheus::Registry,
     /// The last records.
     pub recent: Arc<Ring>,
+    /// What became of requests in the last minutes.
+    pub timeline: Arc<Timeline>,
     /// Who may call.
     pub identities: Arc<Identities>,
     /// The running gateway.

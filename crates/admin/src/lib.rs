@@ -18,6 +18,8 @@
 //! | POST /api/upgrade | replaces the binary; this process drains when the new one serves |
 //! | GET, POST /api/explain | explains a request with live state; `?format=text` for people |
 //! | GET /api/clusters | where every endpoint stands |
+//! | GET /api/map | listeners, hosts, routes and clusters, in pieces |
+//! | GET /api/timeline | what became of requests in the last fifteen minutes |
 //! | GET /api/requests | the last records, filtered by the query |
 //! | GET /api/caps/CONSUMER | how the caps of a consumer stand |
 //! | GET, POST, DELETE /api/caps/overrides | caps that are lifted or multiplied for a while |

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{
-    bans, caps, clusters, config, consumers, endpoints, explain, health, metrics, requests, status, upgrade, usage,
+    bans, caps, clusters, config, consumers, endpoints, explain, health, map, metrics, requests, status, timeline,
+    upgrade, usage,
 };
 use crate::auth;
 use crate::control::AdminState;
@@ -39,6 +40,8 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .route("/api/consumers/{*id}", only(get(consumers::one), "GET"))
         .route("/api/bans", only(get(bans::list).post(bans::add), "GET, POST"))
         .route("/api/bans/{*network}", only(delete(bans::lift), "DELETE"))
+        .route("/api/map", only(get(map::map), "GET"))
+        .route("/api/timeline", only(get(timeline::timeline), "GET"))
         .route("/api/requests", only(get(requests::requests), "GET"))
         .route("/api/caps/{consumer}", only(get(caps::consumer), "GET"))
         .route("/api/caps/overrides", only(overrides, "GET, POST, DELETE"))

@@ -12,7 +12,7 @@ use portcullis_identity::{Directory, Format, HashSecret, Identities, Timestamp};
 use portcullis_snapshot::{Fleets, Generations, Snapshot};
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::record::{Record, RequestLine};
-use portcullis_telemetry::{Metrics, MetricsOptions, Ring, RingOptions, SinkStat};
+use portcullis_telemetry::{Metrics, MetricsOptions, Outcomes, RecordSink as _, Ring, RingOptions, SinkStat, Timeline};
 use portcullis_types::{Downstream, GenerationId, Reason, RequestId};
 use portcullis_yaml::MemoryLoader;
 use serde_json::{Value, json};
@@ -152,15 +152,21 @@ impl Api {
         let registry = prometheus::Registry::new();
         Metrics::new(&registry, MetricsOptions::default()).unwrap();
         let recent = Arc::new(Ring::new(RingOptions::default()));
+        let outcomes = Arc::new(Outcomes::default());
+        let timeline = Arc::new(Timeline::new(outcomes.clone()));
         for (id, reason) in [(1, None), (2, Some(Reason::NoRoute)), (3, Some(Reason::Denied))] {
             recent.push(&record(id, reason));
+            outcomes.record(&record(id, reason));
         }
+        // Ten ticks make a step.
+        (0..10).for_each(|_| drop(timeline.tick(SystemTime::UNIX_EPOCH + Duration::from_secs(5))));
         let state = AdminState {
             version: "1.2.3".to_owned(),
             started: Instant::now(),
             generations: Arc::new(Generations::new(snapshot)),
             registry,
             recent,
+            timeline,
             identities: identities(),
             control: fake.clone(),
         };
@@ -243,6 +249,31 @@ async fn is_not_ready_before_the_start_and_during_a_drain() {
         assert_eq!((seen.status, seen.json()["detail"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!(detail)));
         assert_eq!(api.get("/healthz").await.status, StatusCode::OK);
     }
+}
+
+#[tokio::test]
+async fn the_timeline_has_what_became_of_requests() {
+    let body = Api::ready().get("/api/timeline").await.json();
+    let step = &body["steps"][0];
+    assert_eq!((&body["step_seconds"], &step["until"]), (&json!(5), &json!("1970-01-01T00:00:05.000Z")));
+    assert_eq!((&step["requests"], &step["failed"], &step["refused"]), (&json!(3), &json!(0), &json!(2)));
+    assert_eq!(step["reasons"], json!({ "no_route": 1, "denied": 1 }));
+    assert!(step["p50_ms"].as_f64().is_some_and(|p50| (200.0..250.0).contains(&p50)), "{step}");
+}
+
+#[tokio::test]
+async fn the_map_leads_from_a_host_to_its_clusters() {
+    let api = Api::ready();
+    let map = api.get("/api/map").await.json();
+    let host = map["hosts"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(map["hosts_found"], json!(map["hosts"].as_array().unwrap().len()));
+    assert!(map["clusters"][0]["available"].is_u64() && map["listeners"][0]["name"].is_string(), "{map}");
+    let one = api.get(&format!("/api/map?host={}", host.replace('*', "%2A"))).await.json();
+    assert_eq!(one["host"]["name"], host.as_str());
+    assert!(one["routes"].as_array().is_some_and(|routes| !routes.is_empty()), "{one}");
+    assert_eq!(api.get("/api/map?q=no-such-name").await.json()["hosts_found"], 0);
+    assert_eq!(api.get("/api/map?host=nobody").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(api.get("/api/map?depth=3").await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -171,6 +171,12 @@ impl Ledger {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
+    /// Places for consumers, vacant ones too: what [`Self::sweep`] counts.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().slab.places()).sum()
+    }
+
     /// Under which sets' caps a consumer has spent anything that still counts; `None` for one that is not held.
     #[must_use]
     pub fn sets_of(&self, consumer: &str) -> Option<Vec<(Scope, Arc<str>)>> {

@@ -100,6 +100,7 @@ pub fn activate(
     Ok(Snapshot {
         id: stamp.id,
         created: stamp.created,
+        claims: hosts::claims(&router),
         router,
         clusters,
         cluster_names,

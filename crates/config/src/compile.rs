@@ -58,6 +58,8 @@ pub(crate) struct Compiler<'a, 'c> {
     zone: Option<Arc<str>>,
     /// What routes select of each cluster.
     subsets: HashMap<ClusterIdx, Vec<BTreeMap<String, String>>>,
+    /// Filters that act on upgrades alone.
+    upgrades: Vec<Span>,
 }
 
 /// The world around a config.
@@ -84,15 +86,16 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let raw_clusters = top.clusters.as_ref().unwrap_or(&none);
     let clusters = ClusterNames::new(raw_clusters);
     let zone = top.zone.as_ref().map(|zone| Arc::from(zone.value.as_str()));
-    let (used, subsets) = (HashSet::new(), HashMap::new());
-    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets };
+    let (used, subsets, upgrades) = (HashSet::new(), HashMap::new(), Vec::new());
+    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets, upgrades };
     compiler.version(&top, span);
     let mut settings = compiler.settings(&top);
     let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));
     compiler.check_addresses(&top, span);
-    let listeners = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
+    let listeners: Vec<_> = top.listeners.iter().flatten().filter_map(|entry| compiler.listener(entry)).collect();
     let mut clusters: Vec<ClusterPlan> = raw_clusters.iter().filter_map(|entry| compiler.cluster(entry)).collect();
     let (hosts, chains) = compiler.hosts(hosts.unwrap_or_default());
+    compiler.check_upgrades(&listeners);
     let caps = compiler.plans(&top);
     compiler.check_plans(&top, &caps, &hosts);
     compiler.warn_idle_plans(&top, &hosts);
@@ -150,7 +153,8 @@ impl Compiler<'_, '_> {
         }
         for (index, entry) in (0_u32..).zip(clusters) {
             if !self.used.contains(&ClusterIdx(index)) {
-                let message = format!("no route sends requests to the cluster `{}`", entry.name);
+                let message =
+                    format!("no route sends requests to the cluster `{}`, and no filter names it", entry.name);
                 let warning = Diagnostic::warning(code::UNUSED_CLUSTER, entry.span, message);
                 self.cx.push(warning.help("remove it, or name it in the `to` of a route"));
             }

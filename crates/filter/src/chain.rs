@@ -3,7 +3,7 @@
 //! Invariants: request phases run first to last, response phases last to first; a request's state belongs to the one
 //! chain it was made for; a filter's context lives from its first phase to `logging`.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +104,11 @@ impl Chain {
     /// Where the secrets stand that its filters read out of a request's target.
     pub fn secrets(&self) -> impl Iterator<Item = Arc<dyn Secrets>> {
         self.links.iter().filter_map(|link| link.filter.secrets())
+    }
+
+    /// Names of fields that its filters claim for themselves.
+    pub fn claims(&self) -> impl Iterator<Item = HeaderName> {
+        self.links.iter().flat_map(|link| link.filter.claims())
     }
 
     /// The filters' names, in order.

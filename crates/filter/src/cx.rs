@@ -15,6 +15,8 @@ use portcullis_types::{
     BodyView, ClusterName, Dialect, Downstream, EndpointName, ProxyError, Reason, RequestId, RequestView, RouteName,
 };
 
+use crate::seam::{StreamGuard, StreamGuards};
+
 #[cfg(test)]
 mod tests;
 
@@ -143,6 +145,11 @@ impl Notes {
         self.extensions.get_or_insert_default()
     }
 
+    /// Has what the request may turn into, a WebSocket or an event stream, judged as long as it is open.
+    pub fn guard_stream(&mut self, guard: Arc<dyn StreamGuard>) {
+        self.extensions_mut().get_or_insert_default::<StreamGuards>().add(guard);
+    }
+
     /// Whether the request is only explained; see [`Explained`].
     #[must_use]
     pub fn is_explained(&self) -> bool {
@@ -224,7 +231,7 @@ pub struct SelectCx<'a> {
 /// Whose answer a response filter sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The upstream's.
+    /// The upstream's, from it or as a cache kept it.
     Upstream,
     /// The gateway's own: an error, a redirect, a filter's answer.
     Gateway,

@@ -3,7 +3,7 @@
 //! Each request has a slot for each filter; the slot holds the filter's typed context, made when the filter is first
 //! called. A slot is only ever filled by its own filter, so the downcast holds.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +27,7 @@ pub(crate) type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProxyError>>
 pub(crate) trait Erased: Send + Sync {
     fn phases(&self) -> Phases;
     fn secrets(&self) -> Option<Arc<dyn Secrets>>;
+    fn claims(&self) -> Vec<HeaderName>;
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
     fn request_peek_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict>;
     fn peek_limit(&self) -> usize;
@@ -77,6 +78,10 @@ impl<F: Filter> Erased for F {
 
     fn secrets(&self) -> Option<Arc<dyn Secrets>> {
         Filter::secrets(self)
+    }
+
+    fn claims(&self) -> Vec<HeaderName> {
+        Filter::claims(self)
     }
 
     fn request_filter<'a>(&'a self, cx: &'a mut RequestCx<'_>, slot: &'a mut Slot) -> Step<'a, Verdict> {

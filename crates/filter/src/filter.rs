@@ -1,11 +1,11 @@
 //! The [`Filter`] trait: what a platform team implements.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::future::{Future, ready};
 use std::sync::Arc;
 
 use portcullis_types::ProxyError;
-use portcullis_yaml::Decode;
+use portcullis_yaml::{Decode, Spanned};
 
 use crate::cx::{BodyCx, Chunk, Completed, ErrorCx, RequestCx, ResponseCx, SelectCx};
 use crate::phase::Phases;
@@ -42,6 +42,13 @@ pub trait Filter: Send + Sync + 'static {
     /// when its chain is made.
     fn secrets(&self) -> Option<Arc<dyn Secrets>> {
         None
+    }
+
+    /// Names of fields in which this filter tells upstreams what they believe of nobody else: who calls, say. What a client
+    /// sends under such a name, or under one that differs by `_` for `-`, is taken away before any filter runs, on every
+    /// route of the config. Asked once, when its chain is made.
+    fn claims(&self) -> Vec<HeaderName> {
+        Vec::new()
     }
 
     /// The head is here. A host's filters run before the route is chosen, a route's after.
@@ -153,6 +160,18 @@ pub trait Filter: Send + Sync + 'static {
     fn logging(&self, _completed: &Completed<'_>, _ctx: &mut Self::Ctx) {}
 }
 
+/// What a filter's settings ask of the config around it: where that is not so the config is refused, at the filter's place
+/// and before any request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The clusters that they name. One that is none is refused; one that stands nowhere else counts as used.
+    pub clusters: Vec<Spanned<String>>,
+    /// Whether the filter goes by the cluster that the route forwards to.
+    pub routes_cluster: bool,
+    /// Whether it acts on upgrades alone, which only HTTP/1.1 has.
+    pub upgrade: bool,
+}
+
 /// A filter that the config can name.
 pub trait ConfiguredFilter: Filter + Sized {
     /// Its word in a `filters:` list.
@@ -161,6 +180,11 @@ pub trait ConfiguredFilter: Filter + Sized {
     /// Its settings. Unknown keys are refused by the derive; a filter without settings takes a unit struct that
     /// derives it.
     type Config: Decode;
+
+    /// What the settings ask of the config around them.
+    fn needs(_config: &Self::Config) -> Needs {
+        Needs::default()
+    }
 
     /// Makes the filter; the settings are valid already. A check and a dry run do it too, on state of their own, and
     /// throw the filter away: nothing outside may change here.

@@ -8,6 +8,7 @@
 //! Nothing here knows Pingora's proxy: a chain runs without sockets, in [`testkit`].
 
 pub mod chain;
+pub mod claims;
 pub mod cx;
 mod erased;
 pub mod filter;
@@ -22,10 +23,11 @@ pub mod testkit;
 mod withheld;
 
 pub use chain::{Chain, ChainState};
+pub use claims::Claims;
 pub use cx::{
     BodyCx, Candidate, Completed, ErrorCx, Explained, Facts, Notes, RequestCx, ResponseCx, SelectCx, Site, Source,
 };
-pub use filter::{ConfiguredFilter, Filter, Verdict};
+pub use filter::{ConfiguredFilter, Filter, Needs, Verdict};
 pub use phase::{Phase, Phases};
 pub use registry::{BuildCx, FilterSpec, Registry};
 pub use response::Response;

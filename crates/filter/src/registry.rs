@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis_yaml::{Cx, Decode, Node, SchemaGen};
 
 use crate::chain::Link;
-use crate::filter::ConfiguredFilter;
+use crate::filter::{ConfiguredFilter, Needs};
 use crate::services::Services;
 use crate::state::StateStore;
 
@@ -40,6 +40,7 @@ type Build = dyn FnOnce(&BuildCx<'_>) -> Result<Link, String> + Send;
 /// A filter whose settings are read and valid, not yet built. A check builds it too, and throws it away.
 pub struct FilterSpec {
     name: &'static str,
+    needs: Needs,
     build: Box<Build>,
 }
 
@@ -48,6 +49,12 @@ impl FilterSpec {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What it asks of the config around it.
+    #[must_use]
+    pub const fn needs(&self) -> &Needs {
+        &self.needs
     }
 
     /// Builds it.
@@ -109,6 +116,7 @@ where
     F::Config: Send + 'static,
 {
     let config = F::Config::decode(node, cx)?;
+    let needs = F::needs(&config);
     let build = Box::new(move |cx: &BuildCx<'_>| F::build(config, cx).map(|filter| Link::new(F::NAME, filter)));
-    Some(FilterSpec { name: F::NAME, build })
+    Some(FilterSpec { name: F::NAME, needs, build })
 }

@@ -5,6 +5,7 @@
 //! Whatever goes wrong on the way is answered alike, and only the record says what it was.
 
 mod ask;
+mod stream;
 mod strip;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,11 +20,15 @@ use http::{HeaderValue, StatusCode};
 use portcullis_filter::{BuildCx, RequestCx, ResponseCx, Source};
 use portcullis_identity::check::{self, check};
 use portcullis_identity::identities::{Book, Proof};
+use portcullis_identity::store::Sought;
 use portcullis_identity::{Caller, Consumer, Expiry, Failure, Identities, Timestamp};
 use portcullis_types::ProxyError;
 
+use stream::{Watch, may_stream};
+
 pub(crate) use ask::{Asked, Missed, find};
-pub(crate) use strip::{Changes, parts, strip_claimed, withhold};
+pub(crate) use stream::asks_events;
+pub(crate) use strip::{Changes, parts, withhold};
 
 /// What the config says of consumers, for filters to be built: put among the services by who makes a generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,13 +76,13 @@ impl Door {
         cx.notes.get::<Caller>().is_some()
     }
 
-    /// Tells the others that this consumer calls, if it may.
+    /// Tells the others that this consumer calls, if it may: known by what was sought, which is good until then.
     pub(crate) fn admit(
         &self,
         cx: &mut RequestCx<'_>,
         consumer: &Arc<Consumer>,
-        (not_after, now): (Expiry, Timestamp),
-        proof: Proof,
+        (sought, not_after): (Sought<'_>, Expiry),
+        now: Timestamp,
     ) -> Result<(), Failure> {
         let facts = check::Facts {
             now,
@@ -92,14 +97,33 @@ impl Door {
             plan: Arc::clone(consumer.plan().shared_name()),
             consumer: Some(Arc::clone(consumer)),
         };
-        self.tell(cx, caller, proof);
+        let proof = match sought {
+            Sought::Key(_) => Proof::Key,
+            Sought::Token { .. } => Proof::Token,
+            Sought::Certificate(_) => Proof::Certificate,
+        };
+        self.tell(cx, caller, proof, Some((consumer.shared_id(), sought, not_after)));
         Ok(())
     }
 
-    /// Tells the others who calls.
-    pub(crate) fn tell(&self, cx: &mut RequestCx<'_>, caller: Caller, proof: Proof) {
+    /// Tells the others that somebody calls who is anonymous by policy.
+    pub(crate) fn admit_anonymous(&self, cx: &mut RequestCx<'_>, caller: Caller) {
+        self.tell(cx, caller, Proof::Anonymous, None);
+    }
+
+    /// Tells the others who calls, and has that watched where it may be for long.
+    fn tell(
+        &self,
+        cx: &mut RequestCx<'_>,
+        caller: Caller,
+        proof: Proof,
+        known: Option<(&Arc<str>, Sought<'_>, Expiry)>,
+    ) {
         if !cx.notes.is_explained() {
             self.identities.counts().admit(proof);
+        }
+        if may_stream(cx) {
+            cx.notes.guard_stream(Arc::new(Watch::new(&self.identities, cx, known)));
         }
         cx.notes.consumer = Some(Arc::clone(&caller.id));
         cx.notes.extensions_mut().insert(caller);

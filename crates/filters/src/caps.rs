@@ -4,7 +4,8 @@
 //! - [`SetWords`]: the words of caps, for plans, consumers, the gateway, hosts and routes; compiled to
 //!   [`portcullis_caps::CapSet`]s.
 //! - [`CapLedger`]: the ledger with its clock, one for the life of the process. [`Plans`]: the caps of one generation, bound
-//!   to it. Both stand among the services of filters.
+//!   to it. Both stand among the services of filters. [`own_set`] reads what the file of consumers says of a single one,
+//!   which belongs to the process as consumers do: [`CapLedger::own`] binds it to the plans that serve.
 //! - [`Caps`]: the filter. It hands a [`portcullis_caps::Spender`] to those who go on with the request.
 //!
 //! Invariants:
@@ -15,15 +16,18 @@
 mod compile;
 mod config;
 mod filter;
+mod own;
 mod plans;
 mod service;
 mod spending;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod words;
 
 pub use config::CapsConfig;
 pub use filter::{Caps, CapsCtx};
+pub use own::own_set;
 pub use plans::{Bound, PlanSets, Plans, PlansError};
 pub use service::{CapLedger, Clock, Refused};
 pub use words::SetWords;

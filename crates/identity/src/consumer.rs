@@ -66,9 +66,17 @@ pub struct Restrictions {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Details {
     tokens: Box<[TokenSubject]>,
-    certificates: Box<[Box<str>]>,
     /// What its owner calls each key; empty when none has a label.
     labels: Box<[Option<Box<str>>]>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What fewer still have.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rare {
+    certificates: Box<[Box<str>]>,
+    /// Its own caps, JSON.
+    caps: Option<Box<str>>,
 }
 
 impl Consumer {
@@ -137,7 +145,17 @@ impl Consumer {
     /// The subjects of client certificates (RFC 4514 text) that stand for it.
     #[must_use]
     pub fn certificate_subjects(&self) -> &[Box<str>] {
-        self.details.as_ref().map_or(&[], |details| &details.certificates)
+        self.rare().map_or(&[], |rare| &rare.certificates)
+    }
+
+    /// What it alone is held to beside its plan: a JSON object, in the words that the config has for that.
+    #[must_use]
+    pub fn caps(&self) -> Option<&str> {
+        self.rare()?.caps.as_deref()
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.details.as_ref()?.rare.as_deref()
     }
 
     /// Bytes it holds on the heap, itself included, without what an allocator adds. The plan's name is shared and
@@ -146,9 +164,12 @@ impl Consumer {
     pub fn heap_bytes(&self) -> usize {
         let details = self.details.as_ref().map_or(0, |details| {
             let tokens = details.tokens.iter().map(TokenSubject::heap_bytes).sum::<usize>();
-            let certificates = details.certificates.iter().map(|one| size_of_val(one) + one.len()).sum::<usize>();
+            let rare = details.rare.as_ref().map_or(0, |rare| {
+                let certificates = rare.certificates.iter().map(|one| size_of_val(one) + one.len()).sum::<usize>();
+                size_of::<Rare>() + certificates + rare.caps.as_ref().map_or(0, |caps| caps.len())
+            });
             let label = |one: &Option<Box<str>>| size_of_val(one) + one.as_ref().map_or(0, |label| label.len());
-            size_of::<Details>() + tokens + certificates + details.labels.iter().map(label).sum::<usize>()
+            size_of::<Details>() + tokens + rare + details.labels.iter().map(label).sum::<usize>()
         });
         let restrictions = self.restrictions.as_ref().map_or(0, |restrictions| restrictions.heap_bytes());
         let keys = if self.keys.spilled() { size_of_val(&*self.keys) } else { 0 };

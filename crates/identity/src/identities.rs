@@ -11,9 +11,9 @@ mod issuers;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use http::HeaderName;
 use parking_lot::Mutex;
 
 use crate::directory::Directory;
@@ -24,9 +24,6 @@ use crate::throttle::{self, Throttle};
 pub use counts::{Counts, Proof};
 pub use issuers::TokenIssuer;
 pub use status::{Outcome, Report, Status};
-
-/// The most names of fields that filters may claim for telling upstreams who calls.
-const MOST_CLAIMS: usize = 64;
 
 /// What requests are judged by.
 #[derive(Clone)]
@@ -54,7 +51,8 @@ pub struct Identities {
     book: ArcSwap<Book>,
     /// Held while a book is made from the one before.
     changing: Mutex<()>,
-    claimed: ArcSwap<Vec<HeaderName>>,
+    /// How often the book was replaced.
+    changes: AtomicU64,
     counts: Counts,
     status: Mutex<Status>,
     remote: Option<Remote>,
@@ -76,7 +74,7 @@ impl Identities {
         Self {
             book: ArcSwap::from_pointee(book),
             changing: Mutex::default(),
-            claimed: ArcSwap::default(),
+            changes: AtomicU64::new(0),
             counts: Counts::default(),
             status: Mutex::default(),
             remote: None,
@@ -131,31 +129,14 @@ impl Identities {
         let mut book = Book::clone(&self.book.load());
         change(&mut book);
         self.book.store(Arc::new(book));
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Names of fields by which upstreams are told who calls: whatever client sends one, it is taken away.
+    /// Grows with each change that could end what goes on: consumers, keys, bans by operators. While it stays the same, who
+    /// might call before still may, but for the end of a key's time.
     #[must_use]
-    pub fn claimed(&self) -> Guard<Arc<Vec<HeaderName>>> {
-        self.claimed.load()
-    }
-
-    /// Claims a name. A name stays claimed while the process lives.
-    ///
-    /// # Errors
-    /// There are too many.
-    pub fn claim(&self, name: &HeaderName) -> Result<(), String> {
-        let _one = self.changing.lock();
-        let claimed = self.claimed.load();
-        if claimed.contains(name) {
-            return Ok(());
-        }
-        if claimed.len() >= MOST_CLAIMS {
-            return Err(format!("at most {MOST_CLAIMS} names of fields may tell upstreams who calls"));
-        }
-        let mut claimed = Vec::clone(&claimed);
-        claimed.push(name.clone());
-        self.claimed.store(Arc::new(claimed));
-        Ok(())
+    pub fn revision(&self) -> u64 {
+        self.changes.load(Ordering::Acquire) + self.book().throttle.bans_added()
     }
 }
 

@@ -172,6 +172,10 @@ impl Remote {
         answer: Option<ConsumerSpec>,
         now: Timestamp,
     ) -> Result<Option<Arc<Consumer>>, FieldError> {
+        if answer.as_ref().is_some_and(|spec| spec.caps.is_some()) {
+            let problem = "only the file of consumers can say it: caps are known before a request comes".to_owned();
+            return Err(FieldError { key: "caps".to_owned(), problem });
+        }
         let found = answer.map(|spec| Consumer::build(spec, &mut self.plans.lock())).transpose()?.map(Arc::new);
         let question = self.question(sought);
         let [place, _] = question.half();

@@ -145,6 +145,12 @@ impl Throttle {
         self.bans.find(client, now).is_some()
     }
 
+    /// Grows with each ban by an operator: who was not banned before it grew is not banned now.
+    #[must_use]
+    pub fn bans_added(&self) -> u64 {
+        self.bans.added()
+    }
+
     /// How the client's network stands: to be asked before a signature is checked.
     #[must_use]
     pub fn standing(&self, client: IpAddr, now: Timestamp) -> Standing {

@@ -10,6 +10,7 @@ use portcullis_filter::Registry;
 use portcullis_filter::seam::Seams;
 use portcullis_identity::store::ConsumerStore;
 use portcullis_telemetry::RecordSink;
+use portcullis_telemetry::metrics::RpcMetrics;
 
 use crate::cli::Cli;
 use crate::{commands, output};
@@ -20,6 +21,8 @@ pub struct App {
     pub(crate) version: &'static str,
     pub(crate) registry: Registry,
     pub(crate) seams: Seams,
+    /// Where what is JSON-RPC's counts.
+    pub(crate) rpc: Arc<RpcMetrics>,
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
     pub(crate) store: Option<Arc<dyn ConsumerStore>>,
     /// The command line.
@@ -36,13 +39,14 @@ impl App {
     /// The gateway as it comes: the built-in filters, and JSON-RPC with its reader of bodies and its caches.
     #[must_use]
     pub fn new() -> Self {
-        let mut seams = Seams::default();
-        portcullis_rpc::plug(&mut seams);
+        let (mut seams, rpc) = (Seams::default(), Arc::<RpcMetrics>::default());
+        portcullis_rpc::plug(&mut seams, &rpc);
         Self {
             name: "portcullis",
             version: env!("CARGO_PKG_VERSION"),
             registry: portcullis_rpc::register(portcullis_filters::registry()),
             seams,
+            rpc,
             sinks: Vec::new(),
             store: None,
             line: Vec::new(),

@@ -14,7 +14,8 @@ use portcullis_snapshot::settings::{Admin, Store};
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
-use portcullis_telemetry::{RecordSink, Ring, RingOptions, SinkStats};
+use portcullis_telemetry::timeline::TICK;
+use portcullis_telemetry::{Outcomes, RecordSink, Ring, RingOptions, SinkStats, Timeline};
 
 use crate::consumers::Prepared;
 use crate::control::Running;
@@ -210,7 +211,10 @@ pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &S
     first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
     let admin = bind(settings.admin.as_ref(), sockets.admin()).map_err(|error| error.to_string())?;
-    let logs = Arc::new(Logs::new(world.metrics.clone(), brought.sinks));
+    let outcomes = Arc::new(Outcomes::default());
+    let timeline = Arc::new(Timeline::new(outcomes.clone()));
+    let sinks = brought.sinks.into_iter().chain([outcomes as Arc<dyn RecordSink>]).collect();
+    let logs = Arc::new(Logs::new(world.metrics.clone(), sinks));
     if let Some(log) = logs.prepare(settings.access_log.as_ref()).map_err(|error| error.to_string())? {
         logs.commit(log);
     }
@@ -233,6 +237,7 @@ pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &S
     lifecycle.register(&brought.registry).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
     tokio::spawn(Arc::clone(&counting).run());
+    tokio::spawn(tick(timeline.clone()));
     let (shown, logs_too) = (gateway.clone(), logs.clone());
     let (reloader, upgrader) = (OnceLock::new(), OnceLock::new());
     let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, lifecycle, reloader, upgrader });
@@ -242,6 +247,7 @@ pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &S
         generations: gateway.generations().clone(),
         registry: brought.registry,
         recent,
+        timeline: timeline.clone(),
         identities: world.consumers.identities.clone(),
         control: running.clone(),
     }));
@@ -249,6 +255,16 @@ pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &S
     let reloader = Arc::new(Reloader::new(world, (gateway, logs, slot), current, first.watched));
     note(&reloader, &first.snapshot, started);
     Ok(Started { reloader, running, admin })
+}
+
+/// Takes what became of requests, for as long as it is polled.
+async fn tick(timeline: Arc<Timeline>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        timeline.tick(SystemTime::now());
+    }
 }
 
 /// Opens the store, if the config has one.

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::watch;
 
+use portcullis_caps::{CapSet, TooManyMethods};
 use portcullis_config::ConsumersProblem;
+use portcullis_filters::caps::{CapLedger, own_set};
 use portcullis_identity::directory::{Limits, ReloadError, Summary};
 use portcullis_identity::identities::{Outcome, Report, TokenIssuer};
 use portcullis_identity::store::{ConsumerStore, Remote};
@@ -32,9 +34,17 @@ use keys::Fetcher;
 /// Bytes that a file is read by.
 const BUFFER: usize = 256 * 1024;
 
+/// What is said of caps that nothing could be shared by.
+const BY_NOTHING: &str = "gateways are to share caps of this, and there is nothing that they could share by; add \
+                          `store: { redis: { url: \"redis://…\" } }` to the config, or write `gateways: own`";
+
+/// Errors in the caps of consumers that are told apart.
+const TOLD: usize = 100;
+
 /// The consumers of a process, with where they come from.
 pub(crate) struct Consumers {
     pub(crate) identities: Arc<Identities>,
+    caps: Arc<CapLedger>,
     /// The file, as it was when it was read.
     pub(crate) watched: watch::Sender<State>,
     applied: Mutex<Applied>,
@@ -44,12 +54,15 @@ pub(crate) struct Consumers {
 #[derive(Default)]
 struct Applied {
     declared: Option<Declared>,
+    /// Whether there is something by which gateways could share caps.
+    shares: bool,
     issuers: Vec<(Issuer, Arc<TokenIssuer>, Option<Fetcher>)>,
 }
 
 /// What a new config asks for, read and not yet in use.
 pub(crate) struct Prepared {
     declared: Option<Declared>,
+    shares: bool,
     issuers: Vec<Issuer>,
     /// Other consumers than those that serve, with the state of their file.
     read: Option<(Read, State)>,
@@ -58,6 +71,8 @@ pub(crate) struct Prepared {
 /// What was read of a file.
 pub(crate) struct Read {
     directory: Directory,
+    /// The caps that consumers have of their own.
+    own: Vec<CapSet>,
     report: Report,
 }
 
@@ -75,37 +90,38 @@ impl Prepared {
 }
 
 impl Consumers {
-    pub(crate) fn new(store: Option<Arc<dyn ConsumerStore>>) -> Self {
+    pub(crate) fn new(store: Option<Arc<dyn ConsumerStore>>, caps: Arc<CapLedger>) -> Self {
         let identities = Identities::new(rand::random());
         let identities = match store {
             Some(store) => identities.with_store(Remote::new(store, rand::random())),
             None => identities,
         };
         let watched = watch::Sender::new(State::default());
-        Self { identities: Arc::new(identities), watched, applied: Mutex::default() }
+        Self { identities: Arc::new(identities), caps, watched, applied: Mutex::default() }
     }
 
     /// Reads what a config asks for, where it is not what serves already.
     pub(crate) fn prepare(&self, settings: &Settings) -> Result<Prepared, Vec<ConsumersProblem>> {
         let applied = self.applied.lock();
         let (declared, issuers) = (settings.consumers.clone(), settings.issuers.clone());
+        let shares = settings.store.as_ref().is_some_and(|store| store.redis.is_some());
         let source = |declared: &Option<Declared>| declared.as_ref().map(|one| (one.file.clone(), one.secret.clone()));
-        if source(&declared) == source(&applied.declared) {
-            return Ok(Prepared { declared, issuers, read: None });
+        if source(&declared) == source(&applied.declared) && shares == applied.shares {
+            return Ok(Prepared { declared, shares, issuers, read: None });
         }
         drop(applied);
         let file = declared.as_ref().and_then(|declared| declared.file.as_ref());
         let state = State::of(file.iter().map(|file| &file.path));
         let read = match file {
-            Some(file) => read(&self.identities.book().directory, file)?,
-            None => Read { directory: Directory::new(self.identities.seed()), report: nobody() },
+            Some(file) => self.read(file, shares)?,
+            None => Read { directory: Directory::new(self.identities.seed()), own: Vec::new(), report: nobody() },
         };
-        Ok(Prepared { declared, issuers, read: Some((read, state)) })
+        Ok(Prepared { declared, shares, issuers, read: Some((read, state)) })
     }
 
     /// Puts to use what was prepared. Must be called inside a Tokio runtime.
     pub(crate) fn commit(&self, prepared: Prepared) {
-        let Prepared { declared, issuers, read } = prepared;
+        let Prepared { declared, shares, issuers, read } = prepared;
         let mut applied = self.applied.lock();
         let issuers = keep(std::mem::take(&mut applied.issuers), issuers);
         let rules = declared.as_ref().map(|declared| declared.throttle.clone()).unwrap_or_default();
@@ -118,12 +134,13 @@ impl Consumers {
             // Without a config for them nothing is hashed with a secret that anybody knows.
             book.secret = secret.unwrap_or_else(|| HashSecret::from_bytes(rand::random()));
             book.issuers = issuers.iter().map(|(_, issuer, _)| Arc::clone(issuer)).collect();
-            if let Some((read, seen)) = read {
-                book.directory = Arc::new(read.directory);
-                state = Some((read.report, seen));
+            if let Some((Read { directory, own, report }, seen)) = read {
+                book.directory = Arc::new(directory);
+                state = Some((report, seen));
+                self.hold(own);
             }
         });
-        (applied.declared, applied.issuers) = (declared, issuers);
+        (applied.declared, applied.shares, applied.issuers) = (declared, shares, issuers);
         if let Some((report, seen)) = state {
             let says = applied.declared.is_some();
             if says {
@@ -157,10 +174,12 @@ impl Consumers {
             false
         });
         let started = Instant::now();
-        let directory = Arc::clone(&self.identities.book().directory);
-        let report = match read(&directory, file) {
-            Ok(Read { directory, report }) => {
-                self.identities.change(|book| book.directory = Arc::new(directory));
+        let report = match self.read(file, applied.shares) {
+            Ok(Read { directory, own, report }) => {
+                self.identities.change(|book| {
+                    book.directory = Arc::new(directory);
+                    self.hold(own);
+                });
                 report
             }
             Err(problems) => Report {
@@ -172,6 +191,21 @@ impl Consumers {
         };
         tell(&report);
         self.identities.report(report);
+    }
+
+    /// Reads a file against the consumers of before.
+    fn read(&self, file: &ConsumersFile, shares: bool) -> Result<Read, Vec<ConsumersProblem>> {
+        let read = read(&self.identities.book().directory, file, shares)?;
+        let whole = |error: TooManyMethods| vec![ConsumersProblem { line: None, what: error.to_string() }];
+        self.caps.fits(&read.own).map_err(whole)?;
+        Ok(read)
+    }
+
+    /// Holds consumers to their own caps. That they can be numbered was found out when they were read.
+    fn hold(&self, own: Vec<CapSet>) {
+        if let Err(error) = self.caps.own(own) {
+            log::error!("consumers cannot be held to caps of their own: {error}");
+        }
     }
 }
 
@@ -199,17 +233,41 @@ fn keep(
     issuers.into_iter().map(made).collect()
 }
 
-/// Reads a file against the consumers of before.
-pub(crate) fn read(before: &Directory, file: &ConsumersFile) -> Result<Read, Vec<ConsumersProblem>> {
+fn read(before: &Directory, file: &ConsumersFile, shares: bool) -> Result<Read, Vec<ConsumersProblem>> {
     let started = Instant::now();
     let open = File::open(&file.path);
     let open = open.map_err(|error| vec![ConsumersProblem { line: None, what: format!("cannot be read: {error}") }])?;
     let mut reader = BufReader::with_capacity(BUFFER, open);
     let made = before.rebuild_from(file.format, &mut reader, Limits::default());
     let (directory, summary) = made.map_err(|error| problems(&error))?;
-    let says = vec![summarized(&directory, &summary)];
+    let own = own_caps(&directory, shares)?;
+    let mut says = vec![summarized(&directory, &summary)];
+    says.extend((!own.is_empty()).then(|| format!("{} with caps of their own", count(own.len(), "consumer"))));
     let report = Report { at: now(), took: started.elapsed(), outcome: Outcome::Loaded, says };
-    Ok(Read { directory, report })
+    Ok(Read { directory, own, report })
+}
+
+/// The caps that consumers have of their own, or all that is wrong with them.
+fn own_caps(directory: &Directory, shares: bool) -> Result<Vec<CapSet>, Vec<ConsumersProblem>> {
+    let (mut sets, mut problems) = (Vec::new(), Vec::new());
+    for (id, words) in directory.iter().filter_map(|consumer| Some((consumer.id(), consumer.caps()?))) {
+        match own_set(id, words) {
+            Ok(set) if !shares && set.is_shared_by_gateways() => problems.push(problem_of(id, BY_NOTHING)),
+            Ok(set) => sets.push(set),
+            Err(errors) => problems.extend(errors.iter().map(|error| problem_of(id, error))),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(sets);
+    }
+    let more = problems.len().saturating_sub(TOLD);
+    problems.truncate(TOLD);
+    problems.extend((more > 0).then(|| ConsumersProblem { line: None, what: format!("and {more} more") }));
+    Err(problems)
+}
+
+fn problem_of(id: &str, what: &str) -> ConsumersProblem {
+    ConsumersProblem { line: None, what: format!("`caps` of the consumer `{id}`: {what}") }
 }
 
 fn problems(error: &ReloadError) -> Vec<ConsumersProblem> {

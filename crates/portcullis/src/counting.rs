@@ -1,13 +1,14 @@
 //! What callers used and what caps refused, between requests: taken from the ledger, added up, and shown as metrics.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::{IntCounterVec, IntGauge, Opts, proto::MetricFamily};
+use smallvec::SmallVec;
 
 use portcullis_admin::{Usage, UsageAsk};
 use portcullis_caps::{Amount, Changes, MethodId};
@@ -18,12 +19,17 @@ use portcullis_telemetry::metrics::Metrics;
 
 /// How often what changed is taken.
 const EVERY: Duration = Duration::from_secs(1);
-/// Places of the ledger that are looked at for idle consumers each time.
-const SWEPT: usize = 1 << 16;
+/// In so many pieces, one after the other: where the workers have every core, what takes long holds requests up.
+const PIECES: u32 = 32;
+/// In how many seconds all places of the ledger are looked at for idle consumers.
+const SWEEP_SECONDS: usize = 8;
 /// Consumers whose use is added up one by one; the rest are one.
 const MOST: usize = 1 << 20;
 /// The name of the rest.
 const OTHERS: &str = "(others)";
+
+/// What consumers used of a few methods each.
+type Sums = HashMap<Arc<str>, SmallVec<[(MethodId, Amount); 1]>>;
 
 /// The use of everybody: as the store keeps it, or where there is none, since the process began.
 pub(crate) struct Counting {
@@ -32,7 +38,7 @@ pub(crate) struct Counting {
     saved: Saved,
     keeper: Option<Arc<Keeper>>,
     since: Timestamp,
-    sums: Mutex<HashMap<Arc<str>, BTreeMap<MethodId, Amount>>>,
+    sums: Mutex<Sums>,
     consumers: Arc<Bound>,
 }
 
@@ -51,37 +57,45 @@ impl Counting {
 
     /// Takes what changed every second, and drops consumers that are idle, for as long as it is polled.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(EVERY / PIECES);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for piece in (0..PIECES as usize).cycle() {
             ticks.tick().await;
             let this = Arc::clone(&self);
             // Many consumers take their time: not on a worker's thread.
-            if tokio::task::spawn_blocking(move || this.tick()).await.is_err() {
+            if tokio::task::spawn_blocking(move || this.tick(piece)).await.is_err() {
                 log::error!("usage: taking what changed broke off");
             }
         }
     }
 
-    fn tick(&self) {
+    fn tick(&self, piece: usize) {
         let ledger = self.caps.ledger();
         if self.keeper.is_none() {
-            self.take();
-            ledger.sweep(self.caps.now(), SWEPT);
-            self.saved.purge(self.caps.now());
+            self.take(piece, PIECES as usize);
+            ledger.sweep(self.caps.now(), ledger.places() / (SWEEP_SECONDS * PIECES as usize) + 1);
+            if piece == 0 {
+                self.saved.purge(self.caps.now());
+            }
         }
-        self.consumers.set_used(ledger.consumers() as u64);
+        if piece == 0 {
+            self.consumers.set_used(ledger.consumers() as u64);
+        }
     }
 
-    fn take(&self) {
+    fn take(&self, piece: usize, pieces: usize) {
         // Under the lock, so that nobody sees the sums without what was taken.
         let mut sums = self.sums.lock();
-        let Changes { usage, quotas } = self.caps.ledger().take_changes();
+        let Changes { usage, quotas } = self.caps.ledger().take_changes_of(piece, pieces);
         self.saved.note(&quotas);
         for delta in usage {
             let full = sums.len() >= MOST && !sums.contains_key(&delta.consumer);
             let consumer = if full { OTHERS.into() } else { delta.consumer };
-            *sums.entry(consumer).or_default().entry(delta.method).or_default() += delta.amount;
+            let used = sums.entry(consumer).or_default();
+            match used.iter_mut().find(|(method, _)| *method == delta.method) {
+                Some((_, sum)) => *sum += delta.amount,
+                None => used.push((delta.method, delta.amount)),
+            }
         }
     }
 
@@ -107,10 +121,10 @@ impl Counting {
                     .to_owned(),
             );
         }
-        self.take();
+        self.take(0, 1);
         let sums = self.sums.lock();
         let name = |method: &MethodId| self.caps.method_name(*method);
-        let methods = |used: &BTreeMap<MethodId, Amount>| used.iter().map(|(id, used)| (name(id), *used)).collect();
+        let methods = |used: &[(MethodId, Amount)]| used.iter().map(|(id, used)| (name(id), *used)).collect();
         let consumers = match &asked.consumer {
             Some(id) => sums.get(id.as_str()).map(|used| (id.clone(), methods(used))).into_iter().collect(),
             None => sums.iter().map(|(id, used)| (id.to_string(), methods(used))).collect(),

@@ -8,9 +8,10 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 use serde_json::{Value, json};
 
 use portcullis_filters::caps::CapLedger;
-use portcullis_snapshot::settings::Store;
+use portcullis_snapshot::settings::{self, RedisPlace, Store};
 use portcullis_store::{
-    Keeper, Kept, LinkState, LinkStatus, RedisOptions, Rotation, Saved, Saving, SavingStatus, StoreError, StoreOptions,
+    Keeper, Kept, LinkState, LinkStatus, RedisOptions, RedisTls, Rotation, Saved, Saving, SavingStatus, StoreError,
+    StoreOptions,
 };
 
 /// Opens the store and begins to keep what callers spend.
@@ -44,6 +45,7 @@ fn options(store: &Store) -> StoreOptions {
         urls: redis.places.iter().map(ToString::to_string).collect(),
         user: redis.user.clone(),
         password: redis.password.clone(),
+        tls: if redis.places.iter().any(RedisPlace::is_tls) { tls(&redis.tls) } else { RedisTls::default() },
         prefix: redis.prefix.clone(),
         timeout: redis.timeout,
         gone_after: redis.forget_after,
@@ -51,6 +53,18 @@ fn options(store: &Store) -> StoreOptions {
     });
     let patient = store.implied;
     StoreOptions { window: store.journal.window, rotation, redis, patient, ..StoreOptions::at(&store.path) }
+}
+
+fn tls(said: &settings::RedisTls) -> RedisTls {
+    let authorities = said.ca.as_ref().map_or_else(system_authorities, |ca| ca.to_vec());
+    RedisTls { server_name: said.server_name.clone(), authorities, client: said.client.as_deref().cloned() }
+}
+
+/// The system's CAs. Where they cannot be read no server is trusted, which the log says here and the link's state later.
+fn system_authorities() -> Vec<Vec<u8>> {
+    let read = rustls_native_certs::load_native_certs();
+    let read = read.inspect_err(|error| log::error!("the system's CAs cannot be read, for Redis: {error}"));
+    read.unwrap_or_default().into_iter().map(|one| one.as_ref().to_vec()).collect()
 }
 
 /// How the store is, as `/api/status` shows it.

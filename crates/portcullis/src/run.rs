@@ -38,12 +38,13 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
     };
     let registry = prometheus::Registry::new();
     let build = Build { version: app.version.to_owned(), commit: String::new() };
-    let metrics = match Metrics::new(&registry, MetricsOptions { build, ..MetricsOptions::default() }) {
+    let metrics = Metrics::new(&registry, MetricsOptions { build, ..MetricsOptions::default() });
+    let metrics = match metrics.and_then(|metrics| metrics.attach_rpc(&registry, &app.rpc).map(|()| metrics)) {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => return finish(Err(format!("the metrics cannot be registered: {error}"))),
     };
     let launch = Launch::of(&app.line);
-    let world = World::with_store(&args.config, app.registry, app.seams, metrics, app.store);
+    let world = World::with_store(&args.config, app.registry, app.seams, metrics, app.store).counting(app.rpc);
     if let Err(error) = registry.register(Box::new(Counted::new(Arc::clone(&world.consumers.identities)))) {
         return finish(Err(format!("the metrics cannot be registered: {error}")));
     }

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod balanced;
+mod batches;
 mod explain;
 mod fallback;
 mod rehearsal;

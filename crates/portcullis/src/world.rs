@@ -17,6 +17,7 @@ use portcullis_snapshot::tls::DynamicCertificates;
 use portcullis_snapshot::{Fleets, Snapshot};
 use portcullis_store::{Keeper, Saved};
 use portcullis_telemetry::Metrics;
+use portcullis_telemetry::metrics::RpcMetrics;
 use portcullis_types::GenerationId;
 use portcullis_yaml::{Diagnostics, Loader, OsLoader};
 
@@ -61,11 +62,11 @@ impl World {
         metrics: Arc<Metrics>,
         store: Option<Arc<dyn ConsumerStore>>,
     ) -> Self {
-        let consumers = Arc::new(Consumers::new(store));
         let fleets = Fleets::new(metrics.clone());
         let saved = Saved::default();
         let options = LedgerOptions { seed: rand::random(), saved: Some(saved.lookup()), ..LedgerOptions::default() };
         let caps = Arc::new(CapLedger::new(options));
+        let consumers = Arc::new(Consumers::new(store, Arc::clone(&caps)));
         let own_requests = Arc::new(OwnRequests::default());
         Self {
             path: path.to_owned(),
@@ -86,6 +87,12 @@ impl World {
             keeper: OnceLock::new(),
             certificates: Arc::default(),
         }
+    }
+
+    /// The same with filters of JSON-RPC that count here.
+    pub(crate) fn counting(mut self, rpc: Arc<RpcMetrics>) -> Self {
+        self.services = self.services.with(rpc);
+        self
     }
 
     /// The same for another file.
@@ -150,9 +157,9 @@ impl World {
 
 /// Says to what goes on for long that a generation serves, so that it is held to the plans of that one.
 pub(crate) fn serve_plans(caps: &CapLedger, snapshot: &Snapshot) {
-    let plans = snapshot.services.get::<Plans>();
-    if let Some(bound) = plans.as_ref().and_then(|plans| plans.bound()) {
-        caps.serve(Arc::clone(bound));
+    let Some(plans) = snapshot.services.get::<Plans>() else { return };
+    if let Err(error) = caps.serve(plans) {
+        log::error!("consumers cannot be held to caps of their own: {error}");
     }
 }
 

@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_identity::directory::Limits;
+use portcullis_identity::{Directory, Format};
 use portcullis_types::{Reason, Retry};
 use portcullis_yaml::{MemoryLoader, markdown_reference, render_text};
 
@@ -54,6 +56,23 @@ fn squeeze(text: &str) -> String {
 }
 
 #[test]
+fn every_block_of_consumers_is_a_file_of_them() {
+    let mut found = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "yaml consumers") {
+            let made = Directory::new(1).rebuild_from(Format::Yaml, &mut block.as_bytes(), Limits::default());
+            let (directory, _) = made.unwrap_or_else(|error| panic!("{page}:\n{block}\n{error}"));
+            for consumer in directory.iter() {
+                let caps = consumer.caps().map(|caps| portcullis_filters::caps::own_set(consumer.id(), caps));
+                assert!(!matches!(caps, Some(Err(_))), "{page}:\n{block}\n{caps:?}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0);
+}
+
+#[test]
 fn every_yaml_block_is_a_config_or_an_excerpt_of_an_example() {
     let examples: Vec<String> = ["examples/platform-team/gateway.yaml", "examples/toy-wing/gateway.yaml"]
         .map(|path| squeeze(&std::fs::read_to_string(root().join(path)).unwrap()))
@@ -66,7 +85,7 @@ fn every_yaml_block_is_a_config_or_an_excerpt_of_an_example() {
             let loader = MemoryLoader::new().file("block.yaml", block.clone());
             let registry = registry();
             let mut seams = Default::default();
-            portcullis_rpc::plug(&mut seams);
+            portcullis_rpc::plug(&mut seams, &Default::default());
             let loaded = portcullis_config::check(&portcullis_config::LoadInput {
                 path: Path::new("block.yaml"),
                 loader: &loader,

@@ -85,6 +85,8 @@ impl<'a> Aim<'a> {
 pub(crate) struct Tries {
     began: Instant,
     deadline: Instant,
+    /// The caller's own.
+    callers: Option<Instant>,
     /// What became of each.
     pub(crate) made: Vec<Attempt>,
 }
@@ -95,7 +97,19 @@ impl Tries {
         let now = Instant::now();
         // A day is for ever here, and a time that there is.
         let deadline = now + timeout.min(Duration::from_secs(86_400));
-        Self { began: since, deadline, made: Vec::new() }
+        Self { began: since, deadline, callers: None, made: Vec::new() }
+    }
+
+    /// The same for a caller who wants the answer by then.
+    pub(crate) fn until(mut self, callers: Option<Instant>) -> Self {
+        self.callers = callers;
+        self.deadline = callers.map_or(self.deadline, |callers| self.deadline.min(callers));
+        self
+    }
+
+    /// Whether it is the caller's own deadline that holds.
+    fn are_callers(&self) -> bool {
+        self.callers == Some(self.deadline)
     }
 
     fn left(&self) -> Duration {

@@ -8,6 +8,7 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use portcullis_snapshot::generations::Canary;
 use portcullis_snapshot::{Generations, Snapshot};
 
 use crate::core::{Core, Observers};
@@ -16,6 +17,7 @@ use crate::listeners::{BindError, Listeners, Socket};
 use crate::overload::{self, OverloadState};
 use crate::probe::{Probes, keep};
 use crate::service::Service;
+use crate::streams;
 
 /// Attempts of one request that Pingora may make; how many a route makes is decided per attempt.
 const MAX_ATTEMPTS: usize = 32;
@@ -113,6 +115,7 @@ impl Gateway {
         gateway.core.guard.show(&gateway.core.observers.metrics);
         enforce_limits(&first);
         tokio::spawn(overload::watch(Arc::downgrade(&gateway.core)));
+        tokio::spawn(streams::watch(Arc::downgrade(&gateway.core)));
         gateway.count_generations();
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         Ok(gateway)
@@ -149,18 +152,37 @@ impl Gateway {
         self.probes.follow(&self.core.generations);
         self.core.follow(&next.settings);
         enforce_limits(&next);
-        self.core.streams.end_left(&next);
+        self.core.streams.end_left(&self.core.generations.serving());
         self.bound_generations(&next);
         self.count_generations();
         tokio::spawn(reap(Arc::downgrade(self)));
         Ok(before)
     }
 
+    /// Tells some of those who call apart, and perhaps lets another generation serve them; `None` ends that. Listeners and the
+    /// process's settings stay those of the current generation.
+    ///
+    /// # Errors
+    /// The gateway drains.
+    pub fn set_canary(self: &Arc<Self>, canary: Option<Canary>) -> Result<(), ApplyError> {
+        if *self.core.drain.borrow() {
+            return Err(ApplyError::Draining);
+        }
+        if let Some(snapshot) = canary.as_ref().and_then(Canary::snapshot) {
+            enforce_limits(snapshot);
+        }
+        self.core.generations.set_canary(canary);
+        self.follow();
+        self.count_generations();
+        tokio::spawn(reap(Arc::downgrade(self)));
+        Ok(())
+    }
+
     /// Lets what is kept for each endpoint follow endpoints that changed without a generation.
     pub(crate) fn follow(&self) {
         if self.is_ready() {
             self.probes.follow(&self.core.generations);
-            self.core.streams.end_left(&self.core.generations.current());
+            self.core.streams.end_left(&self.core.generations.serving());
         }
     }
 
@@ -177,7 +199,8 @@ impl Gateway {
 
     /// Tells the metrics how many generations live.
     pub fn count_generations(&self) {
-        let live = 1 + self.core.generations.older().len() as u64;
+        let generations = &self.core.generations;
+        let live = (generations.serving().len() + generations.older().len()) as u64;
         self.core.observers.metrics.gateway().set_generations(self.core.generations.peek().id, live);
     }
 

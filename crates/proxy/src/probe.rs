@@ -52,13 +52,14 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// Checks what the current generation wants checked, and nothing else.
+    /// Checks what the generations that serve want checked, and nothing else. Where two want an endpoint checked in different ways,
+    /// the current one has its way.
     pub(crate) fn follow(&self, generations: &Generations) {
         let mut running = self.running.lock();
         // Read under the lock: the last to call sees the newest.
-        let snapshot = generations.current();
+        let clusters = generations.clusters();
         let mut before = std::mem::take(&mut *running);
-        for cluster in &snapshot.clusters {
+        for cluster in &clusters {
             if let Some(check) = &cluster.health {
                 self.follow_cluster(cluster, check, (&mut before, &mut running));
             }
@@ -79,6 +80,9 @@ impl Probes {
         let mut shared: Option<Arc<HealthCheck>> = None;
         for (endpoint, metrics) in members.each() {
             let key = Arc::as_ptr(endpoint.state()).addr();
+            if running.contains_key(&key) {
+                continue;
+            }
             let same = |old: &Running| {
                 let known = shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, &old.check));
                 (known || *old.check == *check)

@@ -41,7 +41,10 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session, Settled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis_filter::Source;
+
 pub(crate) use context::Ctx;
+pub(crate) use deadline::tell as tell_deadline;
 pub(crate) use heights::hear_height;
 pub(crate) use limits::taken_together;
 pub(crate) use mirror::Mirrors;
@@ -79,7 +82,12 @@ impl ProxyHttp for Service {
         respond::expect(session);
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
-            Ok(route::Next::Answer(answer)) => respond::send(session, ctx, *answer).await.map(|()| true),
+            Ok(route::Next::Answer(answer)) => {
+                respond::send(session, ctx, (*answer, Source::Gateway)).await.map(|()| true)
+            }
+            Ok(route::Next::Stored(answer)) => {
+                respond::send(session, ctx, (*answer, Source::Upstream)).await.map(|()| true)
+            }
             Ok(route::Next::Upgrade(upgrade, cluster)) => {
                 upgrade::hand_over(session, ctx, (*upgrade, cluster)).await.map(|()| true)
             }
@@ -174,7 +182,7 @@ impl ProxyHttp for Service {
         end: bool,
         ctx: &mut Box<Ctx>,
     ) -> Result<Option<Duration>> {
-        let filtered = response::body(session.req_header(), body, end, ctx);
+        let filtered = response::body_from_upstream(session.req_header(), body, end, ctx);
         filtered.map(|()| None).map_err(|error| ctx.fail(error))
     }
 
@@ -186,7 +194,8 @@ impl ProxyHttp for Service {
     ) -> Result<Option<Bytes>> {
         let mut body = None;
         if response::may_have_body(session.req_header(), header) {
-            response::body(session.req_header(), &mut body, true, ctx).map_err(|error| ctx.fail(error))?;
+            let filtered = response::body_from_upstream(session.req_header(), &mut body, true, ctx);
+            filtered.map_err(|error| ctx.fail(error))?;
         }
         Ok(body.filter(|body| !body.is_empty()))
     }

@@ -76,6 +76,11 @@ impl Body {
         self.scan.as_ref().ok().filter(|scan| !scan.is_batch())?.calls().first()
     }
 
+    /// Whether it begins like a call or a list of them, right or wrong.
+    pub(crate) fn may_call(&self) -> bool {
+        matches!(first(&self.text), Some(b'{' | b'['))
+    }
+
     /// A part of it.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {
@@ -149,9 +154,9 @@ impl BodyView for Body {
 pub struct Reader;
 
 impl BodyPeek for Reader {
-    /// Whatever says that it is JSON, or begins like an object or a list. A body that is compressed is not read.
+    /// Whatever says that it is JSON, or begins like it. A body that is compressed is not read.
     fn peek(&self, headers: &HeaderMap, body: &Bytes) -> Option<Arc<dyn BodyView>> {
-        let seems = looks_like_json(body) || says_json(headers);
+        let seems = begins_like_json(body) || says_json(headers);
         (seems && !is_encoded(headers))
             .then(|| Arc::new(Body::read(body.clone(), &Limits::CEILING)) as Arc<dyn BodyView>)
     }
@@ -162,8 +167,13 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity")
 }
 
-fn looks_like_json(body: &[u8]) -> bool {
-    matches!(body.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
+/// Whether the first character may be one of a JSON text (RFC 8259 section 3). Of a text that is none, the scanner says so.
+fn begins_like_json(body: &[u8]) -> bool {
+    matches!(first(body), Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+}
+
+fn first(body: &[u8]) -> Option<u8> {
+    body.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
 fn says_json(headers: &HeaderMap) -> bool {

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use portcullis_filter::Response;
 use portcullis_filter::seam::{Cache, CacheFill, CachedResponse};
+use portcullis_telemetry::metrics::{RpcCacheMetrics, RpcMetrics};
 use portcullis_types::{ProxyError, RequestView};
 
 use crate::body::Body;
@@ -43,8 +44,8 @@ use flights::{Flights, Joined};
 use rules::Retention;
 use store::Store;
 
-pub use passage::Outcome;
 pub(crate) use passage::Passage;
+pub use portcullis_telemetry::metrics::CacheOutcome as Outcome;
 
 /// The field that says how a call passed the cache.
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -83,6 +84,13 @@ struct Shared {
     store: Store,
 }
 
+impl Shared {
+    fn new(bounds: Bounds, metrics: &RpcMetrics) -> Self {
+        let metrics = metrics.store();
+        Self { bounds, flights: Flights::new(&bounds, &metrics), store: Store::new(&bounds, metrics) }
+    }
+}
+
 /// What a cache does beyond letting calls in flight share an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keeps {
@@ -96,18 +104,22 @@ enum Keeps {
 pub struct RpcCache {
     keeps: Keeps,
     shared: Arc<Shared>,
+    metrics: Arc<RpcCacheMetrics>,
 }
 
 impl RpcCache {
     /// The caches by the names that a route's `cache` uses. They hold one store between them.
     #[must_use]
-    pub fn all(bounds: Bounds) -> [(&'static str, Arc<dyn Cache>); 3] {
-        let shared = Arc::new(Shared { bounds, flights: Flights::new(&bounds), store: Store::new(&bounds) });
-        let cache = |keeps| Arc::new(Self { keeps, shared: shared.clone() }) as Arc<dyn Cache>;
+    pub fn all(bounds: Bounds, metrics: &RpcMetrics) -> [(&'static str, Arc<dyn Cache>); 3] {
+        let shared = Arc::new(Shared::new(bounds, metrics));
+        let cache = |name, keeps| {
+            let cache = Self { keeps, shared: shared.clone(), metrics: metrics.cache(name) };
+            (name, Arc::new(cache) as Arc<dyn Cache>)
+        };
         [
-            ("rpc", cache(Keeps::WhatLasts)),
-            ("rpc-blockhash", cache(Keeps::BlockhashesToo)),
-            ("rpc-coalesce", cache(Keeps::Nothing)),
+            cache("rpc", Keeps::WhatLasts),
+            cache("rpc-blockhash", Keeps::BlockhashesToo),
+            cache("rpc-coalesce", Keeps::Nothing),
         ]
     }
 
@@ -160,14 +172,18 @@ impl Cache for RpcCache {
             && let Some((answer, age)) = self.shared.store.get(&key)
         {
             body.passage.set(Outcome::Hit);
+            self.metrics.passed(Outcome::Hit);
             return Ok(Some(respond(&answer, id, Outcome::Hit, age)));
         }
         // A request that looked once, as another route, and goes on, waits for nobody: it may be the one waited for.
         let answer = if body.passage.set(Outcome::Miss) { None } else { self.join(&key, &body.passage).await };
-        Ok(answer.map(|answer| {
-            body.passage.set(Outcome::Coalesced);
-            respond(&answer, id, Outcome::Coalesced, Duration::ZERO)
-        }))
+        let Some(answer) = answer else {
+            self.metrics.passed(Outcome::Miss);
+            return Ok(None);
+        };
+        body.passage.set(Outcome::Coalesced);
+        self.metrics.passed(Outcome::Coalesced);
+        Ok(Some(respond(&answer, id, Outcome::Coalesced, Duration::ZERO)))
     }
 
     fn admit(&self, request: &RequestView<'_>, response: &ResponseHeader) -> Option<Box<dyn CacheFill>> {

@@ -3,13 +3,15 @@
 use portcullis_types::ProxyError;
 use portcullis_types::dialect::{json_rpc_code, json_string};
 
-/// An answer that says why there is no other: the id as JSON text, the code of the reason, the reason and its detail.
+/// An answer that says why there is no other: the id as JSON text, the code of the reason, the reason and its detail, and
+/// after how many seconds it is worth asking again, if that is known: an answer among others has no Retry-After.
 #[must_use]
 pub fn write(id: Option<&str>, error: &ProxyError) -> String {
     let reason = error.reason;
     let detail = error.detail.as_ref().map(|detail| format!(",\"detail\":{}", json_string(detail))).unwrap_or_default();
+    let retry_after = error.retry_after_seconds().map(|after| format!(",\"retryAfter\":{after}")).unwrap_or_default();
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":{},\"message\":{},\"data\":{{\"reason\":\"{}\"{detail}}}}}}}",
+        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":{},\"message\":{},\"data\":{{\"reason\":\"{}\"{detail}{retry_after}}}}}}}",
         id.unwrap_or("null"),
         json_rpc_code(reason),
         json_string(reason.title()),
@@ -36,5 +38,8 @@ mod tests {
         let expected = json!({ "code": -32601, "message": Reason::RpcMethodUnknown.title(), "data": data });
         assert_eq!((&got["id"], &got["error"]), (&json!("aA"), &expected));
         assert!(write(None, &error).contains("\"id\":null"));
+        let busy = ProxyError::new(Reason::UpstreamBusy).retry_after(std::time::Duration::from_millis(1500));
+        let got: serde_json::Value = serde_json::from_str(&write(None, &busy)).expect("JSON");
+        assert_eq!(got["error"]["data"], json!({ "reason": "upstream_busy", "retryAfter": 2 }));
     }
 }

@@ -103,6 +103,9 @@ impl Filter for JsonRpc {
         let body = Body::of(view).ok_or_else(|| {
             ProxyError::with_detail(Reason::FilterFailed, "bodies are read by another reader than the one of `jsonrpc`")
         })?;
+        if cx.request.method != Method::POST && !body.may_call() {
+            return Ok(Verdict::Continue);
+        }
         let scan = self.whole(body)?;
         cx.notes.annotate("rpc", described(body));
         let caller = cx.notes.get::<Caller>();
@@ -203,13 +206,10 @@ fn empty() -> ProxyError {
     ProxyError::with_detail(Reason::RpcInvalidRequest, "the request has no body")
 }
 
-/// A body that does not look like JSON, or cannot be looked at.
+/// A body that does not begin like JSON, or cannot be looked at.
 fn unread(request: &pingora_http::RequestHeader) -> ProxyError {
-    let detail = if is_encoded(&request.headers) {
-        "a body with a content coding is not read"
-    } else {
-        "neither an object nor a list"
-    };
+    let detail =
+        if is_encoded(&request.headers) { "a body with a content coding is not read" } else { "expected JSON" };
     ProxyError::with_detail(Reason::RpcParseError, detail)
 }
 

@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod body;
 pub mod cache;
+#[cfg(test)]
+mod counted;
 pub mod error_object;
 pub mod filter;
 pub mod json;
@@ -15,10 +17,12 @@ pub use body::{Body, Reader};
 pub use filter::register;
 
 use portcullis_filter::seam::Seams;
+use portcullis_telemetry::metrics::RpcMetrics;
 use std::sync::Arc;
 
-/// Plugs in what of this crate is no filter: the reader of bodies, and the caches of their answers.
-pub fn plug(seams: &mut Seams) {
+/// Plugs in what of this crate is no filter: the reader of bodies, and the caches of their answers. What caches do counts in
+/// these metrics; filters find theirs among the services.
+pub fn plug(seams: &mut Seams, metrics: &RpcMetrics) {
     seams.body = Some(Arc::new(Reader));
-    seams.caches.extend(cache::RpcCache::all(cache::Bounds::default()));
+    seams.caches.extend(cache::RpcCache::all(cache::Bounds::default(), metrics));
 }

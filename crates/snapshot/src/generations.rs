@@ -1,22 +1,32 @@
 //! The generations that live: the current one, and older ones that requests still hold.
 //!
+//! For a while a second one may serve a share of those who call beside the current one (a [`Canary`]); then it becomes the
+//! current one, or goes to the older ones.
+//!
 //! A large generation takes milliseconds to free. So an older one is kept here until [`Generations::reap`] takes it, and
 //! the last request to let go of it never pays for that.
 
-use arc_swap::{ArcSwap, Guard};
+mod canary;
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use portcullis_types::GenerationId;
 
-use crate::Snapshot;
+use crate::{Cluster, Snapshot};
+
+pub use canary::Canary;
 
 /// The handle of the current generation, and a list of the older ones.
 pub struct Generations {
     current: ArcSwap<Snapshot>,
     older: Mutex<Vec<Arc<Snapshot>>>,
+    canary: ArcSwapOption<Canary>,
+    /// Whether there is a canary: asked on every request, seldom so.
+    is_shared: AtomicBool,
 }
 
 /// Who holds a generation.
@@ -34,7 +44,12 @@ impl Generations {
     /// Starts with a first generation.
     #[must_use]
     pub fn new(first: Arc<Snapshot>) -> Self {
-        Self { current: ArcSwap::new(first), older: Mutex::new(Vec::new()) }
+        Self {
+            current: ArcSwap::new(first),
+            older: Mutex::new(Vec::new()),
+            canary: ArcSwapOption::empty(),
+            is_shared: AtomicBool::new(false),
+        }
     }
 
     /// The current generation, held for the life of a request.
@@ -56,6 +71,43 @@ impl Generations {
         before
     }
 
+    /// Who is told apart from the others now, and perhaps served by another generation.
+    #[must_use]
+    pub fn canary(&self) -> Option<Arc<Canary>> {
+        if self.is_shared.load(Ordering::Acquire) { self.canary.load_full() } else { None }
+    }
+
+    /// Tells some apart, in place of those who were before. A generation that served those goes to the older ones, unless
+    /// it serves now in one way or the other.
+    pub fn set_canary(&self, canary: Option<Canary>) {
+        let canary = canary.map(Arc::new);
+        self.is_shared.store(canary.is_some(), Ordering::Release);
+        let before = self.canary.swap(canary);
+        let Some(served) = before.as_ref().and_then(|before| before.snapshot()) else { return };
+        if !self.serving().iter().any(|serves| Arc::ptr_eq(serves, served)) {
+            self.older.lock().push(Arc::clone(served));
+        }
+    }
+
+    /// The generations that new requests may run on: the current one first.
+    #[must_use]
+    pub fn serving(&self) -> Vec<Arc<Snapshot>> {
+        let canary = self.canary().and_then(|canary| canary.snapshot().cloned());
+        std::iter::once(self.current()).chain(canary).collect()
+    }
+
+    /// The clusters of the generations that serve, each once.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<Arc<Cluster>> {
+        let mut clusters: Vec<Arc<Cluster>> = Vec::new();
+        for cluster in self.serving().iter().flat_map(|snapshot| &snapshot.clusters) {
+            if !clusters.iter().any(|known| Arc::ptr_eq(known, cluster)) {
+                clusters.push(Arc::clone(cluster));
+            }
+        }
+        clusters
+    }
+
     /// Older generations that still live, oldest first.
     #[must_use]
     pub fn older(&self) -> Vec<Arc<Snapshot>> {
@@ -75,7 +127,7 @@ impl Generations {
     #[must_use]
     pub fn holders(&self) -> Vec<Holders> {
         let mut all = self.older();
-        all.push(self.current());
+        all.extend(self.serving());
         all.iter().rev().map(|snapshot| holders(snapshot)).collect()
     }
 }

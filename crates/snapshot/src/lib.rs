@@ -19,15 +19,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_filter::Services;
 use portcullis_filter::seam::Seams;
+use portcullis_filter::{Claims, Services};
 use portcullis_policy::Router;
 use portcullis_types::{ClusterName, GenerationId};
 
 pub use affinity::{Affinity, AffinityError};
 pub use cluster::{
-    Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe, LoadReports,
-    Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,
+    ClientPair, Cluster, ClusterIdx, FailoverChain, Feed, Fitness, Fleet, FleetPlan, Fleets, HealthCheck, HealthProbe,
+    LoadReports, Members, Mould, NotRetryable, Part, Retries, RetryCause, RetryOn, RetryPolicy, RetryWord, SourceKey,
     UpstreamProtocol, UpstreamTls, Way,
 };
 pub use generations::{Generations, Holders};
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub cluster_names: HashMap<ClusterName, ClusterIdx>,
     /// Listeners.
     pub listeners: Vec<Arc<Listener>>,
+    /// Fields that only the gateway may write.
+    pub claims: Claims,
     /// Everything else.
     pub settings: Settings,
     /// What the binary plugged in.

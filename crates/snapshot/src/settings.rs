@@ -11,7 +11,7 @@ use std::time::Duration;
 use portcullis_types::Percent;
 
 pub use consumers::{Consumers, ConsumersFile, Issuer, KeySource, KeyUrl};
-pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, Store};
+pub use store::{Journal, Redis, RedisPlace, RedisPlaceError, RedisTls, Store};
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone)]

@@ -28,5 +28,5 @@ pub use error::StoreError;
 pub use journal::{Line, Rotation, Totals, UsageQuery, read_usage};
 pub use keeper::{Clock, Keeper, KeeperStatus, Kept, Saved, Saving, SavingStatus, StoreOptions};
 pub use pending::MethodNames;
-pub use redis::{LinkState, LinkStatus, NodeStatus, RedisOptions};
+pub use redis::{LinkState, LinkStatus, NodeStatus, RedisOptions, RedisTls};
 pub use spending::Spending;

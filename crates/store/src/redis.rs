@@ -17,9 +17,11 @@ mod backoff;
 mod carrier;
 mod flight;
 mod node;
+mod place;
 mod script;
 mod slots;
 mod status;
+mod tls;
 mod trouble;
 mod words;
 
@@ -36,18 +38,22 @@ use tokio::sync::oneshot;
 use crate::keeper::Clock;
 use carrier::Carrier;
 pub use status::{LinkStatus, NodeStatus};
+pub use tls::RedisTls;
+use tls::Tls;
 pub use trouble::LinkState;
 
 /// How Redis is reached.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// Where it is: `redis://host[:port][/database]`. Of a cluster, some of its servers; else a server and its replicas,
-    /// of which the one that is the master is used.
+    /// Where it is: `redis://host[:port][/database]`, or `rediss://` for TLS. Of a cluster, some of its servers; else a
+    /// server and its replicas, of which the one that is the master is used.
     pub urls: Vec<String>,
     /// Who logs in; `default` when there is only a password.
     pub user: Option<String>,
     /// With which password.
     pub password: Option<String>,
+    /// What holds for servers at `rediss://`.
+    pub tls: RedisTls,
     /// What all keys begin with. Gateways that share caps have the same.
     pub prefix: String,
     /// The longest that an answer may take.
@@ -68,6 +74,7 @@ impl RedisOptions {
             urls: vec![url.to_owned()],
             user: None,
             password: None,
+            tls: RedisTls::default(),
             prefix: Self::PREFIX.to_owned(),
             timeout: Self::TIMEOUT,
             every: Self::EVERY,
@@ -87,10 +94,11 @@ impl RedisOptions {
 /// The password is not shown.
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { urls, user, prefix, timeout, every, ttl, gone_after, password: _ } = self;
+        let Self { urls, user, tls, prefix, timeout, every, ttl, gone_after, password: _ } = self;
         f.debug_struct("RedisOptions")
             .field("urls", urls)
             .field("user", user)
+            .field("tls", tls)
             .field("prefix", prefix)
             .field("timeout", timeout)
             .field("every", every)
@@ -117,7 +125,8 @@ impl Leases {
         let status = Arc::new(Mutex::new(LinkStatus::new(clock().unix_millis)));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let carrier = Carrier::new(options, (ledger, gateway), clock, Arc::clone(&status));
+        let tls = place::speaks_tls(options).then(|| Tls::new(&options.tls)).transpose()?.map(Arc::new);
+        let carrier = Carrier::new((options, tls), (ledger, gateway), clock, Arc::clone(&status));
         let run = move || runtime.block_on(carrier.run(stopped));
         let thread = std::thread::Builder::new().name("leases".to_owned()).spawn(run)?;
         Ok(Self { status, thread: Mutex::new(Some((stop, thread))) })

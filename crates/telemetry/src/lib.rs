@@ -12,6 +12,7 @@ pub mod record;
 pub mod redact;
 pub mod ring;
 pub mod sink;
+pub mod timeline;
 pub mod timestamp;
 pub mod writer;
 
@@ -24,6 +25,7 @@ pub use record::{
 pub use redact::Redaction;
 pub use ring::{Query, QueryError, Ring, RingOptions};
 pub use sink::{RecordSink, SinkStat, SinkStats, Sinks};
+pub use timeline::{Outcomes, Step, Timeline};
 pub use writer::{DropCause, Output, Writer, WriterOptions, WriterStats};
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ mod listener;
 mod live;
 mod process;
 mod route;
-mod shard;
+mod rpc;
+pub(crate) mod shard;
 mod source;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -29,7 +31,9 @@ pub use gateway::{Build, GatewayMetrics, ReloadOutcome};
 pub use health::{HealthMetrics, Report, Standing};
 pub use listener::ListenerMetrics;
 pub use route::RouteMetrics;
+pub use rpc::{CacheEviction, CacheOutcome, RpcCacheMetrics, RpcMetrics, RpcStoreMetrics};
 pub use source::SourceMetrics;
+pub use websocket::{GaugePart, UpstreamLeft, WebsocketEnd, WebsocketGauge, WebsocketMetrics};
 
 use crate::bound::Bound;
 use crate::record::{Kind, Record};
@@ -212,6 +216,14 @@ impl Metrics {
             self.attach_bound("sink_queue_bytes", name, &queue);
         }
         self.gateway.attach_sink(name, stats);
+    }
+
+    /// Exports the metrics of JSON-RPC, their bounds among the others.
+    ///
+    /// # Errors
+    /// They are exported already.
+    pub fn attach_rpc(&self, registry: &Registry, rpc: &RpcMetrics) -> Result<(), Error> {
+        rpc.register(registry, self)
     }
 
     /// Counts one finished record. Attempts are counted by [`EndpointMetrics::observe`], when they end; connections by

@@ -121,6 +121,8 @@ pub const fn json_rpc_code(reason: Reason) -> i32 {
         | Reason::UpstreamPerTryTimeout
         | Reason::UpstreamIdleTimeout
         | Reason::UpstreamTotalTimeout
+        | Reason::UpstreamBusy
+        | Reason::UpstreamError
         | Reason::UpstreamMalformed
         | Reason::UpstreamIncomplete => -32_603,
     }

@@ -37,6 +37,12 @@ impl ProxyError {
         self
     }
 
+    /// When to come back, in seconds rounded up, as `Retry-After` says it (RFC 9110 section 10.2.3).
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|after| after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)))
+    }
+
     /// The `Proxy-Status` field value (RFC 9209) for a gateway of this name.
     #[must_use]
     pub fn proxy_status(&self, gateway: &str) -> String {

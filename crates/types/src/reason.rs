@@ -165,6 +165,8 @@ reasons! {
     UpstreamPerTryTimeout, "upstream_per_try_timeout", Upstream, Idempotent, 504, "http_response_timeout", 4, "The attempt took longer than one attempt may";
     UpstreamIdleTimeout, "upstream_idle_timeout", Upstream, Never, 504, "connection_read_timeout", 4, "The upstream stopped in the middle of its answer";
     UpstreamTotalTimeout, "upstream_total_timeout", Upstream, Never, 504, "http_response_timeout", 4, "The whole exchange took longer than the route allows";
+    UpstreamBusy, "upstream_busy", Upstream, Later, 503, "destination_unavailable", 14, "The upstream answered that it takes no more for now";
+    UpstreamError, "upstream_error", Upstream, Never, 502, "http_protocol_error", 13, "The upstream answered with a status that is no success";
     UpstreamMalformed, "upstream_malformed", Upstream, Never, 502, "http_protocol_error", 13, "The upstream's answer is malformed";
     UpstreamIncomplete, "upstream_incomplete", Upstream, Never, 502, "http_response_incomplete", 14, "The upstream's answer ended before its end";
 }
@@ -225,7 +227,8 @@ mod tests {
 
     #[test]
     fn says_504_for_timeouts_502_for_what_an_upstream_did_and_503_for_what_was_refused() {
-        for reason in Reason::ALL.iter().filter(|reason| reason.name().starts_with("upstream_")) {
+        let of_upstream = |reason: &&Reason| reason.name().starts_with("upstream_") && reason.retry() != Retry::Later;
+        for reason in Reason::ALL.iter().filter(of_upstream) {
             let expected = if reason.name().ends_with("_timeout") { 504 } else { 502 };
             assert_eq!((reason.status(), reason.fault()), (expected, Fault::Upstream), "{reason}");
         }

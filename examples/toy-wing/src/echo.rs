@@ -56,12 +56,12 @@ impl UpgradeHandler for Handler {
         loop {
             let read = tokio::select! {
                 read = stream.io.read(&mut bytes) => read.unwrap_or_default(),
-                _ = stream.end.wait_for(|end| *end) => 0,
+                _ = stream.end.due() => 0,
             };
             let said = bytes.get(..read).unwrap_or_default();
             assert_ne!(said, b"boom", "as it was told to");
             end.bytes_in += read as u64;
-            let answer: &[u8] = if *stream.end.borrow() { b"bye" } else { said };
+            let answer: &[u8] = if stream.end.is_due() { b"bye" } else { said };
             if answer.is_empty() || stream.io.write_all(answer).await.is_err() || stream.io.flush().await.is_err() {
                 break;
             }

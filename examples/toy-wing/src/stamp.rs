@@ -1,8 +1,11 @@
 //! A mark on what goes upstream and on what comes back, and a count of what is over.
 
 use http::{HeaderName, HeaderValue};
-use portcullis_filter::{BuildCx, Completed, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Verdict};
-use portcullis_types::{ProxyError, Reason};
+use portcullis_filter::{
+    BuildCx, Completed, ConfiguredFilter, Filter, Needs, Phase, Phases, RequestCx, ResponseCx, Verdict,
+};
+use portcullis_types::{ClusterName, ProxyError, Reason};
+use portcullis_yaml::Spanned;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const STAMP: HeaderName = HeaderName::from_static("x-stamp");
@@ -12,11 +15,14 @@ const STAMP: HeaderName = HeaderName::from_static("x-stamp");
 pub(crate) struct StampConfig {
     /// The mark.
     mark: String,
+    /// The cluster that stamped requests go to, in place of the route's.
+    cluster: Option<Spanned<String>>,
 }
 
 /// Adds `x-stamp: MARK` to requests, and `x-stamp: MARK COUNT` to answers: how many requests were over before.
 pub(crate) struct Stamp {
     mark: String,
+    cluster: Option<ClusterName>,
     over: AtomicU32,
 }
 
@@ -33,6 +39,9 @@ impl Filter for Stamp {
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
         drop(cx.request.append_header(STAMP, value(&self.mark)?));
+        if let Some(cluster) = &self.cluster {
+            cx.notes.cluster = Some(cluster.clone());
+        }
         Ok(Verdict::Continue)
     }
 
@@ -51,7 +60,12 @@ impl ConfiguredFilter for Stamp {
     const NAME: &'static str = "stamp";
     type Config = StampConfig;
 
+    fn needs(config: &StampConfig) -> Needs {
+        Needs { clusters: config.cluster.iter().cloned().collect(), ..Needs::default() }
+    }
+
     fn build(config: StampConfig, _cx: &BuildCx<'_>) -> Result<Self, String> {
-        Ok(Self { mark: config.mark, over: AtomicU32::new(0) })
+        let cluster = config.cluster.map(|cluster| ClusterName::from(cluster.value));
+        Ok(Self { mark: config.mark, cluster, over: AtomicU32::new(0) })
     }
 }

@@ -83,9 +83,9 @@ pub(super) fn play(
     };
     let begin = Instant::now() + SETTLE;
     fleet.begin(begin);
-    let waited = gateway.process.waited()?;
+    let turns = gateway.process.turns()?;
     let tally = open_loop::run(&load, begin)?;
-    let waited = Duration::from_nanos(gateway.process.waited()?.saturating_sub(waited));
+    let waited = gateway.process.turns()?.kept_out_since(&turns);
     let observed = fleet.stop()?;
     let waited = waited.as_secs_f64() / begin.elapsed().as_secs_f64();
     Ok(window(scene, &tally, &observed, waited))

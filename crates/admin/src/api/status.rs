@@ -44,7 +44,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
     }))
 }
 
-fn listeners(snapshot: &Snapshot, addresses: &[(String, Vec<SocketAddr>)]) -> Value {
+pub(super) fn listeners(snapshot: &Snapshot, addresses: &[(String, Vec<SocketAddr>)]) -> Value {
     let one = |listener: &Arc<Listener>| {
         let bound = addresses.iter().find(|(name, _)| *name == listener.name.as_str());
         let bound: Vec<String> = bound.into_iter().flat_map(|(_, list)| list).map(ToString::to_string).collect();

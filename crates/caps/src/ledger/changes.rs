@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Ledger;
 use super::account::Account;
 use super::registry::CapKey;
-use super::shard::Accounts;
+use super::shard::{Accounts, Shard};
 use crate::calendar::Period;
 use crate::moment::Moment;
 use crate::policy::{MethodId, Scope};
@@ -99,28 +99,41 @@ impl Ledger {
     /// accounts at a time.
     #[must_use = "what is taken is not kept"]
     pub fn take_changes(&self) -> Changes {
+        self.take_changes_of(0, 1)
+    }
+
+    /// The same of one of so many pieces of the ledger, counted from 0, so that somebody who shares a core with the requests can
+    /// take them one after the other. All pieces together are the whole.
+    #[must_use = "what is taken is not kept"]
+    pub fn take_changes_of(&self, piece: usize, pieces: usize) -> Changes {
         let mut changes = Changes::default();
-        let mut batch = Batch::default();
-        for shard in &self.shards {
-            // Those that change meanwhile come at the next time.
-            let mut left = shard.lock().len();
-            while left > 0 {
-                let taken = batch.fill(&mut shard.lock(), left.min(AT_ONCE));
-                // What is large grows while nobody waits.
-                changes.usage.append(&mut batch.usage);
-                let slots = batch.slots.drain(..);
-                changes.quotas.extend(slots.filter_map(|(id, slot)| self.saved_quota(Some(id), slot)));
-                left = if taken == 0 { 0 } else { left - taken };
-            }
+        for shard in self.shards.iter().skip(piece).step_by(pieces.max(1)) {
+            self.take_from(shard, &mut changes);
         }
-        for state in self.shared_states() {
-            let mut holder = state.lock();
-            if std::mem::take(&mut holder.dirty) {
-                let spent = holder.slots.iter().filter(|slot| slot.is_spent_quota());
-                changes.quotas.extend(spent.filter_map(|slot| self.saved_quota(None, slot)));
+        if piece == 0 {
+            for state in self.shared_states() {
+                let mut holder = state.lock();
+                if std::mem::take(&mut holder.dirty) {
+                    let spent = holder.slots.iter().filter(|slot| slot.is_spent_quota());
+                    changes.quotas.extend(spent.filter_map(|slot| self.saved_quota(None, slot)));
+                }
             }
         }
         changes
+    }
+
+    fn take_from(&self, shard: &Shard, changes: &mut Changes) {
+        let mut batch = Batch::default();
+        // Those that change meanwhile come at the next time.
+        let mut left = shard.lock().len();
+        while left > 0 {
+            let taken = batch.fill(&mut shard.lock(), left.min(AT_ONCE));
+            // What is large grows while nobody waits.
+            changes.usage.append(&mut batch.usage);
+            let slots = batch.slots.drain(..);
+            changes.quotas.extend(slots.filter_map(|(id, slot)| self.saved_quota(Some(id), slot)));
+            left = if taken == 0 { 0 } else { left - taken };
+        }
     }
 
     /// Gives every quota of which something was spent in a window that is not over everywhere, for a whole copy.

@@ -170,6 +170,19 @@ impl CapSet {
         &self.0
     }
 
+    /// All caps of it, those of its rules too.
+    pub fn caps(&self) -> impl Iterator<Item = &Cap> {
+        let CapSetSpec { each, shared, methods, .. } = &self.0;
+        let of_methods = methods.iter().flat_map(|rule| rule.each.iter().chain(&rule.shared));
+        each.iter().chain(shared).chain(of_methods)
+    }
+
+    /// Whether gateways share any of them.
+    #[must_use]
+    pub fn is_shared_by_gateways(&self) -> bool {
+        self.caps().any(|cap| cap.terms().is_some())
+    }
+
     /// The patterns of its rules, for [`crate::Methods::with`].
     pub fn patterns(&self) -> impl Iterator<Item = &MethodPattern> + Clone {
         self.0.methods.iter().map(|rule| &rule.pattern)

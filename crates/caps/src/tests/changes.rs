@@ -15,6 +15,29 @@ fn saved(consumer: Option<&str>, cap: &str, window: u32, spent: u64) -> SavedQuo
 const MARCH: u32 = 56 * 12 + 2;
 
 #[test]
+fn pieces_together_are_the_whole_each_change_once() {
+    let mut kit = Kit::new();
+    let shared = vec![quota(Unit::Requests, "1000/d")];
+    let set = kit.bind(CapSetSpec { shared, ..plan(vec![quota(Unit::Requests, "100/month")]) });
+    let ids: Vec<String> = (0..500).map(|number| format!("c{number}")).collect();
+    ids.iter().for_each(|id| assert_eq!(kit.admitted(0, id, &[&set], 1), 1));
+    let (mut usage, mut quotas, mut largest) = (Vec::new(), Vec::new(), 0);
+    for piece in 0..7 {
+        let changes = kit.ledger.take_changes_of(piece, 7);
+        largest = largest.max(changes.usage.len());
+        usage.extend(changes.usage.into_iter().map(|delta| delta.consumer.to_string()));
+        quotas.extend(changes.quotas);
+    }
+    usage.sort();
+    let mut expected = ids;
+    expected.sort();
+    assert_eq!(usage, expected);
+    assert_eq!(quotas.len(), 501, "one of each consumer, and the one that all share");
+    assert!(largest < 200, "{largest} of 500 in one piece of 7");
+    assert_eq!(kit.ledger.take_changes(), Changes::default());
+}
+
+#[test]
 fn quotas_come_as_they_are_when_they_changed() {
     let mut kit = Kit::new();
     let shared = vec![quota(Unit::Requests, "1000/d")];

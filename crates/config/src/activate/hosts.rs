@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use portcullis_balance::Hedge;
-use portcullis_filter::{BuildCx, Chain, Services, StateStore};
+use portcullis_filter::{BuildCx, Chain, Claims, Services, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
 use portcullis_snapshot::{Action, Another, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target, Then};
 use portcullis_types::RouteName;
@@ -61,6 +61,15 @@ pub(super) fn router(
         drop(router.add(VirtualHostSpec { names: host.names.clone(), data: Arc::new(data), routes }));
     }
     router.build()
+}
+
+/// The fields that filters claim, of whatever host or route they are.
+pub(super) fn claims(router: &Router<Arc<HostData>, Arc<RouteData>>) -> Claims {
+    let chains = router.hosts().flat_map(|host| {
+        let routes = host.routes().iter().map(|route| &route.data().chain);
+        std::iter::once(&host.data().chain).chain(routes)
+    });
+    chains.flat_map(Chain::claims).collect()
 }
 
 impl Chains<'_> {

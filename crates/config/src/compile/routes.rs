@@ -37,6 +37,9 @@ impl Compiler<'_, '_> {
         let cache = raw.cache.as_ref().map(|name| self.cache(name));
         let owner = format!("hosts/{}/routes/{}", host.name, raw.name.value);
         let (filters, chain) = self.filters(raw.filters.take().unwrap_or_default(), &owner);
+        if let Some(action) = &action {
+            self.check_forwards(action, &chain);
+        }
         let plan = RoutePlan {
             label: format!("{}/{}", host.name, raw.name.value).into(),
             name: raw.name.value.as_str().into(),

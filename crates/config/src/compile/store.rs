@@ -3,16 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use portcullis_caps::{Cap, CapSet, CapSetSpec, Limit};
+use portcullis_caps::{CapSet, Limit};
 use portcullis_filters::caps::{CapsConfig, PlanSets};
-use portcullis_snapshot::settings::{Journal, Redis, Store};
+use portcullis_snapshot::settings::{Journal, Redis, RedisPlace, RedisTls, Store};
 use portcullis_types::ByteSize;
 use portcullis_yaml::{Decode, Diagnostic, Span, Spanned, code as yaml_code};
 
 use super::{Compiler, all_filters};
 use crate::code;
 use crate::plan::{FilterPlan, HostPlan};
-use crate::raw::store::{RawJournal, RawRedis, RawStore, StoreWord};
+use crate::raw::store::{RawJournal, RawRedis, RawRedisTls, RawStore, StoreWord};
 use crate::raw::top::Top;
 
 /// The directory when none is said.
@@ -95,14 +95,42 @@ impl Compiler<'_, '_> {
             let help = "add `password: \"file:redis.password\"`";
             self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, raw.url.span, message).help(help));
         }
+        let tls = self.redis_tls(raw, &places).unwrap_or_default();
         Redis {
             places,
+            tls,
             user: raw.user.clone(),
             password: raw.password.as_ref().map(|password| password.expose().to_owned()),
             prefix: self.redis_prefix(raw.prefix.as_ref()).unwrap_or(default.prefix),
             timeout: self.time_within(raw.timeout, default.timeout, milli * 5..=milli * 400),
             forget_after: self.time_within(raw.forget_after, default.forget_after, milli * 5_000..=milli * 3_600_000),
         }
+    }
+
+    /// How servers are verified; `None` where nothing is said of it, or after an error.
+    fn redis_tls(&mut self, raw: &RawRedis, places: &[RedisPlace]) -> Option<RedisTls> {
+        let secure = places.iter().filter(|place| place.is_tls()).count();
+        if secure > 0 && secure < places.len() {
+            let message = "some of these servers are spoken to by TLS, others in plain text";
+            let help = "a password would go over both; write `rediss://` for all, or `redis://`";
+            self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, raw.url.span, message).help(help));
+        }
+        let said = raw.tls.as_ref()?;
+        if secure == 0 && !places.is_empty() {
+            let message = "`tls` is for servers at `rediss://`, and there is none";
+            let help = "write `rediss://` in `url`, or leave `tls` out";
+            self.cx.push(Diagnostic::error(code::SETTING_CONFLICT, said.span, message).help(help));
+        }
+        let RawRedisTls { server_name, ca, cert, key } = &said.value;
+        let server_name = server_name.as_ref().map(|name| self.said_server_name(name));
+        let ca = ca.as_ref().map(|path| self.authorities(path));
+        let client = self.client_identity(cert.as_ref(), key.as_ref());
+        let ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
+        Some(RedisTls {
+            server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
+            ca: ca.map(|ca| ca.iter().map(|one| one.as_ref().to_vec()).collect()),
+            client: client?,
+        })
     }
 
     fn redis_prefix(&mut self, prefix: Option<&Spanned<String>>) -> Option<String> {
@@ -133,12 +161,12 @@ impl Compiler<'_, '_> {
         let plans = plans.iter().map(|set| (set, of_plan(&set.spec().name)));
         let consumers = consumers.iter().map(|set| (set, of_consumer(&set.spec().name)));
         for (set, span) in gateway.chain(plans).chain(consumers) {
-            if let Some(span) = span.filter(|_| is_shared(set)) {
+            if let Some(span) = span.filter(|_| set.is_shared_by_gateways()) {
                 self.shared_by_nothing(span);
             }
         }
         for (filter, _) in hosts.iter().flat_map(all_filters) {
-            let shared = |caps: &CapsConfig| caps.as_set().is_some_and(is_shared);
+            let shared = |caps: &CapsConfig| caps.as_set().is_some_and(CapSet::is_shared_by_gateways);
             if self.caps_of(filter).as_ref().is_some_and(shared) {
                 let said = filter.settings.get("gateways").map(|entry| entry.value.span);
                 self.shared_by_nothing(said.unwrap_or(filter.settings.span));
@@ -167,20 +195,9 @@ impl Compiler<'_, '_> {
     }
 }
 
-/// Whether gateways share any cap of a set.
-fn is_shared(set: &CapSet) -> bool {
-    all_caps(set).any(|cap| cap.terms().is_some())
-}
-
 /// Whether a set has any quota.
 fn has_quota(set: &CapSet) -> bool {
-    all_caps(set).any(|cap| matches!(cap.limit(), Limit::Quota(..)))
-}
-
-fn all_caps(set: &CapSet) -> impl Iterator<Item = &Cap> {
-    let CapSetSpec { each, shared, methods, .. } = set.spec();
-    let of_methods = methods.iter().flat_map(|rule| rule.each.iter().chain(&rule.shared));
-    each.iter().chain(shared).chain(of_methods)
+    set.caps().any(|cap| matches!(cap.limit(), Limit::Quota(..)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_policy::HostName;
-use portcullis_snapshot::{SourceKey, UpstreamTls};
+use portcullis_snapshot::{ClientPair, SourceKey, UpstreamTls};
 use portcullis_yaml::{Diagnostic, Spanned, code as yaml_code};
 
 use super::Compiler;
@@ -12,7 +12,7 @@ use crate::plan::{AddressPlan, EndpointPlan};
 use crate::raw::clusters::{RawUpstreamTls, RawUpstreamTlsMap};
 
 /// A chain and a key, DER.
-type ClientIdentity = Arc<(Vec<Vec<u8>>, Vec<u8>)>;
+pub(super) type ClientIdentity = Arc<ClientPair>;
 
 impl Compiler<'_, '_> {
     /// `Some(None)` for `tls: false`; `None` after an error.
@@ -29,7 +29,7 @@ impl Compiler<'_, '_> {
         };
         let server_name = self.server_name_of(raw, map, endpoints);
         let ca = map.ca.as_ref().map(|path| self.authorities(path));
-        let client = self.client_identity(map);
+        let client = self.client_identity(map.cert.as_ref(), map.key.as_ref());
         let ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
         Some(Some(UpstreamTls {
             server_name: server_name?,
@@ -48,13 +48,7 @@ impl Compiler<'_, '_> {
         endpoints: &[EndpointPlan],
     ) -> Option<String> {
         if let Some(name) = &map.server_name {
-            return match name.value.parse::<HostName>() {
-                Ok(checked) => Some(checked.as_str().trim_matches(['[', ']']).to_owned()),
-                Err(error) => {
-                    let message = format!("`{}` is not a server name: {error}", name.value);
-                    self.cx.fail(Diagnostic::error(code::NAME_INVALID, name.span, message))
-                }
-            };
+            return self.said_server_name(name);
         }
         match endpoints.first().map(|endpoint| &endpoint.address) {
             Some(AddressPlan::Source(SourceKey::Name { host, .. })) => Some(host.to_string()),
@@ -68,8 +62,24 @@ impl Compiler<'_, '_> {
         }
     }
 
-    fn client_identity(&mut self, map: &RawUpstreamTlsMap) -> Option<Option<ClientIdentity>> {
-        let (cert, key) = match (&map.cert, &map.key) {
+    /// A name to verify, as written.
+    pub(super) fn said_server_name(&mut self, name: &Spanned<String>) -> Option<String> {
+        match name.value.parse::<HostName>() {
+            Ok(checked) => Some(checked.as_str().trim_matches(['[', ']']).to_owned()),
+            Err(error) => {
+                let message = format!("`{}` is not a server name: {error}", name.value);
+                self.cx.fail(Diagnostic::error(code::NAME_INVALID, name.span, message))
+            }
+        }
+    }
+
+    /// The gateway's own certificate for a server that asks for one; `None` after an error.
+    pub(super) fn client_identity(
+        &mut self,
+        cert: Option<&Spanned<String>>,
+        key: Option<&Spanned<String>>,
+    ) -> Option<Option<ClientIdentity>> {
+        let (cert, key) = match (cert, key) {
             (None, None) => return Some(None),
             (Some(cert), Some(key)) => (cert, key),
             (Some(alone), None) | (None, Some(alone)) => {

@@ -70,6 +70,15 @@ fn say_store(store: &Store, facts: &mut Facts) {
     if let Some(password) = &redis.password {
         facts.hide("store.redis.password", password);
     }
+    if let Some(name) = &redis.tls.server_name {
+        facts.say("store.redis.tls.server_name", name);
+    }
+    if let Some(ca) = &redis.tls.ca {
+        facts.hide("store.redis.tls.ca", ca);
+    }
+    if let Some(client) = &redis.tls.client {
+        facts.hide("store.redis.tls.cert", client);
+    }
     facts.say("store.redis.prefix", &redis.prefix);
     facts.say_duration("store.redis.timeout", redis.timeout);
     facts.say_duration("store.redis.forget_after", redis.forget_after);

@@ -56,13 +56,15 @@ pub(crate) struct RawJournal {
 /// How Redis is reached. One server, a master and its replicas, or some servers of a cluster.
 #[derive(Debug, Decode)]
 pub(crate) struct RawRedis {
-    /// Where it is: `redis://host:port`, or `redis://host:port/1` for a database; one or a list. Of a list of servers
-    /// that are no cluster, the one that is the master is used.
+    /// Where it is: `redis://host:port`, or `redis://host:port/1` for a database, `rediss://` for TLS; one or a list. Of a
+    /// list of servers that are no cluster, the one that is the master is used.
     pub(crate) url: Spanned<OneOrMany<Spanned<RedisWord>>>,
     /// Who logs in. Default: `default`.
     pub(crate) user: Option<String>,
     /// With which password.
     pub(crate) password: Option<Secret>,
+    /// How servers at `rediss://` are verified. Default: by the system's CAs, each by its host.
+    pub(crate) tls: Option<Spanned<RawRedisTls>>,
     /// What all keys begin with. Gateways that share caps say the same. Default: portcullis.
     pub(crate) prefix: Option<Spanned<String>>,
     /// The longest an answer may take, 5ms to 400ms, before the connection is replaced. No request waits for it.
@@ -71,6 +73,20 @@ pub(crate) struct RawRedis {
     /// After how long a gateway that is not heard of is forgotten, and its part goes to the others, 5s to 1h.
     /// Default: 30s.
     pub(crate) forget_after: Option<Spanned<Duration>>,
+}
+
+/// TLS to Redis. Files are relative to the file that says so, and read at start only.
+#[derive(Debug, Decode)]
+pub(crate) struct RawRedisTls {
+    /// The name that is asked for and verified at each server. Default: its host; of servers that a cluster names, what the
+    /// cluster calls them, an address as a rule.
+    pub(crate) server_name: Option<Spanned<String>>,
+    /// A PEM file with the CAs that are trusted in place of the system's.
+    pub(crate) ca: Option<Spanned<String>>,
+    /// A PEM file with the gateway's own certificate chain, for servers that ask for one.
+    pub(crate) cert: Option<Spanned<String>>,
+    /// A PEM file with the key of `cert`.
+    pub(crate) key: Option<Spanned<String>>,
 }
 
 impl RawRedis {

@@ -100,7 +100,7 @@ words! {
     /// A quantile of latency.
     QuantileWord(Quantile), "a quantile", &["p50", "p95", "p99.9"];
     /// Where a Redis server is.
-    RedisWord(RedisPlace), "the place of a Redis server", &["redis://127.0.0.1:6379", "redis://redis.internal/1"];
+    RedisWord(RedisPlace), "the place of a Redis server", &["redis://127.0.0.1:6379", "rediss://redis.internal/1"];
     /// The SHA-256 of a certificate.
     FingerprintWord(Fingerprint), "a SHA-256 fingerprint", &["00:01:…:1f"];
     /// A method of JSON-RPC, or all that begin so.

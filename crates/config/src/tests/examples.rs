@@ -1,6 +1,6 @@
 //! Every example of `conf` is free of errors and warnings, can be made into a generation, and fits the schema.
 
-use portcullis_yaml::{Diagnostics, Json, OsLoader, load, render_text};
+use portcullis_yaml::{Diagnostics, Json, MemoryLoader, OsLoader, load, render_text};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,6 +35,20 @@ fn every_example_becomes_a_generation_without_a_word() {
             world.activate(loaded.candidate.unwrap(), None).unwrap_or_else(|found| panic!("{name}: {found:?}"));
         assert!(!snapshot.listeners.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn a_cluster_that_a_filter_alone_names_is_used() {
+    let text = "version: 1\nlisteners: { edge: { bind: \"127.0.0.1:8080\" } }\n\
+                clusters: { rpc: { endpoints: [\"127.0.0.1:1\"] }, pubsub: { endpoints: [\"127.0.0.1:2\"] } }\n\
+                hosts: [{ names: [\"*\"], routes: [{ name: all, FILTERS, to: rpc }] }]\n";
+    let report = |filters: &str| {
+        let loader = MemoryLoader::new().file("a.yaml", text.replace("FILTERS", filters));
+        let loaded = World::default().check("a.yaml", &loader);
+        render_text(&loaded.diagnostics, &loaded.sources)
+    };
+    assert_eq!(report("filters: [{ rpc_websocket: { to: pubsub } }]"), "");
+    assert!(report("filters: [rpc_websocket]").contains("warning[unused_cluster]"));
 }
 
 #[test]

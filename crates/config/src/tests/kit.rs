@@ -65,7 +65,7 @@ pub(crate) struct World {
 impl Default for World {
     fn default() -> Self {
         let mut seams = Seams::default();
-        portcullis_rpc::plug(&mut seams);
+        portcullis_rpc::plug(&mut seams, &Default::default());
         let metrics = Arc::new(Metrics::new(&prometheus::Registry::new(), MetricsOptions::default()).unwrap());
         Self {
             registry: portcullis_rpc::register(portcullis_filters::registry()),

@@ -1,4 +1,8 @@
 //! The cache phases: look up before the upstream is asked, fill while its answer passes.
+//!
+//! A cache stands between the upstream and the response filters. It is filled with what the upstream sent, before any filter
+//! saw it, and what it gives is filtered for each client as an answer of the upstream's is ([`crate::Source::Upstream`]): one
+//! copy serves clients whom the filters answer differently, as with and without compression.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +14,7 @@ use portcullis_types::{ProxyError, RequestView};
 /// An answer out of a cache.
 #[derive(Debug, Clone)]
 pub struct CachedResponse {
-    /// The head, as it was stored.
+    /// The head, as it was stored. Response filters see it after that.
     pub header: ResponseHeader,
     /// The whole body.
     pub body: Bytes,
@@ -48,13 +52,14 @@ pub trait Cache: Send + Sync {
         Ok(None)
     }
 
-    /// `response_cache_filter`: after a miss, whether to store this answer, and into what.
+    /// `response_cache_filter`: after a miss, whether to store this answer, and into what. The head is the upstream's, without
+    /// the fields that concern its connection.
     fn admit(&self, request: &RequestView<'_>, response: &ResponseHeader) -> Option<Box<dyn CacheFill>>;
 }
 
 /// An answer on its way into a cache. Dropped without [`CacheFill::finish`] when the answer did not come whole.
 pub trait CacheFill: Send + Sync {
-    /// A chunk of the body. `false` says that the rest is not wanted.
+    /// A chunk of the body, as the upstream sent it. `false` says that the rest is not wanted.
     fn chunk(&mut self, chunk: &Bytes) -> bool;
 
     /// The answer came whole: store it.

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use pingora_http::ResponseHeader;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 use portcullis_types::{ClusterName, Downstream, ProxyError, RequestId};
 
+use super::ending::Ending;
 use super::stream::Io;
 use crate::cx::Notes;
 
@@ -46,8 +46,9 @@ pub struct UpgradedStream {
     /// What the request's filters said and shared: who calls, what may be spent. Guards among it are held as long as
     /// they are.
     pub notes: Notes,
-    /// Turns `true` when the stream is to end: the gateway drains. Ends are spread by the gateway.
-    pub end: watch::Receiver<bool>,
+    /// Is due when the stream is to end: the gateway drains (such ends are spread), or who is at the other end may not go
+    /// on, by one of the request's [`super::StreamGuard`]s.
+    pub end: Ending,
 }
 
 impl fmt::Debug for UpgradedStream {

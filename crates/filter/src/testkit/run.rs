@@ -10,6 +10,7 @@ use portcullis_types::{Dialect, ProxyError, Reason, RequestId};
 
 use super::{Exchange, Seen, Upstream};
 use crate::chain::{Chain, ChainState, Instead, Stopped};
+use crate::claims::Claims;
 use crate::cx::{BodyCx, Completed, ErrorCx, Facts, Notes, RequestCx, ResponseCx, Source};
 use crate::response::Response;
 use crate::seam::Upgrade;
@@ -76,6 +77,7 @@ struct Sent {
 
 impl Run<'_> {
     async fn request(&mut self, chunks: Vec<Bytes>) -> Result<(), Stopped> {
+        self.chain.claims().collect::<Claims>().strip(&mut self.request);
         let mut cx = RequestCx { request: &mut self.request, facts: &self.facts, notes: &mut self.notes };
         self.chain.request_filter(&mut cx, &mut self.state, &mut |_| {}).await?;
         // As in the gateway: a body that no reader knows was read all the same.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
 use portcullis_identity::Caller;
-use portcullis_identity::identities::Proof;
 use portcullis_types::ProxyError;
 
 use super::config::{AnonymousConfig, By};
-use crate::caller::{Door, now, strip_claimed};
+use crate::caller::{Door, now};
 
 /// The `anonymous` filter.
 pub struct Anonymous {
@@ -38,7 +37,6 @@ impl Filter for Anonymous {
     }
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
-        strip_claimed(cx.request, self.door.identities());
         if Door::is_known(cx) {
             return Ok(Verdict::Continue);
         }
@@ -47,7 +45,7 @@ impl Filter for Anonymous {
             return Err(self.door.refuse(cx, failure, now));
         }
         let caller = Caller { id: self.id(cx), plan: Arc::clone(&self.config.plan.0), consumer: None };
-        self.door.tell(cx, caller, Proof::Anonymous);
+        self.door.admit_anonymous(cx, caller);
         Ok(Verdict::Continue)
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Secrets, Verdict};
 use portcullis_identity::credential::{Kind, Parts, Places};
-use portcullis_identity::identities::{Book, Proof};
+use portcullis_identity::identities::Book;
 use portcullis_identity::store::Sought;
 use portcullis_identity::{Consumer, Expiry, Failure, KeyHash, Timestamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::config::ApiKeyConfig;
-use crate::caller::{Asked, Changes, Door, Missed, challenge, find, now, parts, strip_claimed, withhold};
+use crate::caller::{Asked, Changes, Door, Missed, challenge, find, now, parts, withhold};
 
 /// The `api_key` filter.
 pub struct ApiKey {
@@ -26,7 +26,7 @@ enum Carried {
     /// No key.
     Nothing,
     /// The key of a consumer of the file.
-    Key(Arc<Consumer>, Expiry),
+    Key(Arc<Consumer>, KeyHash, Expiry),
     /// A key that the file does not have.
     Unknown(KeyHash, Failure),
     /// What is no key.
@@ -46,7 +46,7 @@ impl ApiKey {
                 let text = credential.text.as_bytes();
                 let hash = book.secret.hash(text);
                 let carried = match book.directory.by_hash(&hash) {
-                    Some(found) => Carried::Key(Arc::clone(found.consumer), found.not_after),
+                    Some(found) => Carried::Key(Arc::clone(found.consumer), hash, found.not_after),
                     None => Carried::Unknown(hash, Failure::of_unknown_key(text)),
                 };
                 (carried, &self.config.places, Some(text))
@@ -64,11 +64,11 @@ impl ApiKey {
         book: &Book,
         now: Timestamp,
     ) -> Result<(), ProxyError> {
-        let (consumer, not_after) = match carried {
+        let (consumer, hash, not_after) = match carried {
             Carried::Nothing if self.config.optional || Door::is_known(cx) => return Ok(()),
             Carried::Nothing => return Err(self.door.refuse(cx, Failure::Missing, now)),
             Carried::Wrong(failure) => return Err(self.door.refuse(cx, failure, now)),
-            Carried::Key(consumer, not_after) => (consumer, not_after),
+            Carried::Key(consumer, hash, not_after) => (consumer, hash, not_after),
             Carried::Unknown(hash, failure) => {
                 let (identities, throttle) = (self.door.identities(), &*book.throttle);
                 let asked = Asked { identities, throttle, client: cx.facts.client, now };
@@ -77,7 +77,7 @@ impl ApiKey {
                         let Some(key) = consumer.key(&hash).copied() else {
                             return Err(self.door.refuse(cx, failure, now));
                         };
-                        (consumer, key.not_after)
+                        (consumer, hash, key.not_after)
                     }
                     Err(Missed::Nobody) => return Err(self.door.refuse(cx, failure, now)),
                     Err(Missed::Refused(failure)) => return Err(self.door.refuse(cx, failure, now)),
@@ -88,7 +88,7 @@ impl ApiKey {
         if Door::is_known(cx) {
             return Ok(());
         }
-        let admitted = self.door.admit(cx, &consumer, (not_after, now), Proof::Key);
+        let admitted = self.door.admit(cx, &consumer, (Sought::Key(&hash), not_after), now);
         admitted.map_err(|failure| self.door.refuse(cx, failure, now))
     }
 }
@@ -118,7 +118,6 @@ impl Filter for ApiKey {
         let (carried, changes) = self.read(cx, &book);
         let changes = changes.ok_or_else(|| ProxyError::with_detail(Reason::PathInvalid, "path_byte"))?;
         changes.apply(cx.request);
-        strip_claimed(cx.request, self.door.identities());
         if let Err(failure) = self.door.banned(cx, now) {
             return Err(self.door.refuse(cx, failure, now));
         }

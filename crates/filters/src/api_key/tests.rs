@@ -196,16 +196,6 @@ fn failures_count_against_their_network_and_explaining_counts_nothing() {
 }
 
 #[test]
-fn forged_fields_that_name_a_caller_are_taken_away() {
-    let (identities, chain) = gateway(&acme(), "optional: true");
-    identities.claim(&http::HeaderName::from_static("x-consumer-id")).expect("room");
-    let forged = Exchange::get("http://a/").field("x-consumer-id", "root").field("x_consumer_id", "root");
-    let seen = run(&chain, forged.field("x-consumer", "mine"));
-    assert_eq!(upstream_field(&seen, "x-consumer-id") + &upstream_field(&seen, "x_consumer_id"), "");
-    assert_eq!(upstream_field(&seen, "x-consumer"), "mine");
-}
-
-#[test]
 fn is_not_built_where_no_consumers_are_declared() {
     let why = build_error(&Services::default().with(Arc::new(Declared::default())), "api_key", "{}");
     assert!(why.contains("the config has no `consumers`"), "{why}");

@@ -1,10 +1,9 @@
-//! Takes out of a request what only the gateway is to know, and what only the gateway may say.
+//! Takes out of a request what only the gateway is to know.
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, Uri};
 use pingora_http::RequestHeader;
 use portcullis_filter::{Notes, Withheld};
-use portcullis_identity::Identities;
 use portcullis_identity::credential::{Parts, Places, Stripped};
 
 /// What is looked at for a credential.
@@ -59,23 +58,4 @@ pub(crate) fn withhold(notes: &mut Notes, places: &Places, presented: Option<&[u
             }
         });
     }
-}
-
-/// Takes away what would tell an upstream who calls: only the gateway says that. A name that differs by `_` for `-` is
-/// the same one to an upstream that reads fields as CGI does (RFC 3875 section 4.1.18).
-pub(crate) fn strip_claimed(request: &mut RequestHeader, identities: &Identities) {
-    let claimed = identities.claimed();
-    if claimed.is_empty() {
-        return;
-    }
-    let ours = |name: &&HeaderName| claimed.iter().any(|one| same_field(one.as_str(), name.as_str()));
-    let forged: Vec<HeaderName> = request.headers.keys().filter(ours).cloned().collect();
-    for name in &forged {
-        drop(request.remove_header(name));
-    }
-}
-
-fn same_field(one: &str, other: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_TYPE, HeaderMap};
 use portcullis_caps::{
     Held, MethodId, Refusal, RefusalKind, Spender, Standing, Wait, write_limit, write_policy, write_refused,
 };
@@ -24,6 +24,8 @@ use super::config::CapsConfig;
 use super::plans::{Bound, Plans};
 use super::service::CapLedger;
 use super::spending::{Calls, Part, Spending, Terms};
+use super::tunnel::Tunnel;
+use crate::caller::asks_events;
 
 /// Holds callers to what they may spend.
 ///
@@ -94,7 +96,7 @@ impl Filter for Caps {
     }
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _: &mut CapsCtx) -> Result<Verdict, ProxyError> {
-        let calls = cx.facts.calls.as_deref().and_then(|places| Some(self.calls_at(cx.facts, self.bound()?, places)));
+        let calls = cx.facts.calls.as_deref().and_then(|places| Some(self.calls_at(cx.facts, &*self.bound()?, places)));
         let collected = cx.notes.extensions_mut().get_or_insert_default::<Collected>();
         collected.quiet |= !self.fields;
         collected.parts.extend(self.set.map(|set| Part { set, calls }));
@@ -125,11 +127,14 @@ impl Filter for Caps {
                 let spending = Arc::new(Spending::new(Arc::clone(&self.caps), terms, admission));
                 let spender: Arc<Spending> = Arc::clone(&spending);
                 cx.notes.extensions_mut().insert(Spender(spender));
+                if cx.facts.asks_upgrade && !cx.facts.is_terminated {
+                    cx.notes.guard_stream(Arc::new(Tunnel::new(Arc::clone(&spending))));
+                }
                 ctx.spending = Some(spending);
                 Ok(())
             }
             Err(refusal) => {
-                let error = self.error(&refusal);
+                let error = failure(&self.caps, &refusal);
                 ctx.refused = Some(Box::new(refusal));
                 Err(error)
             }
@@ -181,7 +186,7 @@ impl Filter for Caps {
 }
 
 impl Caps {
-    fn bound(&self) -> Option<&Arc<Bound>> {
+    fn bound(&self) -> Option<Arc<Bound>> {
         self.plans.bound()
     }
 
@@ -193,7 +198,7 @@ impl Caps {
     }
 
     /// Who asks for what.
-    fn terms(&self, cx: &RequestCx<'_>, bound: &Arc<Bound>, parts: SmallVec<[Part; 2]>) -> Result<Terms, ProxyError> {
+    fn terms(&self, cx: &RequestCx<'_>, bound: Arc<Bound>, parts: SmallVec<[Part; 2]>) -> Result<Terms, ProxyError> {
         let (id, plan) = match cx.notes.get::<Caller>() {
             Some(caller) if bound.plan(&caller.plan).is_some() => {
                 (Arc::clone(&caller.id), Some(Arc::clone(&caller.plan)))
@@ -208,14 +213,14 @@ impl Caps {
         let calls = match cx.facts.body.as_deref().and_then(|body| body.calls()) {
             Some(count) => {
                 let places: SmallVec<[usize; 16]> = (0..count).collect();
-                self.calls_at(cx.facts, bound, &places)
+                self.calls_at(cx.facts, &bound, &places)
             }
             None => Calls::from_slice(&[MethodId::HTTP]),
         };
         let is_stream = cx.facts.asks_upgrade || opens_stream(&cx.request.headers);
         let holds = if is_stream { Held::Connections } else { Held::Requests };
         let claimed = is_stream && !cx.facts.is_terminated;
-        Ok(Terms { bound: Arc::clone(bound), id, plan, parts, calls, holds, claimed })
+        Ok(Terms { bound, id, plan, parts, calls, holds, claimed })
     }
 
     /// Says what would be decided; nothing is spent.
@@ -229,22 +234,7 @@ impl Caps {
         }
         notes.annotate("caps", text);
         notes.extensions_mut().insert(Told);
-        refusal.map_or(Ok(()), |refusal| Err(self.error(&refusal)))
-    }
-
-    /// The failure of a refused request.
-    fn error(&self, refusal: &Refusal) -> ProxyError {
-        let reason = match refusal.kind {
-            RefusalKind::OverRate => Reason::OverRate,
-            RefusalKind::OverQuota => Reason::OverQuota,
-            RefusalKind::OverConcurrency => Reason::OverConcurrency,
-            RefusalKind::NoRoom => {
-                self.caps.counts.no_room.fetch_add(1, Ordering::Relaxed);
-                return ProxyError::with_detail(Reason::Overloaded, "the ledger has no room for another consumer");
-            }
-        };
-        let retry_after = refusal.retry_after().map(Duration::from_secs);
-        ProxyError { retry_after, ..ProxyError::with_detail(reason, sentence(refusal)) }
+        refusal.map_or(Ok(()), |refusal| Err(failure(&self.caps, &refusal)))
     }
 
     /// Bytes of a stream pass, as long as the caps of bytes have any; those with which one runs dry pass too, so that what
@@ -258,18 +248,32 @@ impl Caps {
         // Time may have brought some since.
         if let Some(refusal) = ctx.dry.then(|| spending.dry()).flatten() {
             self.caps.counts.dry_streams.fetch_add(1, Ordering::Relaxed);
-            return Err(self.error(&refusal));
+            return Err(failure(&self.caps, &refusal));
         }
         ctx.dry = spending.stream(bytes).is_err();
         Ok(())
     }
 }
 
+/// The failure of what a cap refuses.
+pub(super) fn failure(caps: &CapLedger, refusal: &Refusal) -> ProxyError {
+    let reason = match refusal.kind {
+        RefusalKind::OverRate => Reason::OverRate,
+        RefusalKind::OverQuota => Reason::OverQuota,
+        RefusalKind::OverConcurrency => Reason::OverConcurrency,
+        RefusalKind::NoRoom => {
+            caps.counts.no_room.fetch_add(1, Ordering::Relaxed);
+            return ProxyError::with_detail(Reason::Overloaded, "the ledger has no room for another consumer");
+        }
+    };
+    let retry_after = refusal.retry_after().map(Duration::from_secs);
+    ProxyError { retry_after, ..ProxyError::with_detail(reason, sentence(refusal)) }
+}
+
 /// Whether a request opens a stream by its fields: gRPC, or server-sent events.
 fn opens_stream(headers: &HeaderMap) -> bool {
     let is_grpc = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    let events = |value: &HeaderValue| value.as_bytes().windows(17).any(|part| part == b"text/event-stream");
-    is_grpc || headers.get(ACCEPT).is_some_and(events)
+    is_grpc || asks_events(headers)
 }
 
 /// Who has not said who it is, is its network: one IPv4 address, or 64 bits of an IPv6 address.

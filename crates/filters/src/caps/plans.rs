@@ -5,8 +5,9 @@
 //! [`Plans::bind`] ends it; from then on nothing of it changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use portcullis_caps::{BindError, BoundSet, CapSet, MethodId, Methods, TooManyMethods};
 
@@ -28,7 +29,7 @@ pub struct Plans {
     sets: PlanSets,
     /// Of routes and hosts, by the filters that have them.
     declared: Mutex<Vec<CapSet>>,
-    bound: OnceLock<Arc<Bound>>,
+    bound: ArcSwapOption<Bound>,
 }
 
 /// Why the caps of a generation cannot be bound.
@@ -46,7 +47,7 @@ impl Plans {
     /// Those that a config says.
     #[must_use]
     pub fn new(sets: PlanSets) -> Self {
-        Self { sets, declared: Mutex::default(), bound: OnceLock::new() }
+        Self { sets, declared: Mutex::default(), bound: ArcSwapOption::empty() }
     }
 
     /// Adds the set of a host or route; answers with its place in [`Bound::route`].
@@ -56,14 +57,15 @@ impl Plans {
         declared.len() - 1
     }
 
-    /// Binds everything, once all filters were built.
+    /// Binds everything, once all filters were built, and again when consumers have other caps of their own.
     ///
     /// # Errors
     /// More names than a process can number.
     pub fn bind(&self, caps: &CapLedger) -> Result<Arc<Bound>, PlansError> {
         let declared = self.declared.lock();
         let PlanSets { gateway, plans, consumers } = &self.sets;
-        let all = gateway.iter().chain(plans).chain(consumers).chain(&*declared);
+        let own = caps.owned();
+        let all = gateway.iter().chain(plans).chain(consumers).chain(own.iter()).chain(&*declared);
         let methods = {
             let mut known = caps.methods().lock();
             *known = known.with(all.flat_map(CapSet::patterns))?;
@@ -73,20 +75,25 @@ impl Plans {
         let named = |sets: &[CapSet]| -> Result<HashMap<Arc<str>, Arc<BoundSet>>, BindError> {
             sets.iter().map(|set| Ok((Arc::clone(&set.spec().name), bind(set)?))).collect()
         };
-        let bound = Bound {
+        // What the config says of a consumer goes before what the file does.
+        let mut of_consumers = named(own.as_slice())?;
+        of_consumers.extend(named(consumers)?);
+        let bound = Arc::new(Bound {
             gateway: gateway.as_ref().map(&bind).transpose()?,
             plans: named(plans)?,
-            consumers: named(consumers)?,
+            consumers: of_consumers,
             routes: declared.iter().map(&bind).collect::<Result<_, _>>()?,
             methods,
-        };
-        Ok(Arc::clone(self.bound.get_or_init(|| Arc::new(bound))))
+            own,
+        });
+        self.bound.store(Some(Arc::clone(&bound)));
+        Ok(bound)
     }
 
     /// What was bound; `None` before that.
     #[must_use]
-    pub fn bound(&self) -> Option<&Arc<Bound>> {
-        self.bound.get()
+    pub fn bound(&self) -> Option<Arc<Bound>> {
+        self.bound.load_full()
     }
 }
 
@@ -97,6 +104,8 @@ pub struct Bound {
     consumers: HashMap<Arc<str>, Arc<BoundSet>>,
     routes: Box<[Arc<BoundSet>]>,
     methods: Methods,
+    /// The caps of consumers, of those that the file says, with which it was bound.
+    own: Arc<Vec<CapSet>>,
 }
 
 impl Bound {
@@ -133,6 +142,11 @@ impl Bound {
     /// The set of a host or route, by its name.
     pub(super) fn route_named(&self, name: &str) -> Option<&Arc<BoundSet>> {
         self.routes.iter().find(|set| set.name() == name)
+    }
+
+    /// Whether it was bound with these caps of consumers.
+    pub(super) fn knows(&self, own: &Arc<Vec<CapSet>>) -> bool {
+        Arc::ptr_eq(&self.own, own)
     }
 
     /// The number of a method.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
-use portcullis_caps::{Ledger, LedgerOptions, Methods, Moment};
+use portcullis_caps::{CapSet, Ledger, LedgerOptions, Methods, Moment, TooManyMethods};
 
-use super::plans::Bound;
+use super::plans::{Bound, Plans, PlansError};
 
 /// The two clocks, read now.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -22,6 +22,10 @@ pub struct CapLedger {
     methods: Mutex<Methods>,
     /// What the generation that serves says.
     current: ArcSwapOption<Bound>,
+    /// Of whom that is; locked while either changes.
+    serving: Mutex<Option<Arc<Plans>>>,
+    /// What the file of consumers says of single ones.
+    own: ArcSwap<Vec<CapSet>>,
     pub(super) counts: Counts,
 }
 
@@ -67,6 +71,8 @@ impl CapLedger {
             clock: Arc::new(clock),
             methods: Mutex::new(Methods::default()),
             current: ArcSwapOption::empty(),
+            serving: Mutex::default(),
+            own: ArcSwap::default(),
             counts: Counts::default(),
         }
     }
@@ -102,8 +108,52 @@ impl CapLedger {
     }
 
     /// Notes that a generation serves: what goes on for long, such as a WebSocket, is held to its plans from now on.
-    pub fn serve(&self, bound: Arc<Bound>) {
-        self.current.store(Some(bound));
+    ///
+    /// # Errors
+    /// Consumers came to have other caps of their own since it was bound, and cannot be held to them.
+    pub fn serve(&self, plans: Arc<Plans>) -> Result<(), PlansError> {
+        let mut serving = self.serving.lock();
+        let known = plans.bound().filter(|bound| bound.knows(&self.owned()));
+        let bound = known.map_or_else(|| plans.bind(self), Ok);
+        self.current.store(plans.bound());
+        *serving = Some(plans);
+        bound.map(|_| ())
+    }
+
+    /// What the file of consumers says of single ones.
+    pub(super) fn owned(&self) -> Arc<Vec<CapSet>> {
+        self.own.load_full()
+    }
+
+    /// Whether the methods of these sets can be numbered.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn fits(&self, own: &[CapSet]) -> Result<(), TooManyMethods> {
+        self.methods.lock().with(own.iter().flat_map(CapSet::patterns)).map(|_| ())
+    }
+
+    /// Holds single consumers to caps of their own, in the place of those of before. The requests of the generation that
+    /// serves are from now on decided by them.
+    ///
+    /// # Errors
+    /// More names than a process can number; nothing changes.
+    pub fn own(&self, sets: Vec<CapSet>) -> Result<(), PlansError> {
+        let serving = self.serving.lock();
+        if **self.own.load() == sets {
+            return Ok(());
+        }
+        let before = self.own.swap(Arc::new(sets));
+        let bound = serving.as_ref().map(|plans| plans.bind(self)).transpose();
+        match bound {
+            Ok(Some(bound)) => self.current.store(Some(bound)),
+            Ok(None) => {}
+            Err(error) => {
+                self.own.store(before);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// What was refused without a cap.

@@ -99,6 +99,25 @@ impl Spending {
     /// Charges bytes that pass; a cap that has none left after them.
     pub(super) fn stream(&self, bytes: u64) -> Result<(), Box<Refusal>> {
         self.charged.fetch_add(bytes, Ordering::Relaxed);
+        self.charge(bytes)
+    }
+
+    /// Charges what is not charged yet of so many bytes in all, whoever else does so at the same time; a cap that has
+    /// none left after them, if there were any.
+    pub(super) fn stream_to(&self, total: u64) -> Result<(), Box<Refusal>> {
+        let before = self.charged.fetch_max(total, Ordering::Relaxed);
+        match total.saturating_sub(before) {
+            0 => Ok(()),
+            left => self.charge(left),
+        }
+    }
+
+    /// Bytes that were charged.
+    pub(super) fn charged(&self) -> u64 {
+        self.charged.load(Ordering::Relaxed)
+    }
+
+    fn charge(&self, bytes: u64) -> Result<(), Box<Refusal>> {
         let now = self.caps.now();
         let what = (self.terms.holds, &*self.terms.calls);
         let charge =
@@ -115,11 +134,8 @@ impl Spending {
 
     /// Charges what is not charged yet of all the bytes that passed.
     pub(super) fn finish(&self, bytes: u64) {
-        let left = bytes.saturating_sub(self.charged.load(Ordering::Relaxed));
-        if left > 0 {
-            // The next request hears what is dry now.
-            drop(self.stream(left));
-        }
+        // The next request hears what is dry now.
+        drop(self.stream_to(bytes));
     }
 
     fn decide(&self, holds: Held, calls: &[MethodId]) -> Result<Admission, Box<Refusal>> {

@@ -64,13 +64,16 @@ struct Gateway {
 
 impl Gateway {
     fn new() -> Self {
-        let millis = Arc::new(AtomicU64::new(0));
+        Self::with(LedgerOptions { shards: 1, ..LedgerOptions::default() }, Arc::default())
+    }
+
+    /// One whose ledger is another, on a clock of milliseconds that others may read too.
+    fn with(options: LedgerOptions, millis: Arc<AtomicU64>) -> Self {
         let clock = Arc::clone(&millis);
         let now = move || {
             let millis = clock.load(Ordering::Relaxed);
             Moment::new(Duration::from_millis(millis), Duration::from_millis(START * 1000 + millis))
         };
-        let options = LedgerOptions { shards: 1, ..LedgerOptions::default() };
         Self { caps: Arc::new(CapLedger::with_clock(options, now)), millis }
     }
 
@@ -93,7 +96,8 @@ impl Gateway {
             spec.build(&BuildCx { place, state: &state, clusters: &[], services: &services }).unwrap()
         };
         let links = filters.iter().map(link).chain(more).collect();
-        self.caps.serve(plans.bind(&self.caps).unwrap());
+        plans.bind(&self.caps).unwrap();
+        self.caps.serve(plans).unwrap();
         Chain::new(links).unwrap()
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
-use portcullis_identity::identities::Proof;
 use portcullis_identity::store::Sought;
 use portcullis_identity::{Consumer, Expiry, Failure, Timestamp};
 use portcullis_types::{ProxyError, TlsInfo};
 
 use super::config::ClientCertificateConfig;
-use crate::caller::{Asked, Door, Missed, find, now, strip_claimed};
+use crate::caller::{Asked, Door, Missed, find, now};
 
 /// The `client_certificate` filter.
 pub struct ClientCertificate {
@@ -49,7 +48,6 @@ impl Filter for ClientCertificate {
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
         let now = now();
-        strip_claimed(cx.request, self.door.identities());
         if let Err(failure) = self.door.banned(cx, now) {
             return Err(self.door.refuse(cx, failure, now));
         }
@@ -59,7 +57,9 @@ impl Filter for ClientCertificate {
         let downstream = Arc::clone(&cx.facts.downstream);
         match self.consumer(cx, downstream.tls.as_deref(), now).await? {
             Ok(consumer) => {
-                let admitted = self.door.admit(cx, &consumer, (Expiry::NEVER, now), Proof::Certificate);
+                let tls = downstream.tls.as_deref().and_then(|tls| tls.client.as_ref());
+                let by = Sought::Certificate(tls.map_or("", |certificate| &certificate.subject));
+                let admitted = self.door.admit(cx, &consumer, (by, Expiry::NEVER), now);
                 admitted.map_err(|failure| self.door.refuse(cx, failure, now))?;
             }
             Err(Failure::Missing | Failure::UnknownCertificate) if self.config.optional => {}

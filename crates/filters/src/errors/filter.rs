@@ -53,8 +53,7 @@ impl Filter for Errors {
         let own = StatusCode::from_u16(cx.error.reason.status()).ok();
         let status = mapping.to.status.or(own).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = Response::new(status);
-        if let Some(after) = cx.error.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        if let Some(seconds) = cx.error.retry_after_seconds() {
             answer = answer.with_field(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         let vars = Vars::of_error(cx, status.as_u16());

@@ -44,8 +44,8 @@ impl fmt::Debug for TokenConfig {
     }
 }
 
-/// Tells the upstream who calls, in fields or in a signed token. What a client sends under these names never gets there,
-/// nor what differs by `_` for `-`. Where nobody is known, nothing is said.
+/// Tells the upstream who calls, in fields or in a signed token. What a client sends under these names is taken away on all
+/// routes of the config, as is what differs by `_` for `-`. Where nobody is known, nothing is said.
 #[derive(Decode)]
 #[config(deny_empty)]
 struct IdentitySettings {
@@ -151,10 +151,4 @@ fn private_key(text: &str) -> Option<Result<Vec<u8>, ()>> {
         STANDARD.decode(digits).ok()
     };
     Some(read().ok_or(()))
-}
-
-/// A shared name, to be claimed.
-pub(super) fn names(config: &IdentityConfig) -> impl Iterator<Item = &HeaderName> {
-    let fields = config.headers.consumer.iter().chain(&config.headers.plan);
-    fields.chain(config.token.as_ref().map(|token| &token.header))
 }

@@ -2,13 +2,13 @@
 
 use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
-use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Verdict};
+use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx};
 use portcullis_identity::Caller;
 use portcullis_identity::issue::Issuer;
 use portcullis_types::{ProxyError, Reason};
 
-use super::config::{Fields, IdentityConfig, names};
-use crate::caller::{Door, now, strip_claimed};
+use super::config::{Fields, IdentityConfig};
+use crate::caller::{Door, now};
 
 /// Consumers whose tokens are remembered.
 const REMEMBER: usize = 16_384;
@@ -17,24 +17,22 @@ const REMEMBER: usize = 16_384;
 pub struct TellIdentity {
     headers: Fields,
     token: Option<(HeaderName, Issuer)>,
-    door: Door,
 }
 
 impl Filter for TellIdentity {
     type Ctx = ();
 
     fn phases(&self) -> Phases {
-        Phases::of(Phase::RequestFilter).and(Phase::UpstreamRequestFilter)
+        Phases::of(Phase::UpstreamRequestFilter)
     }
 
     /// What a client says of itself under these names is gone before anything reads it.
-    async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
-        strip_claimed(cx.request, self.door.identities());
-        Ok(Verdict::Continue)
+    fn claims(&self) -> Vec<HeaderName> {
+        let fields = self.headers.consumer.iter().chain(&self.headers.plan);
+        fields.chain(self.token.as_ref().map(|(name, _)| name)).cloned().collect()
     }
 
     async fn upstream_request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<(), ProxyError> {
-        strip_claimed(cx.request, self.door.identities());
         let Some(caller) = cx.notes.get::<Caller>() else { return Ok(()) };
         put(cx.request, self.headers.consumer.as_ref(), &caller.id)?;
         put(cx.request, self.headers.plan.as_ref(), &caller.plan)?;
@@ -60,10 +58,8 @@ impl ConfiguredFilter for TellIdentity {
     type Config = IdentityConfig;
 
     fn build(config: IdentityConfig, cx: &BuildCx<'_>) -> Result<Self, String> {
-        let door = Door::new(cx);
-        names(&config).try_for_each(|name| door.identities().claim(name))?;
-        let seed = door.identities().seed();
+        let seed = Door::new(cx).identities().seed();
         let token = config.token.map(|token| (token.header, Issuer::new(token.rules, token.key, REMEMBER, seed)));
-        Ok(Self { headers: config.headers, token, door })
+        Ok(Self { headers: config.headers, token })
     }
 }

@@ -40,13 +40,6 @@ fn upstreams_are_told_in_fields_and_forgeries_are_taken_away() {
 }
 
 #[test]
-fn what_one_route_tells_is_taken_away_on_the_others() {
-    let (identities, _) = gateway(HEADERS);
-    let chain = chain_with(&services(&identities), &[("api_key", "{}")]);
-    assert_eq!(told(&run(&chain, acme().field("x-consumer-id", "root"))), ["", "", "", ""]);
-}
-
-#[test]
 fn upstreams_are_told_in_a_token_that_they_can_check() {
     let secret = "0123456789abcdef0123456789abcdef";
     let (_, chain) = gateway(&format!("token: {{ key: {secret}, audience: nodes, lifetime: 10s, reuse: 0s }}"));

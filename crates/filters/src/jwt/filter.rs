@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::HeaderValue;
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, ResponseCx, Verdict};
 use portcullis_identity::credential::{Kind, Places};
-use portcullis_identity::identities::{Book, Proof, TokenIssuer};
+use portcullis_identity::identities::{Book, TokenIssuer};
 use portcullis_identity::store::Sought;
 use portcullis_identity::token::{Claims, TokenError, claimed_issuer};
 use portcullis_identity::{Consumer, Expiry, Failure, Timestamp};
 use portcullis_types::{ProxyError, Reason};
 
 use super::config::JwtConfig;
-use crate::caller::{Asked, Changes, Declared, Door, Missed, challenge, find, now, parts, strip_claimed, withhold};
+use crate::caller::{Asked, Changes, Declared, Door, Missed, challenge, find, now, parts, withhold};
 
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"api\"");
 
@@ -129,7 +129,6 @@ impl Filter for Jwt {
 
     async fn request_filter(&self, cx: &mut RequestCx<'_>, _ctx: &mut ()) -> Result<Verdict, ProxyError> {
         let (now, book) = (now(), self.door.book());
-        strip_claimed(cx.request, self.door.identities());
         if let Err(failure) = self.door.banned(cx, now) {
             return Err(self.door.refuse(cx, failure, now));
         }
@@ -143,7 +142,8 @@ impl Filter for Jwt {
         };
         match self.consumer(cx, &book, &claims, now).await {
             Ok(consumer) => {
-                let admitted = self.door.admit(cx, &consumer, (Expiry::NEVER, now), Proof::Token);
+                let by = Sought::Token { issuer: &claims.issuer, subject: &claims.subject };
+                let admitted = self.door.admit(cx, &consumer, (by, Expiry::NEVER), now);
                 admitted.map_err(|failure| self.door.refuse(cx, failure, now)).map(|()| Verdict::Continue)
             }
             Err(NoToken::Failure(failure)) => Err(self.door.refuse(cx, failure, now)),

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::{Consumer, ConsumerKey, ConsumerSpec, Details, KeySpec, NamePattern, Plans, Restrictions, TokenSubject};
+use super::{
+    Consumer, ConsumerKey, ConsumerSpec, Details, KeySpec, NamePattern, Plans, Rare, Restrictions, TokenSubject,
+};
 use crate::time::Expiry;
 
 /// The most of each thing that one consumer may have.
@@ -26,6 +28,8 @@ pub mod limits {
     pub const SUBJECTS: usize = 32;
     /// Bytes of a subject or an issuer.
     pub const SUBJECT: usize = 512;
+    /// Bytes of its own caps, as JSON without spaces.
+    pub const CAPS: usize = 16 * 1024;
 }
 
 /// What is wrong with one value of a spec. Values are not repeated: they may be secrets in the wrong place.
@@ -49,7 +53,8 @@ impl Consumer {
         name("plan", &spec.plan, limits::PLAN)?;
         let restrictions = restrictions(&spec)?;
         let labels = spec.keys.iter().map(|key| key.label.clone().map(String::into_boxed_str)).collect();
-        let details = details(labels, spec.jwt, spec.certificates)?;
+        let rare = Rare { certificates: certificates(spec.certificates)?, caps: caps(spec.caps)? };
+        let details = details(labels, spec.jwt, rare)?;
         let plan = plans.plan(&spec.plan, limits::PLANS);
         let plan = plan.ok_or_else(|| wrong("plan", format!("there are more than {} plans", limits::PLANS)))?;
         Ok(Self {
@@ -132,27 +137,36 @@ impl FromStr for Network {
     }
 }
 
-fn details(
-    labels: Box<[Option<Box<str>>]>,
-    tokens: Vec<TokenSubject>,
-    certificates: Vec<String>,
-) -> Result<Details, FieldError> {
+fn details(labels: Box<[Option<Box<str>>]>, tokens: Vec<TokenSubject>, rare: Rare) -> Result<Details, FieldError> {
     count("jwt", &tokens, limits::SUBJECTS)?;
-    count("certificates", &certificates, limits::SUBJECTS)?;
     for (n, token) in tokens.iter().enumerate() {
         subject(|| format!("jwt[{n}].subject"), &token.subject)?;
         token.issuer.as_ref().map_or(Ok(()), |issuer| subject(|| format!("jwt[{n}].issuer"), issuer))?;
     }
+    once("jwt", &tokens, PartialEq::eq)?;
+    Ok(Details {
+        tokens: tokens.into(),
+        labels: if labels.iter().all(Option::is_none) { Box::default() } else { labels },
+        rare: (rare != Rare::default()).then(|| Box::new(rare)),
+    })
+}
+
+fn certificates(certificates: Vec<String>) -> Result<Box<[Box<str>]>, FieldError> {
+    count("certificates", &certificates, limits::SUBJECTS)?;
     for (n, text) in certificates.iter().enumerate() {
         subject(|| format!("certificates[{n}]"), text)?;
     }
-    once("jwt", &tokens, PartialEq::eq)?;
     once("certificates", &certificates, PartialEq::eq)?;
-    Ok(Details {
-        tokens: tokens.into(),
-        certificates: certificates.into_iter().map(Into::into).collect(),
-        labels: if labels.iter().all(Option::is_none) { Box::default() } else { labels },
-    })
+    Ok(certificates.into_iter().map(Into::into).collect())
+}
+
+fn caps(caps: Option<serde_json::Map<String, serde_json::Value>>) -> Result<Option<Box<str>>, FieldError> {
+    let Some(caps) = caps else { return Ok(None) };
+    let text = serde_json::Value::Object(caps).to_string();
+    if text.len() > limits::CAPS {
+        return Err(wrong("caps", format!("expected at most {} bytes", limits::CAPS)));
+    }
+    Ok(Some(text.into()))
 }
 
 fn subject(key: impl FnOnce() -> String, text: &str) -> Result<(), FieldError> {

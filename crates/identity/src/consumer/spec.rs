@@ -35,6 +35,10 @@ pub struct ConsumerSpec {
     /// Subjects of client certificates that stand for it, as RFC 4514 text: `CN=partner,O=Example`.
     #[serde(default)]
     pub certificates: Vec<String>,
+    /// What it alone is held to beside its plan, in the words that the config has for that. They are read by who
+    /// knows caps; here they are kept as they are.
+    #[serde(default)]
+    pub caps: Option<serde_json::Map<String, serde_json::Value>>,
     /// Refuses every request of it.
     #[serde(default)]
     pub disabled: bool,

@@ -21,7 +21,7 @@ fn a_line_of_json_and_an_item_of_yaml_say_the_same() {
         r#"{{"id":"acme","plan":"pro","keys":[{{"hash":"{}","not_after":"2027-01-31T12:00:00Z","label":"old"}},{{"hash":"{}"}}],
         "origins":["https://*.acme.example"],"networks":["203.0.113.0/24","2001:db8::1"],"hosts":["rpc.example.com"],
         "methods":["get*","POST"],"jwt":[{{"issuer":"https://id.example","subject":"u1"}},{{"subject":"u2"}}],
-        "certificates":["CN=acme,O=Acme"],"disabled":true}}"#,
+        "certificates":["CN=acme,O=Acme"],"disabled":true,"caps":{{"rate":"10/s","methods":{{"get*":{{"credits":2}}}}}}}}"#,
         hash('1'),
         hash('2')
     )
@@ -30,7 +30,7 @@ fn a_line_of_json_and_an_item_of_yaml_say_the_same() {
         "- id: acme\n  plan: pro\n  keys:\n  - {{ hash: '{}', not_after: 2027-01-31T12:00:00Z, label: old }}\n  - hash: '{}'\n  \
          origins: ['https://*.acme.example']\n  networks: [203.0.113.0/24, '2001:db8::1']\n  hosts: [rpc.example.com]\n  \
          methods: ['get*', POST]\n  jwt: [{{ issuer: 'https://id.example', subject: u1 }}, {{ subject: u2 }}]\n  \
-         certificates: ['CN=acme,O=Acme']\n  disabled: true\n",
+         certificates: ['CN=acme,O=Acme']\n  disabled: true\n  caps: {{ rate: 10/s, methods: {{ 'get*': {{ credits: 2 }} }} }}\n",
         hash('1'),
         hash('2')
     );
@@ -44,6 +44,22 @@ fn a_line_of_json_and_an_item_of_yaml_say_the_same() {
     assert_eq!(json.keys()[1].not_after, Expiry::NEVER);
     assert_eq!((json.label(&hashes[0]), json.label(&hashes[1])), (Some("old"), None));
     assert_eq!((json.token_subjects().len(), json.certificate_subjects().len()), (2, 1));
+    assert_eq!(json.caps(), Some(r#"{"methods":{"get*":{"credits":2}},"rate":"10/s"}"#));
+}
+
+#[test]
+fn caps_of_its_own_cost_nobody_else_memory() {
+    // A word more in either would be a word for each of millions.
+    assert_eq!((size_of::<Consumer>(), size_of::<Details>()), (144, 40));
+    let caps = |text: &str| serde_json::from_str(text).expect("an object");
+    let without = build(spec()).expect("right");
+    assert_eq!((without.caps(), without.details.is_none()), (None, true));
+    let with = build(ConsumerSpec { caps: Some(caps(r#"{"rate":"10/s"}"#)), ..spec() }).expect("right");
+    let more = size_of::<Details>() + size_of::<Rare>() + r#"{"rate":"10/s"}"#.len();
+    assert_eq!(with.heap_bytes(), without.heap_bytes() + more);
+    let long = format!(r#"{{"rate":"{}"}}"#, "1".repeat(limits::CAPS));
+    let error = build(ConsumerSpec { caps: Some(caps(&long)), ..spec() }).expect_err("too long");
+    assert_eq!(error.to_string(), "`caps`: expected at most 16384 bytes");
 }
 
 #[test]

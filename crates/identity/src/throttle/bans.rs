@@ -61,6 +61,8 @@ pub(super) struct Bans {
     all: RwLock<All>,
     /// How many there are, so that nobody takes the lock while there are none.
     count: AtomicUsize,
+    /// How often one was added.
+    added: AtomicU64,
 }
 
 #[derive(Default)]
@@ -149,7 +151,7 @@ impl Bans {
         if reason.len() > MOST_REASON || reason.contains(char::is_control) {
             return Err(BanError::Reason);
         }
-        self.change(|all| {
+        let added = self.change(|all| {
             if all.bans.len() >= MOST {
                 all.prune(now);
             }
@@ -158,7 +160,14 @@ impl Bans {
             }
             all.insert(network, Entry { since: now, until, reason: reason.into(), refused: AtomicU64::new(0) });
             Ok(())
-        })
+        });
+        self.added.fetch_add(1, Ordering::Release);
+        added
+    }
+
+    /// Grows with each ban that is added.
+    pub(super) fn added(&self) -> u64 {
+        self.added.load(Ordering::Acquire)
     }
 
     pub(super) fn remove(&self, network: &IpNet) -> bool {

@@ -20,7 +20,7 @@ use portcullis_wire::response::check_response_framing;
 use super::{Lines, Order, Tries};
 use crate::core::Core;
 use crate::reasons::{Progress, of_upstream_side};
-use crate::service::{connection, hear_height, judge_head};
+use crate::service::{connection, hear_height, judge_head, tell_deadline};
 
 /// How many informational heads may come before the final one.
 const INTERIM: usize = 8;
@@ -53,8 +53,10 @@ struct Run<'a> {
     reused: bool,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
-    /// The answer is larger than the caller takes: no fault of the endpoint's.
-    too_large: bool,
+    /// What is left of the time for the whole call.
+    left: Duration,
+    /// The answer is larger than the caller takes, or later than the caller wants it: no fault of the endpoint's.
+    blameless: bool,
 }
 
 /// Makes an attempt, and lets everybody know who counts: the endpoint's health, its metrics, the list of attempts.
@@ -71,10 +73,11 @@ pub(super) async fn make(
     let deadline = order.timeouts.per_try.map_or(tries.deadline, |per_try| tries.deadline.min(started + per_try));
     let connect = order.timeouts.connect.min(deadline.saturating_duration_since(started));
     let peer = connection(order.cluster, choice.address(), connect);
-    let mut run = Run::new(&core.lines, order, (peer, started));
+    let mut run = Run::new(&core.lines, order, (peer, started), tries.left());
     let ran = tokio::time::timeout_at(deadline.into(), run.exchange(request)).await;
     let late = ran.is_err();
     let total = Instant::now() >= tries.deadline;
+    run.blameless |= late && total && tries.are_callers();
     let ran = ran.unwrap_or_else(|_| {
         Err(if total { Reason::UpstreamTotalTimeout.into() } else { Reason::UpstreamPerTryTimeout.into() })
     });
@@ -107,10 +110,10 @@ fn settle(
             Ok(Answered { response: UpstreamResponse { header, body, endpoint }, first_byte, judged })
         }
         Err(error) => {
-            if !run.too_large {
+            if !run.blameless {
                 choice.failure(now, error.reason);
             }
-            let late = late || error.reason == Reason::UpstreamFirstByteTimeout;
+            let late = (late || error.reason == Reason::UpstreamFirstByteTimeout) && !run.blameless;
             Err(Failed { error, reused: run.reused, late, took })
         }
     }
@@ -133,7 +136,7 @@ fn told(run: &Run<'_>, choice: &Choice, began: Instant, made: &Result<Answered, 
 }
 
 impl<'a> Run<'a> {
-    fn new(lines: &'a Lines, order: &'a Order<'a>, (peer, started): (HttpPeer, Instant)) -> Self {
+    fn new(lines: &'a Lines, order: &'a Order<'a>, (peer, started): (HttpPeer, Instant), left: Duration) -> Self {
         Self {
             lines,
             order,
@@ -143,7 +146,8 @@ impl<'a> Run<'a> {
             reused: false,
             connect: None,
             first_byte: None,
-            too_large: false,
+            left,
+            blameless: false,
         }
     }
 
@@ -171,7 +175,8 @@ impl<'a> Run<'a> {
         session: &mut HttpSession,
         request: &UpstreamRequest,
     ) -> Result<(ResponseHeader, Bytes), ProxyError> {
-        let head = complete(request, self.order.cluster, &self.peer)?;
+        let mut head = complete(request, self.order.cluster, &self.peer)?;
+        tell_deadline(&mut head, self.order.cluster, Some(self.left.saturating_sub(self.connect.unwrap_or_default())));
         let lost = |run: &Self, error: Box<Error>| run.failed(&error);
         session.write_request_header(Box::new(head)).await.map_err(|error| lost(self, error))?;
         if !request.body.is_empty() {
@@ -210,7 +215,7 @@ impl<'a> Run<'a> {
         while let Some(part) = session.read_response_body().await.map_err(|error| self.failed(&error))? {
             let held = body.len() + first.as_ref().map_or(0, Bytes::len);
             if held + part.len() > most {
-                self.too_large = true;
+                self.blameless = true;
                 let detail = format!("an answer over {most} bytes");
                 return Err(ProxyError::with_detail(Reason::UpstreamMalformed, detail));
             }

@@ -32,17 +32,19 @@ impl OwnRequests {
     }
 }
 
-fn index(snapshot: &Snapshot, cluster: &ClusterName) -> Result<ClusterIdx, ProxyError> {
+/// A cluster of the current generation, else of one that serves beside it.
+fn find(core: &Core, cluster: &ClusterName) -> Result<(Arc<Snapshot>, ClusterIdx), ProxyError> {
     let unknown = || ProxyError::with_detail(Reason::Internal, format!("there is no cluster {cluster}"));
-    snapshot.cluster_names.get(cluster).copied().ok_or_else(unknown)
+    let mut found = core.generations.serving().into_iter();
+    found.find_map(|snapshot| snapshot.cluster_names.get(cluster).copied().map(|at| (snapshot, at))).ok_or_else(unknown)
 }
 
 #[async_trait]
 impl Upstreams for OwnRequests {
     async fn call(&self, cluster: &ClusterName, request: UpstreamRequest) -> Result<UpstreamResponse, ProxyError> {
         let core = self.core()?;
-        let snapshot = core.generations.current();
-        let aim = Aim::at(&snapshot, index(&snapshot, cluster)?);
+        let (snapshot, index) = find(&core, cluster)?;
+        let aim = Aim::at(&snapshot, index);
         call(&core, aim, &request, &mut Tries::new(Instant::now(), request.timeout)).await
     }
 
@@ -54,8 +56,8 @@ impl Upstreams for OwnRequests {
     ) -> Result<UpstreamStream, ProxyError> {
         let core = self.core()?;
         let found = {
-            let snapshot = core.generations.current();
-            snapshot.cluster(index(&snapshot, cluster)?).cloned()
+            let (snapshot, index) = find(&core, cluster)?;
+            snapshot.cluster(index).cloned()
         };
         // Of the generation nothing is held: the stream outlives it.
         upgrade::open(&core, &found.ok_or(Reason::Internal)?, &header, avoid).await

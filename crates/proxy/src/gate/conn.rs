@@ -4,8 +4,8 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
-use tokio_util::sync::CancellationToken;
 
+use portcullis_filter::seam::EndStream;
 use portcullis_snapshot::request::forwarding::ForwardedValues;
 use portcullis_snapshot::{Listener, ListenerLimits};
 use portcullis_types::{Downstream, ProxyError};
@@ -34,7 +34,7 @@ pub(crate) struct Conn {
     head_started: Mutex<Option<(Instant, SystemTime)>>,
     requests: AtomicU32,
     upgrade: AtomicBool,
-    tunnel: Mutex<Option<CancellationToken>>,
+    tunnel: Mutex<Option<EndStream>>,
     granted: Mutex<Option<Box<Granted>>>,
     _permit: Mutex<ConnectionPermit>,
 }
@@ -98,12 +98,12 @@ impl Conn {
     }
 
     /// Notes what ends the tunnel that was asked for.
-    pub(super) fn set_tunnel(&self, end: CancellationToken) {
+    pub(super) fn set_tunnel(&self, end: EndStream) {
         *self.tunnel.lock() = Some(end);
     }
 
     /// What ends the tunnel that the request in flight has become.
-    pub(crate) fn take_tunnel(&self) -> Option<CancellationToken> {
+    pub(crate) fn take_tunnel(&self) -> Option<EndStream> {
         self.tunnel.lock().take()
     }
 

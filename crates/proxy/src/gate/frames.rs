@@ -3,14 +3,32 @@
 //! A close frame of our own may only stand between two frames of the upstream's. Frames are found by their heads alone:
 //! payloads are skipped, whatever they hold.
 
-/// A close frame, 1001: the server is going away.
-pub(super) const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+use bytes::{BufMut, Bytes, BytesMut};
+
+use portcullis_types::Reason;
+
+/// The server is going away.
+const GOING_AWAY: u16 = 1001;
+/// Who is at the other end may not go on.
+const POLICY: u16 = 1008;
+
+/// A close frame of the gateway's (RFC 6455 section 5.5.1): the code, and behind it the reason's name, but for a drain.
+pub(super) fn close(reason: Reason) -> Bytes {
+    let (code, text) = if reason == Reason::Draining { (GOING_AWAY, "") } else { (POLICY, reason.name()) };
+    let mut frame = BytesMut::with_capacity(4 + text.len());
+    frame.put_u8(0x88);
+    // Names of reasons are far below the 123 bytes that fit.
+    frame.put_u8(u8::try_from(2 + text.len()).unwrap_or_default());
+    frame.put_u16(code);
+    frame.put_slice(text.as_bytes());
+    frame.freeze()
+}
 
 /// The longest head of a frame: two bytes, eight of length, four of mask.
 const LONGEST_HEAD: usize = 14;
 
 /// Follows what is written on a connection that asked for an upgrade.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Frames {
     /// Heads of HTTP pass: what came of the current one so far, and how much of its end was seen.
     Http { status: Vec<u8>, ending: usize },
@@ -39,17 +57,26 @@ impl Frames {
 
     /// Sees what was written.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
+        while !bytes.is_empty() {
+            let seen = self.feed_frame(bytes);
+            bytes = bytes.get(seen..).unwrap_or_default();
+        }
+    }
+
+    /// Sees no more than up to the next place where a frame of ours may stand; how many bytes that is.
+    pub(super) fn feed_frame(&mut self, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while let Some((&byte, rest)) = left.split_first() {
             match self {
-                Self::Refused => return,
+                Self::Refused => return bytes.len(),
                 Self::Http { .. } => {
                     self.feed_http(byte);
-                    bytes = rest;
+                    left = rest;
                 }
                 Self::Open { payload, .. } if *payload > 0 => {
-                    let skipped = usize::try_from(*payload).unwrap_or(usize::MAX).min(bytes.len());
+                    let skipped = usize::try_from(*payload).unwrap_or(usize::MAX).min(left.len());
                     *payload -= skipped as u64;
-                    bytes = bytes.get(skipped..).unwrap_or_default();
+                    left = left.get(skipped..).unwrap_or_default();
                 }
                 Self::Open { head, have, payload } => {
                     if let Some(place) = head.get_mut(*have) {
@@ -59,10 +86,14 @@ impl Frames {
                     if let Some(length) = payload_length(head.get(..*have).unwrap_or_default()) {
                         (*have, *payload) = (0, length);
                     }
-                    bytes = rest;
+                    left = rest;
                 }
             }
+            if self.is_between() {
+                break;
+            }
         }
+        bytes.len() - left.len()
     }
 
     fn feed_http(&mut self, byte: u8) {
@@ -101,6 +132,13 @@ fn payload_length(head: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_close_says_why_but_for_a_drain() {
+        assert_eq!(&*close(Reason::Draining), [0x88, 2, 0x03, 0xe9]);
+        assert_eq!(&*close(Reason::OverQuota), b"\x88\x0c\x03\xf0over_quota");
+        assert!(Reason::ALL.iter().all(|reason| reason.name().len() <= 123));
+    }
+
     const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
 
     fn frame(length: usize, masked: bool) -> Vec<u8> {
@@ -138,6 +176,26 @@ mod tests {
             frames.feed(&[bytes.clone(), bytes].concat());
             assert!(frames.is_between());
         }
+    }
+
+    #[test]
+    fn finds_the_end_of_each_frame_among_others() {
+        let mut frames = Frames::default();
+        let lengths = [0, 1, 125, 126, 65_536];
+        let bytes: Vec<u8> =
+            [SWITCHING.to_vec()].into_iter().chain(lengths.map(|length| frame(length, false))).flatten().collect();
+        let mut ends = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            at += frames.feed_frame(&bytes[at..]);
+            ends.push(at);
+        }
+        let mut expected = vec![SWITCHING.len()];
+        for length in lengths {
+            expected.push(expected[expected.len() - 1] + frame(length, false).len());
+        }
+        assert_eq!(ends, expected);
+        assert_eq!(frames.feed_frame(&frame(300, false)[..200]), 200, "one that is not whole");
     }
 
     #[test]

@@ -6,10 +6,14 @@
 use bytes::BytesMut;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 
+use portcullis_filter::seam::EndStream;
 use portcullis_snapshot::request::secrets;
 use portcullis_telemetry::record::RequestLine;
 use portcullis_types::{ProxyError, Reason};
@@ -87,9 +91,8 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
         Box::pin(refuse(io, conn, Refusal { error, bytes: head.bytes, arrived: head.arrived })).await;
         return None;
     }
-    if upgrade {
-        io.expect_upgrade();
-    } else {
+    let end = upgrade.then(|| io.expect_upgrade());
+    if !upgrade {
         io.hold_back(head.surplus);
         io.expect_body(head.framing, head.body, head.facts.flags.expect_continue);
     }
@@ -107,7 +110,7 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
     let before = conn.requests();
     // On the heap, so that an idle connection does not hold it, and written there in place: it is many KiB.
     let phases = Box::write(Box::new_uninit(), gateway.proxy.process_one(session, drain));
-    let reused = Box::into_pin(phases).await;
+    let reused = unless_cut(Box::into_pin(phases), end).await;
     if conn.requests() == before {
         // The strict check let through what Pingora's own parser refused, and answered with a bare 400.
         conn.gateway.unparsed_request(conn, head.arrived);
@@ -122,6 +125,16 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
     }
     // Pingora thinks that the body is over and our judge does not: the connection is not trusted any further.
     io.is_between_requests().then_some(io)
+}
+
+/// What becomes of a request, unless it is a stream that is cut in the middle.
+async fn unless_cut<T>(mut serving: Pin<Box<impl Future<Output = Option<T>>>>, end: Option<EndStream>) -> Option<T> {
+    let Some(end) = end else { return serving.await };
+    poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Pending => end.poll_cut(cx).map(|()| None),
+        done => done,
+    })
+    .await
 }
 
 /// Whether a WebSocket is asked for: the one protocol that the gateway upgrades to. A wish for any other is ignored (RFC

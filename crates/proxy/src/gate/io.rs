@@ -20,8 +20,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
 
+use portcullis_filter::seam::EndStream;
 use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::body::FramingValidator;
 use portcullis_wire::h2::{H2Outbound, H2Watch};
@@ -144,11 +144,12 @@ impl DownstreamIo {
         self.surplus = surplus;
     }
 
-    /// An upgrade request is about to be handed on.
-    pub(crate) fn expect_upgrade(&mut self) {
-        let end = CancellationToken::new();
+    /// An upgrade request is about to be handed on; what is given ends what becomes of it.
+    pub(crate) fn expect_upgrade(&mut self) -> EndStream {
+        let (end, ending) = EndStream::new();
         self.conn.set_tunnel(end.clone());
-        self.mode = Mode::Through(Box::new(Tunnel::new(end)));
+        self.mode = Mode::Through(Box::new(Tunnel::new(ending)));
+        end
     }
 
     /// The connection is given to a handler, which reads and writes what it likes. Writes are bounded in time as ever.
@@ -205,26 +206,36 @@ impl DownstreamIo {
 
     /// Bytes of a tunnel, until it is to end: then a close frame is written where one may stand, and both sides end.
     fn poll_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.poll_end(cx) {
-            Poll::Ready(error) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_inner(cx, buf),
+        if let Poll::Ready(error) = self.poll_end(cx) {
+            return Poll::Ready(Err(error));
         }
+        let before = buf.filled().len();
+        ready!(self.poll_inner(cx, buf))?;
+        let Mode::Through(tunnel) = &mut self.mode else { return Poll::Ready(Ok(())) };
+        let may = tunnel.read(buf.filled().len() - before);
+        Poll::Ready(may.map_err(|why| self.ended(why)))
+    }
+
+    /// The gateway ends the tunnel.
+    fn ended(&self, why: ProxyError) -> io::Error {
+        self.conn.set_fault(why);
+        io::ErrorKind::ConnectionAborted.into()
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        loop {
+        let why = loop {
             let Mode::Through(tunnel) = &mut self.mode else { return Poll::Pending };
-            let left = ready!(tunnel.poll_due(cx));
+            let (left, why) = ready!(tunnel.poll_due(cx));
             if left.is_empty() {
-                break;
+                break why;
             }
-            match ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, left))) {
+            match ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, &left))) {
                 Ok(written) => self.said(written),
                 Err(error) => return Poll::Ready(error),
             }
-        }
+        };
         match ready!(self.poll_out(cx, |transport, cx| transport.poll_flush(cx))) {
-            Ok(()) => Poll::Ready(self.fault(Reason::Draining, "stream_drained")),
+            Ok(()) => Poll::Ready(self.ended(why)),
             Err(error) => Poll::Ready(error),
         }
     }
@@ -387,10 +398,15 @@ impl AsyncRead for DownstreamIo {
 
 impl AsyncWrite for DownstreamIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if matches!(&self.mode, Mode::Through(tunnel) if tunnel.is_closing()) {
-            // Nothing may follow a close frame.
-            return Poll::Ready(Ok(buf.len()));
-        }
+        let buf = match &mut self.mode {
+            Mode::Through(tunnel) => match tunnel.room(cx, buf) {
+                // Nothing may follow a close frame.
+                Ok(0) => return Poll::Ready(Ok(buf.len())),
+                Ok(room) => buf.get(..room).unwrap_or(buf),
+                Err(why) => return Poll::Ready(Err(self.ended(why))),
+            },
+            Mode::Head | Mode::Body(_) | Mode::Whole | Mode::Http2(_) | Mode::Given { .. } => buf,
+        };
         let written = ready!(self.poll_out(cx, |transport, cx| transport.poll_write(cx, buf)))?;
         let passed = buf.get(..written).unwrap_or_default();
         if let Mode::Through(tunnel) = &mut self.mode {

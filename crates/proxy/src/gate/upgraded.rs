@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::AsyncWriteExt;
 
-use portcullis_filter::seam::{StreamEnd, UpgradedStream};
+use portcullis_filter::seam::{EndStream, StreamEnd, UpgradedStream};
 use portcullis_types::{ProxyError, Reason};
 
 use super::conn::Conn;
@@ -21,7 +21,7 @@ use crate::service::Granted;
 /// Serves a stream to its end.
 pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, granted: Granted) {
     let Granted { mut ctx, head, handler, cluster } = granted;
-    let end = ctx.become_own_stream();
+    let (cut, end) = ctx.become_own_stream();
     if !say(&mut io, &head).await {
         ctx.record.status = 0;
         return ctx.end_stream(StreamEnd { error: Some(Reason::ClientClosed.into()), ..StreamEnd::default() });
@@ -30,7 +30,7 @@ pub(super) async fn serve(mut io: Box<DownstreamIo>, conn: &Arc<Conn>, granted: 
     io.give_away();
     let notes = ctx.notes.clone();
     let stream = UpgradedStream { io, downstream: conn.downstream.clone(), id: ctx.facts.id, cluster, notes, end };
-    let mut ended = caught(handler.serve(stream)).await;
+    let mut ended = caught(handler.serve(stream), &cut).await;
     // What ended it on the wire is the better word.
     ended.error = conn.take_fault().or(ended.error);
     ctx.end_stream(ended);
@@ -54,11 +54,12 @@ fn written(head: &ResponseHeader) -> BytesMut {
     bytes
 }
 
-/// A handler that panics ends its own stream and nothing else.
-async fn caught(serving: impl Future<Output = StreamEnd>) -> StreamEnd {
+/// A handler that panics ends its own stream and nothing else; one that does not end when it must is dropped.
+async fn caught(serving: impl Future<Output = StreamEnd>, cut: &EndStream) -> StreamEnd {
     let mut serving = Box::pin(serving);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-        Ok(polled) => polled,
+        Ok(Poll::Pending) => cut.poll_cut(cx).map(|()| StreamEnd::default()),
+        Ok(ended) => ended,
         Err(_) => {
             let error = ProxyError::with_detail(Reason::Internal, "the handler of the stream failed");
             Poll::Ready(StreamEnd { error: Some(error), ..StreamEnd::default() })
@@ -85,9 +86,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_ends_with_a_reason() {
-        let ended = caught(async { panic!("a fault of the handler") }).await;
+        let cut = EndStream::default();
+        let ended = caught(async { panic!("a fault of the handler") }, &cut).await;
         assert_eq!(ended.error.map(|error| error.reason), Some(Reason::Internal));
-        let ended = caught(async { StreamEnd { bytes_in: 7, ..StreamEnd::default() } }).await;
+        let ended = caught(async { StreamEnd { bytes_in: 7, ..StreamEnd::default() } }, &cut).await;
         assert_eq!((ended.error, ended.bytes_in), (None, 7));
+        cut.tell(Reason::KeyUnknown.into());
+        cut.cut();
+        assert_eq!(caught(std::future::pending(), &cut).await.bytes_in, 0, "one that does not end is dropped");
     }
 }

@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 /// How often clusters are looked at.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Keeps the clusters of the current generation until the gateway is gone or drains.
+/// Keeps the clusters of the generations that serve until the gateway is gone or drains.
 pub(crate) async fn keep(gateway: Weak<Gateway>) {
     let mut changes = None;
     let mut beat = tokio::time::interval(BEAT);
@@ -26,15 +26,15 @@ pub(crate) async fn keep(gateway: Weak<Gateway>) {
             () = change(&mut changes) => true,
         };
         let Some(gateway) = gateway.upgrade().filter(|gateway| gateway.is_ready()) else { return };
-        let snapshot = gateway.generations().current();
+        let clusters = gateway.generations().clusters();
         if endpoints_changed {
             gateway.follow();
         } else if changes.is_none() {
             // All fleets tell of their changes together; a config without clusters has none to ask.
-            changes = snapshot.clusters.first().map(|cluster| cluster.fleet.changed());
+            changes = clusters.first().map(|cluster| cluster.fleet.changed());
         }
         let now = Instant::now();
-        snapshot.clusters.iter().for_each(|cluster| look(cluster, now));
+        clusters.iter().for_each(|cluster| look(cluster, now));
     }
 }
 

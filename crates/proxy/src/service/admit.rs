@@ -24,8 +24,9 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
     });
     bounds(request)?;
     join_cookies(request)?;
+    ctx.choose_side(request);
     let snapshot = ctx.snapshot()?;
-    let admitted = admit::head(request, &mut ctx.facts, &snapshot.settings);
+    let admitted = admit::head(request, &mut ctx.facts, &snapshot);
     ctx.record.client = ctx.facts.client;
     ctx.record.id = ctx.facts.id;
     admitted

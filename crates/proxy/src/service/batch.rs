@@ -95,7 +95,10 @@ pub(super) async fn serve(
 ) -> Result<Next, ProxyError> {
     begin(ctx, groups)?;
     let before = session.req_header().clone();
+    // What the host's filters chose holds for each part whose route's filters choose nothing else.
+    let by_host = ctx.notes.cluster.take();
     for at in 0..parts(ctx).len() {
+        ctx.notes.cluster.clone_from(&by_host);
         if let Some(answer) = enter(&before, ctx, at).await? {
             return Ok(Next::Answer(answer));
         }

@@ -3,21 +3,21 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use pingora_core::{Error, ErrorType};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 use portcullis_balance::{Choice, EndpointIdx};
-use portcullis_filter::seam::StreamEnd;
+use portcullis_filter::seam::{EndStream, Ending, StreamEnd};
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, Members, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
-use portcullis_telemetry::record::{Attempt, Record};
+use portcullis_telemetry::record::{Attempt, Flag, Record};
 use portcullis_types::{Downstream, ProxyError, Reason};
 
 use super::batch::Parts;
@@ -180,6 +180,18 @@ impl Ctx {
         *error.etype() == OURS
     }
 
+    /// Goes to the side of the one who sent the request, while some are told apart from the others.
+    pub(crate) fn choose_side(&mut self, request: &RequestHeader) {
+        let Some(canary) = self.core.generations.canary() else { return };
+        if canary.takes(&request.headers, request.uri.query(), &self.facts.downstream) {
+            self.record.flags.set(Flag::OnTrial);
+            if let Some(snapshot) = canary.snapshot() {
+                self.record.generation = snapshot.id;
+                self.snapshot = Some(Arc::clone(snapshot));
+            }
+        }
+    }
+
     /// The generation; it is only gone once the request is a stream.
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, ProxyError> {
         self.snapshot.clone().ok_or_else(|| ProxyError::with_detail(Reason::Internal, "no generation"))
@@ -271,8 +283,8 @@ impl Ctx {
         self.snapshot = None;
     }
 
-    /// Becomes a stream that the gateway itself ends; what is given turns `true` when it is to end.
-    pub(crate) fn become_own_stream(&mut self) -> watch::Receiver<bool> {
+    /// Becomes a stream that the gateway itself ends: with what tells it, and what is due when it is to end.
+    pub(crate) fn become_own_stream(&mut self) -> (EndStream, Ending) {
         let end = super::limits::begin_own_stream(self);
         self.leave_route();
         self.snapshot = None;
@@ -281,7 +293,9 @@ impl Ctx {
 
     /// Completes the record of a stream that the gateway ended.
     pub(crate) fn end_stream(mut self: Box<Self>, end: StreamEnd) {
-        if let Some(error) = &end.error {
+        // What a guard says is more than what the handler makes of it.
+        let judged = self.places.told().filter(|why| why.reason != Reason::Draining);
+        if let Some(error) = judged.as_ref().or(end.error.as_ref()) {
             self.record.fail(error);
         }
         (self.record.bytes_in, self.record.bytes_out) = (end.bytes_in, end.bytes_out);
@@ -337,7 +351,8 @@ impl Drop for Ctx {
     /// same.
     fn drop(&mut self) {
         if !self.completed {
-            self.record.fail(&Reason::ClientClosed.into());
+            let why = self.places.told().unwrap_or_else(|| Reason::ClientClosed.into());
+            self.record.fail(&why);
             self.complete();
         }
     }

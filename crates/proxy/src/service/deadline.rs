@@ -7,46 +7,58 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 use std::time::{Duration, Instant};
 
+use portcullis_snapshot::Cluster;
+
 use super::context::Ctx;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The shorter of the caller's deadline and ours becomes the total timeout.
 pub(super) fn take(request: &RequestHeader, ctx: &mut Ctx) {
-    if !ctx.facts.trusted {
-        return;
-    }
-    let text = |name: &HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let named = ctx.upstream.cluster.as_ref().and_then(|(_, cluster)| cluster.deadline_header.as_ref());
-    let named = named.and_then(text).and_then(|text| text.trim().parse().ok()).map(Duration::from_millis);
-    let grpc = text(&GRPC_TIMEOUT).filter(|_| is_grpc(request)).and_then(grpc_timeout);
-    let Some(theirs) = named.into_iter().chain(grpc).min() else { return };
+    let cluster = ctx.upstream.cluster.as_ref().filter(|_| ctx.facts.trusted);
+    let Some(theirs) = cluster.and_then(|(_, cluster)| of_caller(request, cluster)) else { return };
     if ctx.upstream.timeouts.total.is_none_or(|ours| theirs < ours) {
         ctx.upstream.timeouts.total = Some(theirs);
         ctx.upstream.callers = true;
     }
 }
 
+/// How long a caller, who must be trusted, gives a request to this cluster.
+pub(super) fn of_caller(request: &RequestHeader, cluster: &Cluster) -> Option<Duration> {
+    let text = |name: &HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let named = cluster.deadline_header.as_ref().and_then(text);
+    // What is longer than a day is no bound, and a time that there is.
+    let most = Duration::from_secs(86_400);
+    let named = named.and_then(|text| text.trim().parse().ok()).map(|millis| Duration::from_millis(millis).min(most));
+    let grpc = text(&GRPC_TIMEOUT).filter(|_| is_grpc(request)).and_then(grpc_timeout);
+    named.into_iter().chain(grpc).min()
+}
+
 /// Writes what is left of the total timeout into the head of an attempt.
 pub(super) fn write(request: &mut RequestHeader, ctx: &Ctx) {
     let Some((_, cluster)) = &ctx.upstream.cluster else { return };
-    let total = ctx.upstream.timeouts.total;
-    if total.is_none() && cluster.deadline_header.is_none() {
-        return;
-    }
-    let left = total.map(|total| u64::try_from(total.saturating_sub(ctx.elapsed()).as_millis()).unwrap_or(u64::MAX));
-    let left = left.map(|left| left.max(1));
-    if let Some(name) = &cluster.deadline_header {
-        drop(request.remove_header(name));
-        if let Some(left) = left {
-            drop(request.insert_header(name.clone(), HeaderValue::from(left)));
-        }
-    }
+    let left = ctx.upstream.timeouts.total.map(|total| total.saturating_sub(ctx.elapsed()));
+    tell(request, cluster, left);
     if let Some(left) = left.filter(|_| is_grpc(request))
-        && let Ok(value) = HeaderValue::from_str(&grpc_text(left))
+        && let Ok(value) = HeaderValue::from_str(&grpc_text(millis(left)))
     {
         drop(request.insert_header(GRPC_TIMEOUT, value));
     }
+}
+
+/// Writes what is left of the time for an exchange into the field that the cluster names for it, in place of what the
+/// caller wrote there.
+pub(crate) fn tell(request: &mut RequestHeader, cluster: &Cluster, left: Option<Duration>) {
+    let Some(name) = &cluster.deadline_header else { return };
+    drop(request.remove_header(name));
+    if let Some(left) = left {
+        drop(request.insert_header(name.clone(), HeaderValue::from(millis(left))));
+    }
+}
+
+/// At least one, since none would be no bound.
+fn millis(left: Duration) -> u64 {
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// When the head of this attempt's answer must be there.

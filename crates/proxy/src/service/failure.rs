@@ -7,13 +7,13 @@ use pingora_proxy::{FailToProxy, Session};
 use std::time::Instant;
 
 use portcullis_balance::Answer;
-use portcullis_filter::{ErrorCx, Phase, Response};
+use portcullis_filter::{ErrorCx, Phase, Response, Source};
 use portcullis_snapshot::request::action;
 use portcullis_telemetry::record::Flag;
-use portcullis_types::{ProxyError, Reason};
+use portcullis_types::{Dialect, ProxyError, Reason};
 
 use super::context::Ctx;
-use super::{fallback, respond, retry};
+use super::{cache, fallback, peek, respond, retry};
 use crate::reasons::{Progress, of_pingora};
 
 /// An attempt that never connected.
@@ -123,18 +123,37 @@ pub(super) async fn answer(session: &mut Session, ctx: &mut Ctx, error: &Error) 
     if failure.reason == Reason::ClientClosed {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let response = written(session, ctx, &failure).await;
+    name_call(session, ctx, &failure).await;
+    // No answer comes any more: whoever waits for it goes on.
+    ctx.fill = cache::Fill::None;
+    let (response, source) = written(session, ctx, &failure).await;
     let status = response.header.status.as_u16();
     let whole = session.as_mut().is_body_done();
     if !whole {
         session.set_keepalive(None);
     }
-    let sent = respond::send(session, ctx, response).await.is_ok();
+    let sent = respond::send(session, ctx, (response, source)).await.is_ok();
     if !sent {
         // What was written before it failed is counted in the end.
         ctx.record.status = 0;
     }
     FailToProxy { error_code: if sent { status } else { 0 }, can_reuse_downstream: sent && whole }
+}
+
+/// A call of JSON-RPC is answered under its id, also when it is refused before the body is looked into. Little is read for
+/// that, and waited for: nobody is known to be behind the request.
+async fn name_call(session: &mut Session, ctx: &mut Ctx, failure: &ProxyError) {
+    let refused = matches!(failure.reason.status(), 401 | 403 | 429) && ctx.facts.body.is_none();
+    let reader = ctx.snapshot.as_ref().and_then(|snapshot| snapshot.seams.body.clone()).filter(|_| refused);
+    let Some(reader) = reader.filter(|_| dialect(session, ctx) == Dialect::JsonRpc) else { return };
+    // On the heap: the future of every failure would be larger by it.
+    if let Some(body) = Box::pin(peek::of_refused(session)).await {
+        ctx.facts.body = reader.peek(&session.req_header().headers, &body);
+    }
+}
+
+fn dialect(session: &Session, ctx: &Ctx) -> Dialect {
+    action::dialect(&session.req_header().headers, &ctx.notes, ctx.route.as_deref(), ctx.host.as_deref())
 }
 
 /// Whether no other head can follow: of a final answer, and of 101, behind which the bytes are not HTTP's.
@@ -159,19 +178,15 @@ fn identify(ctx: &mut Ctx, error: &Error) -> ProxyError {
     ProxyError::new(reason)
 }
 
-/// A failure as an answer.
-async fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> Response {
-    if let Some(response) = fallback::answer(session.req_header(), ctx, failure).await {
-        return response;
+/// A failure as an answer, and whose that is.
+async fn written(session: &Session, ctx: &mut Ctx, failure: &ProxyError) -> (Response, Source) {
+    if let Some(answer) = fallback::answer(session.req_header(), ctx, failure).await {
+        return answer;
     }
     let mapped = by_filter(session, ctx, failure);
-    let mut response = mapped.unwrap_or_else(|| {
-        let headers = &session.req_header().headers;
-        let dialect = action::dialect(headers, &ctx.notes, ctx.route.as_deref(), ctx.host.as_deref());
-        action::error_response(failure, dialect, &ctx.facts)
-    });
+    let mut response = mapped.unwrap_or_else(|| action::error_response(failure, dialect(session, ctx), &ctx.facts));
     action::label_failure(&mut response, failure, &ctx.core.server_name());
-    response
+    (response, Source::Gateway)
 }
 
 fn by_filter(session: &Session, ctx: &mut Ctx, error: &ProxyError) -> Option<Response> {

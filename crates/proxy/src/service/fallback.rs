@@ -11,7 +11,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 
-use portcullis_filter::{ChainState, Phase, Response, Withheld};
+use portcullis_filter::{ChainState, Phase, Response, Source, Withheld};
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::route::Another;
 use portcullis_snapshot::{Fallback, RouteData, Then};
@@ -28,8 +28,8 @@ pub(crate) struct FallingBack {
     head: Option<Box<RequestHeader>>,
     /// The route that was left.
     pub(super) left: Option<Box<Left>>,
-    /// The answer, once there is one.
-    answer: Option<Box<Response>>,
+    /// The answer, once there is one, and whose it is.
+    answer: Option<Box<(Response, Source)>>,
     /// Whether the cache was asked for a stale copy.
     asked: bool,
     /// Why the last attempt was never sent, when the request goes on as another route.
@@ -92,7 +92,7 @@ pub(super) async fn follow(session: &mut Session, ctx: &mut Ctx, error: ProxyErr
         return Err(error);
     }
     if let Some(copy) = stale(session.req_header(), ctx).await {
-        ctx.falling_back.answer = Some(Box::new(copy));
+        ctx.falling_back.answer = Some(Box::new((copy, Source::Upstream)));
         return Err(error);
     }
     enter(session, ctx);
@@ -103,11 +103,11 @@ pub(super) async fn follow(session: &mut Session, ctx: &mut Ctx, error: ProxyErr
     match next? {
         route::Next::Forward => Ok(()),
         route::Next::Answer(answer) => {
-            ctx.falling_back.answer = Some(answer);
+            ctx.falling_back.answer = Some(Box::new((*answer, Source::Gateway)));
             Err(error)
         }
-        // A fallback has no upgrades by filters.
-        route::Next::Upgrade(..) => Err(error),
+        // A fallback has no upgrades by filters, and its route's cache is not asked.
+        route::Next::Upgrade(..) | route::Next::Stored(_) => Err(error),
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn answers_first(session: &Session, ctx: &mut Ctx, error: &Prox
         return false;
     }
     let copy = Box::pin(stale(session.req_header(), ctx)).await;
-    ctx.falling_back.answer = copy.map(Box::new);
+    ctx.falling_back.answer = copy.map(|copy| Box::new((copy, Source::Upstream)));
     ctx.falling_back.answer.is_some()
 }
 
@@ -169,18 +169,18 @@ async fn stale(request: &RequestHeader, ctx: &mut Ctx) -> Option<Response> {
     Some(copy)
 }
 
-/// The answer in place of a failure. Proxy-Status still says why.
-pub(super) async fn answer(request: &RequestHeader, ctx: &mut Ctx, failure: &ProxyError) -> Option<Response> {
-    let mut response = match ctx.falling_back.answer.take() {
+/// The answer in place of a failure, and whose it is. Proxy-Status still says why.
+pub(super) async fn answer(request: &RequestHeader, ctx: &mut Ctx, failure: &ProxyError) -> Option<(Response, Source)> {
+    let (mut response, source) = match ctx.falling_back.answer.take() {
         Some(answer) => *answer,
         None if !is_unreached(failure) => return None,
         None => match stale(request, ctx).await {
-            Some(copy) => copy,
-            None => own(ctx)?,
+            Some(copy) => (copy, Source::Upstream),
+            None => (own(ctx)?, Source::Gateway),
         },
     };
     action::label_failure(&mut response, &ProxyError::new(failure.reason), &ctx.core.server_name());
-    Some(response)
+    Some((response, source))
 }
 
 /// The route's own answer.

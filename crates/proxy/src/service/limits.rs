@@ -11,10 +11,9 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use portcullis_balance::{Answer, Choice, Priority};
+use portcullis_filter::seam::{EndStream, Ending, StreamGuards};
 use portcullis_snapshot::limits::{Admission, Place, Refused, Waiting};
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::{Limits, Members, RouteData};
@@ -55,12 +54,24 @@ impl Places {
         }
     }
 
-    /// Whether the stream is to end.
-    pub(super) fn in_drain(&self) -> Result<(), ProxyError> {
+    /// Whether the stream may go on.
+    pub(super) fn may_go_on(&self) -> Result<(), ProxyError> {
         match &self.open {
-            Some(open) if open.is_due() => Err(ProxyError::with_detail(Reason::Draining, "stream_drained")),
-            Some(_) | None => Ok(()),
+            Some(open) => open.told().map_or(Ok(()), Err),
+            None => Ok(()),
         }
+    }
+
+    /// So many bytes pass in the tunnel that the request has become.
+    pub(super) fn pass(&self, bytes: usize) {
+        if let Some(open) = self.open.as_ref().filter(|_| bytes > 0) {
+            open.passes(bytes as u64);
+        }
+    }
+
+    /// Why the stream was to end, if it was.
+    pub(super) fn told(&self) -> Option<ProxyError> {
+        self.open.as_ref().and_then(Open::told)
     }
 
     /// The answer is no stream.
@@ -236,29 +247,36 @@ pub(super) fn settle(response: &ResponseHeader, ctx: &mut Ctx) -> Result<(), Pro
     ctx.places.end_stream();
     if events {
         take_stream(ctx)?;
-        begin_stream(ctx, CancellationToken::new());
+        begin_stream(ctx, EndStream::default());
     }
     Ok(())
 }
 
 /// The request has become a stream: it is listed, and gives its places among the requests back.
-pub(super) fn begin_stream(ctx: &mut Ctx, end: CancellationToken) {
+pub(super) fn begin_stream(ctx: &mut Ctx, end: EndStream) {
     if let (Some((_, cluster)), Some(choice)) = (&ctx.upstream.cluster, &ctx.upstream.choice) {
-        ctx.places.open = Some(ctx.core.streams.open(cluster.name.clone(), choice.endpoint().clone(), end));
+        let to = (cluster.name.clone(), choice.endpoint().clone());
+        ctx.places.open = Some(ctx.core.streams.open(to, end, guards(ctx)));
     }
     ctx.places.end_request();
 }
 
-/// The request has become a stream that the gateway itself ends; what is given turns `true` when it is to end.
-pub(super) fn begin_own_stream(ctx: &mut Ctx) -> watch::Receiver<bool> {
-    let (open, end) = ctx.core.streams.open_own();
+/// Who judges the stream that the request has become.
+fn guards(ctx: &Ctx) -> Option<Arc<StreamGuards>> {
+    ctx.notes.get::<StreamGuards>().cloned().map(Arc::new)
+}
+
+/// The request has become a stream that the gateway itself ends: what tells it, and what is due when it is to end.
+pub(super) fn begin_own_stream(ctx: &mut Ctx) -> (EndStream, Ending) {
+    let (end, ending) = EndStream::new();
+    let open = ctx.core.streams.open_own(end.clone(), guards(ctx));
     // A drain that has begun may have told all others by now.
     if *ctx.core.drain.borrow() {
-        open.end();
+        open.drain();
     }
     ctx.places.open = Some(open);
     ctx.places.end_request();
-    end
+    (end, ending)
 }
 
 /// The type of an event stream.

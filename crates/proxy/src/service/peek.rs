@@ -3,6 +3,9 @@
 //! Pingora's session holds what was read and sends it to the upstream, again for each attempt (vendor/README.md). The
 //! bytes are shared with the view that a reader makes of them: there is one copy of a body, bounded by what its host
 //! wants to see, and it is freed with the request.
+//!
+//! Of a request that is refused before that, as one without a good key is, no more is read than what tells which call the
+//! answer is to: see [`of_refused`].
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT};
@@ -20,6 +23,9 @@ use crate::reasons::of_downstream;
 
 /// How long a part of a body may take, and how fast it must come, where no listener says.
 const DEFAULT_PACE: (Duration, u64) = (Duration::from_secs(30), 0);
+
+/// The most that is read of the body of a request that is refused already, and how long it may take to come.
+const OF_REFUSED: (usize, Duration) = (8 * 1024, Duration::from_millis(100));
 
 /// What is set aside at once for a body that states its length; a larger one grows as it comes.
 const FIRST_PART: usize = 64 * 1024;
@@ -39,6 +45,17 @@ pub(super) async fn read(session: &mut Session, most: usize) -> Result<Bytes, Pr
     let body = whole(session, most, length.unwrap_or_default()).await?;
     session.as_mut().set_retry_buffer(body.clone());
     Ok(body)
+}
+
+/// The whole body of a request that is refused already, if it is said to be small, is there or comes at once, and was not
+/// read before.
+pub(super) async fn of_refused(session: &mut Session) -> Option<Bytes> {
+    let (most, patience) = OF_REFUSED;
+    let length = content_length(session).filter(|length| (1..=most).contains(length))?;
+    if session.req_header().headers.contains_key(EXPECT) || session.as_mut().is_body_done() {
+        return None;
+    }
+    tokio::time::timeout(patience, whole(session, most, length)).await.ok()?.ok()
 }
 
 fn content_length(session: &Session) -> Option<usize> {

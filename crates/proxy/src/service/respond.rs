@@ -1,4 +1,4 @@
-//! The gateway's own answers, through the same response filters as an upstream's.
+//! Answers that no upstream gives now, the gateway's own and those out of a cache, through the same response filters.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, EXPECT, SERVER};
@@ -39,12 +39,12 @@ pub(super) fn settle(session: &mut Session, response: &ResponseHeader, ctx: &Ctx
     }
 }
 
-/// Sends an answer; filters see its head and its body.
-pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, answer: Response) -> Result<()> {
+/// Sends an answer; filters see its head and its body, and whose it is: what a cache kept is the upstream's.
+pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, (answer, source): (Response, Source)) -> Result<()> {
     let Response { mut header, body } = answer;
     // Filters see the length of what they would change, as they do on an upstream's answer.
     header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    let filtered = response::filters(session.req_header(), &mut header, ctx, Source::Gateway).await;
+    let filtered = response::filters(session.req_header(), &mut header, ctx, source).await;
     filtered.map_err(|error| ctx.fail(error))?;
     let mut chunk = Some(body);
     response::body(session.req_header(), &mut chunk, true, ctx).map_err(|error| ctx.fail(error))?;

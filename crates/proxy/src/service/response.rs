@@ -120,9 +120,9 @@ pub(super) async fn head(
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    cache::admit(request, response, ctx);
     filters(request, response, ctx, Source::Upstream).await?;
     frame(request, response)?;
-    cache::admit(request, response, ctx);
     ctx.record.status = response.status.as_u16();
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.become_stream();
@@ -173,6 +173,17 @@ pub(super) async fn filters(
     Ok(())
 }
 
+/// A chunk of an upstream's answer: the cache takes it as it came, and the filters see it then.
+pub(super) fn body_from_upstream(
+    request: &RequestHeader,
+    chunk: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Ctx,
+) -> Result<(), ProxyError> {
+    ctx.fill.chunk(chunk.as_ref(), end);
+    body(request, chunk, end, ctx)
+}
+
 /// A chunk of an answer's body.
 pub(super) fn body(
     request: &RequestHeader,
@@ -181,11 +192,13 @@ pub(super) fn body(
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
     if ctx.is_stream() {
-        ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        ctx.body.sent += bytes as u64;
+        ctx.places.pass(bytes);
         return Ok(());
     }
     ctx.may_go_on()?;
-    ctx.places.in_drain()?;
+    ctx.places.may_go_on()?;
     heights::hear(chunk.as_ref(), ctx);
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.has(Phase::ResponseBodyFilter)) {
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
@@ -196,7 +209,6 @@ pub(super) fn body(
         host.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.host_state)?;
     }
     ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-    ctx.fill.chunk(chunk.as_ref(), end);
     Ok(())
 }
 

@@ -29,8 +29,10 @@ pub(super) type VirtualHost = portcullis_policy::VirtualHost<Arc<HostData>, Arc<
 pub(super) enum Next {
     /// Go on to an upstream.
     Forward,
-    /// Answer with this.
+    /// Answer with this, which is the gateway's own.
     Answer(Box<Response>),
+    /// Answer with this, which a cache kept of an upstream.
+    Stored(Box<Response>),
     /// A filter speaks on the connection from here on. The cluster is the one that the route decided on.
     Upgrade(Box<Upgrade>, Option<ClusterName>),
 }
@@ -90,7 +92,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<Next
         return Ok(Next::Upgrade(upgrade, cluster));
     }
     if let Some(answer) = cache::lookup(session.req_header(), ctx).await {
-        return Ok(Next::Answer(Box::new(answer)));
+        return Ok(Next::Stored(Box::new(answer)));
     }
     act(session, ctx, &snapshot)
 }

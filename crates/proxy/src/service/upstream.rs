@@ -74,8 +74,10 @@ pub(super) async fn request_body(
     end: bool,
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
-    ctx.body.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    let bytes = chunk.as_ref().map_or(0, Bytes::len);
+    ctx.body.received += bytes as u64;
     if ctx.is_stream() {
+        ctx.places.pass(bytes);
         return Ok(());
     }
     ctx.may_go_on()?;

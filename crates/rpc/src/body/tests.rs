@@ -82,6 +82,9 @@ fn the_reader_looks_at_what_says_that_it_is_json_or_looks_like_it() {
     assert!(peek(&[], " \n[").is_some());
     assert!(peek(&[], "hello").is_none());
     assert!(peek(&[], "").is_none());
+    for scalar in ["null", "true", "false", "\"a\"", "-1", " 7"] {
+        assert!(peek(&[], scalar).is_some(), "{scalar}");
+    }
     assert!(peek(&[("content-type", "application/json; charset=utf-8")], "hello").is_some());
     assert!(peek(&[("content-type", "APPLICATION/vnd.x+JSON")], "hello").is_some());
     assert!(peek(&[("content-type", "text/plain")], "hello").is_none());

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
+use portcullis_telemetry::Bound;
+use portcullis_telemetry::metrics::RpcStoreMetrics;
+
 use super::Bounds;
 use super::answer::Answer;
 
@@ -21,6 +24,8 @@ pub(super) struct Flights {
     table: Arc<Mutex<HashMap<Arc<[u8]>, Flight>>>,
     most: usize,
     most_waiting: usize,
+    /// What is told of the number of them.
+    told: Arc<Bound>,
 }
 
 struct Flight {
@@ -39,8 +44,10 @@ pub(super) enum Joined {
 }
 
 impl Flights {
-    pub(super) fn new(bounds: &Bounds) -> Self {
-        Self { table: Arc::default(), most: bounds.flights, most_waiting: bounds.waiting }
+    pub(super) fn new(bounds: &Bounds, metrics: &RpcStoreMetrics) -> Self {
+        let told = Arc::clone(&metrics.flights);
+        told.set_limit(bounds.flights as u64);
+        Self { table: Arc::default(), most: bounds.flights, most_waiting: bounds.waiting, told }
     }
 
     /// Joins the flight of a key, or begins it.
@@ -55,10 +62,12 @@ impl Flights {
             return Joined::Behind(Waiting { landed: flight.landed.clone(), place: Place(flight.waiting.clone()) });
         }
         if table.len() >= self.most {
+            self.told.refuse();
             return Joined::Alone;
         }
         let (landing, landed) = watch::channel(None);
         table.insert(key.clone(), Flight { landed, waiting: Arc::default() });
+        self.told.set_used(table.len() as u64);
         Joined::Lead(Lead { flights: self.clone(), key: key.clone(), landing })
     }
 
@@ -91,7 +100,9 @@ impl Drop for Lead {
     /// The flight leaves the table before those who wait are woken by the end of the channel, so that one of them can begin
     /// the next.
     fn drop(&mut self) {
-        self.flights.table.lock().remove(&self.key);
+        let mut table = self.flights.table.lock();
+        table.remove(&self.key);
+        self.flights.told.set_used(table.len() as u64);
     }
 }
 

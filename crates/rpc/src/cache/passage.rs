@@ -2,31 +2,9 @@
 //! when it ends, in whatever way.
 
 use parking_lot::Mutex;
+use portcullis_telemetry::metrics::CacheOutcome as Outcome;
 
 use super::flights::Lead;
-
-/// What a cache made of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was answered by what was kept.
-    Hit,
-    /// It was answered by what another call was answered.
-    Coalesced,
-    /// It goes upstream.
-    Miss,
-}
-
-impl Outcome {
-    /// As `X-Cache` says it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Coalesced => "coalesced",
-            Self::Miss => "miss",
-        }
-    }
-}
 
 /// The passage of one request.
 #[derive(Debug, Default)]

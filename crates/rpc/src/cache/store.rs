@@ -1,11 +1,14 @@
 //! Answers that are kept, bounded by their bytes.
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+
+use portcullis_telemetry::Bound;
+use portcullis_telemetry::metrics::{CacheEviction, RpcStoreMetrics};
 
 use super::Bounds;
 use super::answer::Answer;
@@ -34,33 +37,55 @@ impl Weighter<Arc<[u8]>, Kept> for Bytes {
     }
 }
 
+/// Counts what has to go for what comes.
+#[derive(Clone)]
+struct Evictions(Arc<RpcStoreMetrics>);
+
+impl Lifecycle<Arc<[u8]>, Kept> for Evictions {
+    type RequestState = ();
+
+    fn begin_request(&self) {}
+
+    fn on_evict(&self, (): &mut (), _key: Arc<[u8]>, _kept: Kept) {
+        self.0.evicted(CacheEviction::Room);
+    }
+}
+
+type Kepts = Cache<Arc<[u8]>, Kept, Bytes, DefaultHashBuilder, Evictions>;
+
 /// All that is kept, and how much is on its way in.
 pub(super) struct Store {
-    kept: Cache<Arc<[u8]>, Kept, Bytes>,
-    incoming: Arc<AtomicUsize>,
-    most_incoming: usize,
+    kept: Kepts,
+    metrics: Arc<RpcStoreMetrics>,
+    /// Held while it is told how much is kept, so that the last word is the right one.
+    telling: Mutex<()>,
 }
 
 impl Store {
-    pub(super) fn new(bounds: &Bounds) -> Self {
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity((bounds.bytes / 4096).max(SHARDS))
-            .weight_capacity(bounds.bytes as u64)
-            .build();
-        let kept = options.map_or_else(
-            |_| Cache::with_weighter(SHARDS, bounds.bytes as u64, Bytes),
-            |options| Cache::with_options(options, Bytes, DefaultHashBuilder::default(), Default::default()),
-        );
-        Self { kept, incoming: Arc::default(), most_incoming: bounds.bytes }
+    pub(super) fn new(bounds: &Bounds, metrics: Arc<RpcStoreMetrics>) -> Self {
+        let (items, bytes) = ((bounds.bytes / 4096).max(SHARDS), bounds.bytes as u64);
+        let options =
+            OptionsBuilder::new().shards(SHARDS).estimated_items_capacity(items).weight_capacity(bytes).build();
+        let (hashes, evictions) = (DefaultHashBuilder::default(), Evictions(Arc::clone(&metrics)));
+        let kept = match options {
+            Ok(options) => Cache::with_options(options, Bytes, hashes, evictions),
+            Err(_) => Cache::with(items, bytes, Bytes, hashes, evictions),
+        };
+        metrics.bytes.set_limit(bytes);
+        metrics.incoming.set_limit(bytes);
+        Self { kept, metrics, telling: Mutex::default() }
     }
 
     /// An answer that is kept and not over, and its age.
     pub(super) fn get(&self, key: &[u8]) -> Option<(Arc<Answer>, Duration)> {
         let kept = self.kept.get(key)?;
         let now = Instant::now();
-        if kept.until.is_some_and(|until| until <= now) {
-            self.kept.remove_if(key, |kept| kept.until.is_some_and(|until| until <= now));
+        let is_over = |kept: &Kept| kept.until.is_some_and(|until| until <= now);
+        if is_over(&kept) {
+            if self.kept.remove_if(key, is_over).is_some() {
+                self.metrics.evicted(CacheEviction::Expired);
+                self.tell();
+            }
             return None;
         }
         Some((kept.answer, now.duration_since(kept.since)))
@@ -74,11 +99,17 @@ impl Store {
             Retention::For(time) => Some(since + time),
         };
         self.kept.insert(key, Kept { answer, since, until });
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let _one = self.telling.lock();
+        self.metrics.holds(self.kept.len() as u64, self.kept.weight());
     }
 
     /// Takes room for an answer on its way in.
     pub(super) fn incoming(&self) -> Incoming {
-        Incoming { all: self.incoming.clone(), most: self.most_incoming, bytes: 0 }
+        Incoming { all: Arc::clone(&self.metrics.incoming), bytes: 0 }
     }
 
     #[cfg(test)]
@@ -87,28 +118,30 @@ impl Store {
     }
 
     #[cfg(test)]
-    pub(super) fn bytes_incoming(&self) -> usize {
-        self.incoming.load(Ordering::Relaxed)
+    pub(super) fn bytes_incoming(&self) -> u64 {
+        self.metrics.incoming.used()
     }
 }
 
 /// Room of an answer on its way in, given back when dropped.
 pub(super) struct Incoming {
-    all: Arc<AtomicUsize>,
-    most: usize,
-    bytes: usize,
+    all: Arc<Bound>,
+    bytes: u64,
 }
 
 impl Incoming {
     /// Takes room for more; `false` when there is none.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes;
-        self.all.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.most
+        let fits = self.all.try_add(bytes as u64);
+        if fits {
+            self.bytes += bytes as u64;
+        }
+        fits
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.sub(self.bytes);
     }
 }

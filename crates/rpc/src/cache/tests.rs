@@ -68,7 +68,8 @@ impl Asked {
 }
 
 fn cache_of(keeps: Keeps, bounds: Bounds) -> RpcCache {
-    RpcCache { keeps, shared: Arc::new(Shared { bounds, flights: Flights::new(&bounds), store: Store::new(&bounds) }) }
+    let metrics = RpcMetrics::default();
+    RpcCache { keeps, shared: Arc::new(Shared::new(bounds, &metrics)), metrics: metrics.cache("rpc") }
 }
 
 fn cache() -> RpcCache {
@@ -349,6 +350,46 @@ async fn blockhashes_are_kept_where_asked_for_at_most_a_slot() {
 
 #[test]
 fn the_caches_have_their_names() {
-    let names = RpcCache::all(Bounds::default()).map(|(name, _)| name);
+    let names = RpcCache::all(Bounds::default(), &RpcMetrics::default()).map(|(name, _)| name);
     assert_eq!(names, ["rpc", "rpc-blockhash", "rpc-coalesce"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_caches_do_is_counted() {
+    let (scrape, metrics) = crate::counted::metrics();
+    let bounds = Bounds { bytes: 400_000, entry: 20_000, flights: 1, ..Bounds::default() };
+    let shared = Arc::new(Shared::new(bounds, &metrics));
+    let cache = RpcCache { keeps: Keeps::WhatLasts, shared, metrics: metrics.cache("rpc") };
+    fill(&cache, GENESIS, "\"a\"").await;
+    assert!(Asked::new(GENESIS).ask(&cache).await.is_some());
+    let leader = Asked::new(BALANCE);
+    assert!(leader.ask(&cache).await.is_none());
+    let tasks = waiting(&cache, &[BALANCE, BALANCE]).await;
+    let version = GENESIS.replace("getGenesisHash", "getVersion");
+    assert!(Asked::new(&version).ask(&cache).await.is_none(), "it asks alone: one flight is all that there may be");
+    scrape.is("portcullis_bound_used{bound=\"rpc_cache_flights\",of=\"gateway\"}", 1.0);
+    scrape.is("portcullis_bound_refused_total{bound=\"rpc_cache_flights\",of=\"gateway\"}", 1.0);
+    leader.answer(&cache, &result("5"));
+    for task in tasks {
+        assert!(task.await.expect("it ran").is_some());
+    }
+    for (outcome, count) in [("hit", 1.0), ("miss", 3.0), ("coalesced", 2.0)] {
+        scrape.is(&format!("portcullis_rpc_cache_requests_total{{cache=\"rpc\",outcome=\"{outcome}\"}}"), count);
+    }
+    fill(&cache, &version, "\"3\"").await;
+    scrape.is("portcullis_rpc_cache_entries", 2.0);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(Asked::new(&version).ask(&cache).await.is_none());
+    scrape.is("portcullis_rpc_cache_entries", 1.0);
+    scrape.is("portcullis_rpc_cache_evictions_total{cause=\"expired\"}", 1.0);
+    scrape.is("portcullis_rpc_cache_evictions_total{cause=\"room\"}", 0.0);
+    scrape.is("portcullis_bound_limit{bound=\"rpc_cache_bytes\",of=\"gateway\"}", 400_000.0);
+    for slot in 0..100 {
+        let block = GENESIS.replace("getGenesisHash\"", &format!("getBlock\",\"params\":[{slot}]"));
+        fill(&cache, &block, &format!("\"{}\"", "x".repeat(10_000))).await;
+    }
+    assert!(scrape.value("portcullis_rpc_cache_evictions_total{cause=\"room\"}") > 50.0);
+    let kept = scrape.value("portcullis_bound_used{bound=\"rpc_cache_bytes\",of=\"gateway\"}");
+    assert!(kept > 200_000.0 && kept <= 400_000.0, "{kept}");
+    scrape.is("portcullis_bound_used{bound=\"rpc_cache_incoming_bytes\",of=\"gateway\"}", 0.0);
 }

@@ -89,7 +89,11 @@ fn what_is_no_json_rpc_is_refused_before_the_upstream_with_its_reason() {
     let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":["{}"]}}"#, "x".repeat(1024 * 1024));
     for (body, status, reason, detail) in [
         ("{", 400, Reason::RpcParseError, "the text ends too early at byte 1"),
-        ("hello", 400, Reason::RpcParseError, "neither an object nor a list"),
+        ("hello", 400, Reason::RpcParseError, "expected JSON"),
+        ("null", 400, Reason::RpcInvalidRequest, "call 0: expected an object"),
+        ("\"a\"", 400, Reason::RpcInvalidRequest, "call 0: expected an object"),
+        ("-7", 400, Reason::RpcInvalidRequest, "call 0: expected an object"),
+        ("nullx", 400, Reason::RpcParseError, "expected the end of the text at byte 4"),
         ("[]", 400, Reason::RpcInvalidRequest, "call 0: a batch without calls"),
         (r#"{"id":1}"#, 400, Reason::RpcInvalidRequest, "call 0: expected `\"jsonrpc\":\"2.0\"`"),
         (&deep, 400, Reason::RpcParseError, "it nests 65 deep; 64 at most"),
@@ -138,7 +142,9 @@ fn requests_that_call_nothing_are_refused_or_pass_but_never_a_preflight_or_an_up
         let view = Reader.peek(&HeaderMap::new(), &body.to_owned().into());
         if let Some(view) = view { exchange.peeked(view) } else { exchange }
     };
-    assert_eq!(run(&chain("{ others: pass }"), put("a file")).reason, None);
+    for file in ["a file", "the file", "null"] {
+        assert_eq!(run(&chain("{ others: pass }"), put(file)).reason, None, "{file}");
+    }
     let hidden = run(&chain("{ others: pass, deny: getSlot }"), put(CALL));
     assert_eq!(hidden.reason, Some(Reason::Denied), "a call is a call, whatever the HTTP method");
     assert_eq!(run(&chain("{}"), Exchange::new(http::Method::OPTIONS, "http://a/")).reason, None);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use portcullis_caps::Admission;
+use portcullis_telemetry::metrics::{GaugePart, WebsocketGauge, WebsocketMetrics};
 
 use super::close::Close;
 use super::message::Notification;
@@ -54,6 +55,8 @@ pub struct Held {
     live: bool,
     /// What it takes of the caller's caps.
     _grant: Option<Box<Admission>>,
+    /// It is one of those that are counted.
+    _counted: GaugePart,
 }
 
 /// How a client stands, for who decides whether to read more from it.
@@ -71,6 +74,7 @@ pub struct Load {
 pub struct Client {
     /// The most bytes that may wait.
     most: usize,
+    metrics: Arc<WebsocketMetrics>,
     state: Mutex<State>,
 }
 
@@ -88,8 +92,8 @@ struct State {
 impl Client {
     /// A client for which at most so many bytes may wait.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { most, state: Mutex::default() }
+    pub fn new(most: usize, metrics: Arc<WebsocketMetrics>) -> Self {
+        Self { most, metrics, state: Mutex::default() }
     }
 
     /// Does something with the state, then wakes the session.
@@ -125,7 +129,8 @@ impl Client {
 
     /// Holds a subscription that an upstream has to grant, and which the client does not know yet.
     pub fn hold(&self, number: u64, line: u8, grant: Option<Admission>) {
-        let held = Held { line, live: false, _grant: grant.map(Box::new) };
+        let counted = self.metrics.one(WebsocketGauge::Subscriptions);
+        let held = Held { line, live: false, _grant: grant.map(Box::new), _counted: counted };
         let mut state = self.state.lock();
         state.pending += 1;
         let at = state.subscriptions.partition_point(|(other, _)| *other < number);

@@ -2,6 +2,7 @@
 //!
 //! Never 1000: a client that reads it takes the end for its own wish, reconnects, and does not subscribe again.
 
+use portcullis_telemetry::metrics::WebsocketEnd;
 use portcullis_types::Reason;
 
 /// A code and a text.
@@ -26,6 +27,12 @@ impl Close {
     pub const SILENT: Self = Self { code: 1008, reason: "client_silent: no ping was answered" };
     /// Message after message was no JSON-RPC.
     pub const MALFORMED: Self = Self { code: 1008, reason: "too many messages that are no JSON-RPC" };
+    /// A cap of the caller's ran dry.
+    pub const SPENT: Self = Self { code: 1008, reason: "over_quota: what may be spent is spent" };
+    /// The key, or whoever it belongs to, may not call any more.
+    pub const FORBIDDEN: Self = Self { code: 1008, reason: "key_forbidden: this key may not be used any more" };
+    /// Nobody has the key any more, or the network was banned.
+    pub const UNKNOWN: Self = Self { code: 1008, reason: "key_unknown: nobody has this key any more" };
     /// The message is larger than what is read.
     pub const TOO_BIG: Self =
         Self { code: 1009, reason: "body_too_large: the message is larger than this endpoint reads" };
@@ -42,10 +49,41 @@ impl Close {
 }
 
 impl Close {
+    /// What the client of a stream is told that the gateway ends for this reason.
+    #[must_use]
+    pub fn of(why: Reason) -> Self {
+        if why == Reason::KeyForbidden {
+            Self::FORBIDDEN
+        } else if why == Reason::KeyUnknown {
+            Self::UNKNOWN
+        } else if matches!(why, Reason::OverRate | Reason::OverQuota) {
+            Self::SPENT
+        } else {
+            Self::DRAINING
+        }
+    }
+
     /// Whether many clients are closed for this at the same time.
     #[must_use]
     pub fn is_for_many(self) -> bool {
         self == Self::GAP || self == Self::NO_UPSTREAM
+    }
+
+    /// The reason in metrics.
+    #[must_use]
+    pub fn counted_as(self) -> WebsocketEnd {
+        match self {
+            Self::DRAINING => WebsocketEnd::Draining,
+            Self::PROTOCOL => WebsocketEnd::MalformedFrames,
+            Self::NOT_TEXT => WebsocketEnd::NotText,
+            Self::NOT_UTF8 => WebsocketEnd::NotUtf8,
+            Self::SILENT => WebsocketEnd::ClientSilent,
+            Self::TOO_BIG => WebsocketEnd::MessageTooLarge,
+            Self::GAP => WebsocketEnd::UpstreamFailover,
+            Self::SLOW => WebsocketEnd::SlowConsumer,
+            Self::NO_UPSTREAM => WebsocketEnd::NoHealthyUpstream,
+            _ => WebsocketEnd::MalformedMessages,
+        }
     }
 
     /// The reason in the request's record.
@@ -58,6 +96,9 @@ impl Close {
             Self::SLOW => Reason::ClientTooSlow,
             Self::SILENT => Reason::ClientClosed,
             Self::TOO_BIG => Reason::BodyTooLarge,
+            Self::FORBIDDEN => Reason::KeyForbidden,
+            Self::UNKNOWN => Reason::KeyUnknown,
+            Self::SPENT => Reason::OverQuota,
             _ => Reason::MalformedRequest,
         }
     }
@@ -83,10 +124,15 @@ mod tests {
             Close::SILENT,
             Close::MALFORMED,
             Close::TOO_BIG,
+            Close::FORBIDDEN,
+            Close::UNKNOWN,
+            Close::SPENT,
             Close::GAP,
             Close::SLOW,
             Close::NO_UPSTREAM,
         ];
+        let counted: std::collections::HashSet<&str> = all.iter().map(|close| close.counted_as().as_str()).collect();
+        assert_eq!(counted.len(), all.len(), "each has a word of its own");
         for close in all {
             assert!(close.code != 1000 && is_sendable(close.code), "{close:?}");
             assert!(close.reason.len() <= 123 && close.reason.is_ascii(), "{close:?}");

@@ -3,7 +3,7 @@
 use http::uri::PathAndQuery;
 use portcullis_policy::matcher::{RpcMethod, RpcMethods};
 use portcullis_types::{ByteSize, ClusterName};
-use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, code, decode_from_str};
+use portcullis_yaml::{Cx, Decode, Diagnostic, Form, Node, SchemaGen, Spanned, code, decode_from_str};
 use serde_json::Value as Json;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ mod tests;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebsocketConfig {
     /// The cluster, in place of the route's.
-    pub to: Option<ClusterName>,
+    pub to: Option<Spanned<String>>,
     /// What clients share.
     pub hub: HubSettings,
     /// What each client may; shared with the clients, who outlive the generation.
@@ -133,7 +133,7 @@ enum Gaps {
 struct WebsocketSettings {
     /// The cluster whose endpoints are subscribed to; the route's own when left out.
     #[config(example = "rpc-pubsub")]
-    to: Option<String>,
+    to: Option<Spanned<String>>,
     /// The path of the handshake with an endpoint; it may have a query.
     #[config(default = Path::default())]
     path: Path,
@@ -261,7 +261,7 @@ impl Decode for WebsocketConfig {
         };
         let path = parse_path(&settings.path.0)?;
         let hub = HubSettings { path, lines: settings.connections.0, message: bytes(settings.message.0), terms };
-        Some(Self { to: settings.to.map(ClusterName::from), hub, client: Arc::new(client) })
+        Some(Self { to: settings.to, hub, client: Arc::new(client) })
     }
 
     fn schema(schemas: &mut SchemaGen) -> Json {

@@ -2,15 +2,18 @@
 
 use async_trait::async_trait;
 use http::{HeaderValue, StatusCode};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_filter::seam::{Caller, StreamEnd, Upgrade, UpgradeHandler, UpgradedStream, Upstreams};
-use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phase, Phases, RequestCx, Response, Verdict};
+use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Needs, Phase, Phases, RequestCx, Response, Verdict};
+use portcullis_telemetry::metrics::RpcMetrics;
 use portcullis_types::{ClusterName, ProxyError, Reason};
 
 use super::config::WebsocketConfig;
 use super::handshake::{self, Wrong};
-use super::hub::Hubs;
+use super::hub::{Hub, Hubs};
 use super::session::Session;
 
 #[cfg(test)]
@@ -25,7 +28,10 @@ pub struct RpcWebsocket {
 struct Shared {
     config: WebsocketConfig,
     hubs: Arc<Hubs>,
+    /// Those that its clients came to, by the clusters that routes decide on: they live as long as the generation.
+    held: Mutex<HashMap<ClusterName, Arc<Hub>>>,
     upstreams: Option<Arc<dyn Upstreams>>,
+    metrics: Arc<RpcMetrics>,
 }
 
 impl Filter for RpcWebsocket {
@@ -65,16 +71,17 @@ impl ConfiguredFilter for RpcWebsocket {
 
     type Config = WebsocketConfig;
 
+    fn needs(config: &WebsocketConfig) -> Needs {
+        let clusters: Vec<_> = config.to.iter().cloned().collect();
+        Needs { routes_cluster: clusters.is_empty(), clusters, upgrade: true }
+    }
+
     fn build(config: WebsocketConfig, cx: &BuildCx<'_>) -> Result<Self, String> {
-        if let Some(to) = &config.to
-            && !cx.clusters.contains(&to.as_str())
-        {
-            return Err(format!("`to` names no cluster of this config: `{to}`"));
-        }
         // Not by the place: what clients of two routes subscribe to is the same.
         let hubs = cx.state.get_or_insert("rpc_websocket/hubs", Hubs::default);
         let upstreams = cx.services.get::<Caller>().map(|caller| Arc::clone(&caller.0));
-        Ok(Self { shared: Arc::new(Shared { config, hubs, upstreams }) })
+        let metrics = cx.services.get::<RpcMetrics>().unwrap_or_default();
+        Ok(Self { shared: Arc::new(Shared { config, hubs, held: Mutex::default(), upstreams, metrics }) })
     }
 }
 
@@ -86,14 +93,22 @@ struct Handler {
 impl Shared {
     /// The cluster that a connection subscribes to.
     fn cluster(&self, stream: &UpgradedStream) -> Option<ClusterName> {
-        self.config.to.clone().or_else(|| stream.cluster.clone())
+        let named = self.config.to.as_ref().map(|to| ClusterName::from(to.as_str()));
+        named.or_else(|| stream.cluster.clone())
+    }
+
+    /// The hub of a cluster.
+    fn hub(&self, cluster: ClusterName, upstreams: &Arc<dyn Upstreams>) -> Arc<Hub> {
+        let key = self.config.hub.key(cluster.clone());
+        let mut held = self.held.lock();
+        Arc::clone(held.entry(cluster).or_insert_with(|| self.hubs.get(key, upstreams, &self.metrics)))
     }
 }
 
 #[async_trait]
 impl UpgradeHandler for Handler {
     async fn serve(self: Box<Self>, stream: UpgradedStream) -> StreamEnd {
-        let Shared { config, hubs, upstreams } = &*self.shared;
+        let Shared { config, upstreams, .. } = &*self.shared;
         let failed = |detail: &'static str| StreamEnd {
             error: Some(ProxyError::with_detail(Reason::FilterFailed, detail)),
             ..StreamEnd::default()
@@ -102,7 +117,7 @@ impl UpgradeHandler for Handler {
         let Some(cluster) = self.shared.cluster(&stream) else {
             return failed("the route of this WebSocket forwards to no cluster, and `rpc_websocket` has no `to`");
         };
-        let hub = hubs.get(config.hub.key(cluster), upstreams);
+        let hub = self.shared.hub(cluster, upstreams);
         let client = Arc::clone(&config.client);
         // What the filter was built of is not kept for as long as the connection lasts.
         drop(self);

@@ -13,6 +13,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use portcullis_filter::seam::Upstreams;
+use portcullis_telemetry::metrics::{RpcMetrics, WebsocketMetrics};
 use portcullis_types::ClusterName;
 
 use super::line::{self, Command, Dial};
@@ -39,13 +40,13 @@ pub struct Hubs(Mutex<HashMap<HubKey, Weak<Hub>>>);
 
 impl Hubs {
     /// The hub of a key.
-    pub fn get(&self, key: HubKey, upstreams: &Arc<dyn Upstreams>) -> Arc<Hub> {
+    pub fn get(&self, key: HubKey, upstreams: &Arc<dyn Upstreams>, metrics: &RpcMetrics) -> Arc<Hub> {
         let mut hubs = self.0.lock();
         if let Some(hub) = hubs.get(&key).and_then(Weak::upgrade) {
             return hub;
         }
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        let hub = Arc::new(Hub::new(&key, Arc::clone(upstreams)));
+        let hub = Arc::new(Hub::new(&key, Arc::clone(upstreams), metrics.websockets(&key.cluster)));
         hubs.insert(key, Arc::downgrade(&hub));
         hub
     }
@@ -59,10 +60,16 @@ pub struct Hub {
 }
 
 impl Hub {
-    fn new(key: &HubKey, upstreams: Arc<dyn Upstreams>) -> Self {
+    fn new(key: &HubKey, upstreams: Arc<dyn Upstreams>, metrics: Arc<WebsocketMetrics>) -> Self {
         let HubKey { cluster, path, lines, message, terms } = key.clone();
-        let dial = Arc::new(Dial { upstreams, cluster, path, message });
+        let dial = Arc::new(Dial { upstreams, cluster, path, message, metrics });
         Self { dial, terms, lines: (0..lines.max(1)).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Where its clients and its lines count.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<WebsocketMetrics> {
+        &self.dial.metrics
     }
 
     /// The line that a subscription is on.

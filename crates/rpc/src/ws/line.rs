@@ -14,11 +14,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 
+use portcullis_telemetry::metrics::{GaugePart, UpstreamLeft, WebsocketGauge};
 use portcullis_types::ProxyError;
 
 use super::frame::Event;
 use super::message::Incoming;
-use super::table::{Call, Subscribe, Table, Terms};
+use super::table::{Broken, Call, Subscribe, Table, Terms};
 use connection::Connection;
 pub use dial::Dial;
 use dial::{Avoided, Backoff};
@@ -55,6 +56,36 @@ struct DialError {
     endpoint: Option<portcullis_types::EndpointName>,
 }
 
+/// Why an upstream is left for another.
+#[derive(Debug, thiserror::Error)]
+enum Left {
+    #[error("it sent text that is no JSON-RPC")]
+    NoJsonRpc,
+    #[error("it sent bytes that are no text")]
+    NoText,
+    #[error("it closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Lost(std::io::Error),
+    #[error("{0}")]
+    Broken(Broken),
+}
+
+impl Left {
+    /// The word of the metric.
+    fn counted_as(&self) -> UpstreamLeft {
+        match self {
+            Self::NoJsonRpc | Self::NoText => UpstreamLeft::Malformed,
+            Self::Lost(error) if error.kind() == std::io::ErrorKind::InvalidData => UpstreamLeft::Malformed,
+            Self::Closed | Self::Lost(_) => UpstreamLeft::Closed,
+            Self::Broken(Broken::Silent) => UpstreamLeft::Silent,
+            Self::Broken(Broken::Slots) => UpstreamLeft::SlotsStopped,
+            Self::Broken(Broken::Stream(_)) => UpstreamLeft::SubscriptionStopped,
+            Self::Broken(Broken::Unanswered) => UpstreamLeft::Unanswered,
+        }
+    }
+}
+
 /// What happened.
 enum Happened {
     Command(Option<Command>),
@@ -73,11 +104,14 @@ struct Line {
     /// Since when nobody needs the connection.
     unwanted: Option<Instant>,
     silence: Duration,
+    /// Its subscriptions among those that are counted.
+    granted: GaugePart,
 }
 
 /// Serves a line until all who could send it a command are gone.
 pub async fn run(mut commands: UnboundedReceiver<Command>, dial: Arc<Dial>, terms: Terms) {
     let mut line = Line {
+        granted: dial.metrics.part(WebsocketGauge::UpstreamSubscriptions),
         dial,
         table: Table::new(terms),
         phase: Phase::Idle,
@@ -99,6 +133,7 @@ pub async fn run(mut commands: UnboundedReceiver<Command>, dial: Arc<Dial>, term
             line.command(command, now);
         }
         line.settle(now);
+        line.granted.set(line.table.upstream_subscriptions() as u64);
     }
 }
 
@@ -128,15 +163,16 @@ impl Line {
                     self.avoided.add(endpoint, now);
                 }
                 log::warn!("websocket: no upstream of {} for a line: {}", self.dial.cluster, failed.error);
+                self.dial.metrics.unreached();
                 self.phase = Phase::Waiting(self.backoff.failed(now));
             }
             Happened::Read(Ok(events)) => {
                 self.table.hear(now);
                 if let Err(why) = self.events(events, now) {
-                    self.fail_over(why, now);
+                    self.fail_over(&why, now);
                 }
             }
-            Happened::Read(Err(error)) => self.fail_over(&error.to_string(), now),
+            Happened::Read(Err(error)) => self.fail_over(&Left::Lost(error), now),
         }
     }
 
@@ -148,15 +184,15 @@ impl Line {
         }
     }
 
-    fn events(&mut self, events: Vec<Event>, now: Instant) -> Result<(), &'static str> {
+    fn events(&mut self, events: Vec<Event>, now: Instant) -> Result<(), Left> {
         for event in events {
             match event {
                 Event::Text(text) => match Incoming::read(text) {
                     Ok(incoming) => self.table.incoming(incoming, now),
-                    Err(_) => return Err("it sent text that is no JSON-RPC"),
+                    Err(_) => return Err(Left::NoJsonRpc),
                 },
-                Event::Binary(_) => return Err("it sent bytes that are no text"),
-                Event::Close(_) => return Err("it closed the connection"),
+                Event::Binary(_) => return Err(Left::NoText),
+                Event::Close(_) => return Err(Left::Closed),
                 // The connection has answered it.
                 Event::Ping(_) | Event::Pong(_) => {}
             }
@@ -166,7 +202,7 @@ impl Line {
 
     fn tick(&mut self, now: Instant) {
         if let Err(broken) = self.table.tick(now) {
-            self.fail_over(&broken.to_string(), now);
+            self.fail_over(&Left::Broken(broken), now);
         }
         if let Phase::Up(connection) = &mut self.phase {
             connection.ping_if_silent(now, self.silence / 4);
@@ -174,8 +210,9 @@ impl Line {
     }
 
     /// Leaves an upstream for another one.
-    fn fail_over(&mut self, why: &str, now: Instant) {
+    fn fail_over(&mut self, why: &Left, now: Instant) {
         let Phase::Up(connection) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        self.dial.metrics.left(why.counted_as());
         let (streams, subscribers) = self.table.size();
         log::warn!(
             "websocket: {} of {} is left: {why}; {streams} streams with {subscribers} subscribers go elsewhere",

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use portcullis_filter::Notes;
-use portcullis_filter::seam::{Io, StreamEnd, UpgradedStream};
+use portcullis_filter::seam::{Ending, Io, StreamEnd, UpgradedStream};
 use portcullis_identity::Caller;
+use portcullis_telemetry::metrics::{GaugePart, WebsocketGauge};
 
 use super::client::{Client, Load};
 use super::close::Close;
@@ -64,9 +64,11 @@ pub struct Session {
     refused: u32,
     bytes_in: u64,
     bytes_out: u64,
-    end: Option<watch::Receiver<bool>>,
+    end: Option<Ending>,
     /// Guards among it are held as long as the session lasts.
     notes: Notes,
+    /// It is one of those that are counted.
+    _counted: GaugePart,
 }
 
 impl Session {
@@ -77,7 +79,8 @@ impl Session {
         let now = Instant::now();
         Self {
             io,
-            client: Arc::new(Client::new(settings.buffer)),
+            client: Arc::new(Client::new(settings.buffer, Arc::clone(hub.metrics()))),
+            _counted: hub.metrics().one(WebsocketGauge::Clients),
             line: hub.line_by(next_number()),
             hub,
             settings: Arc::clone(&settings),
@@ -104,17 +107,15 @@ impl Session {
     pub async fn run(mut self) -> StreamEnd {
         let client = Arc::clone(&self.client);
         let end = self.end.take();
-        let drained = async move {
-            if let Some(mut end) = end
-                && end.wait_for(|end| *end).await.is_ok()
-            {
-                client.close(Close::DRAINING);
+        let told = async move {
+            if let Some(mut end) = end {
+                client.close(Close::of(end.due().await.reason));
             }
             pending::<Outcome>().await
         };
         let outcome = tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => outcome,
-            outcome = drained => outcome,
+            outcome = told => outcome,
         };
         self.ended(outcome)
     }

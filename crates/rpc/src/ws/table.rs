@@ -195,6 +195,12 @@ impl Table {
         (self.streams.len(), self.by_number.len())
     }
 
+    /// How many subscriptions the upstream of the moment has granted, and not been told to give up.
+    #[must_use]
+    pub fn upstream_subscriptions(&self) -> usize {
+        self.by_upstream.len()
+    }
+
     fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;

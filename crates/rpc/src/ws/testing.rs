@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use portcullis_filter::Notes;
 use portcullis_filter::seam::Io;
 use portcullis_filter::seam::{
-    StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
+    EndStream, Ending, StreamEnd, UpgradedStream, UpstreamRequest, UpstreamResponse, UpstreamStream, Upstreams,
 };
 use portcullis_types::{ClusterName, Downstream, EndpointName, ProxyError, Reason, RequestId};
 
@@ -22,6 +22,7 @@ use super::frame::{Decoder, Event, Opcode, Role, frame, masked};
 use super::handshake;
 use super::hub::{Hub, Hubs};
 use super::session::Session;
+use crate::counted::Scrape;
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(3600);
@@ -119,7 +120,7 @@ impl Peer {
 pub(crate) struct TestClient {
     pub(crate) peer: Peer,
     pub(crate) session: JoinHandle<StreamEnd>,
-    pub(crate) end: watch::Sender<bool>,
+    pub(crate) end: EndStream,
 }
 
 impl TestClient {
@@ -224,6 +225,7 @@ pub(crate) struct World {
     nodes: mpsc::UnboundedReceiver<Node>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) settings: Arc<ClientSettings>,
+    pub(crate) scrape: Scrape,
 }
 
 impl World {
@@ -239,8 +241,9 @@ impl World {
             capacity: 1 << 16,
         });
         let upstreams: Arc<dyn Upstreams> = cluster.clone();
-        let hub = Hubs::default().get(config.hub.key(ClusterName::from("rpc")), &upstreams);
-        Self { cluster, nodes, hub, settings: config.client }
+        let (scrape, metrics) = crate::counted::metrics();
+        let hub = Hubs::default().get(config.hub.key(ClusterName::from("rpc")), &upstreams, &metrics);
+        Self { cluster, nodes, hub, settings: config.client, scrape }
     }
 
     pub(crate) fn set_up(&self, up: bool) {
@@ -255,10 +258,20 @@ impl World {
     /// A client, of which the filters before said something, and whose connection takes so many bytes unread.
     pub(crate) fn client_with(&self, notes: Notes, capacity: usize) -> TestClient {
         let (ours, theirs) = duplex(capacity);
-        let (end, ended) = watch::channel(false);
+        let (end, ended) = EndStream::new();
         let stream = upgraded(ours, notes, ended);
         let session = tokio::spawn(Session::new(stream, Arc::clone(&self.hub), Arc::clone(&self.settings)).run());
         TestClient { peer: Peer::new(theirs, Role::Client), session, end }
+    }
+
+    /// A client to which a subscription was granted, by a connection that is new to its node.
+    pub(crate) async fn subscribed(&mut self, method: &str, params: Value) -> Subscribed {
+        let mut client = self.client();
+        client.ask(method, params).await;
+        let mut node = self.node().await;
+        let upstream = node.grant(method).await;
+        let number = client.peer.json().await["result"].clone();
+        Subscribed { client, node, upstream, number }
     }
 
     /// The next connection that a node gets; its heartbeat is granted as number 1.
@@ -276,8 +289,18 @@ impl World {
     }
 }
 
+/// Both ends of a subscription.
+pub(crate) struct Subscribed {
+    pub(crate) client: TestClient,
+    pub(crate) node: Node,
+    /// Its number at the node.
+    pub(crate) upstream: u64,
+    /// The client's number of it.
+    pub(crate) number: Value,
+}
+
 /// An upgraded connection.
-pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: watch::Receiver<bool>) -> UpgradedStream {
+pub(crate) fn upgraded(io: impl Io + 'static, notes: Notes, end: Ending) -> UpgradedStream {
     let address = "192.0.2.1:1".parse().expect("an address");
     let downstream =
         Downstream { listener: "test".into(), peer: address, socket_peer: address, local: address, tls: None };

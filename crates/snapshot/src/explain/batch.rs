@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use portcullis_filter::ChainState;
 use portcullis_policy::Params;
-use portcullis_types::{ProxyError, Reason};
+use portcullis_types::{ClusterName, ProxyError, Reason};
 
 use super::finding::FilterStep;
-use super::walk::{Stop, VirtualHost, Walk};
+use super::walk::{Stop, VirtualHost, Walk, unknown_cluster};
 use crate::request::action;
 use crate::route::{Action, RouteData};
 
@@ -20,6 +20,8 @@ struct Part {
     calls: Vec<usize>,
     state: ChainState,
     head: RequestHeader,
+    /// The cluster that a filter chose.
+    cluster: Option<ClusterName>,
 }
 
 impl Walk<'_> {
@@ -31,9 +33,13 @@ impl Walk<'_> {
         }
         let before = self.request.clone();
         let (mut steps, mut changes) = (Vec::new(), Vec::new());
+        // What the host's filters chose holds for each part whose route's filters choose nothing else.
+        let by_host = self.notes.cluster.take();
         for part in &mut parts {
             self.enter(part);
+            self.notes.cluster.clone_from(&by_host);
             let ran = self.route_filters().await;
+            part.cluster = self.notes.cluster.take();
             let name = part.route.name.clone();
             let named = |step: FilterStep| FilterStep { filter: format!("{name}/{}", step.filter), ..step };
             steps.extend(std::mem::take(&mut self.told.route_filters).into_iter().map(named));
@@ -61,7 +67,8 @@ impl Walk<'_> {
             }
         }
         self.told.admission = told;
-        Err(Stop::Parts(parts.iter().map(|part| self.sentence(part)).collect::<Vec<_>>().join("; ")))
+        let sentences = parts.iter().map(|part| self.sentence(part)).collect::<Result<Vec<_>, _>>()?;
+        Err(Stop::Parts(sentences.join("; ")))
     }
 
     fn grouped(&mut self, host: &VirtualHost) -> Result<Vec<Part>, Stop> {
@@ -90,7 +97,7 @@ impl Walk<'_> {
             }
             let named = action::captured(&found, view.path);
             let (params, state, head) = (found.params, ChainState::default(), self.request.clone());
-            parts.push(Part { route: route.clone(), params, named, calls: vec![at], state, head });
+            parts.push(Part { route: route.clone(), params, named, calls: vec![at], state, head, cluster: None });
         }
         self.facts.body = Some(body.clone());
         Ok(parts)
@@ -112,6 +119,9 @@ impl Walk<'_> {
 
     /// A route that forwards nothing answers the batch.
     fn own_answer(&self, part: &Part) -> Result<(), Stop> {
+        if part.cluster.is_some() {
+            return Ok(());
+        }
         let route = &part.route;
         let (action, response) = match &route.action {
             Action::Forward(_) => return Ok(()),
@@ -124,17 +134,21 @@ impl Walk<'_> {
         Err(Stop::Answer { action, because, response: Box::new(response) })
     }
 
-    fn sentence(&self, part: &Part) -> String {
+    fn sentence(&self, part: &Part) -> Result<String, Stop> {
         let calls: Vec<String> = part.calls.iter().map(ToString::to_string).collect();
-        let to = match &part.route.action {
-            Action::Forward(forward) => {
+        let to = match (&part.cluster, &part.route.action) {
+            (Some(name), _) if self.snapshot.cluster_names.contains_key(name) => {
+                format!(" to {name}, which a filter chose")
+            }
+            (Some(name), _) => return Err(unknown_cluster(name)),
+            (None, Action::Forward(forward)) => {
                 let view = self.facts.view(&part.head);
                 let index = action::cluster(&forward.target, &view, &self.notes, self.facts.id);
                 self.snapshot.cluster(index).map(|cluster| format!(" to {}", cluster.name)).unwrap_or_default()
             }
-            Action::Redirect(_) | Action::Respond(_) => String::new(),
+            (None, Action::Redirect(_) | Action::Respond(_)) => String::new(),
         };
         let noun = if calls.len() == 1 { "call" } else { "calls" };
-        format!("{noun} {} by the route {}{to}", calls.join(", "), part.route.name)
+        Ok(format!("{noun} {} by the route {}{to}", calls.join(", "), part.route.name))
     }
 }

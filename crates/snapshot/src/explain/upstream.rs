@@ -122,7 +122,7 @@ async fn stale(walk: &mut Walk<'_>, fallback: Option<&Fallback>) -> Result<(), S
         Ok(Some(found)) => {
             let response = Box::new(action::stale_response(found, &walk.snapshot.settings.server_name));
             let because = "the route's cache has a stale copy, and no endpoint can be reached".to_owned();
-            Err(Stop::Answer { action: "fallback", because, response })
+            Err(Stop::Stored { action: "fallback", because, response })
         }
         Ok(None) => Ok(()),
         Err(error) => {
@@ -336,7 +336,7 @@ fn written(request: &RequestHeader, cluster: &Cluster, body: usize) -> UpstreamF
 impl Walk<'_> {
     /// Notes how the walk ended before an upstream, with the answer that the client gets.
     pub(super) async fn stop(&mut self, stop: Stop) {
-        let (action, because, mut response, error) = match stop {
+        let (action, because, mut response, error, source) = match stop {
             Stop::Nowhere(because) => {
                 (self.told.decision.action, self.told.decision.because) = ("refuse", because);
                 return;
@@ -345,13 +345,14 @@ impl Walk<'_> {
                 (self.told.decision.action, self.told.decision.because) = ("batch", because);
                 return;
             }
-            Stop::Answer { action, because, response } => (action, because, *response, None),
+            Stop::Answer { action, because, response } => (action, because, *response, None, Source::Gateway),
+            Stop::Stored { action, because, response } => (action, because, *response, None, Source::Upstream),
             Stop::Refuse { because, error } => {
                 let response = self.failure(&error);
-                ("refuse", because, response, Some(error))
+                ("refuse", because, response, Some(error), Source::Gateway)
             }
         };
-        self.response_filters(&mut response).await;
+        self.response_filters(&mut response, source).await;
         let header = &response.header;
         let fields = header.headers.iter().map(|(name, value)| filters::field(name.as_str(), value.as_bytes()));
         let shown = response.body.get(..BODY).unwrap_or(&response.body);
@@ -378,9 +379,9 @@ impl Walk<'_> {
         response
     }
 
-    async fn response_filters(&mut self, response: &mut Response) {
+    async fn response_filters(&mut self, response: &mut Response, source: Source) {
         let (route, host) = self.chains(Phase::ResponseFilter);
-        let (request, facts, source) = (&self.request, &self.facts, Source::Gateway);
+        let (request, facts) = (&self.request, &self.facts);
         let header = &mut response.header;
         let mut failed = None;
         if let Some(route) = route {

@@ -9,7 +9,7 @@ use portcullis_filter::chain::{Instead, Stopped};
 use portcullis_filter::seam::PEEK_LIMIT;
 use portcullis_filter::{ChainState, Explained, Facts, Notes, Phase, Response};
 use portcullis_policy::{Outcome, Params};
-use portcullis_types::{ProxyError, Reason};
+use portcullis_types::{ClusterName, ProxyError, Reason};
 use portcullis_wire::head::{HeadLimits, check_head};
 use portcullis_wire::normalize_host;
 
@@ -30,6 +30,8 @@ pub(super) enum Stop {
     Nowhere(String),
     /// The gateway answers.
     Answer { action: &'static str, because: String, response: Box<Response> },
+    /// The gateway answers with what a cache kept of an upstream.
+    Stored { action: &'static str, because: String, response: Box<Response> },
     /// It is sent in parts, as the sentence says.
     Parts(String),
     /// The gateway refuses, or would fail.
@@ -114,7 +116,7 @@ impl<'a> Walk<'a> {
     async fn walk(&mut self) -> Result<(), Stop> {
         let Some(Found { listener, .. }) = self.listener else { return Err(Stop::Nowhere(nowhere(self.question))) };
         self.request = head(self.question, &listener.limits)?;
-        admit::head(&mut self.request, &mut self.facts, &self.snapshot.settings)?;
+        admit::head(&mut self.request, &mut self.facts, self.snapshot)?;
         let host = self.virtual_host().await;
         let path = self.path();
         self.hide_secrets();
@@ -319,7 +321,7 @@ impl<'a> Walk<'a> {
             Ok(Some(stored)) => {
                 let response = Box::new(Response { header: stored.header, body: stored.body });
                 let because = "the route's cache has the answer".to_owned();
-                Err(Stop::Answer { action: "cache", because, response })
+                Err(Stop::Stored { action: "cache", because, response })
             }
             Ok(None) => {
                 self.told.notes.push(("cache".to_owned(), "miss".to_owned()));
@@ -335,9 +337,7 @@ impl<'a> Walk<'a> {
     async fn act(&mut self) -> Result<(), Stop> {
         let Some(route) = self.route.clone() else { return Err(Reason::NoRoute.into()) };
         if let Some(name) = self.notes.cluster.clone() {
-            let unknown =
-                || ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {name}"));
-            let index = self.snapshot.cluster_names.get(&name).copied().ok_or_else(unknown)?;
+            let index = self.snapshot.cluster_names.get(&name).copied().ok_or_else(|| unknown_cluster(&name))?;
             return upstream::forward(self, index, "a filter chose it".to_owned()).await;
         }
         match &route.action {
@@ -365,6 +365,11 @@ impl<'a> Walk<'a> {
         let route = self.route.clone().filter(|route| route.chain.has(phase));
         (route, self.host.clone().filter(|host| host.chain.has(phase)))
     }
+}
+
+/// A filter's word that names nothing.
+pub(super) fn unknown_cluster(name: &ClusterName) -> Stop {
+    ProxyError::with_detail(Reason::Internal, format!("a filter chose the unknown cluster {name}")).into()
 }
 
 fn finding(route: &RouteData, params: &[(Arc<str>, Box<str>)]) -> RouteFinding {

@@ -122,9 +122,8 @@ pub fn label_failure(response: &mut Response, error: &ProxyError, server_name: &
         drop(response.header.insert_header(HeaderName::from_static("proxy-status"), value));
     }
     // Whoever is refused for what may be over soon is told to come back, also where nobody knows when.
-    let unknown = (error.reason.status() == 503).then_some(RETRY_AFTER);
-    if let Some(after) = error.retry_after.or(unknown) {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let unknown = (error.reason.status() == 503).then_some(RETRY_AFTER.as_secs());
+    if let Some(seconds) = error.retry_after_seconds().or(unknown) {
         drop(response.header.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
 }

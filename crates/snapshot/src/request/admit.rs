@@ -14,6 +14,7 @@ use portcullis_wire::target::PathPolicy;
 use portcullis_wire::{normalize, normalize_host};
 
 use super::forwarding;
+use crate::Snapshot;
 use crate::settings::Settings;
 
 /// Takes what the head says about who asks and which host is asked for; the facts, Host and the URI then say the
@@ -21,8 +22,9 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// A CONNECT that came this far (HTTP/2's), a host that is none, or one that the connection was not made for.
-pub fn head(request: &mut RequestHeader, facts: &mut Facts, settings: &Settings) -> Result<(), ProxyError> {
-    client(request, facts, settings);
+pub fn head(request: &mut RequestHeader, facts: &mut Facts, snapshot: &Snapshot) -> Result<(), ProxyError> {
+    client(request, facts, &snapshot.settings);
+    snapshot.claims.strip(request);
     if request.method == Method::CONNECT {
         return Err(Reason::ConnectRefused.into());
     }

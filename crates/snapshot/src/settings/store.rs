@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_types::ByteSize;
+
+use crate::cluster::ClientPair;
 
 /// Where what callers spend and use is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct Redis {
     pub user: Option<String>,
     /// With which password.
     pub password: Option<String>,
+    /// How servers at `rediss://` are verified.
+    pub tls: RedisTls,
     /// What all keys begin with.
     pub prefix: String,
     /// The longest an answer may take.
@@ -65,6 +70,7 @@ impl Default for Redis {
             places: Vec::new(),
             user: None,
             password: None,
+            tls: RedisTls::default(),
             prefix: "portcullis".to_owned(),
             timeout: Duration::from_millis(100),
             forget_after: Duration::from_secs(30),
@@ -79,9 +85,21 @@ impl fmt::Debug for Redis {
     }
 }
 
+/// TLS to Redis.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RedisTls {
+    /// The name that is asked for and verified; `None` for the host of each server.
+    pub server_name: Option<String>,
+    /// The CAs that are trusted in place of the system's, DER.
+    pub ca: Option<Arc<[Vec<u8>]>>,
+    /// The gateway's own certificate: chain and key, DER.
+    pub client: Option<Arc<ClientPair>>,
+}
+
 /// Where a Redis server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisPlace {
+    tls: bool,
     /// A name, an IPv4 address, or an IPv6 address in brackets.
     host: String,
     port: u16,
@@ -97,9 +115,17 @@ pub enum RedisPlaceError {
     /// A user or a password in it.
     #[error("write `user` and `password` beside the `url`, so that the password can come from a file or a variable")]
     Login,
-    /// TLS or a socket.
-    #[error("only `redis://` is spoken; for a server that speaks TLS put a tunnel such as stunnel between")]
+    /// A socket, or the scheme of something else.
+    #[error("only `redis://` and `rediss://` are spoken")]
     Scheme,
+}
+
+impl RedisPlace {
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
 }
 
 impl FromStr for RedisPlace {
@@ -107,11 +133,12 @@ impl FromStr for RedisPlace {
 
     fn from_str(text: &str) -> Result<Self, RedisPlaceError> {
         let (scheme, rest) = text.split_once("://").ok_or(RedisPlaceError::Form)?;
-        match scheme {
-            "redis" => {}
-            "rediss" | "unix" | "redis+unix" | "valkey" | "valkeys" => return Err(RedisPlaceError::Scheme),
+        let tls = match scheme {
+            "redis" => false,
+            "rediss" => true,
+            "unix" | "redis+unix" | "valkey" | "valkeys" => return Err(RedisPlaceError::Scheme),
             _ => return Err(RedisPlaceError::Form),
-        }
+        };
         if rest.contains('@') {
             return Err(RedisPlaceError::Login);
         }
@@ -127,14 +154,17 @@ impl FromStr for RedisPlace {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.bytes().all(plain),
         };
-        if fits && port > 0 { Ok(Self { host: host.to_owned(), port, database }) } else { Err(RedisPlaceError::Form) }
+        if !fits || port == 0 {
+            return Err(RedisPlaceError::Form);
+        }
+        Ok(Self { tls, host: host.to_owned(), port, database })
     }
 }
 
 impl fmt::Display for RedisPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, database } = self;
-        write!(f, "redis://{host}:{port}")?;
+        let Self { tls, host, port, database } = self;
+        write!(f, "redis{}://{host}:{port}", if *tls { "s" } else { "" })?;
         if *database > 0 { write!(f, "/{database}") } else { Ok(()) }
     }
 }
@@ -157,7 +187,8 @@ mod tests {
             ("redis://a b", Err(RedisPlaceError::Form)),
             ("redis://::1:6379", Err(RedisPlaceError::Form)),
             ("127.0.0.1:6379", Err(RedisPlaceError::Form)),
-            ("rediss://a", Err(RedisPlaceError::Scheme)),
+            ("rediss://a/1", Ok("rediss://a:6379/1")),
+            ("unix:///run/redis", Err(RedisPlaceError::Scheme)),
             ("redis://user:secret@a", Err(RedisPlaceError::Login)),
         ] {
             let read = text.parse::<RedisPlace>().map(|place| place.to_string());

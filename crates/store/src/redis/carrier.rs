@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use portcullis_caps::{GatewayId, Ledger, Present};
-use redis::{ConnectionInfo, IntoConnectionInfo};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -19,16 +18,16 @@ use tokio::time::MissedTickBehavior;
 use super::RedisOptions;
 use super::flight::{Flight, Said};
 use super::node::Node;
+use super::place::Place;
 use super::slots::{SlotMap, TAGS, slot_of, tag_text};
 use super::status::{LinkStatus, NodeStatus};
+use super::tls::Tls;
 use super::trouble::Trouble;
 use crate::keeper::Clock;
 
 mod hear;
 mod prepare;
 mod servers;
-
-use servers::{address_of, with_login};
 
 /// The loop's state.
 pub(super) struct Carrier {
@@ -37,7 +36,7 @@ pub(super) struct Carrier {
     gateway: GatewayId,
     clock: Clock,
     status: Arc<Mutex<LinkStatus>>,
-    seeds: BTreeMap<String, ConnectionInfo>,
+    seeds: BTreeMap<String, Place>,
     nodes: BTreeMap<String, Node>,
     /// Of a cluster.
     map: Option<SlotMap>,
@@ -88,20 +87,19 @@ impl Tick {
 
 impl Carrier {
     pub(super) fn new(
-        options: &RedisOptions,
+        (options, tls): (&RedisOptions, Option<Arc<Tls>>),
         (ledger, gateway): (Arc<Ledger>, GatewayId),
         clock: Clock,
         status: Arc<Mutex<LinkStatus>>,
     ) -> Self {
-        let info = |url: &String| {
-            let info = with_login(url.as_str().into_connection_info().ok()?, options);
-            Some((address_of(&info), info))
+        let place = |url: &String| {
+            let place = Place::read(url, options, tls.as_ref())?;
+            Some((place.address(), place))
         };
-        let seeds: BTreeMap<String, ConnectionInfo> = options.urls.iter().filter_map(info).collect();
+        let seeds: BTreeMap<String, Place> = options.urls.iter().filter_map(place).collect();
         let now = Instant::now();
-        let node = |(address, info): (&String, &ConnectionInfo)| {
-            (address.clone(), Node::new(info.clone(), options.timeout, now))
-        };
+        let node =
+            |(address, place): (&String, &Place)| (address.clone(), Node::new(place.clone(), options.timeout, now));
         let nodes = seeds.iter().map(node).collect();
         let members = format!("{}:members", options.prefix);
         let slots = (0..TAGS).map(|tag| slot_of(&tag_text(&options.prefix, tag))).collect();

@@ -64,7 +64,7 @@ impl Flight {
     pub(crate) fn to(address: &str, open: &Open) -> Self {
         Self {
             address: address.to_owned(),
-            connection: open.connection.clone(),
+            connection: open.line.connection.clone(),
             scripts: (open.pool.clone(), open.members.clone()),
             jobs: Vec::new(),
         }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, Value};
+use redis::{Pipeline, Value};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
+use super::place::{Line, Place};
 use super::script::{MEMBERS, POOL};
 use super::trouble::{LinkState, Trouble};
 
@@ -16,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 
 /// A server.
 pub(crate) struct Node {
-    info: ConnectionInfo,
+    place: Place,
     timeout: Duration,
     way: Way,
     backoff: Backoff,
@@ -33,7 +34,7 @@ enum Way {
 
 /// A connection, and what was learnt when it was made.
 pub(crate) struct Open {
-    pub(crate) connection: MultiplexedConnection,
+    pub(crate) line: Line,
     /// The digests of the scripts.
     pub(crate) pool: String,
     pub(crate) members: String,
@@ -44,9 +45,9 @@ pub(crate) struct Open {
 }
 
 impl Node {
-    pub(crate) fn new(info: ConnectionInfo, timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn new(place: Place, timeout: Duration, now: Instant) -> Self {
         Self {
-            info,
+            place,
             timeout,
             way: Way::Down(now),
             backoff: Backoff::default(),
@@ -84,7 +85,7 @@ impl Node {
     pub(crate) async fn progress(&mut self, now: Instant) -> Option<Result<(), Trouble>> {
         match &mut self.way {
             Way::Down(try_at) if *try_at <= now => {
-                self.way = Way::Opening(tokio::spawn(open(self.info.clone(), self.timeout)));
+                self.way = Way::Opening(tokio::spawn(open(self.place.clone(), self.timeout)));
                 None
             }
             Way::Opening(opening) if opening.is_finished() => {
@@ -132,11 +133,10 @@ impl Drop for Node {
 }
 
 /// Connects, and finds out why that fails.
-async fn open(info: ConnectionInfo, timeout: Duration) -> Result<Open, Trouble> {
-    let address = info.addr().to_string();
-    match connect(info, timeout).await {
-        Err(trouble) if trouble.state == LinkState::Unreachable => {
-            Err(tokio::time::timeout(timeout, refusal(&address)).await.ok().flatten().unwrap_or(trouble))
+async fn open(place: Place, timeout: Duration) -> Result<Open, Trouble> {
+    match connect(&place, timeout).await {
+        Err(trouble) if trouble.state == LinkState::Unreachable && place.is_plain() => {
+            Err(tokio::time::timeout(timeout, refusal(&place)).await.ok().flatten().unwrap_or(trouble))
         }
         other => other,
     }
@@ -144,8 +144,8 @@ async fn open(info: ConnectionInfo, timeout: Duration) -> Result<Open, Trouble> 
 
 /// What a server says to who connects before it closes: that it has too many clients, or is closed to strangers. The
 /// client takes it for an answer to nothing, and drops it.
-async fn refusal(address: &str) -> Option<Trouble> {
-    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+async fn refusal(place: &Place) -> Option<Trouble> {
+    let mut stream = place.tcp().await.ok()?;
     let mut text = Vec::new();
     AsyncReadExt::take(&mut stream, 512).read_to_end(&mut text).await.ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -154,20 +154,18 @@ async fn refusal(address: &str) -> Option<Trouble> {
 }
 
 /// Connects, loads the scripts and asks what the server is.
-async fn connect(info: ConnectionInfo, timeout: Duration) -> Result<Open, Trouble> {
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(timeout));
-    let client = Client::open(info)?;
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Trouble::slow())??;
+async fn connect(place: &Place, timeout: Duration) -> Result<Open, Trouble> {
+    let connecting = tokio::time::timeout(CONNECT, place.connect(timeout));
+    let mut line = connecting.await.map_err(|_| Trouble::slow())??;
     let mut first = redis::pipe();
     first.cmd("SCRIPT").arg("LOAD").arg(POOL);
     first.cmd("SCRIPT").arg("LOAD").arg(MEMBERS);
     first.cmd("ROLE");
     first.cmd("CLUSTER").arg("SLOTS");
-    let answers = send(&mut connection, &first, timeout).await?;
+    let answers = send(&mut line.connection, &first, timeout).await?;
     let [pool, members, role, slots] = <[Value; 4]>::try_from(answers).map_err(|_| Trouble::strange())?;
     let slots = Some(slots).filter(|slots| matches!(slots, Value::Array(_)));
-    Ok(Open { connection, pool: text(pool)?, members: text(members)?, is_master: is_master(&role)?, slots })
+    Ok(Open { line, pool: text(pool)?, members: text(members)?, is_master: is_master(&role)?, slots })
 }
 
 /// Sends commands and waits for their answers, no longer than the timeout.

@@ -26,6 +26,8 @@ pub enum LinkState {
     TooManyClients,
     /// The password, the user or what it may do.
     Denied,
+    /// The server is not who it should be, does not take the gateway's certificate, or speaks no TLS.
+    Tls,
     /// An answer took longer than the timeout.
     Slow,
     /// No connection.
@@ -36,7 +38,7 @@ pub enum LinkState {
 
 impl LinkState {
     /// All, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Up,
         Self::Connecting,
         Self::Moved,
@@ -47,6 +49,7 @@ impl LinkState {
         Self::ClusterDown,
         Self::TooManyClients,
         Self::Denied,
+        Self::Tls,
         Self::Slow,
         Self::Unreachable,
         Self::Failed,
@@ -66,6 +69,7 @@ impl LinkState {
             Self::ClusterDown => "cluster_down",
             Self::TooManyClients => "too_many_clients",
             Self::Denied => "denied",
+            Self::Tls => "tls",
             Self::Slow => "slow",
             Self::Unreachable => "unreachable",
             Self::Failed => "failed",
@@ -107,6 +111,7 @@ impl Trouble {
             | LinkState::Unreachable
             | LinkState::Failed
             | LinkState::Denied
+            | LinkState::Tls
             | LinkState::TooManyClients
             | LinkState::Loading => true,
             LinkState::Up
@@ -144,13 +149,16 @@ impl From<&ServerError> for Trouble {
 
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
+        let text = error.to_string();
         let state = match error.code() {
             _ if error.is_timeout() => LinkState::Slow,
+            // A server of TLS 1.3 refuses a client's certificate when the client's part of the handshake is over.
+            None if error.is_io_error() && text.contains("received fatal alert") => LinkState::Tls,
             Some(code) => state_of(code, error.detail().unwrap_or_default()),
             None if error.is_io_error() => LinkState::Unreachable,
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => LinkState::Denied,
             None => LinkState::Failed,
         };
-        Self::new(state, error.to_string())
+        Self::new(state, text)
     }
 }

@@ -1,10 +1,10 @@
 //! What happens to requests when a server is stopped, killed, slow, read-only, full of data, full of clients, locked, or
 //! gives its place to a replica.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use portcullis_store::{LinkState, RedisOptions};
-use redis::Connection;
 
 use crate::kit::{Gateway, Plan};
 use crate::server::{Redis, words};
@@ -17,7 +17,18 @@ const BACK: Duration = Duration::from_secs(8);
 
 /// A server with a gateway on it goes through an outage and comes back; no request ever waits.
 fn outage(redis: &mut Redis, state: LinkState, breaks: impl FnOnce(&mut Redis), heals: impl FnOnce(&mut Redis)) {
-    let mut gateway = Gateway::start(&[redis.url()]);
+    outage_of(RedisOptions::at(&redis.url()), redis, state, breaks, heals);
+}
+
+/// The same for a gateway with these options.
+pub(crate) fn outage_of(
+    options: RedisOptions,
+    redis: &mut Redis,
+    state: LinkState,
+    breaks: impl FnOnce(&mut Redis),
+    heals: impl FnOnce(&mut Redis),
+) {
+    let mut gateway = Gateway::with(options);
     gateway.until_leased("leases at the start");
     breaks(redis);
     let out = gateway.until_out(state);
@@ -75,50 +86,40 @@ fn a_server_without_memory() {
     );
 }
 
+/// A server lets nobody in any more, but for a connection of before, by which it is opened again.
+fn lock_out(state: LinkState, locks: &str, opens: &str) {
+    let mut redis = Redis::start();
+    let mine = RefCell::new(redis.connection());
+    let run = |command: &str| drop(words(command).query::<redis::Value>(&mut *mine.borrow_mut()).unwrap());
+    let lock = |_: &mut Redis| {
+        run(locks);
+        run("CLIENT KILL TYPE normal SKIPME yes");
+    };
+    outage(&mut redis, state, lock, |_| run(opens));
+}
+
 #[test]
 fn a_server_that_takes_no_more_clients() {
-    let mut redis = Redis::start();
-    let mut mine: Connection = redis.connection();
-    let run = |mine: &mut Connection, command: &str| words(command).query::<redis::Value>(mine).unwrap();
-    let mine = std::cell::RefCell::new(&mut mine);
-    outage(
-        &mut redis,
-        LinkState::TooManyClients,
-        |_| {
-            run(*mine.borrow_mut(), "CONFIG SET maxclients 1");
-            run(*mine.borrow_mut(), "CLIENT KILL TYPE normal SKIPME yes");
-        },
-        |_| drop(run(*mine.borrow_mut(), "CONFIG SET maxclients 100")),
-    );
+    lock_out(LinkState::TooManyClients, "CONFIG SET maxclients 1", "CONFIG SET maxclients 100");
 }
 
 #[test]
 fn a_server_that_wants_a_password() {
-    let mut redis = Redis::start();
-    let mut mine: Connection = redis.connection();
-    let run = |mine: &mut Connection, command: &str| words(command).query::<redis::Value>(mine).unwrap();
-    let mine = std::cell::RefCell::new(&mut mine);
-    outage(
-        &mut redis,
-        LinkState::Denied,
-        |_| {
-            run(*mine.borrow_mut(), "CONFIG SET requirepass secret");
-            run(*mine.borrow_mut(), "CLIENT KILL TYPE normal SKIPME yes");
-        },
-        |_| {
-            let _: redis::Value =
-                redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").query(*mine.borrow_mut()).unwrap();
-        },
-    );
+    // The last word is an empty one: no password.
+    lock_out(LinkState::Denied, "CONFIG SET requirepass secret", "CONFIG SET requirepass ");
 }
 
-/// The rights that `docs/store.md` names.
+/// The rights that `docs/store.md` names, with a password.
+pub(crate) fn rights(password: &str) -> String {
+    let page = include_str!("../../../../docs/store.md");
+    let rights = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER portcullis ")).unwrap();
+    rights.replace('…', password)
+}
+
 #[test]
 fn a_user_with_no_more_rights_than_the_handbook_says() {
     let redis = Redis::start();
-    let page = include_str!("../../../../docs/store.md");
-    let rights = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER portcullis ")).unwrap();
-    redis.command(&format!("ACL SETUSER portcullis {}", rights.replace("…", "secret")));
+    redis.command(&format!("ACL SETUSER portcullis {}", rights("secret")));
     redis.command("ACL SETUSER default resetpass >other");
     let (user, password) = (Some("portcullis".to_owned()), Some("secret".to_owned()));
     let mut gateway = Gateway::with(RedisOptions { user, password, ..RedisOptions::at(&redis.url()) });

@@ -16,3 +16,4 @@ mod kit;
 mod mirror;
 mod script;
 mod server;
+mod tls;

@@ -11,12 +11,14 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct Redis {
     pub(crate) port: u16,
     settings: Vec<String>,
+    /// Whether the port is one of TLS.
+    is_tls: bool,
     directory: tempfile::TempDir,
     child: Option<Child>,
 }
 
 /// A port that nobody has now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -33,11 +35,20 @@ impl Redis {
     }
 
     fn with(settings: &[&str]) -> Self {
+        Self::on_a_free_port(settings, false)
+    }
+
+    /// One that speaks TLS alone, as these settings say.
+    pub(crate) fn with_tls(settings: &[&str]) -> Self {
+        Self::on_a_free_port(settings, true)
+    }
+
+    fn on_a_free_port(settings: &[&str], is_tls: bool) -> Self {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         // A port may be taken between the look and the start.
         for _ in 0..20 {
             let directory = tempfile::tempdir().unwrap();
-            let mut server = Self { port: free_port(), settings: settings.clone(), directory, child: None };
+            let mut server = Self { port: free_port(), settings: settings.clone(), is_tls, directory, child: None };
             if server.run() {
                 return server;
             }
@@ -47,8 +58,14 @@ impl Redis {
 
     /// Starts the process; whether it is ready.
     fn run(&mut self) -> bool {
+        let port = self.port.to_string();
+        let ports =
+            if self.is_tls { ["--port", "0", "--tls-port", &port] } else { ["--port", &port, "--tls-port", "0"] };
         let command = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(ports)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            // For the test itself, which speaks no TLS.
+            .args(["--unixsocket".as_ref(), self.socket().as_os_str()])
             .args(["--repl-diskless-sync-delay", "0", "--busy-reply-threshold", "50"])
             .args(&self.settings)
             .arg("--dir")
@@ -73,13 +90,17 @@ impl Redis {
         false
     }
 
+    fn socket(&self) -> std::path::PathBuf {
+        self.directory.path().join("socket")
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis{}://127.0.0.1:{}", if self.is_tls { "s" } else { "" }, self.port)
     }
 
     /// A connection for the test itself.
     pub(crate) fn connection(&self) -> Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+        redis::Client::open(format!("redis+unix://{}", self.socket().display())).unwrap().get_connection().unwrap()
     }
 
     /// One command on a connection of its own.

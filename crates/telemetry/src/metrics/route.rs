@@ -2,7 +2,7 @@
 //!
 //! Labels are the names of the config, never a request's host. Requests that met no route count under `_none`.
 
-use portcullis_types::{Protocol, Reason, RouteName};
+use portcullis_types::{Fault, Protocol, Reason, RouteName};
 
 use super::class::{CLASSES, Class};
 use super::family::{Export, Family, Page};
@@ -75,6 +75,13 @@ impl RouteMetrics {
     #[must_use]
     pub fn requests(&self) -> u64 {
         (0..PROTOCOLS.len() * CLASSES).map(|place| self.shards.sum(|shard| shard.requests.get(place))).sum()
+    }
+
+    /// Requests so far that failed by the fault of the gateway or an upstream.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        let ours = Reason::ALL.iter().filter(|reason| reason.fault() != Fault::Client);
+        ours.map(|reason| self.failures.get(reason_place(*reason))).sum()
     }
 
     fn export(&self, names: [&str; 2], page: &mut Page) {

@@ -270,3 +270,40 @@ fn a_request_that_ended_early_counts_no_upstream_times() {
     check("portcullis_cluster_requests_total{cluster=\"c\",class=\"none\"}", 1.0);
     check("portcullis_cluster_first_byte_seconds_count{cluster=\"c\"}", 0.0);
 }
+
+#[test]
+fn what_is_counted_of_json_rpc_shows_by_cache_and_by_cluster() {
+    let rig = rig(MetricsOptions::default());
+    let rpc = RpcMetrics::default();
+    rig.metrics.attach_rpc(&rig.registry, &rpc).unwrap();
+    assert!(rig.metrics.attach_rpc(&rig.registry, &rpc).is_err(), "once is enough");
+    let check = |series: &str, expected: f64| assert_eq!(rig.value(series), Some(expected), "{series}");
+    rpc.cache("rpc").passed(CacheOutcome::Hit);
+    rpc.cache("rpc").passed(CacheOutcome::Hit);
+    rpc.cache("rpc-coalesce").passed(CacheOutcome::Coalesced);
+    check("portcullis_rpc_cache_requests_total{cache=\"rpc\",outcome=\"hit\"}", 2.0);
+    check("portcullis_rpc_cache_requests_total{cache=\"rpc\",outcome=\"miss\"}", 0.0);
+    check("portcullis_rpc_cache_requests_total{cache=\"rpc-coalesce\",outcome=\"coalesced\"}", 1.0);
+    let store = rpc.store();
+    store.bytes.set_limit(100);
+    store.holds(3, 90);
+    store.evicted(CacheEviction::Room);
+    check("portcullis_rpc_cache_entries", 3.0);
+    check("portcullis_rpc_cache_evictions_total{cause=\"room\"}", 1.0);
+    check("portcullis_rpc_cache_evictions_total{cause=\"expired\"}", 0.0);
+    check("portcullis_bound_used{bound=\"rpc_cache_bytes\",of=\"gateway\"}", 90.0);
+    let sockets = rpc.websockets(&"pubsub".into());
+    let (one, two) = (sockets.one(WebsocketGauge::Clients), sockets.one(WebsocketGauge::Clients));
+    let mut subscriptions = sockets.part(WebsocketGauge::UpstreamSubscriptions);
+    subscriptions.set(5);
+    subscriptions.set(3);
+    drop(one);
+    sockets.ended(WebsocketEnd::SlowConsumer);
+    sockets.left(UpstreamLeft::Silent);
+    check("portcullis_rpc_websocket_clients{cluster=\"pubsub\"}", 1.0);
+    check("portcullis_rpc_websocket_upstream_subscriptions{cluster=\"pubsub\"}", 3.0);
+    check("portcullis_rpc_websocket_closes_total{cluster=\"pubsub\",reason=\"slow_consumer\"}", 1.0);
+    check("portcullis_rpc_websocket_failovers_total{cluster=\"pubsub\",why=\"silent\"}", 1.0);
+    drop((sockets, two, subscriptions));
+    assert_eq!(rig.series("portcullis_rpc_websocket_clients"), 0, "nobody holds it any more");
+}

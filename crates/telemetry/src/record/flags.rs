@@ -45,6 +45,8 @@ flags! {
     FaultInjected, "fault_injected";
     /// Pingora answered by itself; the gateway saw only the end.
     Unparsed, "unparsed";
+    /// Who sent it is told apart from the others, and perhaps served by a generation on trial.
+    OnTrial, "on_trial";
     /// A text or a list of this record was cut at its bound.
     Truncated, "truncated";
 }

@@ -46,11 +46,6 @@ fn calls(methods: &[&str]) -> String {
     json!(calls).to_string()
 }
 
-/// The reason in an error object.
-fn reason(answer: &Response) -> String {
-    answer.json()["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned()
-}
-
 fn ask(gateway: &Gateway, body: &str) -> Response {
     let length = body.len();
     gateway.client().ask(format!(
@@ -134,14 +129,14 @@ fn a_part_that_fails_costs_its_own_calls_alone() {
     let busy = Origin::answers(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n[]");
     let gateway = wing(busy.address(), app.address(), "", &[ARCHIVE, APP]);
     let json = ask(&gateway, &calls(&["getOld", "getNew"])).json();
-    assert_eq!((&json[0]["error"], &json[1]["result"]), (&"upstream_malformed".into(), &"app getNew".into()));
+    assert_eq!((&json[0]["error"], &json[1]["result"]), (&"upstream_busy".into(), &"app getNew".into()));
 }
 
 #[test]
 fn a_batch_of_which_nothing_is_answered_fails() {
     let gateway = wing(refused(), refused(), "", &[ARCHIVE, APP]);
     let answer = ask(&gateway, &calls(&["getOld", "getNew"]));
-    assert_eq!((answer.status, reason(&answer).as_str()), (502, "upstream_connect_refused"));
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_connect_refused"));
     assert_eq!(answer.json()["error"]["code"], -32_603);
 }
 
@@ -169,7 +164,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
         &[ARCHIVE, "{ name: app, match: { jsonrpc: [getNew] }, to: app }"],
     );
     let answer = ask(&gateway, &calls(&["getOld", "getNew", "getNone"]));
-    assert_eq!((answer.status, reason(&answer).as_str()), (404, "no_route"));
+    assert_eq!((answer.status, answer.reason().as_str()), (404, "no_route"));
     // Nothing was spent by it: the one coin is there for the next, and is taken once for both parts.
     let answer = ask(&gateway, &both);
     assert_eq!(gateway.record_of(&answer)["notes"]["toll"], " 0");
@@ -177,7 +172,7 @@ fn until_it_is_sent_a_batch_is_all_or_nothing() {
     let sent = archive.received().len() + app.received().len();
     // A route that takes no more, a route's own answer.
     let toll = "{ name: app, filters: [{ toll: { coins: 0 } }], to: app }";
-    assert_eq!(reason(&ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both)), "over_rate");
+    assert_eq!(ask(&wing(archive_at, app_at, "", &[ARCHIVE, toll]), &both).reason(), "over_rate");
     let closed = "{ name: app, respond: { status: 403, body: closed } }";
     let answer = ask(&wing(archive_at, app_at, "", &[ARCHIVE, closed]), &both);
     assert_eq!((answer.status, answer.text().as_str()), (403, "closed"));
@@ -194,4 +189,14 @@ fn each_part_goes_by_its_own_route() {
     let (old, new) = (archive.last(), app.last());
     assert_eq!((old.target(), old.field("host"), old.field("x-stamp")), ("/old?x=1", Some("app.test"), Some("old")));
     assert_eq!((new.target(), new.field("host"), new.field("x-stamp")), ("/rpc?x=1", Some("inner.test"), Some("new")));
+}
+
+#[test]
+fn what_a_filter_of_the_host_chooses_holds_for_every_part() {
+    let (archive, app) = (named("archive"), named("app"));
+    let stamp = "{ stamp: { mark: all, cluster: archive } }";
+    let gateway = wing(archive.address(), app.address(), stamp, &[ARCHIVE, APP]);
+    let json = ask(&gateway, &calls(&["getOld", "getNew"])).json();
+    assert_eq!((&json[0]["result"], &json[1]["result"]), (&"archive getOld".into(), &"archive getNew".into()));
+    assert!(app.received().is_empty());
 }

@@ -26,6 +26,29 @@ fn a_plan_is_held_and_a_refusal_says_which_cap_its_state_and_when() {
 }
 
 #[test]
+fn a_consumer_is_held_to_what_its_file_says_of_it_whichever_generation_serves() {
+    let gateway = Gateway::new();
+    let chain = gateway.plans("plans: { free: { rate: 100/s } }");
+    let own = |json: &str| gateway.caps.own(vec![own_set("acme", json).unwrap()]).unwrap();
+    own(r#"{"rate":"2/h"}"#);
+    assert_eq!(answered(&chain, 5, || get("acme", "free")), 2);
+    assert_eq!(answered(&chain, 5, || get("other", "free")), 5);
+    // A method that the config does not speak of.
+    own(r#"{"methods":{"getBlock":{"rate":"1/h"}}}"#);
+    assert_eq!(answered(&chain, 5, || call("acme", "free", &["getSlot"])), 5);
+    assert_eq!(answered(&chain, 5, || call("acme", "free", &["getBlock"])), 1);
+    assert_eq!(answered(&chain, 5, || call("other", "free", &["getBlock"])), 5);
+    let next = gateway.plans("plans: { free: { rate: 200/s } }");
+    assert_eq!(answered(&next, 5, || call("acme", "free", &["getBlock"])), 0, "what was spent stays spent");
+    let said = gateway.plans("plans: { free: {} }\nconsumers: { acme: { rate: 3/d } }");
+    assert_eq!(answered(&said, 5, || get("acme", "free")), 3, "the config goes before");
+    let next = gateway.plans("plans: { free: {} }");
+    assert_eq!(answered(&next, 5, || call("acme", "free", &["getBlock"])), 0);
+    gateway.caps.own(Vec::new()).unwrap();
+    assert_eq!(answered(&next, 5, || call("acme", "free", &["getBlock"])), 5);
+}
+
+#[test]
 fn who_has_a_plan_that_is_not_there_is_refused() {
     let gateway = Gateway::new();
     let chain = gateway.plans("plans: { free: { rate: 2/s } }");

@@ -2,16 +2,19 @@
 //! off, reloads, restarts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use portcullis_caps::{MethodId, Spender};
+use portcullis_caps::{Amount, Spender};
 use portcullis_filter::chain::Link;
 use portcullis_filter::{Completed, Filter, Phase, Phases, Response};
+use portcullis_store::{Keeper, Kept, Saved, StoreOptions, Totals, UsageQuery, read_usage};
 
 use super::*;
 
-/// By consumer and method: requests and credits; and bytes.
-type Sums = BTreeMap<(String, String), [u64; 3]>;
+/// By consumer and method: requests, credits and bytes.
+type Sums = BTreeMap<(Arc<str>, String), [u64; 3]>;
 
 /// Writes down what a record of each request would say.
 struct Records(Arc<Mutex<Sums>>);
@@ -28,11 +31,13 @@ impl Filter for Records {
         if completed.notes.get::<Spender>().is_none() {
             return;
         }
-        let id = completed.notes.get::<Caller>().map(|caller| caller.id.to_string()).unwrap_or_default();
+        let id = completed.notes.get::<Caller>().map(|caller| Arc::clone(&caller.id)).unwrap();
         let mut sums = self.0.lock();
         let mut add = |method: &str, amounts: [u64; 3]| {
-            let sum = sums.entry((id.clone(), method.to_owned())).or_default();
-            sum.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
+            if amounts != [0; 3] {
+                let sum = sums.entry((Arc::clone(&id), method.to_owned())).or_default();
+                sum.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
+            }
         };
         let body = completed.facts.body.as_deref();
         let calls: Vec<&str> = match body.and_then(|body| body.calls()) {
@@ -87,41 +92,103 @@ fn request(nth: usize) -> Exchange {
     }
 }
 
-#[test]
-fn what_is_used_is_what_the_records_say() {
-    const REQUESTS: usize = 40_000;
-    let records = Arc::new(Mutex::new(Sums::new()));
-    let mut used = Sums::new();
-    let (mut answered, mut gateway) = (0, Gateway::new());
-    for from in (0..REQUESTS).step_by(2_000) {
-        if from % 10_000 == 0 {
-            // A restart: what was not taken is taken at its end.
-            gateway = Gateway::new();
-        }
-        let recording = Link::new("records", Records(Arc::clone(&records)));
-        let chain = gateway.with_link(PLANS[from / 2_000 % 2], recording);
-        let millis = &gateway.millis;
-        let run_some = |first: usize| {
-            (from + first..from + 2_000)
-                .step_by(2)
-                .filter(|nth| {
-                    millis.fetch_add(2, Ordering::Relaxed);
-                    run(&chain, request(*nth)).status == 200
-                })
-                .count()
-        };
-        answered += std::thread::scope(|scope| {
-            let other = scope.spawn(|| run_some(1));
-            run_some(0) + other.join().unwrap()
-        });
-        for (id, method, amounts) in gateway.used() {
-            let sum = used.entry((id, method)).or_default();
-            sum.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
-        }
+/// A process: a gateway, and the store that keeps what its ledger has.
+struct Process {
+    gateway: Gateway,
+    keeper: Keeper,
+}
+
+impl Process {
+    fn start(directory: &Path, millis: &Arc<AtomicU64>) -> Self {
+        let saved = Saved::default();
+        let options = LedgerOptions { saved: Some(saved.lookup()), shards: 4, ..LedgerOptions::default() };
+        let gateway = Gateway::with(options, Arc::clone(millis));
+        let options = StoreOptions { save_every: Duration::from_millis(50), ..StoreOptions::at(directory) };
+        let kept = Kept::open(&options, &saved, gateway.caps.now()).unwrap();
+        let (caps, names) = (&gateway.caps, Arc::clone(&gateway.caps));
+        let names = Arc::new(move |id| names.method_name(id).into());
+        let keeper = Keeper::start(kept, caps.ledger(), names, Arc::clone(caps.clock())).unwrap();
+        Self { gateway, keeper }
     }
-    let mut records = records.lock().clone();
-    records.retain(|_, amounts| *amounts != [0; 3]);
-    assert_eq!(used, records);
+
+    /// Loads a config anew.
+    fn chain(&self, generation: usize, records: &Arc<Mutex<Sums>>) -> Chain {
+        let recording = Link::new("records", Records(Arc::clone(records)));
+        self.gateway.with_link(PLANS[generation % PLANS.len()], recording)
+    }
+
+    /// Waits until the usage that it tells of is the sums of the records.
+    fn tells(&self, records: &Sums) {
+        let told = || sums_of(&self.keeper.usage(&UsageQuery::default()).unwrap());
+        let until = Instant::now() + Duration::from_secs(10);
+        while told() != *records && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(told(), *records);
+    }
+}
+
+/// How many of the requests of a range, every second one from the first, are answered.
+fn serve(chain: &Chain, numbers: impl Iterator<Item = usize>, millis: &AtomicU64) -> usize {
+    crate::testing::block_on(async {
+        let mut answered = 0;
+        for nth in numbers {
+            millis.fetch_add(2, Ordering::Relaxed);
+            answered += usize::from(request(nth).run(chain).await.status == 200);
+        }
+        answered
+    })
+}
+
+fn sums_of(totals: &Totals) -> Sums {
+    let of = |(id, methods): (&String, &BTreeMap<String, Amount>)| {
+        let id: Arc<str> = id.as_str().into();
+        let sum = |(method, sum): (&String, &Amount)| {
+            ((Arc::clone(&id), method.clone()), [sum.requests, sum.credits, sum.bytes])
+        };
+        methods.iter().map(sum).collect::<Vec<_>>()
+    };
+    totals.consumers.iter().flat_map(of).collect()
+}
+
+#[test]
+fn what_a_million_requests_use_is_what_their_records_say_to_the_byte_with_restarts_between() {
+    const REQUESTS: usize = 1_000_000;
+    const PROCESSES: usize = 10;
+    const GENERATIONS: usize = 10;
+    const SOME: usize = REQUESTS / PROCESSES / GENERATIONS;
+    let directory = tempfile::tempdir().unwrap();
+    let (records, millis) = (Arc::new(Mutex::new(Sums::new())), Arc::new(AtomicU64::new(0)));
+    let (mut answered, mut running) = (0, None::<Process>);
+    for nth in 0..PROCESSES {
+        // Every second start is an upgrade: the process before goes on for a while, and has the store meanwhile.
+        let mut before = running.take();
+        if nth % 2 == 0 {
+            drop(before.take());
+        }
+        let process = running.insert(Process::start(directory.path(), &millis));
+        for generation in 0..GENERATIONS {
+            let chain = process.chain(generation, &records);
+            let others = before.as_ref().map(|before| before.chain(generation, &records));
+            let numbers = |first: usize| {
+                let from = (nth * GENERATIONS + generation) * SOME;
+                (from + first..from + SOME).step_by(2)
+            };
+            answered += std::thread::scope(|scope| {
+                let other = scope.spawn(|| serve(others.as_ref().unwrap_or(&chain), numbers(1), &millis));
+                serve(&chain, numbers(0), &millis) + other.join().unwrap()
+            });
+            drop(before.take());
+        }
+        process.tells(&records.lock());
+    }
+    drop(running);
+    let records = records.lock();
+    let totals = read_usage(&StoreOptions::at(directory.path()).journal(), &UsageQuery::default()).unwrap();
+    assert_eq!(sums_of(&totals), *records);
+    assert_eq!((totals.unreadable, totals.repeated), (0, 0));
     assert!((REQUESTS / 20..REQUESTS * 9 / 10).contains(&answered), "some are refused: {answered}");
-    assert_eq!(gateway.caps.method_name(MethodId::BATCH), "(batch)");
+    let calls = |of: &str| records.iter().filter(|((_, method), _)| method == of).map(|(_, [calls, ..])| calls).sum();
+    let [block, other]: [u64; 2] = [calls("getBlock"), calls("get*")];
+    assert!(block > 1_000 && other > 1_000, "methods of all prices: {block}, {other}");
 }

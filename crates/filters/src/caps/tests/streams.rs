@@ -3,6 +3,7 @@
 use super::*;
 use portcullis_caps::{Held, RefusalKind, Spender};
 use portcullis_filter::Response;
+use portcullis_filter::seam::StreamGuards;
 
 fn answer(bytes: usize) -> Response {
     let mut response = Response::new(http::StatusCode::OK);
@@ -37,6 +38,57 @@ fn a_stream_ends_where_a_cap_of_bytes_runs_dry() {
     let bytes: u64 = gateway.used().iter().map(|(.., used)| used[2]).sum();
     assert_eq!((bytes, gateway.caps.refused().dry_streams), (9_999 + 4_000, 1), "what passed is charged, once");
     assert_eq!(run(&chain, stream()).reason, Some(Reason::OverQuota));
+}
+
+/// The bytes that were charged since somebody looked.
+fn charged(gateway: &Gateway) -> u64 {
+    gateway.used().iter().map(|(.., used)| used[2]).sum()
+}
+
+fn tunnel(chain: &Chain) -> StreamGuards {
+    run(chain, get("acme", "free").asks_upgrade()).notes.get::<StreamGuards>().cloned().expect("somebody who judges it")
+}
+
+#[test]
+fn a_tunnel_is_charged_as_its_bytes_pass_and_ends_where_a_cap_runs_dry() {
+    let gateway = Gateway::new();
+    let chain = gateway.plans("plans: { free: { bytes: { quota: 40KB/d } } }");
+    let tunnel = tunnel(&chain);
+    assert_eq!((tunnel.passes(16_383), charged(&gateway)), (Ok(()), 0), "not piece by piece");
+    assert_eq!((tunnel.passes(1), charged(&gateway)), (Ok(()), 16_384), "but in grains");
+    assert_eq!((tunnel.passes(616), tunnel.may_go_on(), charged(&gateway)), (Ok(()), Ok(()), 616), "or with time");
+    assert_eq!((tunnel.passes(30_000), charged(&gateway)), (Ok(()), 30_000), "what a cap runs dry with passes");
+    assert_eq!(tunnel.may_go_on(), Ok(()), "a tunnel that is silent owes nothing");
+    let why = tunnel.passes(5).unwrap_err();
+    assert_eq!(
+        (why.reason, why.detail.as_deref()),
+        (Reason::OverQuota, Some("bytes.day of the plan free: 0 of 40000 bytes left, 1 needed"))
+    );
+    assert_eq!((tunnel.passes(5), tunnel.may_go_on()), (Err(why.clone()), Err(why)), "it is over");
+    assert_eq!(gateway.caps.refused().dry_streams, 1);
+}
+
+#[test]
+fn a_tunnel_goes_on_when_time_has_brought_what_it_needs() {
+    let gateway = Gateway::new();
+    let chain = gateway.plans("plans: { free: { bytes: { rate: 1KiB/s, burst: 16KiB } } }");
+    let tunnel = tunnel(&chain);
+    assert_eq!(tunnel.passes(17 * 1024), Ok(()));
+    gateway.pass(1_001);
+    assert_eq!(tunnel.passes(1), Ok(()));
+    assert_eq!(tunnel.passes(16 * 1024), Ok(()));
+    assert_eq!(tunnel.passes(1).unwrap_err().reason, Reason::OverRate);
+}
+
+#[test]
+fn who_only_says_that_it_upgrades_or_is_served_by_the_gateway_is_charged_as_before() {
+    let gateway = Gateway::new();
+    let chain = gateway.plans("plans: { free: { bytes: { quota: 40KB/d } } }");
+    for request in [get("acme", "free"), get("acme", "free").asks_upgrade().is_terminated()] {
+        assert!(run(&chain, request).notes.get::<StreamGuards>().is_none());
+    }
+    let seen = run(&chain, get("acme", "free").asks_upgrade().answer(answer(9_000)));
+    assert_eq!((seen.status, charged(&gateway)), (200, 9_000), "an upgrade that was refused, charged once");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! One part of a batch: its route with the state of that one's filters, what is sent, and the sending.
 
 use bytes::Bytes;
-use pingora_http::RequestHeader;
+use http::StatusCode;
+use pingora_http::{RequestHeader, ResponseHeader};
 use rand::RngExt as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_filter::seam::UpstreamRequest;
 use portcullis_filter::{ChainState, Facts, Phase, RequestCx};
@@ -17,6 +18,8 @@ use portcullis_telemetry::record::Attempt;
 use portcullis_types::{Batch, BodyView, ClusterName, ProxyError, Reason};
 
 use super::super::context::Ctx;
+use super::super::deadline;
+use super::super::retry::retry_after;
 use super::{body_filters, head};
 use crate::calls::{Aim, Tries, call};
 use crate::core::Core;
@@ -66,6 +69,8 @@ struct To {
     key: Option<u64>,
     /// The least height that its answers may speak of.
     least_height: Option<u64>,
+    /// When a trusted caller wants the answer.
+    callers: Option<Instant>,
     body: Bytes,
     idempotent: bool,
 }
@@ -122,6 +127,8 @@ impl Part {
         let original = RequestHeader::clone(&request);
         let cluster = self.decide(&original, ctx, snapshot)?;
         let key = snapshot.cluster(cluster).and_then(|cluster| cluster.hash_key.as_ref());
+        let theirs = snapshot.cluster(cluster).filter(|_| ctx.facts.trusted);
+        let theirs = theirs.and_then(|cluster| deadline::of_caller(&original, cluster));
         let key = key.and_then(|key| key.hash(&ctx.facts.view(&original), &ctx.notes));
         head::ready(&mut request, &ctx.facts)?;
         let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random() };
@@ -135,7 +142,8 @@ impl Part {
         let body = self.body(before, ctx, batch.part(&self.calls)).await?;
         let idempotent = self.may_repeat(before, (batch, whole));
         let least_height = self.calls.iter().filter_map(|at| batch.call(*at)?.least_height()).max();
-        self.to = Some(To { cluster, key, least_height, body, idempotent });
+        let callers = theirs.map(|theirs| ctx.arrived + theirs);
+        self.to = Some(To { cluster, key, least_height, callers, body, idempotent });
         self.head = Some(request);
         Ok(())
     }
@@ -189,7 +197,8 @@ impl Part {
 
     /// Sends the part.
     pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
-        let mut tries = Tries::new(arrived, TIMEOUT);
+        let callers = self.to.as_ref().and_then(|to| to.callers);
+        let mut tries = Tries::new(arrived, TIMEOUT).until(callers);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
     }
@@ -218,7 +227,17 @@ impl Part {
         if status.is_success() {
             return Ok(answer.body);
         }
-        let detail = format!("a part was answered {}", status.as_u16());
-        Err(ProxyError::with_detail(Reason::UpstreamMalformed, detail))
+        Err(no_success(&answer.header))
     }
+}
+
+/// What becomes of a part whose answer has another status than 2xx: its calls get the reason, and when to come back.
+fn no_success(answer: &ResponseHeader) -> ProxyError {
+    let status = answer.status;
+    let busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let reason = if busy { Reason::UpstreamBusy } else { Reason::UpstreamError };
+    let detail = format!("a part of the batch was answered {}", status.as_u16());
+    let said = retry_after(&answer.headers, SystemTime::now());
+    let retry_after = said.or(busy.then_some(action::RETRY_AFTER));
+    ProxyError { retry_after, ..ProxyError::with_detail(reason, detail) }
 }

@@ -19,7 +19,7 @@ fn frame(length: usize) -> Box<[u8]> {
 
 #[test]
 fn what_is_larger_than_the_bound_goes_alone_and_one_more_is_too_much() {
-    let client = Client::new(100);
+    let client = Client::new(100, Arc::default());
     client.push(frame(500));
     assert_eq!(client.load(), Load { bytes: 500, pending: 0, closing: None });
     client.push(frame(1));
@@ -30,7 +30,7 @@ fn what_is_larger_than_the_bound_goes_alone_and_one_more_is_too_much() {
 
 #[test]
 fn nothing_comes_of_a_subscription_before_its_grant_or_behind_its_end() {
-    let client = Client::new(10_000);
+    let client = Client::new(10_000, Arc::default());
     client.hold(5, 0, None);
     assert!(client.unsubscribe(5).is_none(), "it does not know the number yet");
     assert!(client.granted(5, frame(3)));
@@ -45,7 +45,7 @@ fn nothing_comes_of_a_subscription_before_its_grant_or_behind_its_end() {
 
 #[test]
 fn an_empty_queue_gives_its_memory_back() {
-    let client = Client::new(1 << 20);
+    let client = Client::new(1 << 20, Arc::default());
     for _ in 0..1000 {
         client.push(frame(1));
     }

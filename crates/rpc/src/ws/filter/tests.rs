@@ -50,16 +50,17 @@ async fn a_wrong_handshake_is_refused() {
 }
 
 #[test]
-fn a_cluster_that_is_none_is_refused() {
-    assert!(built("to: rpc", &Services::default()).is_ok());
-    let Err(error) = built("to: rcp", &Services::default()) else { panic!("it is taken") };
-    assert_eq!(error, "`to` names no cluster of this config: `rcp`");
+fn it_goes_by_the_cluster_that_it_names_or_by_its_routes() {
+    let needs = |yaml| RpcWebsocket::needs(&crate::ws::testing::settings(yaml));
+    let named: Vec<String> = needs("to: rpc").clusters.into_iter().map(|cluster| cluster.value).collect();
+    assert_eq!((named, needs("to: rpc").routes_cluster), (vec!["rpc".to_owned()], false));
+    assert_eq!(needs("{}"), Needs { routes_cluster: true, upgrade: true, ..Needs::default() });
 }
 
 #[tokio::test]
 async fn a_gateway_that_cannot_serve_says_so_in_the_record() {
     let upgrade = seen(asks().field("sec-websocket-version", "13")).await.upgrade.expect("an upgrade");
-    let (_end, ended) = tokio::sync::watch::channel(false);
+    let (_end, ended) = portcullis_filter::seam::EndStream::new();
     let (ours, _theirs) = tokio::io::duplex(64);
     let stream = crate::ws::testing::upgraded(ours, portcullis_filter::Notes::default(), ended);
     let end = upgrade.handler.serve(stream).await;

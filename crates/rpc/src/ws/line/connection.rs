@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use portcullis_filter::seam::Io;
+use portcullis_telemetry::metrics::GaugePart;
 use portcullis_types::EndpointName;
 
 use crate::ws::frame::{Decoder, Event, Opcode, Role, masked};
@@ -22,6 +23,8 @@ const READ: usize = 16 * 1024;
 pub(super) struct Connection {
     pub(super) endpoint: EndpointName,
     io: Box<dyn Io>,
+    /// It is one of those that are counted.
+    _counted: GaugePart,
     decoder: Decoder,
     out: Vec<u8>,
     written: usize,
@@ -33,10 +36,16 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that was just upgraded; messages above `most` bytes end it.
-    pub(super) fn new(io: Box<dyn Io>, endpoint: EndpointName, most: usize, now: Instant) -> Self {
+    pub(super) fn new(
+        (io, endpoint): (Box<dyn Io>, EndpointName),
+        counted: GaugePart,
+        most: usize,
+        now: Instant,
+    ) -> Self {
         Self {
             endpoint,
             io,
+            _counted: counted,
             decoder: Decoder::new(Role::Client, most),
             out: Vec::new(),
             written: 0,

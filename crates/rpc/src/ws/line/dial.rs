@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use portcullis_filter::seam::Upstreams;
+use portcullis_telemetry::metrics::{WebsocketGauge, WebsocketMetrics};
 use portcullis_types::{ClusterName, EndpointName, ProxyError, Reason};
 
 use super::DialError;
@@ -22,6 +23,8 @@ pub struct Dial {
     pub path: PathAndQuery,
     /// The largest message of an upstream.
     pub message: usize,
+    /// Where lines count.
+    pub metrics: Arc<WebsocketMetrics>,
 }
 
 /// The longest that a handshake may take, whatever the cluster's timeouts are.
@@ -45,7 +48,8 @@ impl Dial {
             let error = ProxyError::with_detail(Reason::UpstreamMalformed, "its handshake is not that of a WebSocket");
             return Err(DialError { error, endpoint: Some(stream.endpoint) });
         }
-        Ok(Connection::new(stream.io, stream.endpoint, self.message, now))
+        let counted = self.metrics.one(WebsocketGauge::UpstreamConnections);
+        Ok(Connection::new((stream.io, stream.endpoint), counted, self.message, now))
     }
 }
 

@@ -34,8 +34,6 @@ type Wrong<'a> = (&'a str, Failure);
 const NO_PARAMS: &[u8] = b"[]";
 /// How deep a request may nest.
 pub const MAX_DEPTH: usize = 32;
-/// What some clients send to keep the connection alive, though it lacks the version.
-const BARE_PING: &[u8] = b"{\"method\":\"ping\"}";
 
 /// Reads a message of a client's. A notification asks for nothing, so it is `None`: `ping` is one.
 ///
@@ -48,7 +46,7 @@ pub fn read(text: &[u8]) -> Result<Option<Asked<'_>>, Wrong<'_>> {
             [call] => asked(text, call),
             _ => Err(("null", Failure::invalid(NO_BATCH))),
         },
-        Err(ScanError::Invalid { what: Invalid::Version, id: None, .. }) if text.trim_ascii() == BARE_PING => Ok(None),
+        Err(ScanError::Invalid { what: Invalid::Version, id: None, .. }) if is_bare_ping(text) => Ok(None),
         Err(ScanError::Batch { .. } | ScanError::Invalid { what: Invalid::EmptyBatch, .. }) => {
             Err(("null", Failure::invalid(NO_BATCH)))
         }
@@ -58,6 +56,25 @@ pub fn read(text: &[u8]) -> Result<Option<Asked<'_>>, Wrong<'_>> {
         Err(ScanError::Invalid { id: None, what, .. }) => Err(("null", Failure::invalid(what.to_string()))),
         Err(error) => Err(("null", Failure::no_json(error.to_string()))),
     }
+}
+
+/// Whether a text is what some clients send to keep the connection alive: a call of `ping` that lacks the version.
+fn is_bare_ping(text: &[u8]) -> bool {
+    let mut cursor = Cursor::within(text, MAX_DEPTH);
+    if cursor.kind() != Ok(Json::Object) {
+        return false;
+    }
+    let (mut pings, mut other) = (0, false);
+    let walked = cursor.members::<JsonError>(|cursor, key| {
+        let (_, value) = cursor.value()?;
+        match key.span.of(text) {
+            b"method" if value.of(text) == b"\"ping\"" => pings += 1,
+            b"params" => {}
+            _ => other = true,
+        }
+        Ok(())
+    });
+    walked.and_then(|()| cursor.end()).is_ok() && pings == 1 && !other
 }
 
 const NO_BATCH: &str = "batches are not taken on a WebSocket: send the calls one by one, or over HTTP";

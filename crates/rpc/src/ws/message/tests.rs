@@ -70,6 +70,23 @@ fn a_signature_is_over_with_an_object_and_not_with_a_word() {
 }
 
 #[test]
+fn a_ping_without_the_version_asks_for_nothing_however_it_is_written() {
+    for ping in [r#"{"method":"ping"}"#, " {\n\t\"method\" : \"ping\" } ", r#"{"params":null,"method":"ping"}"#] {
+        assert!(matches!(read(ping.as_bytes()), Ok(None)), "{ping}");
+    }
+    for other in [
+        r#"{"method":"pong"}"#,
+        r#"{"method":"ping","method":"ping"}"#,
+        r#"{"method":"ping","id":1}"#,
+        r#"{"jsonrpc":"1.0","method":"ping"}"#,
+        r#"{"method":"ping"}{"#,
+        r#"{"method":["ping"]}"#,
+    ] {
+        assert!(read(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn answers_are_told_from_what_nobody_waits_for() {
     assert!(matches!(incoming(r#"{"id":5,"result":null}"#), Ok(Incoming::Answer { id: 5, outcome: Ok(_), .. })));
     let error = r#"{"result":null,"error":{"code":1},"id":5}"#;

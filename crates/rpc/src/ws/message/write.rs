@@ -1,5 +1,6 @@
 //! The texts that are sent: answers to clients, requests to upstreams.
 
+use portcullis_types::Reason;
 use portcullis_types::dialect::json_string;
 
 use super::failure::Failure;
@@ -46,7 +47,8 @@ pub fn refusal(id: &str, outcome: Result<&str, &str>) -> Box<[u8]> {
         Err(error) if is_known(error) => text(&format!("{{\"jsonrpc\":\"2.0\",\"error\":{error},\"id\":{id}}}")),
         Err(error) => text(&format!(
             "{{\"jsonrpc\":\"2.0\",\"error\":{{\"code\":-32603,\"message\":\"The upstream refused\",\
-             \"data\":{{\"reason\":\"upstream_error\",\"upstream\":{error}}}}},\"id\":{id}}}"
+             \"data\":{{\"reason\":\"{}\",\"upstream\":{error}}}}},\"id\":{id}}}",
+            Reason::UpstreamError.name(),
         )),
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use portcullis_filter::seam::StreamEnd;
+use portcullis_telemetry::metrics::WebsocketEnd;
 use portcullis_types::{ProxyError, Reason};
 
 use super::Session;
@@ -108,6 +109,8 @@ impl Session {
     /// What the record is told.
     pub(super) fn ended(&self, outcome: Outcome) -> StreamEnd {
         let why = self.closing.as_ref().and_then(|closing| closing.why);
+        let by_client = if matches!(outcome, Outcome::Failed(_)) { WebsocketEnd::Lost } else { WebsocketEnd::Client };
+        self.hub.metrics().ended(why.map_or(by_client, Close::counted_as));
         let broke = match outcome {
             Outcome::Closed => None,
             Outcome::Failed(error) => Some(ProxyError::with_detail(Reason::ClientClosed, error.kind().to_string())),

@@ -1,5 +1,6 @@
 //! Clients, a hub and nodes, all in memory, on a clock that only the test moves.
 
+use portcullis_types::Reason;
 use serde_json::json;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::ws::testing::World;
 mod calls;
 mod caps;
 mod cost;
+mod counted;
 mod failover;
 mod sharing;
 mod trouble;
@@ -47,6 +49,8 @@ async fn pings_of_every_form_are_taken_and_a_client_that_answers_none_is_given_u
     for ping in [
         r#"{"jsonrpc":"2.0","method":"ping"}"#,
         r#"{"method":"ping"}"#,
+        "{ \"method\" :\t\"ping\" }\n",
+        r#"{"params":[],"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
     ] {
         client.peer.send(ping).await;
@@ -66,7 +70,7 @@ async fn pings_of_every_form_are_taken_and_a_client_that_answers_none_is_given_u
 async fn a_drain_is_said_and_a_goodbye_is_answered() {
     let world = World::new("");
     let mut drained = world.client();
-    drained.end.send(true).expect("a session");
+    drained.end.tell(Reason::Draining.into());
     assert_eq!(drained.peer.closed().await, Some(1001));
     drained.peer.send_frame(Opcode::Close, &1001_u16.to_be_bytes()).await;
     assert_eq!(drained.peer.event().await, None);
@@ -78,10 +82,28 @@ async fn a_drain_is_said_and_a_goodbye_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_may_not_go_on_hears_why_whatever_it_is() {
+    for (why, named) in [
+        (Reason::KeyForbidden, "key_forbidden"),
+        (Reason::KeyUnknown, "key_unknown"),
+        (Reason::OverQuota, "over_quota"),
+    ] {
+        let world = World::new("");
+        let mut client = world.client();
+        client.end.tell(why.into());
+        assert_eq!(client.peer.closed().await, Some(1008));
+        client.peer.send_frame(Opcode::Close, &1008_u16.to_be_bytes()).await;
+        let end = client.session.await.expect("no panic");
+        assert_eq!(end.error.expect("a reason").reason.name(), named);
+        assert_eq!(end.annotations, [("websocket_close", "1008".to_owned())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_does_not_answer_a_close_is_left_after_a_while() {
     let world = World::new("");
     let mut client = world.client();
-    client.end.send(true).expect("a session");
+    client.end.tell(Reason::Draining.into());
     assert_eq!(client.peer.event().await.map(|event| matches!(event, Event::Close(Some(1001)))), Some(true));
     let start = tokio::time::Instant::now();
     assert_eq!(client.peer.event().await, None);

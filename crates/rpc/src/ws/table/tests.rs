@@ -113,7 +113,7 @@ struct World {
 }
 
 fn fresh() -> Told {
-    Told { client: Arc::new(Client::new(1 << 20)), live: BTreeMap::new(), open: BTreeSet::new() }
+    Told { client: Arc::new(Client::new(1 << 20, Arc::default())), live: BTreeMap::new(), open: BTreeSet::new() }
 }
 
 impl World {

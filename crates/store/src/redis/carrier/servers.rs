@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use redis::{ConnectionAddr, ConnectionInfo};
-
 use super::{Carrier, Tick};
-use crate::redis::RedisOptions;
 use crate::redis::node::Node;
+use crate::redis::place::Place;
 use crate::redis::slots::SlotMap;
 use crate::redis::trouble::{LinkState, Trouble};
 
@@ -43,19 +41,16 @@ impl Carrier {
         self.nodes.retain(|address, _| self.seeds.contains_key(address) || masters.contains(&address.as_str()));
         for address in masters {
             if !self.nodes.contains_key(address)
-                && let Some(info) = self.info_of(address)
+                && let Some(place) = self.place_of(address)
             {
-                self.nodes.insert(address.to_owned(), Node::new(info, self.options.timeout, now));
+                self.nodes.insert(address.to_owned(), Node::new(place, self.options.timeout, now));
             }
         }
     }
 
     /// How a server is reached that a cluster named: as the first of the config.
-    fn info_of(&self, address: &str) -> Option<ConnectionInfo> {
-        let (host, port) = address.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let info = self.seeds.values().next()?.clone();
-        Some(info.set_addr(ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?)))
+    fn place_of(&self, address: &str) -> Option<Place> {
+        self.seeds.values().next()?.other(address)
     }
 
     /// Who keeps a slot.
@@ -98,23 +93,4 @@ impl Carrier {
         let worst = self.nodes.iter().max_by_key(|(_, node)| node.state());
         worst.map_or_else(Trouble::strange, |(address, node)| node.trouble(address))
     }
-}
-
-/// How a server is reached, with the login of the options.
-pub(super) fn with_login(info: ConnectionInfo, options: &RedisOptions) -> ConnectionInfo {
-    // What names the client needs a right of its own.
-    let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-    if let Some(user) = &options.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &options.password {
-        settings = settings.set_password(password);
-    }
-    info.set_redis_settings(settings)
-}
-
-/// `host:port`.
-pub(super) fn address_of(info: &ConnectionInfo) -> String {
-    let ConnectionAddr::Tcp(host, port) = info.addr() else { return info.addr().to_string() };
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -1,6 +1,7 @@
 //! What a client costs while it waits.
 
 use portcullis_filter::Notes;
+use portcullis_filter::seam::EndStream;
 use serde_json::json;
 use std::io::Result;
 use std::pin::Pin;
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
 
 use super::ACCOUNT;
 use crate::ws::frame::{Opcode, masked};
@@ -55,10 +55,12 @@ async fn serve_all(world: &mut World) {
     masked(Opcode::Text, text.as_bytes(), [1, 2, 3, 4], &mut says);
     let says: &'static [u8] = says.leak();
     let took = Arc::new(AtomicUsize::new(0));
-    let (end, ended) = watch::channel(false);
+    let mut ends = Vec::new();
     for _ in 0..CLIENTS {
+        let (end, ended) = EndStream::new();
+        ends.push(end);
         let io = Quiet { says, took: Arc::clone(&took) };
-        let stream = upgraded(io, Notes::default(), ended.clone());
+        let stream = upgraded(io, Notes::default(), ended);
         tokio::spawn(Session::new(stream, Arc::clone(&world.hub), Arc::clone(&world.settings)).run());
     }
     let mut node = world.node().await;
@@ -71,7 +73,7 @@ async fn serve_all(world: &mut World) {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(took.load(Ordering::Relaxed) > CLIENTS * 20 * 2000);
-    std::mem::forget((node, end));
+    std::mem::forget((node, ends));
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn a_notification_costs_a_client_no_allocation_beyond_its_place_in_the_queue() {
     let text = r#"{"method":"slotNotification","params":{"result":{"slot":1},"subscription":1}}"#;
     let Ok(Incoming::Notification(_, notification)) = Incoming::read(text.into()) else { panic!("a notification") };
     let notification = Arc::new(notification);
-    let client = Client::new(1 << 20);
+    let client = Client::new(1 << 20, Arc::default());
     client.hold(1, 0, None);
     assert!(client.granted(1, vec![0].into()));
     let info = allocation_counter::measure(|| {

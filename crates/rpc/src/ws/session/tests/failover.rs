@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::ACCOUNT;
 use crate::ws::frame::Opcode;
-use crate::ws::testing::World;
+use crate::ws::testing::{Subscribed, World};
 
 #[tokio::test(start_paused = true)]
 async fn what_bears_a_gap_goes_on_under_its_number_and_the_rest_is_told() {
@@ -34,11 +34,7 @@ async fn what_bears_a_gap_goes_on_under_its_number_and_the_rest_is_told() {
 #[tokio::test(start_paused = true)]
 async fn gaps_are_borne_where_the_config_says_so() {
     let mut world = World::new("gaps: tolerate");
-    let mut client = world.client();
-    client.ask("logsSubscribe", json!(["all"])).await;
-    let mut node = world.node().await;
-    node.grant("logsSubscribe").await;
-    let number = client.peer.json().await["result"].clone();
+    let Subscribed { mut client, node, number, .. } = world.subscribed("logsSubscribe", json!(["all"])).await;
     drop(node);
     let mut node = world.node().await;
     let upstream = node.grant("logsSubscribe").await;
@@ -49,11 +45,7 @@ async fn gaps_are_borne_where_the_config_says_so() {
 #[tokio::test(start_paused = true)]
 async fn an_upstream_whose_slots_stop_is_left() {
     let mut world = World::new("silence: 85s\nping: 30m\nidle: 1h");
-    let mut client = world.client();
-    client.ask("signatureSubscribe", json!(["sig"])).await;
-    let mut node = world.node().await;
-    node.grant("signatureSubscribe").await;
-    client.peer.json().await;
+    let Subscribed { client: _client, mut node, .. } = world.subscribed("signatureSubscribe", json!(["sig"])).await;
     let start = Instant::now();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(50)).await;
@@ -69,11 +61,7 @@ async fn an_upstream_whose_slots_stop_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_subscription_that_spoke_and_stopped_is_a_reason_too() {
     let mut world = World::new("silence: 10s");
-    let mut client = world.client();
-    client.ask("rootSubscribe", json!([])).await;
-    let mut node = world.node().await;
-    let upstream = node.grant("rootSubscribe").await;
-    let number = client.peer.json().await["result"].clone();
+    let Subscribed { mut client, mut node, upstream, number } = world.subscribed("rootSubscribe", json!([])).await;
     node.notify("rootNotification", upstream, json!(5)).await;
     client.peer.json().await;
     let slots = async move {
@@ -93,11 +81,7 @@ async fn a_subscription_that_spoke_and_stopped_is_a_reason_too() {
 async fn nonsense_is_a_reason_to_leave() {
     for nonsense in ["nonsense", "{\"a\":", "[1]"] {
         let mut world = World::new("");
-        let mut client = world.client();
-        client.ask("rootSubscribe", json!([])).await;
-        let mut node = world.node().await;
-        node.grant("rootSubscribe").await;
-        client.peer.json().await;
+        let Subscribed { client: _client, mut node, .. } = world.subscribed("rootSubscribe", json!([])).await;
         node.peer.send(nonsense).await;
         assert_eq!(world.node().await.name.as_str(), "b", "{nonsense}");
     }
@@ -189,19 +173,11 @@ async fn an_upstream_that_does_not_answer_a_subscribe_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_nobody_needs_is_hung_up() {
     let mut world = World::new("");
-    let mut client = world.client();
-    client.ask("rootSubscribe", json!([])).await;
-    let mut node = world.node().await;
-    node.grant("rootSubscribe").await;
-    client.peer.json().await;
+    let Subscribed { client, mut node, .. } = world.subscribed("rootSubscribe", json!([])).await;
     drop(client);
     assert_eq!(node.request().await["method"], "rootUnsubscribe");
     let start = Instant::now();
     assert_eq!(node.peer.closed().await, None);
     assert!((30..=31).contains(&start.elapsed().as_secs()));
-    let mut client = world.client();
-    client.ask("rootSubscribe", json!([])).await;
-    let mut node = world.node().await;
-    node.grant("rootSubscribe").await;
-    assert!(client.peer.json().await["result"].is_u64());
+    assert!(world.subscribed("rootSubscribe", json!([])).await.number.is_u64());
 }
