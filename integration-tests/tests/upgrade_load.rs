@@ -169,7 +169,7 @@ fn no_request_fails_over_upgrades_under_load() {
         if wire.read_body(received) { wire.ok("fine") } else { portcullis_integration_tests::After::Close }
     });
     let gateway = Setup::to(&origin)
-        .top("drain: { timeout: 10s, idle: 2s, streams: 500ms }")
+        .top("drain: { timeout: 20s, idle: 10s, streams: 500ms }")
         .listener("protocols: [http1, h2c]")
         .start();
     let load = Arc::new(Load {

@@ -1,16 +1,16 @@
 //! The start: from a checked config to a gateway that serves, its admin API beside it.
 
-use parking_lot::Mutex;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+mod admin;
+mod sockets;
 
-use portcullis_admin::{AdminBindError, AdminServer, AdminState, Bound, ReloadEntry};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use portcullis_admin::{AdminState, ReloadEntry};
 use portcullis_caps::LedgerOptions;
 use portcullis_config::Checked;
-use portcullis_proxy::{Gateway, Inherited, Observers};
-use portcullis_snapshot::settings::{Admin, Store};
+use portcullis_proxy::{Gateway, Observers};
+use portcullis_snapshot::settings::Store;
 use portcullis_snapshot::{Listener, ListenerKind, Snapshot};
 use portcullis_store::Keeper;
 use portcullis_telemetry::metrics::ReloadOutcome;
@@ -26,9 +26,11 @@ use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::output::count;
 use crate::reload::{Current, Reloader};
-use crate::systemd;
-use crate::upgrade::Newcomer;
 use crate::world::{World, serve_plans};
+
+use admin::bind;
+pub(crate) use admin::{AdminSlot, PreparedAdmin};
+pub(crate) use sockets::Sockets;
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -46,139 +48,6 @@ pub(crate) struct Brought {
     pub(crate) version: &'static str,
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
     pub(crate) registry: prometheus::Registry,
-}
-
-/// Where listening sockets come from that need not be bound.
-pub(crate) enum Sockets {
-    /// A service manager, which may have opened none.
-    Passed(Inherited),
-    /// The process before this one.
-    From(Box<Newcomer>),
-}
-
-impl Sockets {
-    const fn listeners(&self) -> &Inherited {
-        match self {
-            Self::Passed(passed) => passed,
-            Self::From(newcomer) => &newcomer.listeners,
-        }
-    }
-
-    const fn admin(&self) -> &Inherited {
-        match self {
-            Self::Passed(passed) => passed,
-            Self::From(newcomer) => &newcomer.admin,
-        }
-    }
-
-    /// Says of sockets that no listener is for, and closes them.
-    pub(crate) fn tell_unused(&self) {
-        match self {
-            Self::Passed(passed) => systemd::tell_unused(&passed.rest()),
-            Self::From(newcomer) => {
-                for one in newcomer.listeners.rest().into_iter().chain(newcomer.admin.rest()) {
-                    let bind = one.bind.map(|bind| bind.to_string()).unwrap_or_default();
-                    log::info!(
-                        "the listener {} on {bind} is not in the config any more",
-                        one.name.as_deref().unwrap_or("admin")
-                    );
-                }
-            }
-        }
-    }
-
-    /// The process before this one.
-    pub(crate) const fn before(&self) -> Option<&Newcomer> {
-        match self {
-            Self::Passed(_) => None,
-            Self::From(newcomer) => Some(newcomer),
-        }
-    }
-}
-
-/// The name by which a service manager passes the admin API's socket.
-const ADMIN: &str = "admin";
-
-/// The admin listener as it is now; a reload may move it.
-pub(crate) struct AdminSlot {
-    state: Arc<AdminState>,
-    open: Mutex<Option<(SocketAddr, AdminServer)>>,
-}
-
-/// An admin listener that is bound and not served yet, with the address of the config; `None` for none.
-pub(crate) struct PreparedAdmin(Option<(SocketAddr, Bound)>);
-
-impl AdminSlot {
-    fn new(state: Arc<AdminState>) -> Self {
-        Self { state, open: Mutex::default() }
-    }
-
-    /// Binds what a config says; `None` when that is open already.
-    pub(crate) fn prepare(&self, settings: Option<&Admin>) -> Result<Option<PreparedAdmin>, AdminBindError> {
-        let wanted = settings.map(|admin| admin.bind);
-        if self.open.lock().as_ref().map(|(address, _)| *address) == wanted {
-            return Ok(None);
-        }
-        bind(settings, &Inherited::default()).map(Some)
-    }
-
-    /// The socket and its address of the config, for another process.
-    pub(crate) fn socket(&self) -> std::io::Result<Option<(SocketAddr, OwnedFd)>> {
-        let open = self.open.lock();
-        open.as_ref().map(|(address, server)| Ok((*address, server.socket()?))).transpose()
-    }
-
-    /// Stops to serve, as another process does it; what is given can be served again.
-    pub(crate) fn retire(&self) -> Option<Retired> {
-        let (address, server) = self.open.lock().take()?;
-        let socket = server.socket().inspect_err(|error| log::error!("admin: {error}")).ok();
-        Some(Retired { address, server, socket })
-    }
-
-    /// Serves again at a socket that was retired.
-    pub(crate) fn serve_again(&self, (address, socket): (SocketAddr, OwnedFd)) {
-        match Bound::adopt(address, socket.into()) {
-            Ok(bound) => *self.open.lock() = Some((address, bound.serve(self.state.clone()))),
-            Err(error) => log::error!("{error}"),
-        }
-    }
-
-    /// Serves what was bound, and stops what served before.
-    pub(crate) fn commit(&self, PreparedAdmin(prepared): PreparedAdmin) {
-        let next = prepared.map(|(address, bound)| (address, bound.serve(self.state.clone())));
-        *self.open.lock() = next;
-    }
-
-    /// Looks at what serves.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(Option<&AdminServer>) -> T) -> T {
-        look(self.open.lock().as_ref().map(|(_, server)| server))
-    }
-}
-
-/// An admin listener that does not serve any more.
-pub(crate) struct Retired {
-    address: SocketAddr,
-    server: AdminServer,
-    socket: Option<OwnedFd>,
-}
-
-impl Retired {
-    /// Waits until what was asked has its answer; gives what is needed to serve again.
-    pub(crate) async fn close(self, within: Duration) -> Option<(SocketAddr, OwnedFd)> {
-        self.server.close(within).await;
-        Some((self.address, self.socket?))
-    }
-}
-
-fn bind(settings: Option<&Admin>, inherited: &Inherited) -> Result<PreparedAdmin, AdminBindError> {
-    let bound = settings.map(|admin| {
-        let bound = match inherited.take(ADMIN, admin.bind) {
-            Some(socket) => Bound::adopt(admin.bind, socket),
-            None => Bound::bind(admin.bind),
-        };
-        bound.map(|bound| (admin.bind, bound))
-    });
-    bound.transpose().map(PreparedAdmin)
 }
 
 /// A gateway that has all it needs, and does not accept yet.

@@ -15,16 +15,20 @@
 
 mod accompany;
 mod carried;
+mod launch;
 mod newcomer;
 mod successor;
+mod talk;
 mod wire;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 pub(crate) use accompany::Parted;
+pub(crate) use launch::Launch;
 pub(crate) use newcomer::Newcomer;
-pub(crate) use successor::{Launch, Successor, Upgrader};
+pub(crate) use successor::{Successor, Upgrader};
 
 /// What marks a process that is to follow another; its standard input is the line.
 const MARK: &str = "PORTCULLIS_FOLLOWS";

@@ -1,28 +1,23 @@
 //! The old process's part until the new one serves: it starts it, gives it what it needs, and judges it.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use portcullis_admin::{UpgradeAsk, Upgraded};
-use portcullis_types::quantity::format_duration;
 
 use super::carried::Carried;
-use super::wire::{BATCH, Came, Wire, borrowed, large};
+use super::launch::{Launch, trusted};
+use super::talk::{Talk, Why};
+use super::wire::{BATCH, Wire, borrowed, large};
+use super::words::LastWords;
 use super::{MARK, Named, New, Old, PROTOCOL, step};
 use crate::lifecycle::{Lifecycle, Step};
-use crate::output;
 use crate::reload::{Current, Reloader};
 use crate::systemd::{Notify, OF_THIS_PROCESS};
 
@@ -30,28 +25,6 @@ use crate::systemd::{Notify, OF_THIS_PROCESS};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take from the word to accept until it does.
 const ACCEPTS_WITHIN: Duration = Duration::from_secs(10);
-/// How long the end of its words is waited for once it is dead.
-const WORDS_END_WITHIN: Duration = Duration::from_millis(200);
-/// How many of its last lines are told.
-const LAST_LINES: usize = 20;
-
-/// How this process was started, and so how the next one is.
-#[derive(Debug, Clone)]
-pub(crate) struct Launch {
-    binary: PathBuf,
-    args: Vec<OsString>,
-}
-
-impl Launch {
-    /// By the command line. A path in it is taken as it stands, so that a link leads where it leads at the time of an
-    /// upgrade; a bare name that the shell looked up is the file that runs.
-    pub(crate) fn of(line: &[OsString]) -> Self {
-        let named = line.first().map(Path::new).filter(|name| name.components().count() > 1);
-        let binary = named.and_then(|name| std::path::absolute(name).ok()).filter(|path| path.exists());
-        let binary = binary.or_else(|| std::env::current_exe().ok()).unwrap_or_default();
-        Self { binary, args: line.get(1..).unwrap_or_default().to_vec() }
-    }
-}
 
 /// A new process that serves.
 pub(crate) struct Successor {
@@ -271,166 +244,5 @@ impl Upgrader {
         let stderr = std::io::stderr();
         talk.wire.send(&Old::State, &[file.as_fd(), stderr.as_fd()])?;
         Ok(())
-    }
-}
-
-/// Why the new process does not follow.
-enum Why {
-    /// It is gone, or this process stopped to listen.
-    End,
-    /// It was not heard in time.
-    Late(Duration),
-    /// It said something else than is said at that point.
-    Confused,
-    Said(String),
-}
-
-impl From<std::io::Error> for Why {
-    fn from(error: std::io::Error) -> Self {
-        Self::Said(error.to_string())
-    }
-}
-
-impl Why {
-    fn sentence(self, ended: Option<std::process::ExitStatus>, over: bool) -> String {
-        match self {
-            Self::End if over => "this process was told to end".to_owned(),
-            Self::End => ended
-                .map_or("the new process is gone".to_owned(), |status| format!("the new process ended with {status}")),
-            Self::Late(within) => {
-                format!("the new process did not get ready within {}, and was killed", format_duration(within))
-            }
-            Self::Confused => "the new process does not speak as a gateway does".to_owned(),
-            Self::Said(said) => said,
-        }
-    }
-}
-
-/// The talk with the new process.
-struct Talk {
-    wire: Wire,
-    deadline: Instant,
-    within: Duration,
-    /// Whether the store was handed over.
-    store: bool,
-    /// Whether the service manager was told.
-    told: bool,
-}
-
-impl Talk {
-    fn hear<T: DeserializeOwned>(&self) -> Result<T, Why> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match self.wire.receive(Some(left)) {
-            Ok(Came::Message(message, _)) => Ok(message),
-            Ok(Came::End) => Err(Why::End),
-            Ok(Came::Nothing) => Err(Why::Late(self.within)),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(Why::Confused),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn say(&self, message: &Old) -> Result<(), Why> {
-        // One that died a moment ago is known by its end.
-        self.wire.send(message, &[]).map_err(|_| Why::End)
-    }
-}
-
-/// What the new process writes to its standard error until it serves: told as it comes, and the last of it again.
-struct LastWords {
-    lines: Arc<Mutex<VecDeque<String>>>,
-    /// Closed at the end of the words.
-    ended: Receiver<()>,
-}
-
-impl LastWords {
-    fn hear(from: impl Read + Send + 'static, pid: u32) -> std::io::Result<Self> {
-        let lines = Arc::new(Mutex::new(VecDeque::new()));
-        let kept = lines.clone();
-        let (end, ended) = channel::<()>();
-        let hear = move || {
-            let _until_the_end = end;
-            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                output::say(&format!("[{pid}] {line}"));
-                let mut lines = kept.lock();
-                lines.push_back(line);
-                if lines.len() > LAST_LINES {
-                    lines.pop_front();
-                }
-            }
-        };
-        std::thread::Builder::new().name("last-words".to_owned()).spawn(hear)?;
-        Ok(Self { lines, ended })
-    }
-
-    /// The sentence, and what was said last. The process is gone, so the end of its words comes.
-    fn after(self, why: &str) -> String {
-        // Another process may hold the pipe open still: a shell's child, for example. Then what came is what there is.
-        let _ = self.ended.recv_timeout(WORDS_END_WITHIN);
-        let lines = self.lines.lock();
-        if lines.is_empty() {
-            return why.to_owned();
-        }
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        format!("{why}; its last words:\n{}", lines.join("\n"))
-    }
-}
-
-/// A binary that somebody names over the network must be one that only its owner or root can have put there.
-fn trusted(binary: &Path) -> Result<(), String> {
-    let shown = binary.display();
-    let facts = std::fs::metadata(binary).map_err(|error| format!("{shown}: {error}"))?;
-    let own = rustix::process::geteuid().as_raw();
-    if !facts.is_file() || facts.mode() & 0o111 == 0 {
-        return Err(format!("{shown} is no program"));
-    }
-    if facts.mode() & 0o022 != 0 || (facts.uid() != 0 && facts.uid() != own) {
-        return Err(format!(
-            "{shown} can be written by others than root and the user of this process: it is not started"
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    #[test]
-    fn a_path_of_the_command_line_is_kept_and_a_bare_name_becomes_the_file_that_runs() {
-        let own = std::env::current_exe().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("current");
-        std::os::unix::fs::symlink(&own, &link).unwrap();
-        let launch = Launch::of(&[link.clone().into(), "run".into(), "-c".into()]);
-        assert_eq!((launch.binary, launch.args), (link, vec!["run".into(), "-c".into()]));
-        assert_eq!(Launch::of(&["portcullis".into()]).binary, own);
-        assert_eq!(Launch::of(&["/no/such/file".into()]).binary, own);
-    }
-
-    #[test]
-    fn a_program_that_others_may_write_is_not_started() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("new");
-        let check = |mode: u32, ok: bool| {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(trusted(&path).is_ok(), ok, "{mode:o}");
-        };
-        assert!(trusted(&path).is_err_and(|error| error.contains("No such file")));
-        std::fs::write(&path, "").unwrap();
-        check(0o755, true);
-        check(0o644, false);
-        check(0o775, false);
-        check(0o757, false);
-        assert!(trusted(dir.path()).is_err());
-    }
-
-    #[test]
-    fn the_last_words_are_few_and_told_after_the_reason() {
-        let text = (1..=30).map(|line| format!("line {line}\n")).collect::<String>();
-        let told = LastWords::hear(std::io::Cursor::new(text), 1).unwrap().after("why");
-        assert!(told.starts_with("why; its last words:\nline 11\n") && told.ends_with("line 30"), "{told}");
-        assert_eq!(LastWords::hear(std::io::empty(), 1).unwrap().after("why"), "why");
     }
 }
