@@ -189,7 +189,7 @@ fn caps_of_a_consumers_own_follow_the_file_without_a_generation() {
     scene.consumers(&said(r#"{"rate":"1/d"}"#));
     until("the consumer's own cap to hold", || (scene.with_key() == 429).then_some(()));
     let caps = scene.gateway.admin().json("/api/caps/acme");
-    assert_eq!(caps["caps"][0]["cap"], "own.rate", "{caps}");
+    assert_eq!(caps["caps"][0]["cap"], "own.rate.day", "{caps}");
     let refused = |text: &str, expected: &str| {
         scene.consumers(text);
         until(expected, || {

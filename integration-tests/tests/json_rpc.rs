@@ -243,7 +243,7 @@ fn calls_of_a_part_that_a_node_has_no_time_for_say_so_and_when_to_come_back() {
 #[test]
 fn parts_of_a_batch_carry_the_time_that_is_left_and_a_trusted_callers_deadline_holds() {
     let (node, archive) = (node("node"), node("archive"));
-    let more = ", deadline_header: x-time-left, timeouts: { total: 20s }";
+    let more = ", timeouts: { total: 20s, deadline_header: x-time-left }";
     let gateway = with_filters("[{ jsonrpc: {} }]", &node, &archive, more);
     let batch = format!("[{},{}]", call("1", "getBlock", "[5]"), call("2", "getSlot", "[]"));
     let left = |origin: &Origin| origin.last().field("x-time-left").unwrap_or("0").parse::<u64>().unwrap();

@@ -164,7 +164,7 @@ fn a_tunnel_whose_key_is_revoked_gone_over_or_banned_is_closed_with_the_reason()
     let changes: [(Done<'_>, &str, &str); 4] = [
         (&Scene::revoke, "key_forbidden", "key_expired"),
         (
-            &|scene| scene.consumers(&line("other", json!("b3:".to_owned() + &"0".repeat(64)))),
+            &|scene| scene.consumers(&line("other", json!({ "hash": "b3:".to_owned() + &"0".repeat(64) }))),
             "key_unknown",
             "key_unknown",
         ),

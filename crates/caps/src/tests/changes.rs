@@ -16,7 +16,7 @@ const MARCH: u32 = 56 * 12 + 2;
 
 #[test]
 fn pieces_together_are_the_whole_each_change_once() {
-    let mut kit = Kit::new();
+    let mut kit = Kit::with(LedgerOptions { shards: 16, ..LedgerOptions::default() });
     let shared = vec![quota(Unit::Requests, "1000/d")];
     let set = kit.bind(CapSetSpec { shared, ..plan(vec![quota(Unit::Requests, "100/month")]) });
     let ids: Vec<String> = (0..500).map(|number| format!("c{number}")).collect();

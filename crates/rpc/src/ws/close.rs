@@ -82,6 +82,9 @@ impl Close {
             Self::GAP => WebsocketEnd::UpstreamFailover,
             Self::SLOW => WebsocketEnd::SlowConsumer,
             Self::NO_UPSTREAM => WebsocketEnd::NoHealthyUpstream,
+            Self::FORBIDDEN => WebsocketEnd::KeyForbidden,
+            Self::UNKNOWN => WebsocketEnd::KeyUnknown,
+            Self::SPENT => WebsocketEnd::OverQuota,
             _ => WebsocketEnd::MalformedMessages,
         }
     }

@@ -36,11 +36,17 @@ pub enum WebsocketEnd {
     SlowConsumer,
     /// No upstream could be reached.
     NoHealthyUpstream,
+    /// Its key was revoked, went over, or may not do this any more.
+    KeyForbidden,
+    /// Nobody has its key any more, or its network was banned.
+    KeyUnknown,
+    /// What its caller may spend is spent.
+    OverQuota,
 }
 
 impl WebsocketEnd {
     /// Every end.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Client,
         Self::Lost,
         Self::Draining,
@@ -53,6 +59,9 @@ impl WebsocketEnd {
         Self::UpstreamFailover,
         Self::SlowConsumer,
         Self::NoHealthyUpstream,
+        Self::KeyForbidden,
+        Self::KeyUnknown,
+        Self::OverQuota,
     ];
 
     /// The metric label.
@@ -71,6 +80,9 @@ impl WebsocketEnd {
             Self::UpstreamFailover => "upstream_failover",
             Self::SlowConsumer => "slow_consumer",
             Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::KeyForbidden => "key_forbidden",
+            Self::KeyUnknown => "key_unknown",
+            Self::OverQuota => "over_quota",
         }
     }
 }

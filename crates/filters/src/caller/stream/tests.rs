@@ -148,12 +148,12 @@ async fn a_store_is_asked_again_for_the_caller_of_a_stream_and_not_at_each_look(
     patient(&identities);
     identities.change(|book| book.secret = HashSecret::from_bytes([9; 32]));
     let watch = watch(&identities);
-    let (mut state, began) = (watch.state.lock(), now());
-    let look = |state: &mut State, later: Duration| watch.judge(state, began.plus(later)).map_err(|why| why.name());
-    assert_eq!(look(&mut state, Duration::ZERO), Ok(()), "the store has not said anything");
+    let began = now();
+    let look = |later: Duration| watch.judge(&mut watch.state.lock(), began.plus(later)).map_err(|why| why.name());
+    assert_eq!(look(Duration::ZERO), Ok(()), "the store has not said anything");
     *has.lock() = false;
-    assert_eq!(look(&mut state, ASK_AGAIN - Duration::from_millis(1)), Ok(()));
-    assert_eq!(look(&mut state, ASK_AGAIN), Ok(()), "asked, and not waited for");
+    assert_eq!(look(ASK_AGAIN - Duration::from_millis(1)), Ok(()));
+    assert_eq!(look(ASK_AGAIN), Ok(()), "asked, and not waited for");
     while identities
         .remote()
         .expect("a store")
@@ -162,5 +162,5 @@ async fn a_store_is_asked_again_for_the_caller_of_a_stream_and_not_at_each_look(
     {
         tokio::task::yield_now().await;
     }
-    assert_eq!(look(&mut state, ASK_AGAIN), Err("key_unknown"));
+    assert_eq!(look(ASK_AGAIN), Err("key_unknown"));
 }
