@@ -77,7 +77,13 @@ fn a_new_process_takes_over_by_command_by_signal_and_by_api() {
     });
     assert_eq!((&follows["lifecycle"]["follows"]["pid"], &follows["generation"]), (&first.into(), &2.into()));
     signal(second, "USR2");
-    let third = until("the third", || Some(gateway.serving_pid()).filter(|pid| *pid != second));
+    let third = until("the third, alone", || {
+        let status = gateway.admin().try_get("/api/status").filter(|answer| answer.status == 200)?.json();
+        let follows = &status["lifecycle"]["follows"];
+        (follows["pid"] == second && follows["state"] == "gone").then_some(())?;
+        u32::try_from(status["lifecycle"]["pid"].as_u64()?).ok()
+    });
+    gateway.end_with_test(third);
     let fourth = upgrade(&gateway);
     assert!(fourth != third && gateway.serving_pid() == fourth);
     assert_eq!(gateway.admin().metric("portcullis_state", "state=\"serving\""), 1.0);

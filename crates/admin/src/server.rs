@@ -52,6 +52,7 @@ pub struct AdminServer {
     local: SocketAddr,
     listener: Arc<TcpListener>,
     stop: CancellationToken,
+    accepting: TaskTracker,
     connections: TaskTracker,
 }
 
@@ -83,9 +84,9 @@ impl Bound {
     #[must_use]
     pub fn serve(self, state: Arc<AdminState>) -> AdminServer {
         let (listener, stop) = (Arc::new(self.listener), CancellationToken::new());
-        let connections = TaskTracker::new();
-        tokio::spawn(accept(listener.clone(), router(state), stop.clone(), connections.clone()));
-        AdminServer { local: self.local, listener, stop, connections }
+        let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
+        accepting.spawn(accept(listener.clone(), router(state), stop.clone(), connections.clone()));
+        AdminServer { local: self.local, listener, stop, accepting, connections }
     }
 }
 
@@ -102,6 +103,14 @@ impl AdminServer {
     /// The process has no descriptors left.
     pub fn socket(&self) -> io::Result<OwnedFd> {
         self.listener.as_fd().try_clone_to_owned()
+    }
+
+    /// Stops accepting; once it resolves, this process takes no connection of the socket any more. Requests that are served
+    /// get their answers.
+    pub async fn stop_accepting(&self) {
+        self.stop.cancel();
+        self.accepting.close();
+        self.accepting.wait().await;
     }
 
     /// Stops accepting, and waits until the requests that are served have their answers, as long as that may take.
@@ -123,7 +132,12 @@ impl Drop for AdminServer {
 async fn accept(listener: Arc<TcpListener>, router: Router, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            place = places.clone().acquire_owned() => place,
+        };
+        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -29,7 +29,7 @@ use crate::reload::{Current, Reloader};
 use crate::world::{World, serve_plans};
 
 use admin::bind;
-pub(crate) use admin::{AdminSlot, PreparedAdmin};
+pub(crate) use admin::{AdminSlot, PreparedAdmin, Retired};
 pub(crate) use sockets::Sockets;
 
 /// The first generation, and what the next one is compared with.
@@ -63,9 +63,9 @@ impl Started {
         let Self { reloader, running, admin } = self;
         reloader.gateway.open();
         running.lifecycle.enter(Step::Serving);
-        reloader.admin.commit(admin);
-        // Ready from here on.
+        // Ready from here on; who asks the admin API finds all that it needs.
         drop(running.reloader.set(reloader.clone()));
+        reloader.admin.commit(admin);
         reloader
     }
 }

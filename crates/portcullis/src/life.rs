@@ -14,7 +14,7 @@ use crate::lifecycle::{Lifecycle, Step};
 use crate::output::count;
 use crate::reload::{Reloader, Trigger};
 use crate::systemd::Notify;
-use crate::upgrade::{Parted, Successor, Upgrader};
+use crate::upgrade::{Parted, Parting, Upgrader};
 
 /// How long what was asked of the admin API may take to be answered when the process ends.
 const ADMIN_CLOSES_WITHIN: Duration = Duration::from_secs(5);
@@ -84,7 +84,7 @@ pub(crate) struct Life {
     pub(crate) notify: Notify,
     pub(crate) upgrader: Arc<Upgrader>,
     pub(crate) signals: Signals,
-    pub(crate) successors: UnboundedReceiver<Successor>,
+    pub(crate) successors: UnboundedReceiver<Parting>,
 }
 
 impl Life {
@@ -93,8 +93,8 @@ impl Life {
         loop {
             tokio::select! {
                 name = self.signals.end(&self.reloader, &self.upgrader) => return self.leave(name).await,
-                Some(successor) = self.successors.recv() => {
-                    if self.step_back(successor).await == Parted::Done {
+                Some(parting) = self.successors.recv() => {
+                    if self.step_back(parting).await == Parted::Done {
                         return;
                     }
                 }
@@ -112,7 +112,7 @@ impl Life {
             );
         }
         keep_rest(&self.reloader).await;
-        if let Some(admin) = self.reloader.admin.retire() {
+        if let Some(admin) = self.reloader.admin.retire().await {
             admin.close(ADMIN_CLOSES_WITHIN).await;
         }
     }
@@ -148,10 +148,9 @@ impl Life {
     }
 
     /// Leaves the sockets to a process that serves, and drains; when that one dies before all is over, takes them back.
-    async fn step_back(&mut self, successor: Successor) -> Parted {
+    async fn step_back(&mut self, (successor, admin): Parting) -> Parted {
         let (pid, version) = (successor.pid(), successor.version.clone());
         self.enter(Step::Draining, &format!("draining: process {pid} ({version}) serves, no new connections here"));
-        let admin = self.reloader.admin.retire();
         let admin = tokio::spawn(async move {
             match admin {
                 Some(admin) => admin.close(ADMIN_CLOSES_WITHIN).await,

@@ -127,14 +127,14 @@ async fn serve(
         }
     }
     let (lifecycle, running) = (started.running.lifecycle.clone(), started.running.clone());
+    let (upgrader, successors) =
+        Upgrader::new((launch, version), started.reloader.clone(), (lifecycle.clone(), notify.clone()));
+    drop(running.upgrader.set(upgrader.clone()));
     let reloader = started.open();
     sockets.tell_unused();
     if let Some(before) = sockets.before() {
         before.follow(reloader.world.keeper.get().cloned(), lifecycle.clone());
     }
-    let (upgrader, successors) =
-        Upgrader::new((launch, version), reloader.clone(), (lifecycle.clone(), notify.clone()));
-    drop(running.upgrader.set(upgrader.clone()));
     boot::announce(&reloader).iter().for_each(|line| log::info!("{line}"));
     notify.ready(&serving(&reloader, version));
     notify.keep_watchdog_quiet();

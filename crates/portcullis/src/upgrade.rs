@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 pub(crate) use accompany::Parted;
 pub(crate) use launch::Launch;
 pub(crate) use newcomer::Newcomer;
-pub(crate) use successor::{Successor, Upgrader};
+pub(crate) use successor::{Parting, Upgrader};
 
 /// What marks a process that is to follow another; its standard input is the line.
 const MARK: &str = "PORTCULLIS_FOLLOWS";

@@ -42,10 +42,11 @@ impl AdminSlot {
         open.as_ref().map(|(address, server)| Ok((*address, server.socket()?))).transpose()
     }
 
-    /// Stops to serve, as another process does it; what is given can be served again.
-    pub(crate) fn retire(&self) -> Option<Retired> {
+    /// Stops accepting, as another process does it; what is given can be served again.
+    pub(crate) async fn retire(&self) -> Option<Retired> {
         let (address, server) = self.open.lock().take()?;
         let socket = server.socket().inspect_err(|error| log::error!("admin: {error}")).ok();
+        server.stop_accepting().await;
         Some(Retired { address, server, socket })
     }
 

@@ -17,6 +17,7 @@ use super::talk::{Talk, Why};
 use super::wire::{BATCH, Wire, borrowed, large};
 use super::words::LastWords;
 use super::{MARK, Named, New, Old, PROTOCOL, step};
+use crate::boot::Retired;
 use crate::lifecycle::{Lifecycle, Step};
 use crate::reload::{Current, Reloader};
 use crate::systemd::{Notify, OF_THIS_PROCESS};
@@ -41,6 +42,9 @@ impl Successor {
     }
 }
 
+/// A new process that serves, and the admin listener that it serves in place of this one.
+pub(crate) type Parting = (Successor, Option<Retired>);
+
 /// Replaces the binary of a running gateway.
 pub(crate) struct Upgrader {
     launch: Launch,
@@ -49,7 +53,7 @@ pub(crate) struct Upgrader {
     lifecycle: Arc<Lifecycle>,
     notify: Notify,
     /// Where a successor is reported to, for this process to drain.
-    done: mpsc::UnboundedSender<Successor>,
+    done: mpsc::UnboundedSender<Parting>,
     under_way: Mutex<UnderWay>,
 }
 
@@ -66,7 +70,7 @@ impl Upgrader {
         (launch, version): (Launch, &'static str),
         reloader: Arc<Reloader>,
         (lifecycle, notify): (Arc<Lifecycle>, Notify),
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Successor>) {
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Parting>) {
         let (done, successors) = mpsc::unbounded_channel();
         let under_way = Mutex::default();
         (Arc::new(Self { launch, version, reloader, lifecycle, notify, done, under_way }), successors)
@@ -114,7 +118,9 @@ impl Upgrader {
                     took: started.elapsed(),
                 };
                 log::info!("upgrade: process {} ({}) serves", upgraded.pid, upgraded.version);
-                drop(self.done.send(successor));
+                // Before the answer: who asks next asks the new one.
+                let admin = self.reloader.admin.retire().await;
+                drop(self.done.send((successor, admin)));
                 Ok(upgraded)
             }
             Err(why) => {
@@ -237,12 +243,11 @@ impl Upgrader {
         }
         while !all.is_empty() {
             let (sockets, descriptors): (Vec<Named>, Vec<OwnedFd>) = all.drain(..all.len().min(BATCH)).unzip();
-            talk.wire.send(&Old::Sockets { sockets }, &borrowed(&descriptors))?;
+            talk.give(&Old::Sockets { sockets }, &borrowed(&descriptors))?;
         }
         let carried = Carried::gather(&self.reloader, current, self.version);
         let file = large(&serde_json::to_vec(&carried).map_err(std::io::Error::from)?)?;
         let stderr = std::io::stderr();
-        talk.wire.send(&Old::State, &[file.as_fd(), stderr.as_fd()])?;
-        Ok(())
+        talk.give(&Old::State, &[file.as_fd(), stderr.as_fd()])
     }
 }

@@ -1,5 +1,6 @@
 //! The old process's talk with the new one until that serves, and what may come of it.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -65,7 +66,11 @@ impl Talk {
     }
 
     pub(super) fn say(&self, message: &Old) -> Result<(), Why> {
-        // One that died a moment ago is known by its end.
-        self.wire.send(message, &[]).map_err(|_| Why::End)
+        self.give(message, &[])
+    }
+
+    /// Says something with descriptors.
+    pub(super) fn give(&self, message: &Old, descriptors: &[BorrowedFd<'_>]) -> Result<(), Why> {
+        if self.wire.tell(message, descriptors)? { Ok(()) } else { Err(Why::End) }
     }
 }
