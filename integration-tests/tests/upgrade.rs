@@ -7,8 +7,11 @@ use portcullis_integration_tests::{Gateway, Origin, Response, Setup, cli, until}
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const QUICK: &str = "drain: { timeout: 60s, idle: 100ms, streams: 100ms }";
+/// However late a busy machine lets the gateway run, nothing is refused for it.
+const PATIENT: &str = "overload: { event_loop_delay: 0s }";
 
 /// A gateway that stops at a step of an upgrade: `OLD` or `NEW`, and which.
 fn stopping(setup: &Setup, side: &str, step: &str) -> Gateway {
@@ -17,6 +20,15 @@ fn stopping(setup: &Setup, side: &str, step: &str) -> Gateway {
         command.env(format!("PORTCULLIS_TEST_STOP_{side}"), step);
         command
     })
+}
+
+/// Waits for a step: a process may take as long as an upgrade gives it.
+fn reached(gateway: &Gateway, step: &str) {
+    let started = Instant::now();
+    while !gateway.stderr().contains(step) {
+        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain for {step}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Asks for an upgrade in a thread of its own.
@@ -56,7 +68,7 @@ fn nothing_happened(gateway: &Gateway) {
 /// In front of an origin, with a store.
 fn setup(origin: &Origin) -> Setup {
     let filters = "filters: [{ anonymous: { plan: free, by: address } }, caps]";
-    Setup::to(origin).top("plans: { free: { quota: 1000000/month } }").top(QUICK).host(filters)
+    Setup::to(origin).top("plans: { free: { quota: 1000000/month } }").top(QUICK).top(PATIENT).host(filters)
 }
 
 #[test]
@@ -142,7 +154,7 @@ fn a_new_process_that_is_killed_at_any_step_changes_nothing() {
         let gateway = stopping(&setup, "NEW", step);
         assert_eq!(gateway.get("/").status, 200);
         let asked = asked(&gateway, "");
-        until("the step", || gateway.stderr().contains(&format!("stopped at NEW {step}")).then_some(()));
+        reached(&gateway, &format!("stopped at NEW {step}"));
         assert_eq!(gateway.get("/").status, 200, "{step}: served meanwhile");
         for child in gateway.children() {
             signal(child, "KILL");
@@ -161,7 +173,7 @@ fn an_old_process_that_is_killed_at_any_step_leaves_the_new_one_serving_without_
     for step in ["sockets", "store", "ready", "go", "serving"] {
         let mut gateway = stopping(&setup, "OLD", step);
         let _nobody_answers = asked_in_vain(&gateway);
-        until("the step", || gateway.stderr().contains(&format!("stopped at OLD {step}")).then_some(()));
+        reached(&gateway, &format!("stopped at OLD {step}"));
         let children = gateway.children();
         assert_eq!(children.len(), 1, "{step}");
         gateway.signal("KILL");
@@ -223,7 +235,7 @@ fn one_upgrade_at_a_time_and_none_while_the_process_ends() {
     let origin = Origin::says("fine");
     let mut gateway = stopping(&setup(&origin), "NEW", "proven");
     let first = asked(&gateway, "");
-    until("the step", || gateway.stderr().contains("stopped at NEW proven").then_some(()));
+    reached(&gateway, "stopped at NEW proven");
     assert_eq!(gateway.admin().json("/api/status")["lifecycle"]["state"], "upgrading");
     let second = gateway.admin().post("/api/upgrade", "", "");
     assert!(second.status == 409 && second.detail().contains("under way"), "{}", second.text());
@@ -238,7 +250,7 @@ fn one_upgrade_at_a_time_and_none_while_the_process_ends() {
 fn a_hundred_listeners_go_over() {
     let origin = Origin::says("fine");
     let names: Vec<String> = (0..100).map(|number| format!("l{number}")).collect();
-    let mut setup = Setup::to(&origin).top("drain: { timeout: 60s, idle: 30s }");
+    let mut setup = Setup::to(&origin).top("drain: { timeout: 60s, idle: 30s }").top(PATIENT);
     for name in &names {
         setup = setup.and_listener(&format!("{name}: {{ bind: \"@{name}\" }}"));
     }
