@@ -15,7 +15,7 @@ mod written;
 use parking_lot::Mutex as SyncMutex;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use portcullis_admin::{AdminListeners, By, Change, Changed, ReloadEntry, Stale};
 use portcullis_config::Checked;
@@ -98,6 +98,8 @@ pub(crate) struct Reloader {
 pub(crate) struct Current {
     pub(crate) checked: Arc<Checked>,
     pub(crate) id: GenerationId,
+    /// Its texts, where it was not read from the files.
+    pub(crate) applied: Option<Sources>,
 }
 
 /// What serves, and who put it there.
@@ -143,6 +145,26 @@ impl Reloader {
             served: SyncMutex::new(served),
             current: Arc::new(Mutex::new(current)),
         }
+    }
+
+    /// Waits for the change that is under way, and lets none begin before what is given is dropped.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<Current> {
+        self.current.clone().lock_owned().await
+    }
+
+    /// Leaves what is kept in files to another process, as it is now. Blocks.
+    pub(crate) fn leave(&self) {
+        if let Some(file) = &self.gateway.generations().current().settings.slos_file {
+            self.world.slos.save(file, SystemTime::now());
+        }
+        self.world.slos.leave();
+        self.admin.overrides().leave();
+    }
+
+    /// The other process is gone, or does not serve.
+    pub(crate) fn take_back(&self) {
+        self.world.slos.take_back();
+        self.admin.overrides().take_back();
     }
 
     /// Makes a change, after those that were asked for before.

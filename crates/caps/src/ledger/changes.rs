@@ -184,6 +184,38 @@ impl Ledger {
         lost
     }
 
+    /// Adds what another process spent of the same quotas since both knew the same: `spent` is a difference. It comes out
+    /// of [`Ledger::take_changes`] like what was spent here. Answers how many found no room.
+    pub fn add_spent(&self, now: Moment, spent: impl IntoIterator<Item = SavedQuota>) -> usize {
+        let mut lost = 0;
+        for quota in spent {
+            let Some(slot) = self.slot_of(&quota) else {
+                lost += 1;
+                continue;
+            };
+            let Some(id) = &quota.consumer else {
+                let state = self.shared_state(quota.scope, &quota.set);
+                let mut holder = state.lock();
+                put_sum(&mut holder.slots, slot, now);
+                holder.dirty = true;
+                continue;
+            };
+            let hash = self.hash(id);
+            let Some(shard) = self.shard(hash) else { continue };
+            let saved = self.saved.as_ref().map(|saved| saved.load(id)).unwrap_or_default();
+            let mut accounts = shard.lock();
+            let at = accounts.find(hash, id).or_else(|| self.enter(now, &mut accounts, (hash, id), &saved));
+            match at.and_then(|at| Some((at, accounts.slab.get_mut(at)?))) {
+                Some((at, account)) => {
+                    put_sum(&mut account.slots, slot, now);
+                    accounts.change(at);
+                }
+                None => lost += 1,
+            }
+        }
+        lost
+    }
+
     /// Makes an account, with what is saved of it; `None` when there is no room and nobody near is idle.
     pub(super) fn enter(
         &self,
@@ -230,4 +262,17 @@ fn put_greater(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
     if (after.window, after.spent) > (before.window, before.spent) {
         slots.put(at, slot, now);
     }
+}
+
+/// Adds to what was spent in the same window; a later window begins anew, an earlier one is over.
+fn put_sum(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
+    let at = slots.find(slot.cap());
+    let before = at.and_then(|at| slots.get(at)).map(Slot::used).unwrap_or_default();
+    let more = slot.used();
+    let sum = match more.window.cmp(&before.window) {
+        std::cmp::Ordering::Less => return,
+        std::cmp::Ordering::Equal => Used { window: before.window, spent: before.spent.saturating_add(more.spent) },
+        std::cmp::Ordering::Greater => more,
+    };
+    slots.put(at, Slot::quota(slot.cap(), sum), now);
 }
