@@ -181,8 +181,8 @@ impl Life {
             log::error!("upgrade: process {pid} is gone; this process serves again");
             self.reloader.gateway.resume();
             self.reloader.take_back();
-            self.reloader.admin.serve_again(admin);
             self.enter(Step::Serving, "serving again");
+            admin.into_iter().for_each(|admin| self.reloader.admin.serve_again(admin));
             self.notify.main_is(std::process::id());
             self.notify.ready("serves again after its successor died");
         }
