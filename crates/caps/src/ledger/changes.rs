@@ -13,7 +13,7 @@ use crate::calendar::Period;
 use crate::moment::Moment;
 use crate::policy::{MethodId, Scope};
 use crate::quota::Used;
-use crate::slot::Slot;
+use crate::slot::{Slot, Slots};
 use crate::usage::Amount;
 
 use super::bound::{period_of, shape_of};
@@ -229,10 +229,23 @@ impl Ledger {
         }
         let at = accounts.insert(hash, id, |id| self.hash(id))?;
         let account: &mut Account = accounts.slab.get_mut(at)?;
-        for slot in saved.iter().filter_map(|quota| self.slot_of(quota)) {
-            put_greater(&mut account.slots, slot, now);
-        }
+        self.put_saved(&mut account.slots, saved, now);
         Some(at)
+    }
+
+    /// What was saved of a consumer that is not held.
+    pub(super) fn recall(&self, now: Moment, id: &str) -> Slots {
+        let mut slots = Slots::default();
+        if let Some(saved) = &self.saved {
+            self.put_saved(&mut slots, &saved.load(id), now);
+        }
+        slots
+    }
+
+    fn put_saved(&self, slots: &mut Slots, saved: &[SavedQuota], now: Moment) {
+        for slot in saved.iter().filter_map(|quota| self.slot_of(quota)) {
+            put_greater(slots, slot, now);
+        }
     }
 
     fn saved_quota(&self, consumer: Option<Arc<str>>, slot: Slot) -> Option<SavedQuota> {
@@ -255,7 +268,7 @@ impl Ledger {
     }
 }
 
-fn put_greater(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
+fn put_greater(slots: &mut Slots, slot: Slot, now: Moment) {
     let at = slots.find(slot.cap());
     let before = at.and_then(|at| slots.get(at)).map(Slot::used).unwrap_or_default();
     let after = slot.used();
@@ -265,7 +278,7 @@ fn put_greater(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
 }
 
 /// Adds to what was spent in the same window; a later window begins anew, an earlier one is over.
-fn put_sum(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
+fn put_sum(slots: &mut Slots, slot: Slot, now: Moment) {
     let at = slots.find(slot.cap());
     let before = at.and_then(|at| slots.get(at)).map(Slot::used).unwrap_or_default();
     let more = slot.used();
