@@ -66,6 +66,7 @@ mod trials;
 mod unread_bodies;
 mod upgrade;
 mod upgrade_load;
+mod upgrade_parts;
 mod upgrade_state;
 mod upstream_tls;
 mod verdict;

@@ -190,14 +190,17 @@ impl Overrides {
         serde_json::to_value(Held { version: VERSION, ..held }).ok()
     }
 
-    /// Leaves them to another process: nothing is saved any more, and operators are told to ask again.
-    pub fn leave(&self) {
+    /// Leaves them to another process, once what is being saved is: nothing is saved any more, and operators are told to ask
+    /// again.
+    pub async fn leave(&self) {
+        let _saving = self.saving.lock().await;
         self.left.store(true, SeqCst);
     }
 
-    /// The other process does not take them.
-    pub fn take_back(&self) {
+    /// The other process does not take them: what holds here is saved again.
+    pub async fn take_back(&self) {
         self.left.store(false, SeqCst);
+        self.keep().await;
     }
 
     pub(crate) fn is_left(&self) -> bool {
@@ -289,13 +292,14 @@ impl Overrides {
         self.changed.notify_one();
     }
 
-    /// Saves what is held, where there is a place for it.
-    pub(crate) async fn keep(&self) {
-        let Some(folder) = self.folder.clone() else { return };
+    /// Saves what is held, where there is a place for it. `false` when another process keeps it by now, which may not have
+    /// heard of the last change.
+    pub(crate) async fn keep(&self) -> bool {
         let _saving = self.saving.lock().await;
         if self.is_left() {
-            return;
+            return false;
         }
+        let Some(folder) = self.folder.clone() else { return true };
         let held = Held { version: VERSION, ..self.held.lock().clone() };
         let saved = tokio::task::spawn_blocking(move || save(&folder, &held)).await;
         let saved = saved.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -304,6 +308,7 @@ impl Overrides {
             log::error!("overrides cannot be saved, and would not outlive this process: {error}");
         }
         *self.trouble.lock() = trouble;
+        true
     }
 
     /// What is in effect, soonest to end first; with `ended`, what is over, latest first.
@@ -413,13 +418,12 @@ mod tests {
     async fn what_was_left_is_not_written_over_and_goes_on_without_a_folder_too() {
         let dir = tempfile::tempdir().unwrap();
         let overrides = Overrides::open(Some(dir.path()));
-        overrides.leave();
+        overrides.leave().await;
         overrides.made(made("10.0.0.0/8", later()));
-        overrides.keep().await;
+        assert!(!overrides.keep().await, "who asked is told to ask again");
         assert!(!dir.path().join(FILE).exists() && overrides.carried().is_none());
-        overrides.take_back();
-        overrides.keep().await;
-        assert!(dir.path().join(FILE).exists());
+        overrides.take_back().await;
+        assert!(dir.path().join(FILE).exists() && overrides.keep().await);
         let overrides = Overrides::default();
         overrides.made(made("10.0.0.0/8", later()));
         let next = Overrides::of(overrides.carried().unwrap()).unwrap();

@@ -27,7 +27,7 @@ use crate::keeping::{self, StoreMetrics};
 use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::output::count;
-use crate::reload::{self, Current, Parts, Reloader, Served};
+use crate::reload::{self, Current, Parts, Reloader, Served, Trigger};
 use crate::slos::{SloMetrics, Slos};
 use crate::sources::Sources;
 use crate::traffic;
@@ -76,6 +76,8 @@ struct Began {
     started: Instant,
     sources: Sources,
     fallen: Option<(u64, String)>,
+    /// Its texts are not the files'.
+    applied: bool,
 }
 
 impl Started {
@@ -159,17 +161,21 @@ pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &S
     });
     let listeners = AdminListeners::new(state.clone());
     let First { snapshot, checked, watched, sources, applied, history, fallen, .. } = first;
+    // What was applied is whose it was in the process before.
+    let by = sockets.before().filter(|_| applied.is_some()).map(|before| (before.who(), Trigger::Api.as_str()));
+    let (who, trigger) = by.unwrap_or_else(|| ("the start".to_owned(), snapshot.origin.trigger));
     let served = Served {
         id: snapshot.id,
-        who: "the start".to_owned(),
+        who,
         at: SystemTime::now(),
-        trigger: snapshot.origin.trigger,
+        trigger,
         texts: sources.fingerprint(),
         fallen: fallen.as_ref().map(|(_, why)| why.clone()),
     };
     let parts = Parts { gateway, logs, admin: listeners, recent, timeline, history, watched, served };
+    let began = Began { started, sources, fallen, applied: applied.is_some() };
     let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id, applied }, parts));
-    Ok(Started { reloader, running, state, admin, began: Began { started, sources, fallen } })
+    Ok(Started { reloader, running, state, admin, began })
 }
 
 /// What operators said before the last end, or to the process before this one, put to work again.
@@ -250,7 +256,7 @@ fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -
 }
 
 /// The start is the first reload of a process, and a generation of the history.
-fn note(reloader: &Reloader, snapshot: &Snapshot, Began { started, sources, fallen }: &Began) {
+fn note(reloader: &Reloader, snapshot: &Snapshot, Began { started, sources, fallen, applied }: &Began) {
     let fallen = fallen.as_ref();
     let at = SystemTime::now();
     reloader.world.metrics.gateway().reload(ReloadOutcome::Applied, at);
@@ -284,6 +290,8 @@ fn note(reloader: &Reloader, snapshot: &Snapshot, Began { started, sources, fall
         reloader.world.metrics.changes().set_last_good(true);
         let (texts, _) = reloader.world.on_disk();
         reloader.drift.refused(&texts.fingerprint());
+    }
+    if fallen.is_some() || *applied {
         reloader.look_around();
     }
 }

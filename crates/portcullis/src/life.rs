@@ -67,6 +67,10 @@ impl Signals {
 /// Reads the config again in a task of its own, so that the word to end is heard meanwhile.
 fn hangup(reloader: &Arc<Reloader>, notify: &Notify) {
     reloader.logs.reopen();
+    if reloader.is_elsewhere() {
+        // The process that serves is told by itself.
+        return;
+    }
     notify.reloading();
     let (reloader, notify) = (reloader.clone(), notify.clone());
     tokio::spawn(async move {
@@ -180,9 +184,9 @@ impl Life {
         if parted == Parted::Gone {
             log::error!("upgrade: process {pid} is gone; this process serves again");
             self.reloader.gateway.resume();
-            self.reloader.take_back();
+            self.reloader.take_back().await;
             self.enter(Step::Serving, "serving again");
-            admin.into_iter().for_each(|admin| self.reloader.admin.serve_again(admin));
+            self.reloader.admin.serve_again(admin);
             self.notify.main_is(std::process::id());
             self.notify.ready("serves again after its successor died");
         }

@@ -195,7 +195,7 @@ impl Reloader {
     }
 
     async fn end_with(self: &Arc<Self>, end: End, number: Option<u64>) -> Result<String, String> {
-        let current = self.current.clone().lock_owned().await;
+        let Some(current) = self.turn().await else { return Err(self.not_here().message) };
         let this = Arc::clone(self);
         // A rollback reads and compiles: not on a worker's thread.
         let ending = tokio::task::spawn_blocking(move || this.end_now(current, &end, number));

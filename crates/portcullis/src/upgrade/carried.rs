@@ -14,6 +14,9 @@ pub(super) struct Carried {
     pub(super) version: String,
     /// The generation that serves.
     pub(super) generation: u64,
+    /// Who put it there.
+    #[serde(default)]
+    pub(super) who: String,
     /// Its texts, where they were not read from the files.
     pub(super) applied: Option<Value>,
     /// What operators said for a while, where no folder has it.
@@ -29,6 +32,7 @@ impl Carried {
             pid: std::process::id(),
             version: version.to_owned(),
             generation: current.id.0,
+            who: reloader.served().who,
             applied: current.applied.as_ref().map(Sources::to_json),
             overrides: reloader.admin.overrides().carried(),
             admin_socket: reloader.admin.socket(),

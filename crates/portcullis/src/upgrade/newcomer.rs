@@ -72,6 +72,11 @@ impl Newcomer {
         self.carried.generation
     }
 
+    /// Who put it there.
+    pub(crate) fn who(&self) -> String {
+        self.carried.who.clone()
+    }
+
     /// The texts of the config, where the old process had not read them from the files.
     pub(crate) fn applied(&self) -> Option<Sources> {
         self.carried.applied.as_ref().and_then(Sources::from_json)

@@ -94,7 +94,7 @@ impl Upgrader {
     }
 
     async fn attempt(self: &Arc<Self>, asked: UpgradeAsk) -> Result<Upgraded, String> {
-        self.begin()?;
+        self.begin().inspect_err(|why| log::error!("upgrade: refused: {why}"))?;
         let (started, pid) = (Instant::now(), std::process::id());
         // A change that is under way ends first; none begins until this is decided.
         let hold = self.reloader.hold().await;
@@ -104,7 +104,7 @@ impl Upgrader {
         let outcome = tokio::task::spawn_blocking(move || this.replace(&asked, hold)).await;
         let outcome = outcome.unwrap_or_else(|error| Err(format!("the upgrade broke off: {error}")));
         if outcome.is_err() {
-            self.reloader.take_back();
+            self.reloader.take_back().await;
         }
         let over = {
             let mut under_way = self.under_way.lock();
@@ -120,6 +120,7 @@ impl Upgrader {
                     took: started.elapsed(),
                 };
                 log::info!("upgrade: process {} ({}) serves", upgraded.pid, upgraded.version);
+                self.reloader.serve_elsewhere();
                 // Before the answer: who asks next asks the new one.
                 let admin = self.reloader.admin.retire().await;
                 drop(self.done.send((successor, admin)));
