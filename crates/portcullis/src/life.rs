@@ -96,7 +96,12 @@ impl Life {
     pub(crate) async fn last(&mut self) {
         loop {
             tokio::select! {
-                name = self.signals.end(&self.reloader, &self.upgrader) => return self.leave(name).await,
+                name = self.signals.end(&self.reloader, &self.upgrader) => {
+                    if self.step_back_already().await != Some(Parted::Done) {
+                        self.leave(name).await;
+                    }
+                    return;
+                }
                 Some(parting) = self.successors.recv() => {
                     if self.step_back(parting).await == Parted::Done {
                         return;
@@ -125,10 +130,21 @@ impl Life {
         log::info!("{says}");
     }
 
+    /// Ends for good: an upgrade that is under way is given up. Where it was too late for that, another process serves, and
+    /// this one is to drain as after any upgrade.
+    async fn step_back_already(&mut self) -> Option<Parted> {
+        self.upgrader.end();
+        tokio::select! {
+            () = self.upgrader.decided() => {}
+            name = self.signals.end(&self.reloader, &self.upgrader) => log::warn!("{name} again: the upgrade is not waited for"),
+        }
+        let parting = self.successors.try_recv().ok()?;
+        Some(self.step_back(parting).await)
+    }
+
     /// Says that it is not ready, serves for as long as load balancers need to see it, and drains. A second signal does
     /// not wait.
     async fn leave(&mut self, name: &str) {
-        self.upgrader.end();
         let delay = self.reloader.gateway.generations().peek().settings.drain_delay;
         if delay.is_zero() {
             log::info!("{name}: `drain.delay` is 0s, so the drain begins at once");

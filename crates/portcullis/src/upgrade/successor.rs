@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc};
 
 use portcullis_admin::{Retired, UpgradeAsk, Upgraded};
 
@@ -54,6 +54,8 @@ pub(crate) struct Upgrader {
     /// Where a successor is reported to, for this process to drain.
     done: mpsc::UnboundedSender<Parting>,
     under_way: Mutex<UnderWay>,
+    /// Held from the beginning of an upgrade until its outcome is known to whoever acts on it.
+    busy: AsyncMutex<()>,
 }
 
 #[derive(Default)]
@@ -71,8 +73,8 @@ impl Upgrader {
         (lifecycle, notify): (Arc<Lifecycle>, Notify),
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Parting>) {
         let (done, successors) = mpsc::unbounded_channel();
-        let under_way = Mutex::default();
-        (Arc::new(Self { launch, version, reloader, lifecycle, notify, done, under_way }), successors)
+        let (under_way, busy) = (Mutex::default(), AsyncMutex::default());
+        (Arc::new(Self { launch, version, reloader, lifecycle, notify, done, under_way, busy }), successors)
     }
 
     /// Replaces the binary, whether or not anybody waits for the answer.
@@ -93,8 +95,14 @@ impl Upgrader {
         }
     }
 
+    /// Waits until it is known what came of the upgrade that is under way, if there is one.
+    pub(crate) async fn decided(&self) {
+        drop(self.busy.lock().await);
+    }
+
     async fn attempt(self: &Arc<Self>, asked: UpgradeAsk) -> Result<Upgraded, String> {
         self.begin().inspect_err(|why| log::error!("upgrade: refused: {why}"))?;
+        let _busy = self.busy.lock().await;
         let (started, pid) = (Instant::now(), std::process::id());
         // A change that is under way ends first; none begins until this is decided.
         let hold = self.reloader.hold().await;
