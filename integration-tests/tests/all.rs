@@ -17,6 +17,7 @@ mod choice;
 mod cli;
 mod dashboard;
 mod deadlines;
+mod deployment;
 mod discovery;
 mod drain;
 mod failover;

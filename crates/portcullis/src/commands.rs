@@ -13,6 +13,7 @@ mod incident;
 mod key;
 mod overrides;
 mod past;
+mod ready;
 mod reload;
 mod requests;
 mod rollback;
@@ -58,6 +59,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
         Command::Overrides(args) => finish(overrides::overrides(app, &args)),
+        Command::Ready(args) => finish(ready::ready(app, &args)),
         Command::Status(args) => status::status(app, &args),
         Command::Requests(args) => finish(requests::requests(app, &args)),
         Command::Top(args) => finish(top::top(app, &args)),

@@ -59,6 +59,14 @@ impl Why {
 }
 
 impl Drift {
+    /// Of a process that has just read its files: nobody needs to read them again until they change.
+    pub(crate) fn new(files: State, served: &Served) -> Self {
+        if served.fallen.is_some() {
+            return Self::default();
+        }
+        Self(Mutex::new(Known { files: Some(files), texts: served.texts.clone(), ..Known::default() }))
+    }
+
     /// The files with these texts were tried and not taken.
     pub(crate) fn refused(&self, texts: &str) {
         self.0.lock().refused = Some(texts.to_owned());

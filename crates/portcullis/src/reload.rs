@@ -132,13 +132,16 @@ pub(crate) struct Parts {
 impl Reloader {
     pub(crate) fn new(world: World, current: Current, parts: Parts) -> Self {
         let Parts { gateway, logs, admin, recent, timeline, history, watched, served } = parts;
+        // What was applied in the process before this one was not read from the files.
+        let read = current.applied.is_none();
+        let drift = if read { Drift::new(watched.clone(), &served) } else { Drift::default() };
         Self {
             world,
             gateway,
             logs,
             admin,
             history,
-            drift: Drift::default(),
+            drift,
             traffic: Traffic::default(),
             timeline,
             trials: Trials::default(),
