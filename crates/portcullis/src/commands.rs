@@ -21,6 +21,7 @@ pub(crate) mod rules;
 mod schema;
 pub(crate) mod status;
 mod top;
+mod upgrade;
 mod verdict;
 
 use std::path::Path;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Schema => finish(schema::schema(app)),
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
+        Command::Upgrade(args) => finish(upgrade::upgrade(app, &args)),
         Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
         Command::Caps(args) => finish(caps::caps(app, &args)),
         Command::Usage(args) => finish(caps::usage(app, &args)),

@@ -102,7 +102,7 @@ impl Known {
         let id = served.id;
         let (why, says) = if self.refused.as_ref() == Some(&self.texts) {
             (Why::FileRefused, format!("{file} cannot be used as it is; generation {id} serves"))
-        } else if matches!(served.trigger, "api" | "rollback") {
+        } else if matches!(served.trigger, "api" | "rollback" | "trial") {
             let says = format!("generation {id} was applied by {} and {file} says something else", served.who);
             (Why::Applied, says)
         } else {
