@@ -27,7 +27,7 @@ impl fmt::Display for Uses {
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 22] = [
+const TABLE: [(&str, Uses); 23] = [
     ("types", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
@@ -40,6 +40,7 @@ const TABLE: [(&str, Uses); 22] = [
     ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
     ("telemetry", Uses::These(&["types"])),
+    ("tracing", Uses::These(&["types", "telemetry"])),
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
@@ -67,7 +68,7 @@ const TABLE: [(&str, Uses); 22] = [
         ]),
     ),
     ("discovery", Uses::These(&["types", "filter", "snapshot", "telemetry", "balance"])),
-    ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "yaml", "yaml-derive"])),
+    ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "tracing", "yaml", "yaml-derive"])),
     (
         "admin",
         Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry", "health"]),

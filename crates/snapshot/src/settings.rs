@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_telemetry::{LogSettings, RecordOptions};
+use portcullis_telemetry::{LogSettings, RecordOptions, TraceSettings};
 use portcullis_types::Percent;
 
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub threads: usize,
     /// The sinks of records, `access_log` among them.
     pub logs: Vec<LogSettings>,
+    /// Which requests are traced, and where spans go; `None` where none is.
+    pub tracing: Option<TraceSettings>,
     /// Records kept for `/api/requests`.
     pub recent_requests: usize,
     /// Whether records and metrics are made at all; off only to measure.

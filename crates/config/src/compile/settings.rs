@@ -26,6 +26,7 @@ impl Compiler<'_, '_> {
             generations: self.number(*top.generations, 8, 2..=64),
             threads: self.number(*top.threads, cores, 1..=1024),
             logs: self.logs(top),
+            tracing: top.tracing.as_ref().and_then(|tracing| self.tracing(tracing)),
             recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().and_then(|admin| self.admin(admin, file)),

@@ -35,6 +35,9 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
         say_admin(admin, &mut facts);
     }
     settings.logs.iter().for_each(|log| logs::say_log(log, &mut facts));
+    if let Some(tracing) = &settings.tracing {
+        super::tracing::say_tracing(tracing, &mut facts);
+    }
     say_consumers(settings, &mut facts);
     super::slos::say_slos(&settings.slos, &mut facts);
     facts

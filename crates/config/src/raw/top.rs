@@ -18,6 +18,7 @@ use super::listeners::RawListener;
 use super::log::{RawAccessLog, RawLog};
 use super::slos::RawSlo;
 use super::store::StoreWord;
+use super::tracing::RawTracing;
 
 /// The configuration of a gateway.
 #[derive(Debug, Decode)]
@@ -56,6 +57,9 @@ pub(crate) struct Top {
     pub(crate) access_log: Lax<Spanned<RawAccessLog>>,
     /// Where records of requests go, by name.
     pub(crate) logs: Lax<Named<RawLog>>,
+    /// Traces of requests, and where they go. Left out, nothing is traced, and `traceparent` is handed on as other
+    /// forwarding fields are.
+    pub(crate) tracing: Lax<RawTracing>,
     /// Objectives of service levels, by name, at most 200: what share of a host's or a route's requests is to go well. The
     /// gateway counts each one's error budget, over restarts too.
     pub(crate) slos: Lax<Named<Spanned<RawSlo>>>,
