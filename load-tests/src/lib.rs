@@ -25,6 +25,7 @@ pub mod report;
 pub mod scenes;
 pub mod slots;
 pub mod speed;
+pub mod start;
 pub mod stats;
 pub mod wrk;
 

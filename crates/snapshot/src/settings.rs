@@ -29,6 +29,8 @@ pub struct Settings {
     pub server_name: String,
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
     pub trusted_networks: Vec<IpNet>,
+    /// How long the gateway says that it is not ready, and serves, before it drains at the word to end.
+    pub drain_delay: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long an idle connection is kept open in a drain, so that a request on its way is answered.

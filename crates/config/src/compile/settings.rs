@@ -18,6 +18,7 @@ impl Compiler<'_, '_> {
         Settings {
             server_name: self.server_name(top.server_name.as_ref()),
             trusted_networks: top.trusted_networks.as_ref().cloned().unwrap_or_default(),
+            drain_delay: drain.and_then(|drain| drain.delay).unwrap_or_default(),
             drain_timeout: drain.and_then(|drain| drain.timeout).unwrap_or(Duration::from_secs(30)),
             drain_idle: drain.and_then(|drain| drain.idle).unwrap_or(Duration::from_secs(1)),
             drain_streams: drain.and_then(|drain| drain.streams).unwrap_or(Duration::from_secs(10)),

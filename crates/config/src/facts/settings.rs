@@ -14,6 +14,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     let mut facts = Facts::default();
     facts.say("server_name", &settings.server_name);
     facts.say_list("trusted_networks", &settings.trusted_networks);
+    facts.say_duration("drain.delay", settings.drain_delay);
     facts.say_duration("drain.timeout", settings.drain_timeout);
     facts.say_duration("drain.idle", settings.drain_idle);
     facts.say_duration("drain.streams", settings.drain_streams);

@@ -84,6 +84,10 @@ pub(crate) struct Top {
 /// How the gateway shuts down.
 #[derive(Debug, Decode)]
 pub(crate) struct RawDrain {
+    /// How long the gateway goes on serving after SIGTERM while `/readyz` says 503, so that load balancers send their
+    /// traffic elsewhere before it drains. More than they take to notice: their interval times their threshold.
+    /// Default: 0s, the drain begins at once.
+    pub(crate) delay: Option<Duration>,
     /// The longest a drain may take. Default: 30s.
     pub(crate) timeout: Option<Duration>,
     /// How long an idle connection is kept, so that a request on its way is still answered. Default: 1s.
