@@ -18,15 +18,15 @@ pub mod memory;
 pub mod open_loop;
 pub mod origin;
 pub mod process;
-pub mod random;
 pub mod reload;
 pub mod replicas;
 pub mod report;
 pub mod scenes;
 pub mod slots;
 pub mod speed;
-pub mod stats;
 pub mod wrk;
+
+pub use portcullis_judge::{random, stats};
 
 /// What went wrong, in words for the person who ran the rig.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
