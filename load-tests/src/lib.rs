@@ -14,6 +14,7 @@ pub mod event;
 pub mod gatekeeper;
 pub mod head;
 pub mod instructions;
+pub mod judging;
 pub mod memory;
 pub mod open_loop;
 pub mod origin;

@@ -146,6 +146,18 @@ impl Tally {
         (rank <= answered).then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered.max(1.0))))
     }
 
+    /// Latencies of the requests that were answered with 200 since the warm-up, in microseconds.
+    #[must_use]
+    pub const fn latency(&self) -> &Histogram<u64> {
+        &self.latency
+    }
+
+    /// Requests that the tool itself sent later than this.
+    #[must_use]
+    pub fn late(&self, than: Duration) -> u64 {
+        self.lag.count_between(micros(than).saturating_add(1), LONGEST)
+    }
+
     /// The longest latency of an answered request.
     #[must_use]
     pub fn longest(&self) -> Duration {
