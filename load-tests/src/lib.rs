@@ -11,6 +11,7 @@
 pub mod contenders;
 pub mod gatekeeper;
 pub mod instructions;
+pub mod judging;
 pub mod memory;
 pub mod open_loop;
 pub mod origin;
@@ -21,4 +22,5 @@ pub mod scenes;
 pub mod speed;
 pub mod wrk;
 
-pub use portcullis_engine::{Failure, client, event, head, process, random, slots, stats};
+pub use portcullis_engine::{Failure, client, event, head, process, slots};
+pub use portcullis_judge::{random, stats};

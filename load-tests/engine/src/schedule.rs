@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use portcullis_judge::random::Random;
 
 /// How requests lie in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

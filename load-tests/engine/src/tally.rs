@@ -32,7 +32,7 @@ pub struct Failed {
 }
 
 /// Failed requests that are kept by number; beyond, they are only counted.
-const KEPT: usize = 100_000;
+const KEPT: usize = 1_000_000;
 
 /// How late the tool was by itself, as sent less planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,12 @@ impl Tally {
         let answered = self.latency.len() as f64;
         let rank = share * (answered + self.counted.failures() as f64);
         (rank <= answered).then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered.max(1.0))))
+    }
+
+    /// Requests that the tool itself sent later than this.
+    #[must_use]
+    pub fn late(&self, than: Duration) -> u64 {
+        self.lag.count_between(micros(than).saturating_add(1), LONGEST)
     }
 
     /// The longest latency of an answered request.

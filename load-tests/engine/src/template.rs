@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use crate::random::Random;
+use portcullis_judge::random::Random;
 
 /// Lists that places choose from, by name.
 pub type Values = BTreeMap<String, Arc<[String]>>;

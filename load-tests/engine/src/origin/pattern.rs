@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::random::Random;
+use portcullis_judge::random::Random;
 
 /// Bytes of a block.
 const BLOCK: usize = 64 << 10;
