@@ -37,7 +37,7 @@ const TABLE: [(&str, Uses); 25] = [
     ("trial", Uses::These(&[])),
     ("judge", Uses::These(&["trial"])),
     ("artifacts", Uses::These(&["judge"])),
-    ("engine", Uses::These(&["judge"])),
+    ("engine", Uses::These(&["types", "yaml", "judge"])),
     ("slo", Uses::These(&[])),
     ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),

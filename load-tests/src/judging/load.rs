@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use portcullis_engine::outcome::Kind as Became;
 use portcullis_judge::window::{Failure as Kind, Histogram, Readings, Schedule};
 
 use crate::Failure;
@@ -63,7 +64,7 @@ fn readings(tally: &Tally, elapsed: Duration) -> Readings {
             }
             Some(500..600) => Kind::ServerError,
             Some(_) => Kind::UnexpectedStatus,
-            None => Kind::Cut,
+            None => without_status(one.kind),
         };
         *failed.entry(kind).or_insert(0_u64) += 1;
     }
@@ -87,6 +88,16 @@ fn readings(tally: &Tally, elapsed: Duration) -> Readings {
     }
 }
 
+const fn without_status(kind: Became) -> Kind {
+    match kind {
+        Became::Connect => Kind::Connect,
+        Became::Timeout | Became::Unfinished => Kind::Timeout,
+        Became::Malformed => Kind::Protocol,
+        Became::Mismatch => Kind::WrongContent,
+        Became::Reset | Became::Status => Kind::Cut,
+    }
+}
+
 /// Two digits: enough for a curve, and a file that one can open.
 fn coarse(micros: u64) -> u64 {
     let digits = micros.checked_ilog10().unwrap_or_default().saturating_sub(1);
@@ -98,7 +109,8 @@ fn coarse(micros: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::open_loop::Failed;
-    use portcullis_judge::window::Window;
+    use portcullis_engine::outcome::Kind as Became;
+use portcullis_judge::window::Window;
 
     #[test]
     fn what_a_load_brought_adds_up() {
@@ -106,7 +118,9 @@ mod tests {
         let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
         (1..=90).for_each(|n| tally.answered(ms(n), ms(n)));
         let statuses = [Some(429), Some(404), Some(503), Some(302), None, None];
-        statuses.into_iter().zip(91..).for_each(|(status, id)| tally.failed(Failed { id, planned: ms(id), status }));
+        statuses.into_iter().zip(91..).for_each(|(status, id)| {
+            tally.failed(Failed { id, planned: ms(id), status, kind: Became::Reset });
+        });
         for lag in [1, 2, 2, 11] {
             tally.sent(ms(lag));
         }

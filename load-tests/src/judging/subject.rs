@@ -120,7 +120,7 @@ pub(super) fn start(
         Subject::Command(command) => {
             let at = Addresses::draw(origin)?;
             let words = Subject::words(command, at, &[]);
-            let mut process = Process::start(&Program { words, core, log: log.to_owned() })?;
+            let mut process = Process::start(&Program { words, core: Some(core), log: log.to_owned() })?;
             process.ready(at.serve, path).map_err(|failure| {
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(5).collect();

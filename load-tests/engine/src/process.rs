@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Program {
     /// The program and its arguments.
     pub words: Vec<OsString>,
-    /// The core it runs on.
-    pub core: u32,
+    /// The core it runs on; `None` for any.
+    pub core: Option<u32>,
     /// Where its output goes.
     pub log: PathBuf,
 }
@@ -45,11 +45,32 @@ pub struct Cpu {
 #[derive(Debug, Clone, Default)]
 pub struct Turns(BTreeMap<OsString, Turn>);
 
-/// Nanoseconds of one thread: on a core, and ready to run while somebody else had it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Turn {
-    ran: u64,
-    waited: u64,
+/// Nanoseconds: on a core, and ready to run while somebody else had it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// On a core.
+    pub ran: u64,
+    /// Ready to run.
+    pub waited: u64,
+}
+
+/// What all threads of a process have run and waited so far.
+///
+/// # Errors
+///
+/// When it has ended.
+pub fn used(id: u32) -> Result<Turn, Failure> {
+    let mut sum = Turn::default();
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        // A thread may end between the listing and the look.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
+            sum.ran += ran;
+            sum.waited += waited;
+        }
+    }
+    Ok(sum)
 }
 
 impl Turns {
@@ -76,8 +97,10 @@ impl Process {
     /// When the program cannot be run.
     pub fn start(program: &Program) -> Result<Self, Failure> {
         let log = File::options().create(true).append(true).open(&program.log)?;
+        let core = program.core.map(|core| ["taskset".to_owned(), "-c".to_owned(), core.to_string()]);
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "taskset", "-c", &program.core.to_string()])
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(core.into_iter().flatten())
             .args(&program.words)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -129,13 +152,35 @@ impl Process {
     ///
     /// When it has ended.
     pub fn cpu(&self) -> Result<Cpu, Failure> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
-            // A thread may end between the listing and the look.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            nanoseconds += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
-        }
+        let nanoseconds = used(self.id())?.ran;
         if nanoseconds == 0 { Err("this kernel does not count in schedstat".into()) } else { Ok(Cpu { nanoseconds }) }
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn descriptors(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
+    }
+
+    /// How many threads it has.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn threads(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/task", self.id()))?.count())
+    }
+
+    /// Whether it has ended, and how.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>, Failure> {
+        Ok(self.child.try_wait()?)
     }
 
     /// What each of its threads has run and waited so far.
@@ -183,10 +228,7 @@ impl Process {
     ///
     /// When it has ended.
     pub fn resident(&self) -> Result<u64, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kibibytes.map(|number| number * 1024).ok_or_else(|| "no VmRSS".into())
+        resident(self.id())
     }
 
     /// Tells it to read its config again.
@@ -195,9 +237,30 @@ impl Process {
     ///
     /// When it has ended.
     pub fn hang_up(&self) -> Result<(), Failure> {
-        let status = Command::new("kill").args(["-HUP", &self.id().to_string()]).status()?;
+        self.signal("HUP")
+    }
+
+    /// Sends it a signal by name.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn signal(&self, name: &str) -> Result<(), Failure> {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { Err("the signal did not arrive".into()) }
     }
+}
+
+/// Bytes of memory that a process holds.
+///
+/// # Errors
+///
+/// When it has ended.
+pub fn resident(id: u32) -> Result<u64, Failure> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes.map(|number| number * 1024).ok_or_else(|| "no VmRSS".into())
 }
 
 impl Drop for Process {

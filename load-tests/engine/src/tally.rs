@@ -5,9 +5,10 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::Failure;
+use crate::outcome::{Counts, Kind, Outcome};
 
 /// The length of a bucket of time.
-pub(super) const BUCKET: Duration = Duration::from_millis(100);
+const BUCKET: Duration = Duration::from_millis(100);
 
 /// Microseconds that a histogram reaches, and its digits: beyond ten minutes nothing is told apart.
 const LONGEST: u64 = 600_000_000;
@@ -17,7 +18,7 @@ const DIGITS: u8 = 3;
 const LATE_P99: Duration = Duration::from_millis(1);
 const LATE_P999: Duration = Duration::from_millis(10);
 
-/// A request that was not answered with 200.
+/// A request that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
     /// Its number, from 1.
@@ -26,7 +27,12 @@ pub struct Failed {
     pub planned: Duration,
     /// The status it was answered with; `None` when the connection ended or nothing came.
     pub status: Option<u16>,
+    /// Why.
+    pub kind: Kind,
 }
+
+/// Failed requests that are kept by number; beyond, they are only counted.
+const KEPT: usize = 1_000_000;
 
 /// How late the tool was by itself, as sent less planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +66,16 @@ pub struct Tally {
     latency: Histogram<u64>,
     lag: Histogram<u64>,
     buckets: Vec<Bucket>,
-    /// Requests that were answered with 200 in time, counted from the end of the warm-up.
+    /// Requests that succeeded in time, counted from the end of the warm-up.
     pub good: u64,
-    /// Requests that were not answered with 200 within the objective, since the warm-up. Failed ones are among them.
+    /// Requests that failed or took longer than the objective, since the warm-up.
     pub beyond: u64,
-    /// Requests that were not answered with 200, since the warm-up.
+    /// The first of the requests that failed since the warm-up.
     pub failed: Vec<Failed>,
+    /// Requests since the warm-up, by what became of them.
+    pub counted: Counts,
+    /// All requests, those of the warm-up too: what the other side must have seen.
+    pub all: Counts,
     /// Requests that waited because too many were in flight.
     pub delayed: u64,
     /// The most that were in flight at once.
@@ -89,6 +99,8 @@ impl Tally {
             good: 0,
             beyond: 0,
             failed: Vec::new(),
+            counted: Counts::default(),
+            all: Counts::default(),
             delayed: 0,
             most_in_flight: 0,
         })
@@ -99,23 +111,37 @@ impl Tally {
         self.lag.saturating_record(micros(lag));
     }
 
-    /// A request of this moment was answered with 200, so long after it.
+    /// A request of this moment succeeded, so long after it.
     pub fn answered(&mut self, planned: Duration, latency: Duration) {
         let bad = latency > self.objective;
         self.count(planned, bad);
+        self.all.add(Outcome::Succeeded);
         if planned >= self.warm_up {
+            self.counted.add(Outcome::Succeeded);
             self.latency.saturating_record(micros(latency));
             self.good += u64::from(!bad);
             self.beyond += u64::from(bad);
         }
     }
 
-    /// A request was not answered with 200.
+    /// A request of this moment was refused. It is neither good nor beyond the objective, and in no quantile.
+    pub fn refused(&mut self, planned: Duration) {
+        self.all.add(Outcome::Refused);
+        if planned >= self.warm_up {
+            self.counted.add(Outcome::Refused);
+        }
+    }
+
+    /// A request failed.
     pub fn failed(&mut self, failed: Failed) {
         self.count(failed.planned, true);
+        self.all.add(Outcome::Failed(failed.kind));
         if failed.planned >= self.warm_up {
             self.beyond += 1;
-            self.failed.push(failed);
+            self.counted.add(Outcome::Failed(failed.kind));
+            if self.failed.len() < KEPT {
+                self.failed.push(failed);
+            }
         }
     }
 
@@ -131,10 +157,16 @@ impl Tally {
         }
     }
 
-    /// Requests since the warm-up.
+    /// Requests since the warm-up that were not refused.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.good + self.beyond
+    }
+
+    /// Latencies of the requests that succeeded since the warm-up, in microseconds.
+    #[must_use]
+    pub const fn latency(&self) -> &Histogram<u64> {
+        &self.latency
     }
 
     /// The latency that this share of the requests did not exceed. A failed one takes longer than any that was answered,
@@ -142,14 +174,8 @@ impl Tally {
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let answered = self.latency.len() as f64;
-        let rank = share * (answered + self.failed.len() as f64);
+        let rank = share * (answered + self.counted.failures() as f64);
         (rank <= answered).then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered.max(1.0))))
-    }
-
-    /// Latencies of the requests that were answered with 200 since the warm-up, in microseconds.
-    #[must_use]
-    pub const fn latency(&self) -> &Histogram<u64> {
-        &self.latency
     }
 
     /// Requests that the tool itself sent later than this.
@@ -210,14 +236,24 @@ mod tests {
     #[test]
     fn a_failed_request_is_beyond_the_objective() {
         let mut tally = Tally::new(ms(50), ms(1000)).unwrap();
-        let failed = |id, planned| Failed { id, planned, status: None };
+        let failed = |id, planned| Failed { id, planned, status: None, kind: Kind::Reset };
         tally.answered(ms(999), ms(70));
         tally.failed(failed(2, ms(999)));
         tally.answered(ms(1000), ms(50));
         tally.failed(failed(4, ms(1001)));
         assert_eq!((tally.good, tally.beyond), (1, 1));
         assert_eq!(tally.failed, [failed(4, ms(1001))]);
+        assert_eq!((tally.counted.sent(), tally.all.sent()), (2, 4));
         assert!(tally.longest() < ms(51), "{:?}", tally.longest());
+    }
+
+    #[test]
+    fn a_refused_request_is_counted_and_is_in_no_quantile() {
+        let mut tally = Tally::new(ms(50), ms(10)).unwrap();
+        tally.answered(ms(20), ms(1));
+        (0..5).for_each(|n| tally.refused(ms(8 + n)));
+        assert_eq!((tally.counted.refused, tally.all.refused, tally.requests()), (3, 5, 1));
+        assert!(tally.quantile(0.99).unwrap() < ms(2));
     }
 
     #[test]
@@ -225,7 +261,7 @@ mod tests {
         let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
         assert_eq!(tally.quantile(0.5), Some(Duration::ZERO));
         (1..=98).for_each(|n| tally.answered(ms(n), ms(n)));
-        (99..=100).for_each(|id| tally.failed(Failed { id, planned: ms(id), status: None }));
+        (99..=100).for_each(|id| tally.failed(Failed { id, planned: ms(id), status: None, kind: Kind::Reset }));
         assert_eq!(tally.quantile(0.5).map(|found| found.as_millis()), Some(50));
         assert_eq!(tally.quantile(0.98).map(|found| found.as_millis()), Some(98));
         assert_eq!(tally.quantile(0.99), None);

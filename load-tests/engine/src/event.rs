@@ -26,8 +26,10 @@ const TIMER: u64 = u64::MAX;
 pub enum Interest {
     /// Bytes, a connection to accept, or the other side's end.
     Read,
-    /// The end of connecting.
+    /// The end of connecting, or room for more bytes.
     Write,
+    /// Either.
+    Both,
 }
 
 impl Interest {
@@ -35,6 +37,7 @@ impl Interest {
         match self {
             Self::Read => EventFlags::IN,
             Self::Write => EventFlags::OUT,
+            Self::Both => EventFlags::IN | EventFlags::OUT,
         }
     }
 }
@@ -76,6 +79,15 @@ impl Poll {
     /// When the socket is not waited for.
     pub fn change(&self, socket: impl AsFd, token: u64, interest: Interest) -> Result<(), Failure> {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(token), interest.flags())?)
+    }
+
+    /// Waits for a socket no more.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is not waited for.
+    pub fn remove(&self, socket: impl AsFd) -> Result<(), Failure> {
+        Ok(epoll::delete(&self.epoll, socket)?)
     }
 
     /// Waits until a socket is ready or the moment has come, and fills `ready` with the tokens of what is.

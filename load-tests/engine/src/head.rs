@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 /// A head, and where its message ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -27,7 +29,7 @@ pub enum Seen {
 /// Looks at what has arrived.
 #[must_use]
 pub fn look(bytes: &[u8]) -> Seen {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Seen::Part };
+    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Seen::Part };
     let head = bytes.get(..end).unwrap_or_default();
     let Some(word) = second_word(head) else { return Seen::Broken };
     let (mut body, mut closes) = (0, false);
