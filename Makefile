@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench load load-full fuzz docs surfpool
+.PHONY: run test lint bench load load-full fuzz docs surfpool canary
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -27,6 +27,10 @@ fuzz: ## Every fuzz target for 30 seconds; SECONDS=600 for longer.
 
 surfpool: ## The tests of Solana clients, against a simulator that takes long to build: a thousand packages.
 	@scripts/surfpool
+
+canary: ## Judges HEAD against BASE=REVISION: both are built, run in turns and compared. Reports in target/judge.
+	@scripts/setup
+	@scripts/canary "$(BASE)"
 
 docs: ## API documentation of all crates, in target/doc.
 	@scripts/setup

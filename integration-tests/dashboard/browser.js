@@ -85,6 +85,26 @@ const checks = {
     return { finding, selected, effect, applied, back };
   },
 
+  /** A config of thousands: found by searching, and a cluster's endpoints are its own. */
+  async large() {
+    const page = await open('map');
+    const count = place => page.locator(`${place} .item, ${place} tbody tr`).count();
+    await page.locator('#routes .item').first().waitFor();
+    const drawn = { routes: await count('#routes'), endpoints: await count('#endpoints') };
+    const started = performance.now();
+    await page.getByLabel('Search routes').fill('route-9999');
+    await page.locator('#routes .item', { hasText: 'route-9999' }).waitFor();
+    await page.waitForFunction(() => document.querySelectorAll('#routes .item').length === 1);
+    await page.locator('#routes .item').click();
+    await page.getByText('Endpoints of last').waitFor();
+    await page.getByLabel('Search endpoints').fill('10.9.19.130');
+    await page.waitForFunction(() => document.querySelectorAll('#endpoints tbody tr').length === 1);
+    const found = await page.locator('#endpoints tbody tr').innerText();
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (folder) await page.screenshot({ path: `${folder}/large.png`, fullPage: true });
+    return { drawn, found, wide, ms: Math.round(performance.now() - started) };
+  },
+
   /** The gateway ends while the page is open: the page says so, and does not fall blank. */
   async dead() {
     const page = await open('overview', { quiet: true });

@@ -141,3 +141,26 @@ fn views_are_reached_by_keys() {
     nothing_to_complain(&seen);
     assert_eq!(seen["focused"], "INPUT", "{seen}");
 }
+
+#[test]
+fn ten_thousand_routes_and_five_thousand_endpoints_are_found_by_searching() {
+    let routes: String = (0..10_000)
+        .map(|n| {
+            format!(
+                "      - {{ name: route-{n}, match: {{ path: /{n} }}, to: {} }}\n",
+                if n < 9_999 { "first" } else { "last" }
+            )
+        })
+        .collect();
+    let endpoints: String = (0..5_000).map(|n| format!("\"10.9.{}.{}:80\", ", n / 256, n % 256)).collect();
+    let gateway = Gateway::with_yaml(&format!(
+        "listeners: {{ edge: {{ bind: \"@edge\" }} }}\n\
+         clusters:\n  first: {{ endpoints: [\"127.0.0.1:1\"] }}\n  last: {{ endpoints: [{endpoints}] }}\n\
+         hosts:\n  - names: [\"*\"]\n    routes:\n{routes}"
+    ));
+    let seen = see("large", &gateway);
+    assert!(seen["drawn"]["routes"].as_u64().unwrap() <= 200, "{seen}");
+    assert!(seen["found"].as_str().unwrap().contains("10.9.19.130:80"), "{seen}");
+    assert!(seen["wide"].as_i64().unwrap() <= 0, "{seen}");
+    nothing_to_complain(&seen);
+}

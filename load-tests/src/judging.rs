@@ -14,7 +14,6 @@ mod instructions;
 mod live;
 mod load;
 mod local;
-mod machine;
 mod metrics;
 mod output;
 mod subject;

@@ -8,7 +8,7 @@
 use parking_lot::Mutex;
 use portcullis_identity::Identities;
 use portcullis_snapshot::Snapshot;
-use portcullis_types::quantity::format_duration;
+use portcullis_types::quantity::format_about;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -95,7 +95,7 @@ impl Made {
             "since": moment(time(self.since)),
             "ends": moment(time(self.ends)),
             "ends_in_seconds": seconds(left),
-            "says": format!("{}; for another {}", self.says(), about(left)),
+            "says": format!("{}; for another {}", self.says(), format_about(left)),
         })
     }
 }
@@ -191,7 +191,7 @@ impl Overrides {
             };
             match again {
                 Ok(()) => {
-                    log::warn!("override: {} holds again, for another {}", made.says(), about(left));
+                    log::warn!("override: {} holds again, for another {}", made.says(), format_about(left));
                     held.live.push(made);
                 }
                 Err(why) => {
@@ -327,12 +327,6 @@ pub(crate) fn millis(at: SystemTime) -> u64 {
 
 pub(crate) fn time(millis: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
-}
-
-/// A time that is left, for people: whole minutes from two minutes on.
-fn about(left: Duration) -> String {
-    let seconds = left.as_secs();
-    format_duration(Duration::from_secs(if seconds < 120 { seconds } else { seconds / 60 * 60 }))
 }
 
 #[cfg(test)]

@@ -406,6 +406,12 @@ async fn clusters_tell_where_each_endpoint_stands() {
     let endpoint = &clusters["clusters"][0]["endpoints"][0];
     assert_eq!((&endpoint["name"], &endpoint["takes_requests"]), (&json!("127.0.0.1:9001"), &json!(true)));
     assert!(endpoint["says"].as_str().unwrap().contains("takes requests"));
+    let all = clusters["clusters"].as_array().unwrap();
+    let name = all.last().unwrap()["name"].as_str().unwrap();
+    let one = Api::ready().get(&format!("/api/clusters?name={name}&endpoint=nowhere&limit=1")).await.json();
+    assert_eq!(one["clusters"].as_array().unwrap().len(), 1);
+    assert_eq!((&one["clusters"][0]["name"], &one["clusters"][0]["endpoints_found"]), (&json!(name), &json!(0)));
+    assert_eq!(Api::ready().get("/api/clusters?colour=red").await.status, 400);
 }
 
 #[tokio::test]

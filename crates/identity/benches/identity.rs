@@ -84,12 +84,25 @@ fn directories(criterion: &mut Criterion) {
     drop(reload(&directory, "reload, nothing changed", &text));
     drop(reload(&directory, "reload, 1,000 changed", &file(1000)));
     eprintln!("{:.0} bytes a consumer", directory.heap_bytes() as f64 / f64::from(CONSUMERS));
+    lookups(criterion, "key_among_2M", &directory, CONSUMERS);
+    drop(directory);
+    let half = CONSUMERS / 2;
+    let text: String = (0..half).map(|n| line(n, "free", 1)).collect();
+    lookups(
+        criterion,
+        "key_among_1M",
+        &reload(&Directory::new(1), "500,000 consumers with two keys each", &text),
+        half,
+    );
+}
+
+fn lookups(criterion: &mut Criterion, group: &str, directory: &Directory, consumers: u32) {
     let mut state = 1;
-    let mut any = || u32::try_from(random(&mut state) % u64::from(CONSUMERS)).expect("it fits");
+    let mut any = || u32::try_from(random(&mut state) % u64::from(consumers)).expect("it fits");
     let known: Vec<String> = (0..1 << 18).map(|_| key(any(), 0).as_str().to_owned()).collect();
     let unknown: Vec<String> = (0..1 << 18).map(|n| key(n, 99).as_str().to_owned()).collect();
     let secret = secret();
-    let mut group = criterion.benchmark_group("key_among_2M");
+    let mut group = criterion.benchmark_group(group);
     for (name, keys) in [("known", &known), ("unknown", &unknown)] {
         let mut keys = keys.iter().cycle();
         group.bench_function(name, |bencher| {

@@ -34,6 +34,8 @@ pub use cluster::{
 pub use generations::{Generations, Holders};
 pub use limits::{LimitRules, Limits};
 pub use listener::{Http2Limits, Listener, ListenerKind, ListenerLimits, ProxyProtocol, most_continuations};
+/// Where an endpoint stands, as answers tell it.
+pub use portcullis_balance::EndpointStanding;
 pub use route::{Action, Another, Fallback, Forward, HostData, Mirror, Place, RouteData, Target, Then, Timeouts};
 pub use settings::{Dns, Settings};
 

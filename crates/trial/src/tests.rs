@@ -22,6 +22,32 @@ fn twins_after_each_other_are_told_apart_in_at_most_one_of_a_hundred_runs() {
     assert!(count <= 10, "{count} of {runs} twins were called harmful");
 }
 
+/// Half-second windows of 30 requests of which all fail, here and there.
+fn bursts(pattern: impl Iterator<Item = bool>) -> Vec<Counts> {
+    pattern.map(|bad| Counts { requests: 30, failed: if bad { 30 } else { 0 }, ..Counts::default() }).collect()
+}
+
+#[test]
+fn an_outage_before_the_change_does_not_hide_one_that_stays() {
+    for (before, outage) in [(240, 12), (20, 4), (16, 2)] {
+        let before = bursts((0..before).map(|nth| (5..5 + outage).contains(&nth)));
+        let mut trial = Trial::after(Options::default(), &before);
+        let all_fail = bursts(std::iter::repeat_n(true, 30));
+        let found = all_fail.iter().find_map(|window| trial.push(Counts::default(), *window));
+        let Some(Verdict::Harm(standing)) = found else { panic!("{outage}: {:?}", trial.finish()) };
+        assert!(standing.windows <= 14, "{outage}: {standing}");
+    }
+}
+
+#[test]
+fn bursts_that_came_and_went_before_are_no_harm_after() {
+    // Six seconds of each minute fail.
+    let before = bursts((0..240).map(|nth| nth % 120 < 12));
+    let mut trial = Trial::after(Options::default(), &before);
+    let after = bursts((0..600).map(|nth| nth % 120 < 12));
+    assert_eq!(after.iter().find_map(|window| trial.push(Counts::default(), *window)), None);
+}
+
 #[test]
 fn a_bad_generation_is_found_within_a_dozen_windows() {
     for seed in 0..200 {

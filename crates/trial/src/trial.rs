@@ -2,11 +2,11 @@
 
 use crate::counts::{Counts, Metric};
 use crate::evidence::evidence;
-use crate::margin::{Difference, Range};
+use crate::margin::{Before, Difference};
 use crate::verdict::{Standing, Verdict};
 
-/// The share of windows from before that the known share lies above.
-const USUAL: f64 = 0.95;
+/// In how many ways a metric can be found harmful: above what was usual, and above what was mostly for longer than ever.
+const WAYS: f64 = 2.0;
 
 /// How sure a trial is to be, and what it lets pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +34,7 @@ enum Known {
     /// The other side of the same window; by how much the groups differed before.
     Beside([Difference; 3]),
     /// Windows from before: their shares, and their sum.
-    Before([Range; 3], Counts),
+    Before(Box<[Before; 3]>, Counts),
 }
 
 /// One metric so far.
@@ -42,6 +42,8 @@ enum Known {
 struct Tally {
     windows: u32,
     beyond: u32,
+    /// Windows above what was so mostly, by the margin.
+    lasting: u32,
 }
 
 /// A comparison under way. See the crate's text.
@@ -66,14 +68,14 @@ impl Trial {
     /// After against before. Windows from before that have fewer requests than `least` do not count.
     #[must_use]
     pub fn after(options: Options, before: &[Counts]) -> Self {
-        let (mut ranges, mut sum): ([Range; 3], Counts) = Default::default();
-        for window in before.iter().filter(|window| window.requests >= options.least) {
-            sum += *window;
-            for (range, metric) in ranges.iter_mut().zip(Metric::ALL) {
-                range.push(window.share(metric));
-            }
-        }
-        Self::new(options, Known::Before(ranges, sum))
+        let windows: Vec<&Counts> = before.iter().filter(|window| window.requests >= options.least).collect();
+        let before = Metric::ALL.map(|metric| {
+            let shares: Vec<f64> = windows.iter().map(|window| window.share(metric)).collect();
+            Before::new(&shares, options.margins.get(metric.place()).copied().unwrap_or_default())
+        });
+        let mut sum = Counts::default();
+        windows.into_iter().for_each(|window| sum += *window);
+        Self::new(options, Known::Before(Box::new(before), sum))
     }
 
     fn new(options: Options, known: Known) -> Self {
@@ -95,7 +97,7 @@ impl Trial {
     pub fn led(&self) -> usize {
         match &self.known {
             Known::Beside(differences) => differences.first().map_or(0, |one| one.count() as usize),
-            Known::Before(ranges, _) => ranges.first().map_or(0, Range::len),
+            Known::Before(before, _) => before.first().map_or(0, Before::len),
         }
     }
 
@@ -105,13 +107,16 @@ impl Trial {
         self.sums.0 += known;
         self.sums.1 += new;
         for metric in Metric::ALL {
-            let limit = self.usual(metric, &known) + self.margin(metric);
+            let (share, margin) = (new.share(metric), self.margin(metric));
+            let [usual, mostly] = self.limits(metric, &known).map(|limit| u32::from(share > limit + margin));
             if let Some(tally) = self.tallies.get_mut(metric.place()) {
                 tally.windows = tally.windows.saturating_add(1);
-                tally.beyond = tally.beyond.saturating_add(u32::from(new.share(metric) > limit));
+                tally.beyond = tally.beyond.saturating_add(usual);
+                tally.lasting = tally.lasting.saturating_add(mostly);
             }
         }
-        let enough = Metric::ALL.len() as f64 / self.options.alpha;
+        let ways = if matches!(self.known, Known::Before(..)) { WAYS } else { 1.0 };
+        let enough = Metric::ALL.len() as f64 * ways / self.options.alpha;
         let worst = self.standings().into_iter().max_by(|a, b| a.harm.total_cmp(&b.harm))?;
         (worst.harm >= enough).then_some(Verdict::Harm(worst))
     }
@@ -131,7 +136,9 @@ impl Trial {
     #[must_use]
     pub fn standings(&self) -> [Standing; 3] {
         Metric::ALL.map(|metric| {
-            let Tally { windows, beyond } = self.tallies.get(metric.place()).copied().unwrap_or_default();
+            let tally = self.tallies.get(metric.place()).copied().unwrap_or_default();
+            let windows = tally.windows;
+            let beyond = if self.lasts_longer(metric, &tally) { tally.lasting.max(tally.beyond) } else { tally.beyond };
             let known = match &self.known {
                 Known::Beside(_) => self.sums.0.share(metric),
                 Known::Before(_, sum) => sum.share(metric),
@@ -144,7 +151,7 @@ impl Trial {
                 known,
                 new: self.sums.1.share(metric),
                 harm: evidence(windows, beyond),
-                soundness: evidence(windows, windows.saturating_sub(beyond)),
+                soundness: evidence(windows, windows.saturating_sub(tally.lasting.max(beyond))),
             }
         })
     }
@@ -159,15 +166,19 @@ impl Trial {
         full.then(|| std::mem::take(&mut self.pending))
     }
 
-    /// The share that the new side is held against.
-    fn usual(&self, metric: Metric, known: &Counts) -> f64 {
+    /// The shares that the new side is held against: that of the other side, or what was usual and what was so mostly.
+    fn limits(&self, metric: Metric, known: &Counts) -> [f64; 2] {
         match &self.known {
-            Known::Beside(_) => known.share(metric),
-            Known::Before(ranges, sum) => {
-                let range = ranges.get(metric.place()).and_then(|range| range.quantile(USUAL));
-                range.unwrap_or_else(|| sum.share(metric))
-            }
+            Known::Beside(_) => [known.share(metric); 2],
+            Known::Before(before, _) => before.get(metric.place()).map(Before::limits).unwrap_or_default(),
         }
+    }
+
+    /// Whether more windows lie above what was so mostly than ever did before in as long a time: an outage of a few seconds
+    /// before the change then hides none that stays, and bursts that come and go are no harm of the change.
+    fn lasts_longer(&self, metric: Metric, tally: &Tally) -> bool {
+        let Known::Before(before, _) = &self.known else { return false };
+        before.get(metric.place()).is_some_and(|one| tally.lasting as usize > one.most_beyond(tally.windows as usize))
     }
 
     /// By how much the new side may be worse than that.

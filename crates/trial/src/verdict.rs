@@ -69,7 +69,9 @@ impl fmt::Display for Verdict {
         match self {
             Self::Harm(standing) => write!(f, "more requests {standing}"),
             Self::Sound => f.write_str("no worse than the margins in failures, refusals and slow requests"),
-            Self::Unclear(Some(standing)) => write!(f, "not enough traffic to tell; {standing}"),
+            Self::Unclear(Some(standing)) => {
+                write!(f, "too few windows, or too like those before, to tell; {standing}")
+            }
             Self::Unclear(None) => {
                 f.write_str("not enough traffic to tell: no window had enough requests on both sides")
             }

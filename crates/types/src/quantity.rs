@@ -96,6 +96,16 @@ pub fn format_duration(duration: Duration) -> String {
     unit.map_or_else(|| "0".to_owned(), |(size, name)| format!("{}{name}", nanos / size))
 }
 
+/// Writes about how long a time is, for people: in the largest unit of which it is at least two, and whole ones of that
+/// (`90s`, `119m`, `47h`, `3d`). Under a second it is `0s`.
+#[must_use]
+pub fn format_about(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
 /// A number of bytes. Written `512B`, `64KiB`, `10MiB`, `1GiB`; decimal `KB`, `MB`, `GB` are read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
@@ -287,6 +297,14 @@ mod tests {
     fn writes_durations_as_it_reads_them() {
         for text in ["0", "250ms", "1500ms", "5m", "1h", "1d", "90s", "3us"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn writes_about_how_long_a_time_is() {
+        for (seconds, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7_199, "119m"), (7_200, "2h"), (200_000, "2d")]
+        {
+            assert_eq!(format_about(Duration::from_secs(seconds)), text);
         }
     }
 

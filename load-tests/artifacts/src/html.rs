@@ -114,11 +114,7 @@ fn gates(out: &mut String, judgement: &Judgement) {
 
 fn gate_row(out: &mut String, judgement: &Judgement, standing: &Standing) {
     let ratio = standing.gate.is_ratio();
-    let value = |value: Option<f64>| match value {
-        Some(value) if ratio => number(value),
-        Some(value) => format!("{:.3} %", value * 100.0),
-        None => "–".to_owned(),
-    };
+    let value = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| standing.gate.shown(value));
     let margin = if ratio {
         format!("{:.1} %", (standing.margin.exp() - 1.0) * 100.0)
     } else {

@@ -59,6 +59,16 @@ impl Gate {
         matches!(self, Self::Cpu | Self::Rss)
     }
 
+    /// A value of a side as one reads it: `25.2 µs`, `224 KiB`, `0.031 %`.
+    #[must_use]
+    pub fn shown(self, value: f64) -> String {
+        match self {
+            Self::Cpu => format!("{:.1} µs", value / 1000.0),
+            Self::Rss => format!("{:.0} KiB", value / 1024.0),
+            Self::Slo | Self::SloTotal | Self::Refused | Self::Failed(_) => format!("{:.3} %", value * 100.0),
+        }
+    }
+
     /// The value of one side: nanoseconds, bytes, or a share from 0 to 1; `None` where it is not known.
     #[must_use]
     pub fn value(self, sample: &Sample) -> Option<f64> {
@@ -113,6 +123,15 @@ mod tests {
             assert_eq!(Gate::try_from(gate.to_string()), Ok(gate));
         }
         assert_eq!(Gate::try_from("p99".to_owned()), Err("no gate is called \"p99\"".to_owned()));
+    }
+
+    #[test]
+    fn values_have_their_units() {
+        for (gate, value, shown) in
+            [(Gate::Cpu, 25_240.0, "25.2 µs"), (Gate::Rss, 230_000.0, "225 KiB"), (Gate::Slo, 0.000_31, "0.031 %")]
+        {
+            assert_eq!(gate.shown(value), shown);
+        }
     }
 
     #[test]

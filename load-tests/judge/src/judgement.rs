@@ -329,33 +329,18 @@ impl Standing {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gate, pairs, worse, .. } = self;
-        let (baseline, canary) = (self.baseline.unwrap_or(f64::NAN), self.canary.unwrap_or(f64::NAN));
+        let shown = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |value| gate.shown(value));
+        let (baseline, canary) = (shown(self.baseline), shown(self.canary));
+        write!(f, "{gate}: {baseline} before and {canary} now; ")?;
         if gate.is_ratio() {
             let percent = (self.margin.exp() - 1.0) * 100.0;
-            write!(
-                f,
-                "{gate}: {baseline:.0} and {canary:.0} now ({:+.1} %); worse by more than {percent:.1} % in {worse} of {pairs} pairs",
-                (canary / baseline - 1.0) * 100.0
-            )
+            write!(f, "worse by more than {percent:.1} % in {worse} of {pairs} pairs")
         } else if let Some((low, high)) = self.bounds {
-            write!(
-                f,
-                "{gate}: {:.3} % and {:.3} % now; an excess between {:.3} and {:.3} points, {:.3} allowed",
-                baseline * 100.0,
-                canary * 100.0,
-                low * 100.0,
-                high * 100.0,
-                self.margin * 100.0
-            )
+            let [low, high, margin] = [low, high, self.margin].map(|share| share * 100.0);
+            write!(f, "an excess between {low:.3} and {high:.3} points, {margin:.3} allowed")
         } else {
-            write!(
-                f,
-                "{gate}: {:.3} % and {:.3} % now; worse in {worse} of the {} pairs that differ by more than {:.2} points",
-                baseline * 100.0,
-                canary * 100.0,
-                worse + self.better,
-                self.margin * 100.0
-            )
+            let (differ, margin) = (worse + self.better, self.margin * 100.0);
+            write!(f, "worse in {worse} of the {differ} pairs that differ by more than {margin:.2} points")
         }
     }
 }

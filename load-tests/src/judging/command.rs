@@ -11,9 +11,10 @@ use portcullis_judge::simulate::Noise;
 use portcullis_judge::window::Limits;
 use portcullis_judge::{Criteria, Exit, Finding, OnInconclusive, Pair, Rules, Sample, Verdict};
 
+use portcullis_engine::origin::Origin;
+use portcullis_engine::proof;
+
 use crate::Failure;
-use crate::origin;
-use crate::process::free_address;
 use crate::report::progress;
 
 use super::conduct::{Conduct, Conducted, conduct};
@@ -43,6 +44,10 @@ pub struct JudgeArguments {
     /// The same of the canary.
     #[arg(long)]
     canary_revision: Option<String>,
+    /// What a window sends: a plan in YAML. Without one it is what `--rate`, `--window`, `--path`, `--host`, `--objective` and
+    /// `--in-flight` say.
+    #[arg(long)]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     load: LoadArguments,
     #[command(flatten)]
@@ -72,7 +77,7 @@ struct LoadArguments {
     /// The length of a window, in seconds.
     #[arg(long, default_value_t = 2.0)]
     window: f64,
-    /// The target of the requests.
+    /// The target of the requests; with a plan, of those that hold connections and that are counted by callgrind.
     #[arg(long, default_value = "/")]
     path: String,
     /// Their Host.
@@ -245,6 +250,9 @@ fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Condu
     let folder = tempfile::tempdir()?;
     let mut local = arguments.local(folder.path())?;
     let how = Conduct { rules: rules.clone(), seed, restart_every: arguments.load.restart_every };
+    if let Some(flaw) = proof::prove()?.flaw() {
+        return Conducted::invalid(&how, &format!("the load tool could not prove itself: {flaw}"));
+    }
     let mut run = conduct(&how, &mut local, &mut output::progress)?;
     local.running.clear();
     if arguments.instructions {
@@ -271,32 +279,27 @@ fn write_noise(run: &Conducted, path: &Path) -> Result<(), Failure> {
 impl JudgeArguments {
     fn local(&self, folder: &Path) -> Result<Local, Failure> {
         let side = |text: &Option<String>| Subject::parse(text.as_deref().unwrap_or_default());
-        let load = &self.load;
-        if !(load.rate > 0.0 && load.rate.is_finite() && load.window > 0.0 && load.window <= 600.0) {
-            return Err("--rate and --window are above zero, and a window has at most 600 seconds".into());
-        }
-        if load.path.contains(char::is_whitespace)
-            || load.host.contains(char::is_whitespace)
-            || !load.path.starts_with('/')
-        {
-            return Err("--path begins with a slash, and neither it nor --host has white space".into());
+        let file = match &self.plan {
+            Some(file) => file.clone(),
+            None => self.load.plan(folder)?,
+        };
+        if self.load.path.contains(char::is_whitespace) || !self.load.path.starts_with('/') {
+            return Err("--path begins with a slash and has no white space".into());
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let own = if self.load.origin.is_none() { Some(Origin::start("{\"load\":\"test\"}")?) } else { None };
+        let origin = self.load.origin.or_else(|| own.as_ref().map(Origin::address)).ok_or("no origin")?;
+        crate::process::raise_file_limit()?;
         Ok(Local {
             baseline: side(&self.baseline)?,
             canary: side(&self.canary)?,
-            load: Load {
-                rate: load.rate,
-                length: Duration::try_from_secs_f64(load.window)?,
-                path: load.path.clone(),
-                host: load.host.clone(),
-                objective: Duration::from_millis(load.objective),
-                in_flight: load.in_flight.max(1),
-            },
-            hold: load.hold,
-            core: load.core.unwrap_or(u32::try_from(cores)?.saturating_sub(1)),
+            load: Load::read(&file)?,
+            hold: self.load.hold,
+            path: self.load.path.clone(),
+            core: self.load.core.unwrap_or(u32::try_from(cores)?.saturating_sub(1)),
             folder: folder.to_owned(),
-            origin: load.origin.map_or_else(own_origin, Ok)?,
+            origin,
+            _own: own,
             begin: Instant::now(),
             running: Vec::new(),
         })
@@ -326,13 +329,16 @@ impl JudgeArguments {
 
     fn plan(&self) -> String {
         let load = &self.load;
-        if self.live.live {
-            return format!("live, a window every {} s, objective {} ms", self.live.every, load.objective);
+        match &self.plan {
+            _ if self.live.live => {
+                format!("live, a window every {} s, objective {} ms", self.live.every, load.objective)
+            }
+            Some(file) => file.display().to_string(),
+            None => format!(
+                "{} requests/s of {}, windows of {} s, objective {} ms",
+                load.rate, load.path, load.window, load.objective
+            ),
         }
-        format!(
-            "{} requests/s of {}, windows of {} s, objective {} ms",
-            load.rate, load.path, load.window, load.objective
-        )
     }
 
     fn named(&self) -> [Named; 2] {
@@ -356,13 +362,22 @@ impl JudgeArguments {
     }
 }
 
-/// A server that answers everything with a little JSON, in a thread of this process.
-fn own_origin() -> Result<SocketAddr, Failure> {
-    let address = free_address()?;
-    std::thread::Builder::new().name("origin".to_owned()).spawn(move || {
-        if let Err(failure) = origin::serve("origin", address) {
-            progress(&format!("the origin ended: {failure}"));
-        }
-    })?;
-    Ok(address)
+impl LoadArguments {
+    /// Writes the plan that the flags stand for.
+    fn plan(&self, folder: &Path) -> Result<PathBuf, Failure> {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let text = format!(
+            "version: 1\nto: {}\nobjective: {}ms\nin_flight: {}\nload:\n  - poisson: {{ rate: {}/s, for: {}ms }}\n\
+             requests:\n  - {{ name: all, path: {} }}\n",
+            quoted(&format!("http://{}", self.host)),
+            self.objective,
+            self.in_flight,
+            self.rate,
+            (self.window * 1000.0).round(),
+            quoted(&self.path)
+        );
+        let file = folder.join("plan.yaml");
+        std::fs::write(&file, text)?;
+        Ok(file)
+    }
 }

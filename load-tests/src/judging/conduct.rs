@@ -40,6 +40,15 @@ pub(super) struct Conducted {
     pub(super) findings: Vec<Finding>,
 }
 
+impl Conducted {
+    /// A run that could not begin.
+    pub(super) fn invalid(conduct: &Conduct, why: &str) -> Result<Self, Failure> {
+        let mut judge = Judge::new(conduct.rules.clone(), conduct.seed)?;
+        judge.abandon(why);
+        Ok(Self { judge, twins: Vec::new(), pairs: Vec::new(), findings: Vec::new() })
+    }
+}
+
 /// How a run is to be conducted.
 #[derive(Debug, Clone)]
 pub(super) struct Conduct {

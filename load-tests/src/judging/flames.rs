@@ -16,6 +16,9 @@ use super::local::Local;
 /// Samples a second; not a round number, so that nothing that is done a hundred times a second is always met.
 const FREQUENCY: &str = "199";
 
+/// Callers that keep each side busy.
+const CALLERS: usize = 16;
+
 /// How long each side is sampled.
 const LENGTH: Duration = Duration::from_secs(10);
 
@@ -49,7 +52,7 @@ fn sample(local: &Local, side: Side) -> Result<Stacks, Failure> {
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| format!("perf: {error}"))?;
-    let sent = local.load.send(running.address, 1, LENGTH);
+    let sent = local.load.send_closed(running.address, CALLERS, LENGTH);
     let status = perf.wait()?;
     sent?;
     if !status.success() {

@@ -25,6 +25,7 @@ struct Counted<'a> {
     side: Side,
     origin: SocketAddr,
     path: &'a str,
+    folder: &'a Path,
 }
 
 impl fmt::Display for Counted<'_> {
@@ -35,7 +36,7 @@ impl fmt::Display for Counted<'_> {
 
 impl Entrant for Counted<'_> {
     fn start(&self, place: &Place, under: &[OsString]) -> Result<Gateway, Failure> {
-        let at = Addresses::draw(self.origin)?;
+        let at = Addresses::draw(self.origin, self.folder)?;
         let words = Subject::words(self.command, at, under);
         let ask = || Client::connect(at.serve)?.get(self.path);
         contenders::start_asking(place, words, at.serve, &format!("callgrind-{}", self.side), &ask)
@@ -57,8 +58,9 @@ pub(super) fn count(local: &Local, allowed: f64) -> Result<Instructions, Failure
         let Subject::Command(command) = local.subject(side) else {
             return Err("instructions are counted of commands, not of URLs".into());
         };
-        let counted = Counted { command, side, origin: local.origin, path: &local.load.path };
         let folder = local.folder.join(format!("callgrind-{side}"));
+        std::fs::create_dir_all(&folder)?;
+        let counted = Counted { command, side, origin: local.origin, path: &local.path, folder: &folder };
         let [instructions, ..] = crate::instructions::count(&counted, REQUESTS, &place, &folder)?;
         Ok(instructions)
     };

@@ -2,22 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use portcullis_engine::machine::{Machine as Seen, Reading};
+use portcullis_engine::origin::Origin;
 use portcullis_judge::window::{Invalid, Machine, Side, Window};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::Failure;
 use crate::client::Client;
-use crate::process::{Process, Turns};
 
 use super::conduct::{Measure, NotStarted};
 use super::load::Load;
-use super::machine::Cores;
-use super::subject::{self, Running, Subject};
-
-/// What warms up a side that was just started: it is sent and not counted.
-const WARM_UP: Duration = Duration::from_millis(500);
+use super::subject::{self, Addresses, Running, Subject};
 
 /// Measures two subjects.
 #[derive(Debug)]
@@ -27,9 +23,14 @@ pub(super) struct Local {
     pub(super) load: Load,
     /// Connections that each side holds open besides those of the load.
     pub(super) hold: usize,
+    /// What a GET that is not of the plan asks for.
+    pub(super) path: String,
     pub(super) core: u32,
     pub(super) folder: PathBuf,
+    /// The server behind both.
     pub(super) origin: SocketAddr,
+    /// Whether it is the tool's own, which ends with this.
+    pub(super) _own: Option<Origin>,
     pub(super) begin: Instant,
     pub(super) running: Vec<(Side, Running)>,
 }
@@ -42,16 +43,14 @@ impl Local {
         }
     }
 
-    fn launch(&self, side: Side) -> Result<Running, Failure> {
-        let log = self.folder.join(format!("{side}.log"));
-        let mut running = subject::start(self.subject(side), self.origin, self.core, &log, &self.load.path)?;
-        let warm = self.load.send(running.address, 0, WARM_UP)?;
-        if warm.succeeded == 0 {
-            return Err(format!("none of the first {} requests was answered with 200", warm.requests).into());
-        }
-        for _ in 0..self.hold {
+    fn launch(&self, place: Side, side: Side) -> Result<Running, Failure> {
+        let folder = self.folder.join(format!("{place}-place"));
+        std::fs::create_dir_all(&folder)?;
+        let at = Addresses::draw(self.origin, &folder)?;
+        let mut running = subject::start(self.subject(side), &self.load, at, self.core)?;
+        for _ in 0..if self.load.is_plain() { self.hold } else { 0 } {
             let mut client = Client::connect(running.address)?;
-            client.get(&self.load.path)?;
+            client.get(&self.path)?;
             running.held.push(client);
         }
         Ok(running)
@@ -59,15 +58,28 @@ impl Local {
 
     fn measure(&self, running: &Running, seed: u64) -> Result<Window, Failure> {
         let began = self.begin.elapsed().as_secs_f64();
-        let before = Reading::now(running.process.as_ref())?;
-        let mut readings = self.load.send(running.address, seed, self.load.length)?;
-        let after = Reading::now(running.process.as_ref())?;
+        let ids: Vec<u32> = running.process.iter().map(crate::process::Process::id).collect();
+        let before = Reading::now(&ids)?;
+        let mut readings = self.load.send(running.address, seed)?;
+        // A process that ended meanwhile has failed its requests; its CPU is not known, the rest is.
+        let (seen, alive) = match Reading::now(&ids) {
+            Ok(after) => (after.since(&before), !ids.is_empty()),
+            Err(_) => (Reading::now(&[])?.since(&before), false),
+        };
         readings.began = began;
         readings.connections = readings.connections.saturating_add(u64::try_from(running.held.len())?);
-        readings.cpu_ns = after.cpu.zip(before.cpu).map(|(now, then)| now.saturating_sub(then));
-        readings.rss_bytes = running.process.as_ref().and_then(|process| process.resident().ok());
-        readings.machine = after.since(&before);
+        readings.cpu_ns = alive.then_some(seen.subject_cpu_ns);
+        readings.rss_bytes = alive.then_some(seen.resident);
+        readings.machine = machine(&seen);
         Ok(Window::new(readings)?)
+    }
+}
+
+fn machine(seen: &Seen) -> Machine {
+    Machine {
+        steal: seen.steal,
+        neighbour_cpu: seen.neighbour_cpu / f64::from(seen.cores.max(1)),
+        run_queue_wait_ns: seen.subject_wait_ns,
     }
 }
 
@@ -75,7 +87,7 @@ impl Measure for Local {
     fn start(&mut self, places: [Side; 2]) -> Result<(), NotStarted> {
         self.running.clear();
         for (place, side) in Side::BOTH.into_iter().zip(places) {
-            let running = self.launch(side).map_err(|failure| NotStarted { side, why: failure.to_string() })?;
+            let running = self.launch(place, side).map_err(|failure| NotStarted { side, why: failure.to_string() })?;
             self.running.push((place, running));
         }
         Ok(())
@@ -85,37 +97,5 @@ impl Measure for Local {
         let running = self.running.iter().find_map(|(at, running)| (*at == place).then_some(running));
         let running = running.ok_or_else(|| Invalid::NotMeasured("nothing was started".to_owned()))?;
         self.measure(running, seed).map_err(|failure| Invalid::NotMeasured(failure.to_string()))
-    }
-}
-
-/// What was counted at a moment.
-#[derive(Debug)]
-struct Reading {
-    cores: Cores,
-    /// CPU time of the process under test; `None` where it is not ours, or has ended.
-    cpu: Option<u64>,
-    turns: Option<Turns>,
-    /// CPU time of this process.
-    own: u64,
-}
-
-impl Reading {
-    fn now(process: Option<&Process>) -> Result<Self, Failure> {
-        let own = clock_gettime(ClockId::ProcessCPUTime);
-        let own = Duration::new(u64::try_from(own.tv_sec)?, u32::try_from(own.tv_nsec)?);
-        Ok(Self {
-            cores: Cores::now()?,
-            cpu: process.and_then(|process| process.cpu().ok()).map(|cpu| cpu.nanoseconds),
-            turns: process.and_then(|process| process.turns().ok()),
-            own: u64::try_from(own.as_nanos())?,
-        })
-    }
-
-    fn since(&self, before: &Self) -> Machine {
-        let subject = self.cpu.zip(before.cpu).map_or(0, |(now, then)| now.saturating_sub(then));
-        let own = self.own.saturating_sub(before.own);
-        let waited = self.turns.as_ref().zip(before.turns.as_ref()).map(|(now, then)| now.kept_out_since(then));
-        let waited = u64::try_from(waited.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
-        self.cores.since(before.cores, subject.saturating_add(own), waited)
     }
 }

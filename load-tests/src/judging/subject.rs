@@ -1,18 +1,21 @@
 //! Who is judged: a command that is started, or a URL that is there already.
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::client::Client;
 use crate::process::{Process, Program, free_address};
 
+use super::load::Load;
+
 /// A side, as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// A command for `sh`. `{address}`, `{port}`, `{origin}` and `{admin}` are replaced, and `LOAD_ADDRESS`, `LOAD_ORIGIN` and
-    /// `LOAD_ADMIN` are in its environment.
+    /// A command for `sh`. `{address}`, `{port}`, `{origin}`, `{admin}` and `{folder}` are replaced, and `LOAD_ADDRESS`,
+    /// `LOAD_ORIGIN`, `LOAD_ADMIN` and `LOAD_FOLDER` are in its environment.
     Command(String),
     /// Somebody else's process.
     Url(Url),
@@ -45,15 +48,17 @@ impl Url {
 
 /// Where a command is to serve, and whom it may ask.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Addresses {
+pub(super) struct Addresses<'a> {
     pub(super) serve: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) origin: SocketAddr,
+    /// A folder of this process alone.
+    pub(super) folder: &'a Path,
 }
 
-impl Addresses {
-    pub(super) fn draw(origin: SocketAddr) -> Result<Self, Failure> {
-        Ok(Self { serve: free_address()?, admin: free_address()?, origin })
+impl<'a> Addresses<'a> {
+    pub(super) fn draw(origin: SocketAddr, folder: &'a Path) -> Result<Self, Failure> {
+        Ok(Self { serve: free_address()?, admin: free_address()?, origin, folder })
     }
 }
 
@@ -70,14 +75,15 @@ impl Subject {
     }
 
     /// The words that start a command, with others before: a valgrind, say.
-    pub(super) fn words(command: &str, at: Addresses, under: &[OsString]) -> Vec<OsString> {
-        let Addresses { serve, admin, origin } = at;
+    pub(super) fn words(command: &str, at: Addresses<'_>, under: &[OsString]) -> Vec<OsString> {
+        let Addresses { serve, admin, origin, folder } = at;
         let mut line = command.to_owned();
         for (name, value) in [
             ("{address}", serve.to_string()),
             ("{port}", serve.port().to_string()),
             ("{admin}", admin.to_string()),
             ("{origin}", origin.to_string()),
+            ("{folder}", folder.display().to_string()),
         ] {
             line = line.replace(name, &value);
         }
@@ -85,6 +91,7 @@ impl Subject {
         let environment = environment.map(|(name, value)| OsString::from(format!("LOAD_{name}={value}")));
         let mut words = vec![OsString::from("env")];
         words.extend(environment);
+        words.push(format!("LOAD_FOLDER={}", folder.display()).into());
         // The shell becomes the program, so that the id is the program's own.
         let under: Vec<String> = under.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let exec = ["exec".to_owned()].into_iter().chain(under).chain([line]).collect::<Vec<_>>().join(" ");
@@ -103,31 +110,56 @@ pub(super) struct Running {
     pub(super) held: Vec<Client>,
 }
 
-/// Starts a side, and waits until it answers a request with 200.
-pub(super) fn start(
-    subject: &Subject,
-    origin: SocketAddr,
-    core: u32,
-    log: &Path,
-    path: &str,
-) -> Result<Running, Failure> {
-    match subject {
-        Subject::Url(url) => {
-            let address = url.resolve()?;
-            Client::connect(address)?;
-            Ok(Running { address, process: None, held: Vec::new() })
-        }
+/// How long a side may take until it answers, and how often it is asked.
+const START: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What warms up a side that was just started, and shows that it serves: it is not counted.
+const WARM_UP: (usize, Duration) = (8, Duration::from_millis(500));
+
+/// Starts a side, and waits until it answers a request of the load as it should.
+pub(super) fn start(subject: &Subject, load: &Load, at: Addresses<'_>, core: u32) -> Result<Running, Failure> {
+    let log = at.folder.join("output.log");
+    let (address, process) = match subject {
+        Subject::Url(url) => (url.resolve()?, None),
         Subject::Command(command) => {
-            let at = Addresses::draw(origin)?;
             let words = Subject::words(command, at, &[]);
-            let mut process = Process::start(&Program { words, core: Some(core), log: log.to_owned() })?;
-            process.ready(at.serve, path).map_err(|failure| {
-                let said = std::fs::read_to_string(log).unwrap_or_default();
-                let last: Vec<&str> = said.lines().rev().take(5).collect();
-                format!("{failure}: {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "))
-            })?;
-            Ok(Running { address: at.serve, process: Some(process), held: Vec::new() })
+            let process = Process::start(&Program { words, core: Some(core), log: log.clone() })?;
+            (at.serve, Some(process))
         }
+    };
+    let running = Running { address, process, held: Vec::new() };
+    ready(&running, load).map_err(|failure| {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        format!("{failure}: {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "))
+    })?;
+    Ok(running)
+}
+
+fn ready(running: &Running, load: &Load) -> Result<(), Failure> {
+    let begin = Instant::now();
+    loop {
+        let connected = TcpStream::connect_timeout(&running.address, START);
+        if let Some(process) = &running.process
+            && process.resident().is_err()
+        {
+            return Err("it ended at once".into());
+        }
+        if connected.is_ok() {
+            let (connections, length) = WARM_UP;
+            let warm = load.send_closed(running.address, connections, length)?;
+            if warm.succeeded > 0 {
+                return Ok(());
+            }
+        }
+        if begin.elapsed() > START {
+            return Err(match connected {
+                Ok(_) => "no request of the plan is answered as it should be".into(),
+                Err(error) => format!("{}: {error}", running.address).into(),
+            });
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -152,7 +184,7 @@ mod tests {
     #[test]
     fn a_command_is_told_where_to_serve_and_the_shell_becomes_it() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let at = Addresses { serve: address(1), admin: address(2), origin: address(3) };
+        let at = Addresses { serve: address(1), admin: address(2), origin: address(3), folder: "/f".as_ref() };
         let words = Subject::words("gw --listen {address} --up {origin} {port}", at, &["valgrind".into()]);
         let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
         assert_eq!(
@@ -162,6 +194,7 @@ mod tests {
                 "LOAD_ADDRESS=127.0.0.1:1",
                 "LOAD_ADMIN=127.0.0.1:2",
                 "LOAD_ORIGIN=127.0.0.1:3",
+                "LOAD_FOLDER=/f",
                 "sh",
                 "-c",
                 "exec valgrind gw --listen 127.0.0.1:1 --up 127.0.0.1:3 1"

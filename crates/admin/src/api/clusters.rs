@@ -1,22 +1,47 @@
 //! `/api/clusters`: where every endpoint of every cluster stands, in words.
+//!
+//! `name` asks for one cluster, `endpoint` for endpoints whose name contains the text, `limit` for so many of each cluster: those
+//! that take no requests first, then those with the most in flight. Each cluster says how many were found.
 
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_snapshot::{Cluster, Limits, Members};
+use portcullis_snapshot::{Cluster, EndpointStanding, Limits, Members};
 
 use super::endpoints::{overrides_of, sources};
-use super::{json as answer, seconds};
+use super::{Pairs, json as answer, seconds};
 use crate::control::AdminState;
+use crate::problem::{Kind, Problem};
 
-/// All clusters of the current generation.
-pub(crate) async fn clusters(State(state): State<Arc<AdminState>>) -> Response {
+/// What is asked for.
+#[derive(Default)]
+struct Asked<'a> {
+    name: Option<&'a str>,
+    endpoint: &'a str,
+    limit: Option<usize>,
+}
+
+/// The clusters of the current generation.
+pub(crate) async fn clusters(State(state): State<Arc<AdminState>>, Query(pairs): Pairs) -> Response {
+    let mut asked = Asked::default();
+    for (key, value) in &pairs {
+        match (key.as_str(), value.parse::<usize>()) {
+            ("name", _) => asked.name = Some(value),
+            ("endpoint", _) => asked.endpoint = value,
+            ("limit", Ok(limit)) => asked.limit = Some(limit),
+            _ => {
+                let detail = format!("`{key}` is not understood: expected name, endpoint or a number as limit");
+                return Problem::new(Kind::BadRequest).detail(detail).into_response();
+            }
+        }
+    }
     let snapshot = state.generations.current();
     let now = Instant::now();
-    let clusters: Vec<Value> = snapshot.clusters.iter().map(|cluster| describe(cluster, now)).collect();
+    let named = snapshot.clusters.iter().filter(|cluster| asked.name.is_none_or(|name| cluster.name.as_str() == name));
+    let clusters: Vec<Value> = named.map(|cluster| describe(cluster, &asked, now)).collect();
     answer(&json!({ "generation": snapshot.id.0, "clusters": clusters }))
 }
 
@@ -52,14 +77,36 @@ fn heights(members: &Members) -> Option<Value> {
     }))
 }
 
-fn describe(cluster: &Cluster, now: Instant) -> Value {
+fn describe(cluster: &Cluster, asked: &Asked<'_>, now: Instant) -> Value {
     let members = cluster.fleet.members();
-    let endpoints: Vec<Value> = members
-        .endpoints
-        .explain(now)
-        .iter()
-        .map(|standing| {
-            json!({
+    let mut standings = members.endpoints.explain(now);
+    standings.retain(|standing| standing.name.as_str().contains(asked.endpoint));
+    let found = standings.len();
+    if let Some(limit) = asked.limit {
+        standings.sort_by_key(|standing| (standing.place.takes_requests(), std::cmp::Reverse(standing.in_flight)));
+        standings.truncate(limit);
+    }
+    json!({
+        "name": cluster.name.as_str(),
+        "balance": members.endpoints.options().algorithm.as_str(),
+        "available": members.endpoints.available(),
+        "panicking": members.endpoints.is_panicking(),
+        "in_flight": members.endpoints.cluster_in_flight(),
+        "ejected": members.endpoints.ejected(),
+        "max_ejected": members.endpoints.max_ejected(),
+        "heights": heights(&members),
+        "subsets": subsets(cluster, &members),
+        "limits": cluster.limits.as_ref().map(limits),
+        "endpoints_found": found,
+        "endpoints": standings.iter().map(endpoint).collect::<Vec<_>>(),
+        "sources": sources(cluster, now),
+        "overrides": overrides_of(cluster, now),
+        "trouble": cluster.fleet.trouble(),
+    })
+}
+
+fn endpoint(standing: &EndpointStanding) -> Value {
+    json!({
                 "name": standing.name.as_str(),
                 "address": standing.address.to_string(),
                 "weight": standing.weight,
@@ -92,23 +139,5 @@ fn describe(cluster: &Cluster, now: Instant) -> Value {
                 "last_failure": standing.last_failure.map(|(reason, ago)| {
                     json!({ "reason": reason.name(), "seconds_ago": seconds(ago) })
                 }),
-            })
-        })
-        .collect();
-    json!({
-        "name": cluster.name.as_str(),
-        "balance": members.endpoints.options().algorithm.as_str(),
-        "available": members.endpoints.available(),
-        "panicking": members.endpoints.is_panicking(),
-        "in_flight": members.endpoints.cluster_in_flight(),
-        "ejected": members.endpoints.ejected(),
-        "max_ejected": members.endpoints.max_ejected(),
-        "heights": heights(&members),
-        "subsets": subsets(cluster, &members),
-        "limits": cluster.limits.as_ref().map(limits),
-        "endpoints": endpoints,
-        "sources": sources(cluster, now),
-        "overrides": overrides_of(cluster, now),
-        "trouble": cluster.fleet.trouble(),
     })
 }

@@ -93,8 +93,17 @@ fn of_burn(burn: &Burn) -> Finding {
     let at = |(window, rate): (Duration, f64)| format!("{rate:.1} over {}", hours(window));
     Finding::new(Kind::SloBurn, &burn.slo, severity, says)
         .known_by(format!("burn {}, {}; the alert is at {}", at(burn.long), at(burn.short), burn.factor))
-        .known_by(format!("{} of the budget is left", percent(burn.left)))
+        .known_by(left(burn.left))
         .about(About::Host(burn.host.clone(), burn.route.clone()))
+}
+
+/// What is left of a budget; -1 is as much again as there was.
+fn left(share: f64) -> String {
+    if share > 0.0 {
+        format!("{} of the budget is left", percent(share))
+    } else {
+        format!("nothing of the budget is left: {:.1} times as much was used", 1.0 - share)
+    }
 }
 
 fn hours(window: Duration) -> String {

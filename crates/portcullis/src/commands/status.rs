@@ -143,7 +143,9 @@ fn off_height(status: &Value) -> Vec<Vec<String>> {
 /// How many consumers there are, and how their last load went.
 fn consumers(status: &Value) -> Vec<Vec<String>> {
     let Some(consumers) = status.get("consumers").filter(|consumers| !consumers.is_null()) else { return Vec::new() };
-    let counts = format!("{} with {} keys", text(consumers, "consumers"), text(consumers, "keys"));
+    let number = |key: &str| consumers.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let counts =
+        format!("{} with {}", number("consumers"), count(usize::try_from(number("keys")).unwrap_or(usize::MAX), "key"));
     let load = consumers.get("last_load").cloned().unwrap_or_default();
     let says = load.get("says").and_then(Value::as_array).and_then(|says| says.first()?.as_str());
     vec![vec![counts, text(&load, "at"), text(&load, "outcome"), says.unwrap_or_default().to_owned()]]
@@ -162,7 +164,7 @@ fn log(log: &Value) -> Vec<String> {
 fn generation(generation: &Value) -> Vec<String> {
     let requests = generation.get("requests").and_then(Value::as_object);
     let held: Vec<String> = requests.into_iter().flatten().map(|(route, count)| format!("{route}: {count}")).collect();
-    let held = if held.is_empty() { "no requests".to_owned() } else { held.join(", ") };
+    let held = if held.is_empty() { "no request open".to_owned() } else { held.join(", ") };
     vec![text(generation, "id"), text(generation, "created"), text(generation, "trigger"), held]
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use portcullis_types::quantity::format_duration;
+use portcullis_types::quantity::format_about;
 
 use crate::output::count;
 
@@ -20,7 +20,7 @@ pub(crate) fn render(verdict: &Value) -> String {
     for (at, reason) in reasons.iter().enumerate() {
         let severity = text(reason, "severity");
         let lasts = reason.get("for_seconds").and_then(Value::as_f64).unwrap_or_default();
-        let _ = writeln!(out, "{:12}{}. {severity:11}  {}, for {}", "", at + 1, text(reason, "says"), span(lasts));
+        let _ = writeln!(out, "{:12}{}. {severity:11}  {}, {}", "", at + 1, text(reason, "says"), since(lasts));
         let lines = reason.get("evidence").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let lines = lines.map(str::to_owned).chain(reason.get("affected").and_then(affected));
         let read = text(reason, "runbook");
@@ -49,11 +49,10 @@ fn affected(affected: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| format!("affects {}", parts.join("; ")))
 }
 
-/// A span of time to its largest unit that is a whole number of it at least.
-fn span(seconds: f64) -> String {
-    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
-    let unit = [86_400, 3600, 60].into_iter().find(|unit| whole >= 2 * unit).unwrap_or(1);
-    format_duration(Duration::from_secs(whole / unit * unit))
+/// Since when.
+fn since(seconds: f64) -> String {
+    let lasts = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    if lasts.as_secs() == 0 { "just now".to_owned() } else { format!("for {}", format_about(lasts)) }
 }
 
 fn text(value: &Value, key: &str) -> String {

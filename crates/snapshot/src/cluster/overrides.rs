@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_balance::EndpointSpec;
 use portcullis_types::EndpointName;
-use portcullis_types::quantity::format_duration;
+use portcullis_types::quantity::{format_about, format_duration};
 
 /// The shortest and the longest that an override may last.
 pub const LASTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
@@ -72,7 +72,7 @@ impl Override {
     /// The sentence for operators.
     #[must_use]
     pub fn says(&self, now: Instant) -> String {
-        let left = format_duration(Duration::from_secs(self.until.saturating_duration_since(now).as_secs()));
+        let left = format_about(self.until.saturating_duration_since(now));
         let done = match &self.action {
             Action::Add { .. } => "added".to_owned(),
             Action::Drain => "drained".to_owned(),

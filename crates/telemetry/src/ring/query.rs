@@ -89,7 +89,13 @@ impl Query {
         let text = || Some(value.to_owned());
         match key {
             "id" => self.id = Some(want("id", "32 hex digits", RequestId::from_hex(value))?),
-            "reason" => self.reason = Some(want("reason", "the name of a reason", Reason::from_str(value).ok())?),
+            "reason" => {
+                self.reason = Some(want(
+                    "reason",
+                    "the name of a reason, such as `over_rate` (docs/errors.md has all)",
+                    Reason::from_str(value).ok(),
+                )?)
+            }
             "failed" => self.failed = Some(want("failed", "true or false", value.parse().ok())?),
             "host" => self.host = Some(value.to_ascii_lowercase()),
             "route" => self.route = text(),

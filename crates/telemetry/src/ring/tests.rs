@@ -99,7 +99,11 @@ fn bad_questions_are_refused_with_what_would_be_right() {
     };
     check("class", "9xx", "`class`: expected 1xx to 5xx, or 0xx for no answer");
     check("limit", "-1", "`limit`: expected a whole number");
-    check("reason", "bad luck", "`reason`: expected the name of a reason");
+    check(
+        "reason",
+        "bad luck",
+        "`reason`: expected the name of a reason, such as `over_rate` (docs/errors.md has all)",
+    );
     check("id", "7", "`id`: expected 32 hex digits");
     check("min_duration", "1", "`min_duration`: expected a duration such as 250ms");
     assert!(matches!(Query::from_pairs([("colour", "red")]), Err(QueryError::UnknownKey(key)) if key == "colour"));

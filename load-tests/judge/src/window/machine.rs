@@ -56,7 +56,7 @@ impl Limits {
     /// pairs, and what the load tool was late falls on both sides alike.
     #[must_use]
     pub fn shared() -> Self {
-        Self { late: 0.1, very_late: 0.05, steal: 0.25, ..Self::default() }
+        Self { late: 0.5, very_late: 0.05, steal: 0.25, ..Self::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 import { call } from '../api.js';
 import { fill, h, millis, number, seconds, table } from '../dom.js';
 
-const state = { search: '', route: '', host: null, cluster: null };
+const state = { search: '', route: '', endpoint: '', host: null, cluster: null };
 let last = new Map();
 
 export async function show(view, at, { first }) {
@@ -24,13 +24,13 @@ function frame(view) {
     h('section', { class: 'card' }, h('h2', {}, 'Hosts'), search('Search hosts', 'search'), h('div', { id: 'hosts', class: 'list' })),
     h('section', { class: 'card' }, h('h2', {}, 'Routes'), search('Search routes', 'route'), h('div', { id: 'routes', class: 'list' })),
     h('section', { class: 'card' }, h('h2', {}, 'Clusters'), h('div', { id: 'clusters', class: 'list' }))),
-  h('section', { class: 'card' }, h('h2', { id: 'endpoints-title' }, 'Endpoints'), h('div', { id: 'endpoints' })));
+  h('section', { class: 'card' }, h('h2', { id: 'endpoints-title' }, 'Endpoints'), search('Search endpoints', 'endpoint'), h('div', { id: 'endpoints' })));
 }
 
 let waiting = null;
 function refresh(view) {
   clearTimeout(waiting);
-  waiting = setTimeout(() => hosts(view).then(() => routes(view)).catch(() => {}), 200);
+  waiting = setTimeout(() => hosts(view).then(() => routes(view)).then(() => endpoints(view)).catch(() => {}), 200);
 }
 
 /** Requests a second since the last look at the same thing. */
@@ -81,11 +81,10 @@ function clusters(view, list) {
 
 async function endpoints(view) {
   if (!state.cluster) return;
-  const all = await call(`/api/clusters?name=${encodeURIComponent(state.cluster)}`);
+  const all = await call(`/api/clusters?limit=200&name=${encodeURIComponent(state.cluster)}&endpoint=${encodeURIComponent(state.endpoint)}`);
   const cluster = all.clusters[0];
   if (!cluster) return;
   view.querySelector('#endpoints-title').textContent = `Endpoints of ${cluster.name}`;
-  const list = [...cluster.endpoints].sort((a, b) => Number(a.takes_requests) - Number(b.takes_requests) || b.in_flight - a.in_flight);
   fill(view.querySelector('#endpoints'),
     cluster.trouble ? h('p', { class: 'bad' }, String(cluster.trouble)) : null,
     table([
@@ -98,5 +97,5 @@ async function endpoints(view) {
       ['Failures', one => number(one.failures), true],
       ['Latency', one => millis(one.latency_ms), true],
       ['Why', one => one.says],
-    ], list.slice(0, 200)), more(Math.min(200, list.length), list.length));
+    ], cluster.endpoints), more(cluster.endpoints.length, cluster.endpoints_found));
 }

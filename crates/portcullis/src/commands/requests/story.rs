@@ -24,8 +24,8 @@ pub(super) fn story(record: &Value) -> String {
         say(if at == 0 { "tried" } else { "" }, tried(at + 1, attempt));
     }
     more(record, "attempts_more").into_iter().for_each(|more| say("", more));
-    for (key, says) in [("not_retried", "not tried again"), ("failover", "other cluster"), ("hedged", "second attempt")]
-    {
+    some(record, "not_retried").into_iter().for_each(|why| say("gave up", gave_up(&why)));
+    for (key, says) in [("failover", "moved"), ("hedged", "hedged")] {
         some(record, key).into_iter().for_each(|why| say(says, why.replace('_', " ")));
     }
     say("ended", ended(record));
@@ -52,6 +52,20 @@ fn came(record: &Value) -> String {
     let protocol = some(record, "protocol").map(|protocol| format!(" over {protocol}")).unwrap_or_default();
     let tls = some(record, "tls").map(|tls| format!(", {tls}")).unwrap_or_default();
     format!("{what}{protocol}{tls} on listener {}", text(record, "listener"))
+}
+
+/// Why there was no further attempt; the words of `not_retried`.
+fn gave_up(why: &str) -> String {
+    let says = match why {
+        "budget" => "the cluster's budget of retries is spent",
+        "unsafe" => "it may have been acted on, and neither its method nor its route is idempotent",
+        "attempts" => "all attempts were made",
+        "deadline" => "another attempt could not have ended in time",
+        "body" => "its body was too large to be kept",
+        "retry_after" => "the only endpoint left wants to be left alone for longer than the gateway waits",
+        other => other,
+    };
+    says.to_owned()
 }
 
 fn by(record: &Value) -> String {
@@ -165,7 +179,7 @@ decided     by generation 7: host api.example.com, route pay, to the cluster api
             10.0.0.2:80: chosen
 tried       1. 10.0.0.2:80: failed: upstream_connect_refused, began at 0.1ms, connected in 1.2ms
             2. 10.0.0.3:80: answered 502, began at 4.0ms, over an open connection, first byte after 20.0ms
-not tried again retry after
+gave up     the only endpoint left wants to be left alone for longer than the gateway waits
 ended       with 502: upstream_reset, by the upstream; while waiting for the head
 took        31.5ms; waited 2.0ms; 12 bytes in, 90 bytes out
 also        retried
