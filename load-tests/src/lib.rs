@@ -20,6 +20,8 @@ pub mod replicas;
 pub mod report;
 pub mod scenes;
 pub mod speed;
+pub mod suite;
+pub mod tool;
 pub mod wrk;
 
 pub use portcullis_engine::{Failure, client, event, head, process, slots};

@@ -18,6 +18,8 @@ const CODE: &str = "plan";
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(super) fn compile(file: &File, diags: &mut Diagnostics) -> Plan {
+    // What could not be read was left out: that a list is empty, or a load short, would be no news then.
+    let whole = !diags.has_errors();
     let mut wrong = |span: Span, message: String| diags.push(Diagnostic::error(CODE, span, message));
     if file.version.value != 1 {
         wrong(file.version.span, format!("version {} is not known, only 1", file.version.value));
@@ -37,9 +39,11 @@ pub(super) fn compile(file: &File, diags: &mut Diagnostics) -> Plan {
             None
         }
     });
-    let when = when(file, &mut wrong);
+    let when = when(file, whole, &mut wrong);
     let values = file.values.iter().map(|(name, list)| (name.clone(), list.as_slice().into())).collect();
-    if file.requests.value.is_empty() {
+    if !whole {
+        // Told already.
+    } else if file.requests.value.is_empty() {
         wrong(file.requests.span, "no requests".to_owned());
     } else if file.requests.value.iter().all(|request| request.weight == 0) {
         wrong(file.requests.span, "every weight is 0: nothing would be sent".to_owned());
@@ -65,10 +69,12 @@ pub(super) fn compile(file: &File, diags: &mut Diagnostics) -> Plan {
     }
 }
 
-fn when(file: &File, wrong: &mut impl FnMut(Span, String)) -> When {
+fn when(file: &File, whole: bool, wrong: &mut impl FnMut(Span, String)) -> When {
     let parts = &file.load.value;
     let length: Duration = parts.iter().map(|part| part.length()).fold(Duration::ZERO, Duration::saturating_add);
-    if parts.is_empty() {
+    if !whole {
+        // Told already.
+    } else if parts.is_empty() {
         wrong(file.load.span, "no load".to_owned());
     } else if length > LONGEST {
         wrong(file.load.span, "the load would last for more than a week".to_owned());
@@ -93,7 +99,7 @@ fn when(file: &File, wrong: &mut impl FnMut(Span, String)) -> When {
         None => {}
     }
     let segments: Vec<_> = parts.iter().flat_map(|part| part.segments()).collect();
-    if !segments.iter().any(|segment| segment.from > 0.0 || segment.to > 0.0) && closed.is_none() && !parts.is_empty() {
+    if !segments.iter().any(|segment| segment.from > 0.0 || segment.to > 0.0) && closed.is_none() && !parts.is_empty() && whole {
         wrong(file.load.span, "every rate is 0: nothing would be sent".to_owned());
     }
     When::Open(segments)
