@@ -1,5 +1,7 @@
 //! The tool as CI runs it: exit codes, what it prints, what it leaves behind.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up stops here, with the place")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -44,7 +46,11 @@ fn a_run_leaves_books_that_agree_with_the_server() {
 #[test]
 fn a_wrong_plan_is_told_with_its_place_and_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("plan.yaml"), "version: 1\nload: [{ constant: { rte: 5/s, for: 1s } }]\nrequests: []\n").unwrap();
+    std::fs::write(
+        folder.path().join("plan.yaml"),
+        "version: 1\nload: [{ constant: { rte: 5/s, for: 1s } }]\nrequests: []\n",
+    )
+    .unwrap();
     let output = tool(&["run", "plan.yaml", "--to", "http://127.0.0.1:1"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     let said = said(&output);

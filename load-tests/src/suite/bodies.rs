@@ -31,7 +31,7 @@ pub(super) fn bodies(stage: &Stage) -> Result<Outcome, Failure> {
     let routes = "      - { name: sink, match: { path: /sink }, body_limit: 0, to: origin }\n".to_owned();
     let edge = Edge::start(stage, "edge", &Config { routes, ..Config::to(origin.address()) })?;
     let books = Books::open(&edge, &origin)?;
-    let sizes: &[u64] = stage.size(&[100 * KIB, 10 * MIB, 128 * MIB], &[100 * KIB, 10 * MIB, 128 * MIB, 1 << 30]);
+    let sizes: &[u64] = stage.size(&[100 * KIB, 10 * MIB, 64 * MIB], &[100 * KIB, 10 * MIB, 128 * MIB, 1 << 30]);
     let mut sent = 0;
     for size in sizes {
         let known = Pattern::sha256(*size);

@@ -87,7 +87,9 @@ fn play_one(stage: &Stage, trouble: Trouble, seed: u64, outcome: &mut Outcome) -
             sleep(BEFORE + LASTS);
             proxy.set(Fault::default());
             origin.answer_with(0);
-            Ok((load.join().map_err(|_| "the load panicked")??, None))
+            let tally = load.join().map_err(|_| "the load panicked")??;
+            let lag = tally.lag();
+            Ok((tally, Some(lag)))
         })
     })?;
     check(trouble, &tally, outcome);

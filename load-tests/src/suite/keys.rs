@@ -115,7 +115,8 @@ pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
                 let abuse = scope.spawn(|| play_of(&load, &mut abuse));
                 let beside = play_of(&open(edge.address, GOOD, length, stage.seed), &mut good())?;
                 let abused = abuse.join().map_err(|_| "the abusers panicked")??;
-                Ok(((abused, beside, begun.elapsed()), None))
+                let lag = beside.lag();
+                Ok(((abused, beside, begun.elapsed()), Some(lag)))
             })
         })?;
         check(&mut outcome, name, &abuse, took, [&abused, &alone, &beside]);
@@ -142,7 +143,7 @@ fn check(outcome: &mut Outcome, name: &str, abuse: &Keyed, took: Duration, [abus
     let moved = beside.all.refused + beside.all.failures();
     outcome.expect(format!("{name}: the good caller is neither refused nor failed"), moved == 0, &beside.all);
     let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
-    let most = p99(alone) * 4 + Duration::from_millis(50);
+    let most = p99(alone).saturating_mul(4).saturating_add(Duration::from_millis(50));
     outcome.expect(
         format!("{name}: its p99 at most four times that alone, and 50 ms"),
         p99(beside) <= most,

@@ -39,6 +39,8 @@ struct Finding {
 pub(super) struct Outcome {
     findings: Vec<Finding>,
     flaws: Vec<String>,
+    /// What the machine did not hold.
+    excuses: Vec<String>,
     numbers: Map<String, Json>,
 }
 
@@ -58,19 +60,24 @@ impl Outcome {
         self.flaws.push(why.to_owned());
     }
 
+    /// The machine did not hold the load, and why one thinks so. It takes nothing from what holds nevertheless; what does not
+    /// hold is invalid, and no failure.
+    pub(super) fn excuse(&mut self, why: &str) {
+        self.excuses.push(why.to_owned());
+    }
+
     /// A figure to keep.
     pub(super) fn number(&mut self, name: &str, value: impl Into<Json>) {
         self.numbers.insert(name.to_owned(), value.into());
     }
 
-    /// How it ended. What failed on a machine that could not hold the load has not failed, unless nothing was asked of time.
+    /// How it ended.
     pub(super) fn status(&self) -> Status {
-        if !self.flaws.is_empty() {
-            Status::Invalid
-        } else if self.findings.iter().all(|finding| finding.holds) {
-            Status::Passed
-        } else {
-            Status::Failed
+        let holds = self.findings.iter().all(|finding| finding.holds);
+        match (self.flaws.is_empty(), holds, self.excuses.is_empty()) {
+            (false, ..) | (true, false, false) => Status::Invalid,
+            (true, true, _) => Status::Passed,
+            (true, false, true) => Status::Failed,
         }
     }
 
@@ -80,6 +87,9 @@ impl Outcome {
         for finding in &self.findings {
             let mark = if finding.holds { "ok  " } else { "FAIL" };
             text.push_str(&format!("  {mark} {}: {}\n", finding.what, finding.found));
+        }
+        for excuse in &self.excuses {
+            text.push_str(&format!("  the machine: {excuse}\n"));
         }
         for flaw in &self.flaws {
             text.push_str(&format!("  INVALID {flaw}\n"));
@@ -98,6 +108,7 @@ impl Outcome {
             "seconds": took.as_secs_f64(),
             "findings": findings.collect::<Vec<_>>(),
             "flaws": self.flaws,
+            "excuses": self.excuses,
             "numbers": self.numbers,
         })
     }
@@ -116,6 +127,12 @@ mod tests {
         assert_eq!(outcome.status(), Status::Failed);
         let text = outcome.text("a", Duration::from_secs(1));
         assert_eq!(text, "a: FAILED in 1.0 s\n  ok   nothing fails: 0\n  FAIL p99 at most 5 ms: 7 ms\n");
+        outcome.excuse("late");
+        assert_eq!(outcome.status(), Status::Invalid, "it could not be told");
+        let mut held = Outcome::default();
+        held.expect("nothing fails", true, 0);
+        held.excuse("late");
+        assert_eq!(held.status(), Status::Passed, "what holds on a bad machine holds");
         outcome.invalidate("the machine");
         assert_eq!(outcome.json("a", "b", Duration::ZERO)["status"], "invalid");
     }

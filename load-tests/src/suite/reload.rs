@@ -65,7 +65,8 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
             let http = http.join().map_err(|_| "the load panicked")??;
             let messages = messages.join().map_err(|_| "the load panicked")??;
             reloaded?;
-            Ok(((http, messages), None))
+            let lag = http.lag();
+            Ok(((http, messages), Some(lag)))
         })
     })?;
     outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);

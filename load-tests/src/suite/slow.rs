@@ -51,7 +51,7 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     let bound = EACH * (lorises + readers) as u64 + BESIDE;
     outcome.expect("good requests: nothing fails", alone.all.failures() + beside.all.failures() == 0, &beside.all);
     let p99 = |tally: &portcullis_engine::tally::Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
-    let most = p99(&alone) * 3 + Duration::from_millis(30);
+    let most = p99(&alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
     outcome.expect(
         "p99 of good requests at most three times that without slow clients, and 30 ms",
         p99(&beside) <= most,

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_judge::growth::{Growth, Outlook, Point, Slope};
 use portcullis_engine::answer::Answer;
 use portcullis_engine::drive::Source;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
+use portcullis_judge::growth::{Growth, Outlook, Point, Slope};
 
 use crate::Failure;
 
@@ -46,7 +46,11 @@ pub(super) fn churn(stage: &Stage) -> Result<Outcome, Failure> {
     let books = Books::open(&edge, &origin)?;
     let length = stage.size(Duration::from_secs(5), Duration::from_secs(120));
     let load = open(edge.address, RATE * 2.0, length, stage.seed + 1);
-    let tally = watched(&mut outcome, "load", || Ok((play_of(&load, &mut Once)?, None)))?;
+    let tally = watched(&mut outcome, "load", || {
+        let tally = play_of(&load, &mut Once)?;
+        let lag = tally.lag();
+        Ok((tally, Some(lag)))
+    })?;
     outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);
     books.close_even(&mut outcome, "all connections", &tally)?;
     let left = |edge: &Edge| -> Result<usize, Failure> { Ok(edge.process.descriptors()?.saturating_sub(descriptors)) };
@@ -72,7 +76,9 @@ pub(super) fn soak(stage: &Stage) -> Result<Outcome, Failure> {
         std::thread::scope(|scope| {
             let load = scope.spawn(|| play(&load));
             let looks = look(&edge, length, step);
-            Ok(((load.join().map_err(|_| "the load panicked")??, looks?), None))
+            let tally = load.join().map_err(|_| "the load panicked")??;
+            let lag = tally.lag();
+            Ok(((tally, looks?), Some(lag)))
         })
     })?;
     outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);

@@ -38,7 +38,8 @@ pub(super) fn upgrade(stage: &Stage) -> Result<Outcome, Failure> {
                 replace(stage, &edge)
             });
             let tally = tally.join().map_err(|_| "the load panicked")??;
-            Ok(((tally, replaced), None))
+            let lag = tally.lag();
+            Ok(((tally, replaced), Some(lag)))
         })
     });
     // The processes that took over are no children of the tool's.
