@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench fuzz docs surfpool release
+.PHONY: run test lint bench load load-full fuzz docs surfpool canary release
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -15,12 +15,22 @@ lint: ## Format, clippy, rustdoc, and the checks of xtask.
 bench: ## Criterion for the pure crates, the rig for the process.
 	@scripts/bench
 
+load: ## All scenes of the load tool, small: ten minutes beside the build.
+	@scripts/load
+
+load-full: ## All scenes in full: hours.
+	@scripts/load full
+
 fuzz: ## Every fuzz target for 30 seconds; SECONDS=600 for longer.
 	@scripts/setup
 	@scripts/fuzz $(or $(SECONDS),30)
 
 surfpool: ## The tests of Solana clients, against a simulator that takes long to build: a thousand packages.
 	@scripts/surfpool
+
+canary: ## Judges HEAD against BASE=REVISION: both are built, run in turns and compared. Reports in target/judge.
+	@scripts/setup
+	@scripts/canary "$(BASE)"
 
 release: ## A stripped binary, and an archive with what runs it, in target/dist.
 	@scripts/release

@@ -228,7 +228,7 @@ pub(crate) fn start_asking(
     ask: &dyn Fn() -> Result<Answer, Failure>,
 ) -> Result<Gateway, Failure> {
     let output = place.folder.join(format!("{name}.out"));
-    let mut process = Process::start(&Program { words, core: place.core, log: output.clone() })?;
+    let mut process = Process::start(&Program { words, core: Some(place.core), log: output.clone() })?;
     process.ready_when(ask).map_err(|failure| {
         let said = fs::read_to_string(&output).unwrap_or_default();
         format!("{name}: {failure}\n{said}")

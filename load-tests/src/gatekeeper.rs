@@ -9,7 +9,7 @@
 
 mod configs;
 mod flood;
-mod keys;
+pub(crate) mod keys;
 mod latency;
 mod proof;
 

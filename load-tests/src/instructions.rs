@@ -46,7 +46,13 @@ pub fn run<E: Entrant>(contenders: &[E], requests: u32, place: &Place) -> Result
     Ok(table)
 }
 
-fn count(contender: &impl Entrant, requests: u32, place: &Place, folder: &Path) -> Result<[f64; 4], Failure> {
+/// Instructions, allocations, reallocations and frees per request.
+pub(crate) fn count(
+    contender: &impl Entrant,
+    requests: u32,
+    place: &Place,
+    folder: &Path,
+) -> Result<[f64; 4], Failure> {
     fs::create_dir_all(folder)?;
     let out = folder.join("out");
     let mut under = ["valgrind", "--tool=callgrind"].map(OsString::from).to_vec();

@@ -8,26 +8,22 @@
 //! when the rig is killed; every load has a bound; a request that failed makes a measurement fail, it is never
 //! averaged away.
 
-pub mod client;
 pub mod contenders;
-pub mod event;
 pub mod gatekeeper;
-pub mod head;
 pub mod instructions;
+pub mod judging;
 pub mod memory;
 pub mod open_loop;
 pub mod origin;
-pub mod process;
-pub mod random;
 pub mod reload;
 pub mod replicas;
 pub mod report;
 pub mod scenes;
-pub mod slots;
 pub mod speed;
 pub mod start;
-pub mod stats;
+pub mod suite;
+pub mod tool;
 pub mod wrk;
 
-/// What went wrong, in words for the person who ran the rig.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub use portcullis_engine::{Failure, client, event, head, process, slots};
+pub use portcullis_judge::{random, stats};

@@ -1,23 +1,20 @@
-//! An open-loop load: requests are sent when a schedule says so, whether or not earlier ones are answered.
-//!
-//! A closed loop stops asking while nobody answers and so leaves out the very requests that would have waited. Here the
-//! latency of a request counts from the moment it was planned for, and a request that waits for a place among those in
-//! flight waits inside its latency.
-//!
-//! Invariants: what is sent when depends on the seed alone; requests in flight are bounded, and what the bound delayed is
-//! counted; what the tool itself sent late is measured, and a window with too much of it is invalid, not slow.
+//! The rig's open-loop load, on the engine: what is sent to a fleet of replicas, or of a list of requests.
 
-mod connection;
-mod generator;
-mod schedule;
-mod tally;
-
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use generator::run;
-pub use schedule::{Arrivals, Schedule};
-pub use tally::{Failed, Lag, Tally};
+use portcullis_engine::answer::Answer;
+use portcullis_engine::drive::{self, Pace, Source, Watch};
+use portcullis_engine::outcome::{Kind, Outcome};
+
+use crate::Failure;
+
+pub use portcullis_engine::schedule::{Arrivals, Schedule};
+pub use portcullis_engine::tally::{Failed, Lag, Tally};
+
+/// How long answers may still come after the last request was planned.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A load's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,4 +48,41 @@ pub struct Load<'a> {
     pub in_flight: usize,
     /// The seed of the schedule.
     pub seed: u64,
+}
+
+impl Source for Method<'_> {
+    fn write(&mut self, id: u64, out: &mut Vec<u8>) -> usize {
+        // A vector takes all that is written.
+        match self {
+            Self::Get => drop(write!(out, "GET /r/{id} HTTP/1.1\r\nHost: rig.test\r\n\r\n")),
+            Self::Post => drop(write!(out, "POST /r/{id} HTTP/1.1\r\nHost: rig.test\r\nContent-Length: 4\r\n\r\nbody")),
+            Self::These(requests) => {
+                let turn = usize::try_from(id).unwrap_or_default() % requests.len().max(1);
+                out.extend_from_slice(requests.get(turn).map_or(&[], Vec::as_slice));
+            }
+        }
+        0
+    }
+
+    fn judge(&mut self, _: usize, _: u64, answer: &Answer<'_>) -> Outcome {
+        if answer.status == 200 { Outcome::Succeeded } else { Outcome::Failed(Kind::Status) }
+    }
+}
+
+/// Sends a load that starts at a moment, and says what came of it. It returns when all is answered, or five seconds after
+/// the last request was planned; what is not answered by then has failed.
+///
+/// # Errors
+///
+/// When the process has no descriptors left. Requests that fail are no error, they are counted.
+pub fn run(load: &Load<'_>, start: Instant) -> Result<Tally, Failure> {
+    let pace = Pace::Open(Schedule::new(load.arrivals, load.rate, load.length, load.seed));
+    let engine = drive::Load {
+        warm_up: load.warm_up,
+        objective: load.objective,
+        in_flight: load.in_flight,
+        timeout: load.length + GRACE,
+        ..drive::Load::new(load.to, pace)
+    };
+    drive::run(&engine, &mut load.method.clone(), start, &Watch::default())
 }

@@ -49,7 +49,18 @@ impl Table {
 
 /// Says how far it is. Nobody has to listen.
 pub fn progress(text: &impl Display) {
-    drop(writeln!(std::io::stderr(), "rig: {text}"));
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Says something on standard output.
+///
+/// # Errors
+///
+/// When it is closed.
+pub fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn start(binary: &Path, routes: usize, place: &Place) -> Result<Duration, Failur
     fs::write(&file, config.yaml())?;
     let words = vec![binary.into(), "run".into(), "-c".into(), file.into()];
     let began = Instant::now();
-    let mut process = Process::start(&Program { words, core: place.core, log: place.folder.join("start.out") })?;
+    let mut process = Process::start(&Program { words, core: Some(place.core), log: place.folder.join("start.out") })?;
     while !Client::connect(admin).and_then(|mut client| client.get("/readyz")).is_ok_and(|answer| answer.status == 200)
     {
         process.lives()?;

@@ -20,14 +20,13 @@ impl fmt::Display for Uses {
         match self {
             Self::These([]) => f.write_str("none of ours"),
             Self::These(these) => f.write_str(&these.join(", ")),
-            Self::AllBut([]) => f.write_str("everything"),
             Self::AllBut(these) => write!(f, "all but {}", these.join(", ")),
         }
     }
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 23] = [
+const TABLE: [(&str, Uses); 26] = [
     ("types", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
@@ -36,6 +35,9 @@ const TABLE: [(&str, Uses); 23] = [
     ("balance", Uses::These(&["types"])),
     ("caps", Uses::These(&["types"])),
     ("trial", Uses::These(&[])),
+    ("judge", Uses::These(&["trial"])),
+    ("artifacts", Uses::These(&["judge"])),
+    ("engine", Uses::These(&["types", "yaml", "judge"])),
     ("slo", Uses::These(&[])),
     ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
@@ -68,12 +70,26 @@ const TABLE: [(&str, Uses); 23] = [
         ]),
     ),
     ("discovery", Uses::These(&["types", "filter", "snapshot", "telemetry", "balance"])),
-    ("proxy", Uses::AllBut(&["config", "discovery", "admin", "portcullis", "tracing", "yaml", "yaml-derive"])),
+    (
+        "proxy",
+        Uses::AllBut(&[
+            "config",
+            "discovery",
+            "admin",
+            "portcullis",
+            "tracing",
+            "yaml",
+            "yaml-derive",
+            "judge",
+            "artifacts",
+            "engine",
+        ]),
+    ),
     (
         "admin",
         Uses::These(&["types", "caps", "identity", "filter", "filters", "config", "snapshot", "telemetry", "health"]),
     ),
-    ("portcullis", Uses::AllBut(&[])),
+    ("portcullis", Uses::AllBut(&["judge", "artifacts", "engine"])),
 ];
 
 /// Packages that bring Pingora's machinery, and the crates that may use them. `pingora-http` is plain data.
@@ -85,11 +101,12 @@ const PINGORA: [(&str, &[&str]); 5] = [
     ("pingora-http", &["proxy", "filter", "filters", "rpc", "snapshot"]),
 ];
 
-/// The folder under `crates/` of a package of ours; `None` for what stands outside.
+/// The folder under `crates/` or `load-tests/` of a package of ours; `None` for what stands outside.
 fn folder(package: &Package) -> Option<&str> {
     let (before, file) = package.manifest.rsplit_once('/')?;
     let (parent, folder) = before.rsplit_once('/')?;
-    (file == "Cargo.toml" && (parent == "crates" || parent.ends_with("/crates"))).then_some(folder)
+    let parent = parent.rsplit('/').next().unwrap_or(parent);
+    (file == "Cargo.toml" && (parent == "crates" || parent == "load-tests")).then_some(folder)
 }
 
 /// The folder that a package's name stands for.
@@ -148,7 +165,7 @@ mod tests {
     }
 
     fn check_one(folder: &str, dependencies: &[&str]) -> Vec<String> {
-        let others = ["types", "policy", "proxy", "config"].map(|folder| package(folder, &[]));
+        let others = ["types", "policy", "trial", "proxy", "config"].map(|folder| package(folder, &[]));
         let mut packages = Vec::from(others);
         packages.retain(|other| other.manifest != format!("/somewhere/crates/{folder}/Cargo.toml"));
         packages.push(package(folder, dependencies));
@@ -166,6 +183,7 @@ mod tests {
             ("config", &["pingora-core"], 1),
             ("policy", &["pingora-http"], 1),
             ("filter", &["pingora-http", "pingora-cache"], 1),
+            ("judge", &["portcullis-trial"], 0),
             ("weather", &[], 1),
             // Not a package of this workspace, whatever it is called.
             ("policy", &["portcullis-elsewhere"], 0),

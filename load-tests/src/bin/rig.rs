@@ -314,7 +314,8 @@ fn echo_origin(place: &Place) -> Result<(Process, SocketAddr), Failure> {
     let address = free_address()?;
     let program = find("origin").ok_or("the sample origin is not built")?;
     let words: Vec<OsString> = vec![program.into(), format!("rig={address}").into()];
-    let mut process = Process::start(&Program { words, core: place.other, log: place.folder.join("Origin.out") })?;
+    let mut process =
+        Process::start(&Program { words, core: Some(place.other), log: place.folder.join("Origin.out") })?;
     process.ready(address, "/")?;
     Ok((process, address))
 }

@@ -28,12 +28,12 @@ pub(super) fn consumer(number: usize) -> String {
 }
 
 /// The hash of a key as a file of consumers has it.
-pub(super) fn hash(key: &str) -> String {
+pub(crate) fn hash(key: &str) -> String {
     format!("b3:{}", blake3::keyed_hash(&SECRET, key.as_bytes()).to_hex())
 }
 
 /// The secret in the form that the gateway reads.
-pub(super) fn secret() -> String {
+pub(crate) fn secret() -> String {
     SECRET.map(|byte| format!("{byte:02x}")).concat()
 }
 

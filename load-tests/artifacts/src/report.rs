@@ -1,0 +1,283 @@
+//! All that a run found, as `result.json` holds it.
+
+use portcullis_judge::growth::{Growth, Point as Moment};
+use portcullis_judge::scalability::{Law, Point as Throughput};
+use portcullis_judge::window::{Side, Window};
+use portcullis_judge::{Exit, Judgement, OnInconclusive};
+use serde::{Deserialize, Serialize};
+
+use crate::svg::number;
+
+/// The version of the format. It changes when a reader of an older one would be wrong.
+pub const VERSION: u32 = 1;
+
+/// The JSON Schema of the format.
+pub const SCHEMA: &str = include_str!("../schema/result.schema.json");
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The tool's own version.
+    pub tool: String,
+    /// When it began, as RFC 3339 in UTC.
+    pub began: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// The seed of everything that is random in it.
+    pub seed: u64,
+    /// The plan's name.
+    pub plan: String,
+    /// The command that repeats it.
+    pub command: String,
+    /// The machine.
+    pub environment: Environment,
+    /// What is known, or alone measured.
+    pub baseline: Subject,
+    /// What is judged, if anything is.
+    #[serde(default)]
+    pub canary: Option<Subject>,
+    /// The verdict, if there is one to give.
+    #[serde(default)]
+    pub judgement: Option<Judgement>,
+    /// What an INCONCLUSIVE is worth.
+    #[serde(default)]
+    pub inconclusive: OnInconclusive,
+    /// The A/A leg.
+    #[serde(default)]
+    pub twins: Vec<WindowPair>,
+    /// The comparison.
+    #[serde(default)]
+    pub pairs: Vec<WindowPair>,
+    /// Scenes.
+    #[serde(default)]
+    pub scenes: Vec<SceneResult>,
+    /// Throughput by concurrency, if it was searched.
+    #[serde(default)]
+    pub scalability: Option<Scalability>,
+    /// What was watched over time.
+    #[serde(default)]
+    pub series: Vec<Series>,
+}
+
+/// What a number depends on beside the program. No name of a machine, a person or a path is in it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// As `linux 6.1.0`.
+    pub system: String,
+    /// The processor's model.
+    pub cpu: String,
+    /// Its cores that may be used.
+    pub cores: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Processes that wanted a core at the start, over a minute.
+    pub load_average: f64,
+    /// Whether it runs in a virtual machine or container, as far as it can be told.
+    pub virtualised: bool,
+}
+
+/// Who is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The command, or the URL.
+    pub what: String,
+    /// The version or revision, where it is known.
+    #[serde(default)]
+    pub revision: Option<String>,
+}
+
+/// A window of each side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowPair {
+    /// Which was measured first.
+    pub first: Side,
+    /// Of what is known.
+    pub baseline: Window,
+    /// Of what is judged.
+    pub canary: Window,
+}
+
+/// How a scene ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All criteria are kept.
+    Passed,
+    /// One is not.
+    Failed,
+    /// The machine could not do what was asked of it.
+    Invalid,
+}
+
+/// A scene that was played.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SceneResult {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Its seed.
+    pub seed: u64,
+    /// What was measured.
+    pub metrics: Vec<Metric>,
+    /// What else is to be said, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What the windows were, where it had some.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+}
+
+/// A measured number and what is asked of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// The number, where it is one.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+    /// What was found, where that is more than a number.
+    #[serde(default)]
+    pub found: Option<String>,
+    /// What is asked of it, in words: `at most 0.1 %`.
+    #[serde(default)]
+    pub criterion: Option<String>,
+    /// Whether that is kept; `None` where nothing is asked.
+    #[serde(default)]
+    pub kept: Option<bool>,
+    /// Why that is asked.
+    #[serde(default)]
+    pub rationale: Option<String>,
+}
+
+/// A number, with the interval that holds it in 95 of 100 resamples where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The number.
+    pub value: f64,
+    /// The interval's lower end.
+    #[serde(default)]
+    pub low: Option<f64>,
+    /// The interval's upper end.
+    #[serde(default)]
+    pub high: Option<f64>,
+}
+
+impl Measured {
+    /// A number that is exact, or whose interval is not known.
+    #[must_use]
+    pub const fn exact(value: f64) -> Self {
+        Self { value, low: None, high: None }
+    }
+}
+
+impl Metric {
+    /// What was found, as one reads it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let number = self.measured.map(|measured| format!("{} {}", number(measured.value), self.unit));
+        let parts = number.as_deref().map(str::trim).into_iter().chain(self.found.as_deref());
+        parts.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Throughput by concurrency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scalability {
+    /// What was measured.
+    pub points: Vec<Throughput>,
+    /// The fit, if the points allow one.
+    #[serde(default)]
+    pub law: Option<Law>,
+}
+
+/// Something that was watched over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// What.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// When it was how much.
+    pub points: Vec<Moment>,
+    /// How fast it grows and what is allowed, where that was asked.
+    #[serde(default)]
+    pub growth: Option<Growth>,
+}
+
+/// Why a text is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReport {
+    /// It is not in the format.
+    #[error("no report: {0}")]
+    Format(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("a report of version {0}; this tool reads version {VERSION}")]
+    Version(u32),
+}
+
+impl Report {
+    /// The text of `result.json`.
+    ///
+    /// # Errors
+    ///
+    /// Never: all of it can be written.
+    pub fn to_json(&self) -> Result<String, NoReport> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Reads `result.json`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not in the format, or a window in it does not add up.
+    pub fn from_json(text: &str) -> Result<Self, NoReport> {
+        let report: Self = serde_json::from_str(text)?;
+        if report.version == VERSION { Ok(report) } else { Err(NoReport::Version(report.version)) }
+    }
+
+    /// The exit code: the verdict's, or what the scenes say.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let judged = self.judgement.as_ref().map(|judgement| judgement.verdict.exit(self.inconclusive));
+        let any = |outcome: Outcome| self.scenes.iter().any(|scene| scene.outcome == outcome);
+        match judged {
+            Some(exit) => exit,
+            None if any(Outcome::Failed) => Exit::Rollback,
+            None if any(Outcome::Invalid) => Exit::Invalid,
+            None => Exit::Pass,
+        }
+    }
+
+    /// The windows of one side, of the comparison; of the baseline those of the A/A leg as well.
+    #[must_use]
+    pub fn windows(&self, side: Side) -> Vec<&Window> {
+        let compared = self.pairs.iter().map(|pair| match side {
+            Side::Baseline => &pair.baseline,
+            Side::Canary => &pair.canary,
+        });
+        let twins =
+            self.twins.iter().filter(|_| side == Side::Baseline).flat_map(|pair| [&pair.baseline, &pair.canary]);
+        compared.chain(twins).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The format is what its schema says, and is read back as it was written.
+
+use super::*;
+use crate::fixture::report;
+use serde_json::Value;
+
+fn validator() -> jsonschema::Validator {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn errors(value: &Value) -> Vec<String> {
+    validator().iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[test]
+fn a_report_with_everything_keeps_the_schema() {
+    let value: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
+    assert_eq!(errors(&value), Vec::<String>::new());
+}
+
+#[test]
+fn a_report_with_little_keeps_the_schema() {
+    let mut report = report();
+    report.canary = None;
+    report.judgement = None;
+    report.twins.clear();
+    report.pairs.clear();
+    report.scenes.clear();
+    report.scalability = None;
+    report.series.clear();
+    let value: Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+    assert_eq!(errors(&value), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_in_the_format_breaks_the_schema() {
+    let good: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
+    for (pointer, wrong) in [
+        ("/version", Value::from(2)),
+        ("/seed", Value::from("seven")),
+        ("/judgement/verdict", Value::from("maybe")),
+        ("/judgement/standings/0/gate", Value::from("p99")),
+        ("/pairs/0/first", Value::from("both")),
+        ("/pairs/0/canary/requests", Value::from(-1)),
+        ("/scenes/0/outcome", Value::from("fine")),
+        ("/environment/cores", Value::Null),
+    ] {
+        let mut value = good.clone();
+        *value.pointer_mut(pointer).unwrap() = wrong;
+        assert_ne!(errors(&value), Vec::<String>::new(), "{pointer}");
+    }
+    let mut value = good;
+    value.as_object_mut().unwrap().insert("more".to_owned(), Value::Null);
+    assert_ne!(errors(&value), Vec::<String>::new());
+}
+
+#[test]
+fn it_is_read_back_as_it_was_written() {
+    let report = report();
+    let read = Report::from_json(&report.to_json().unwrap()).unwrap();
+    assert_eq!(read.to_json().unwrap(), report.to_json().unwrap());
+    assert_eq!(read.pairs, report.pairs);
+}
+
+#[test]
+fn another_version_and_a_window_that_does_not_add_up_are_refused() {
+    let text = report().to_json().unwrap();
+    let newer = text.replacen("\"version\": 1", "\"version\": 2", 1);
+    assert_eq!(Report::from_json(&newer).unwrap_err().to_string(), "a report of version 2; this tool reads version 1");
+    let wrong = text.replacen("\"succeeded\": 2000", "\"succeeded\": 1999", 1);
+    assert!(Report::from_json(&wrong).unwrap_err().to_string().contains("2000 requests were sent"));
+}
+
+#[test]
+fn scenes_have_an_exit_code_of_their_own() {
+    let mut report = report();
+    assert_eq!(report.exit(), Exit::Rollback);
+    report.judgement = None;
+    for (outcome, exit) in
+        [(Outcome::Failed, Exit::Rollback), (Outcome::Invalid, Exit::Invalid), (Outcome::Passed, Exit::Pass)]
+    {
+        report.scenes.iter_mut().for_each(|scene| scene.outcome = outcome);
+        assert_eq!(report.exit(), exit);
+    }
+}

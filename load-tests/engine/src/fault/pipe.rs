@@ -1,0 +1,181 @@
+//! Both directions of a connection.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::pacer::Pacer;
+use super::{Fault, Harm, Passed};
+
+/// Pieces that may wait for their moment, of up to as many bytes each.
+const PIECES: usize = 64;
+const PIECE: usize = 16 << 10;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// As its ends wanted.
+    Closed,
+    /// By the fault.
+    Reset,
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// Passes bytes both ways until both have ended, or the fault ends them.
+pub(super) async fn both(
+    client: &TcpStream,
+    server: &TcpStream,
+    fault: &watch::Receiver<Fault>,
+    passed: &Passed,
+) -> End {
+    let up = one(client, server, (fault.clone(), Way::Up), &passed.up);
+    let down = one(server, client, (fault.clone(), Way::Down), &passed.down);
+    tokio::pin!(up, down);
+    let (mut up_done, mut down_done) = (false, false);
+    while !(up_done && down_done) {
+        let end = tokio::select! {
+            end = &mut up, if !up_done => { up_done = true; end }
+            end = &mut down, if !down_done => { down_done = true; end }
+        };
+        if end == End::Reset {
+            return End::Reset;
+        }
+    }
+    End::Closed
+}
+
+/// A piece, and when it may arrive. Nothing is the direction's end.
+type Piece = (Instant, Vec<u8>);
+
+async fn one(from: &TcpStream, to: &TcpStream, (fault, way): (watch::Receiver<Fault>, Way), count: &AtomicU64) -> End {
+    let (sender, receiver) = mpsc::channel::<Piece>(PIECES);
+    let read = read(from, fault.clone(), sender);
+    let write = write(to, (fault, way), receiver, count);
+    tokio::pin!(read, write);
+    let mut reading = true;
+    loop {
+        tokio::select! {
+            ended = &mut read, if reading => {
+                reading = false;
+                // Who was cut off by the other side is cut off here too.
+                if ended.is_err() {
+                    return End::Reset;
+                }
+            }
+            end = &mut write => return end,
+        }
+    }
+}
+
+async fn read(from: &TcpStream, mut fault: watch::Receiver<Fault>, pieces: mpsc::Sender<Piece>) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        open(&mut fault).await;
+        from.ready(Interest::READABLE).await?;
+        // It may have closed meanwhile.
+        open(&mut fault).await;
+        let count = match from.try_read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        let due = Instant::now() + fault.borrow().latency;
+        let piece = buffer.get(..count).unwrap_or_default().to_vec();
+        if pieces.send((due, piece)).await.is_err() || count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits while nothing passes. A proxy that ends ends its connections otherwise.
+async fn open(fault: &mut watch::Receiver<Fault>) {
+    drop(fault.wait_for(|fault| fault.harm != Harm::BlackHole).await);
+}
+
+async fn write(
+    to: &TcpStream,
+    (mut fault, way): (watch::Receiver<Fault>, Way),
+    mut pieces: mpsc::Receiver<Piece>,
+    count: &AtomicU64,
+) -> End {
+    let (start, mut pacer, mut passed) = (Instant::now(), Pacer::default(), 0_u64);
+    let to = Writer(to);
+    loop {
+        let limit = limit(*fault.borrow(), way);
+        if let Some((_, end)) = limit.filter(|(after, _)| passed >= *after) {
+            if end == End::Closed {
+                drop(to.shutdown());
+            }
+            return end;
+        }
+        let (due, piece) = tokio::select! {
+            piece = pieces.recv() => match piece {
+                Some(piece) => piece,
+                None => return End::Closed,
+            },
+            // A new fault may end what is open.
+            changed = fault.changed() => {
+                if changed.is_err() {
+                    return End::Closed;
+                }
+                continue;
+            }
+        };
+        if piece.is_empty() {
+            sleep_until(due).await;
+            drop(to.shutdown());
+            return End::Closed;
+        }
+        let now = *fault.borrow();
+        let most = limit.map_or(u64::MAX, |(after, _)| after - passed);
+        let piece = piece.get(..usize::try_from(most).unwrap_or(usize::MAX).min(piece.len())).unwrap_or_default();
+        let due = pacer.pass(due.saturating_duration_since(start), piece.len(), now.bandwidth);
+        sleep_until(start + due).await;
+        open(&mut fault).await;
+        if to.write_all(piece).await.is_err() {
+            return End::Reset;
+        }
+        passed += piece.len() as u64;
+        count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+    }
+}
+
+/// After how many bytes of this direction it ends, and how.
+fn limit(fault: Fault, way: Way) -> Option<(u64, End)> {
+    match (fault.harm, way) {
+        (Harm::Reset { after }, Way::Down) => Some((after, End::Reset)),
+        (Harm::HalfClose { after }, Way::Down) => Some((after, End::Closed)),
+        (Harm::None | Harm::BlackHole | Harm::Reset { .. } | Harm::HalfClose { .. }, _) => None,
+    }
+}
+
+/// Writes to a stream that somebody else reads.
+struct Writer<'a>(&'a TcpStream);
+
+impl Writer<'_> {
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.0.writable().await?;
+            match self.0.try_write(bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn shutdown(&self) -> io::Result<()> {
+        socket2::SockRef::from(self.0).shutdown(std::net::Shutdown::Write)
+    }
+}

@@ -1,0 +1,64 @@
+//! The origin over real sockets.
+
+use super::*;
+use crate::client::Client;
+
+#[test]
+fn answers_and_counts_what_it_is_asked() {
+    let origin = Origin::start("{\"fine\":true}").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    assert_eq!(client.get("/a").unwrap().body, b"{\"fine\":true}");
+    assert_eq!(client.get("/status/503").unwrap().status, 503);
+    client.send("POST /rpc HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n{\"id\":7}").unwrap();
+    assert_eq!(client.answer().unwrap().body, b"{\"jsonrpc\":\"2.0\",\"result\":{\"value\":1},\"id\":7}");
+    origin.answer_with(502);
+    assert_eq!(client.get("/a").unwrap().status, 502);
+    origin.answer_with(0);
+    // Two at once, and the last one on this connection.
+    client.send("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!((client.answer().unwrap().status, client.answer().unwrap().status), (200, 200));
+    assert!(client.get("/c").is_err());
+    assert_eq!(origin.requests(), 6);
+}
+
+#[test]
+fn sends_and_takes_bodies_whose_hash_is_known() {
+    let origin = Origin::start("x").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    let body = client.get("/bytes/150000").unwrap().body;
+    assert_eq!(
+        pattern::hex(ring::digest::digest(&ring::digest::SHA256, &body).as_ref()),
+        pattern::Pattern::sha256(150_000)
+    );
+    client.send("POST /sink HTTP/1.1\r\nContent-Length: 150000\r\n\r\n").unwrap();
+    client.send_bytes(&body).unwrap();
+    let answer = String::from_utf8(client.answer().unwrap().body).unwrap();
+    assert_eq!(answer, format!("{{\"bytes\":150000,\"sha256\":\"{}\"}}", pattern::Pattern::sha256(150_000)));
+    assert_eq!(origin.counters().sunk.load(Ordering::SeqCst), 150_000);
+}
+
+#[test]
+fn tells_subscribers_in_order_after_their_number() {
+    use crate::websocket::{Frames, Opcode, upgrade, write};
+    let origin = Origin::start("x").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    client.send_bytes(&upgrade("/pubsub", "a", "")).unwrap();
+    assert_eq!(client.answer().unwrap().status, 101);
+    let mut call = Vec::new();
+    write(Opcode::Text, b"{\"id\":5,\"method\":\"slotSubscribe\"}", Some([1, 2, 3, 4]), &mut call);
+    client.send_bytes(&call).unwrap();
+    let (mut frames, mut texts) = (Frames::default(), Vec::new());
+    while texts.len() < 3 {
+        let mut byte = [0];
+        client.exchange(b"", &mut byte).unwrap();
+        frames.push(&byte);
+        if let Some(message) = frames.message().unwrap() {
+            texts.push(String::from_utf8(message.payload).unwrap());
+            if texts.len() == 1 {
+                (7..9).for_each(|slot| origin.publish(slot));
+            }
+        }
+    }
+    assert_eq!(texts[0], "{\"jsonrpc\":\"2.0\",\"result\":1,\"id\":5}");
+    assert!(texts[1].contains("\"slot\":7}") && texts[2].contains("\"slot\":8}"), "{texts:?}");
+}

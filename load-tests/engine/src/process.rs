@@ -1,0 +1,342 @@
+//! Processes: started on a core, measured through `/proc`, ended by their own id.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::client::{Answer, Client};
+
+/// How long a process may take until it answers. Under valgrind everything is fifty times slower.
+const START: Duration = Duration::from_secs(90);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program and its arguments.
+    pub words: Vec<OsString>,
+    /// The core it runs on; `None` for any.
+    pub core: Option<u32>,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// A running process, ended when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu {
+    /// Nanoseconds on a core, all threads together.
+    pub nanoseconds: u64,
+}
+
+/// What the threads of a process have run and waited, by their ids.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(BTreeMap<OsString, Turn>);
+
+/// Nanoseconds: on a core, and ready to run while somebody else had it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// On a core.
+    pub ran: u64,
+    /// Ready to run.
+    pub waited: u64,
+}
+
+/// What all threads of a process have run and waited so far.
+///
+/// # Errors
+///
+/// When it has ended.
+pub fn used(id: u32) -> Result<Turn, Failure> {
+    let mut sum = Turn::default();
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        // A thread may end between the listing and the look.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
+            sum.ran += ran;
+            sum.waited += waited;
+        }
+    }
+    Ok(sum)
+}
+
+impl Turns {
+    /// How long some thread waited since an earlier look while none of the process's own threads had the one core that
+    /// all of them share. Threads that wait for each other do not count.
+    #[must_use]
+    pub fn kept_out_since(&self, before: &Self) -> Duration {
+        let since = |id: &OsString, now: &Turn| {
+            let then = before.0.get(id).copied().unwrap_or_default();
+            Turn { ran: now.ran.saturating_sub(then.ran), waited: now.waited.saturating_sub(then.waited) }
+        };
+        let turns: Vec<Turn> = self.0.iter().map(|(id, now)| since(id, now)).collect();
+        let ran: u64 = turns.iter().map(|turn| turn.ran).sum();
+        let kept_out = turns.iter().map(|turn| turn.waited.saturating_sub(ran - turn.ran)).max();
+        Duration::from_nanos(kept_out.unwrap_or_default())
+    }
+}
+
+impl Process {
+    /// Starts a program. It ends with the rig, whatever ends the rig.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be run.
+    pub fn start(program: &Program) -> Result<Self, Failure> {
+        let log = File::options().create(true).append(true).open(&program.log)?;
+        let core = program.core.map(|core| ["taskset".to_owned(), "-c".to_owned(), core.to_string()]);
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(core.into_iter().flatten())
+            .args(&program.words)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Self { child })
+    }
+
+    /// Its id. `setpriv` and `taskset` become the program, they do not start it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn lives(&mut self) -> Result<(), Failure> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("it ended at once: {status}").into()),
+        }
+    }
+
+    /// Waits until a GET is answered with 200.
+    ///
+    /// # Errors
+    ///
+    /// When the process ended, or time is up.
+    pub fn ready(&mut self, at: SocketAddr, path: &str) -> Result<(), Failure> {
+        self.ready_when(&|| Client::connect(at)?.get(path))
+    }
+
+    /// Waits until a question is answered with 200.
+    ///
+    /// # Errors
+    ///
+    /// When the process ended, or time is up.
+    pub fn ready_when(&mut self, ask: &dyn Fn() -> Result<Answer, Failure>) -> Result<(), Failure> {
+        let start = Instant::now();
+        loop {
+            let answer = ask().map(|answer| answer.status);
+            if matches!(answer, Ok(200)) {
+                return Ok(());
+            }
+            self.lives()?;
+            if start.elapsed() > START {
+                return Err(format!("no answer of status 200: {answer:?}").into());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn cpu(&self) -> Result<Cpu, Failure> {
+        let nanoseconds = used(self.id())?.ran;
+        if nanoseconds == 0 { Err("this kernel does not count in schedstat".into()) } else { Ok(Cpu { nanoseconds }) }
+    }
+
+    /// How many descriptors it has open.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn descriptors(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
+    }
+
+    /// How many threads it has.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn threads(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/task", self.id()))?.count())
+    }
+
+    /// Whether it has ended, and how.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>, Failure> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// What each of its threads has run and waited so far.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn turns(&self) -> Result<Turns, Failure> {
+        let mut turns = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let path = task?.path();
+            // A thread may end between the listing and the look.
+            let Ok(text) = fs::read_to_string(path.join("schedstat")) else { continue };
+            let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+            if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
+                turns.insert(path.file_name().unwrap_or_default().to_owned(), Turn { ran, waited });
+            }
+        }
+        Ok(Turns(turns))
+    }
+
+    /// CPU time of the oldest thread of a name, in nanoseconds. A runtime's first worker is older than any of its helpers.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn oldest_thread_cpu(&self, name: &str) -> Result<u64, Failure> {
+        let mut oldest: Option<(u32, u64)> = None;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let path = task?.path();
+            // A thread may end between the listing and the look.
+            let Ok(comm) = fs::read_to_string(path.join("comm")) else { continue };
+            let Ok(stat) = fs::read_to_string(path.join("schedstat")) else { continue };
+            let id: u32 = path.file_name().and_then(|id| id.to_str()).unwrap_or_default().parse()?;
+            if comm.trim() == name && oldest.is_none_or(|(other, _)| id < other) {
+                oldest = Some((id, stat.split(' ').next().unwrap_or_default().parse()?));
+            }
+        }
+        oldest.map(|(_, nanoseconds)| nanoseconds).ok_or_else(|| format!("no thread is called {name}").into())
+    }
+
+    /// Bytes of memory that it holds.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn resident(&self) -> Result<u64, Failure> {
+        resident(self.id())
+    }
+
+    /// Tells it to read its config again.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn hang_up(&self) -> Result<(), Failure> {
+        self.signal("HUP")
+    }
+
+    /// Sends it a signal by name.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn signal(&self, name: &str) -> Result<(), Failure> {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err("the signal did not arrive".into()) }
+    }
+}
+
+/// Bytes of memory that a process holds.
+///
+/// # Errors
+///
+/// When it has ended.
+pub fn resident(id: u32) -> Result<u64, Failure> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes.map(|number| number * 1024).ok_or_else(|| "no VmRSS".into())
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when the process has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A loopback address with a port that was free a moment ago.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Raises the limit of open files of the rig, and so of what it starts, to what it may be.
+///
+/// # Errors
+///
+/// When `prlimit` cannot be run.
+pub fn raise_file_limit() -> Result<(), Failure> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).ok_or("no limit of open files")?;
+    let hard = line.split_whitespace().nth(4).ok_or("no hard limit of open files")?;
+    let id = std::process::id().to_string();
+    let status = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={hard}:{hard}")]).status()?;
+    if status.success() { Ok(()) } else { Err("the limit of open files cannot be raised".into()) }
+}
+
+/// The program of this name: beside the rig's own binary, else on the `PATH`.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(|folder| folder.join(name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers stand where only root's PATH leads.
+    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(system).map(|folder| folder.join(name));
+    beside.into_iter().chain(folders).find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_wait_for_each_other_are_not_kept_out() {
+        let turns = |list: &[(u64, u64)]| {
+            let one = |(at, &(ran, waited)): (usize, &(u64, u64))| (at.to_string().into(), Turn { ran, waited });
+            Turns(list.iter().enumerate().map(one).collect())
+        };
+        let before = turns(&[(100, 10), (5, 0)]);
+        let check = |after: &[(u64, u64)], expected: u64| {
+            assert_eq!(turns(after).kept_out_since(&before), Duration::from_nanos(expected), "{after:?}");
+        };
+        check(&[(100, 10), (5, 0)], 0);
+        // The second waited for the first.
+        check(&[(180, 10), (5, 80)], 0);
+        check(&[(180, 10), (5, 90)], 10);
+        // The first was kept out by a stranger, but for the time that the second ran.
+        check(&[(150, 60), (15, 0)], 40);
+        // A thread that was not there before.
+        check(&[(100, 10), (5, 0), (0, 7)], 7);
+    }
+}

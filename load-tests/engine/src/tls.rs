@@ -1,0 +1,110 @@
+//! TLS of the tool's clients: whom they trust, and what they say they speak.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::Failure;
+
+/// Who is trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's CAs.
+    #[default]
+    System,
+    /// Those of a file in PEM.
+    File(std::path::PathBuf),
+    /// Everybody: the name is not looked at, the handshake's signature is.
+    Anybody,
+}
+
+/// What a client needs to speak TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The settings.
+    pub config: Arc<ClientConfig>,
+    /// Whom it wants to speak to.
+    pub name: ServerName<'static>,
+}
+
+impl Tls {
+    /// For a server of this name, offering these protocols by ALPN.
+    ///
+    /// # Errors
+    ///
+    /// When the name is none, or the CAs cannot be read.
+    pub fn new(name: &str, trust: &Trust, protocols: &[&str]) -> Result<Self, Failure> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("`{name}` is no name of a server"))?;
+        let provider = Arc::new(ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let mut config = match trust {
+            Trust::Anybody => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
+            }
+            Trust::System => builder.with_root_certificates(system()?).with_no_client_auth(),
+            Trust::File(path) => builder.with_root_certificates(of_file(path)?).with_no_client_auth(),
+        };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Ok(Self { config: Arc::new(config), name })
+    }
+}
+
+fn system() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs()?);
+    if added == 0 { Err("the system has no CAs".into()) } else { Ok(roots) }
+}
+
+fn of_file(path: &Path) -> Result<RootCertStore, Failure> {
+    let shown = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| shown(&error))? {
+        roots.add(certificate.map_err(|error| shown(&error))?)?;
+    }
+    if roots.is_empty() { Err(shown(&"no certificate").into()) } else { Ok(roots) }
+}
+
+/// Trusts every certificate, for servers under test whose certificates nobody signed.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

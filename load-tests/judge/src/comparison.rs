@@ -1,0 +1,115 @@
+//! The canary against its baseline, with margins that are known.
+
+use crate::bootstrap::{self, Bounds, Count, Levels};
+use crate::gate::Gate;
+use crate::random::Random;
+use crate::rules::Rules;
+use crate::sample::{Pair, Sample};
+use crate::tally::Tally;
+
+/// The chance that the true excess lies above the bound that a PASS must prove.
+const PASS_LEVEL: f64 = 0.05;
+
+/// A gate with its δ: a logarithm of a ratio, or a difference of shares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Margin {
+    pub(crate) gate: Gate,
+    pub(crate) delta: f64,
+}
+
+/// How a comparison ends before its cap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Decision {
+    /// This gate found harm.
+    Harm(Gate),
+    /// No gate did, and all prove the contrary.
+    Sound,
+}
+
+/// A comparison under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparison {
+    rules: Rules,
+    gates: Vec<(Margin, Tally)>,
+    beyond: Vec<(Count, Count)>,
+    random: Random,
+    pairs: u32,
+    /// The excess beyond the objective, as of the last look at the totals.
+    pub(crate) excess: Option<Bounds>,
+}
+
+impl Comparison {
+    pub(crate) fn new(rules: Rules, margins: &[Margin], seed: u64) -> Self {
+        let gates = margins.iter().map(|margin| (*margin, Tally::default())).collect();
+        Self { rules, gates, beyond: Vec::new(), random: Random::new(seed), pairs: 0, excess: None }
+    }
+
+    /// How many pairs were compared.
+    pub(crate) const fn pairs(&self) -> u32 {
+        self.pairs
+    }
+
+    /// The gates with their margins and how they stand.
+    pub(crate) fn gates(&self) -> &[(Margin, Tally)] {
+        &self.gates
+    }
+
+    /// The evidence of harm that is asked for.
+    pub(crate) fn enough(&self) -> f64 {
+        self.gates.len() as f64 / self.rules.alpha
+    }
+
+    /// A pair. Answers when nothing more needs to be measured.
+    pub(crate) fn push(&mut self, pair: &Pair) -> Option<Decision> {
+        self.pairs = self.pairs.saturating_add(1);
+        self.beyond.push((beyond(&pair.baseline), beyond(&pair.canary)));
+        for (Margin { gate, delta }, tally) in &mut self.gates {
+            if let Some(worse_by) = gate.worse_by(&pair.baseline, &pair.canary) {
+                tally.push(worse_by, *delta);
+            }
+        }
+        let enough = self.enough();
+        let harmed = self.gates.iter().filter(|(margin, _)| margin.gate != Gate::SloTotal);
+        let worst = harmed.max_by(|one, other| harm(one).total_cmp(&harm(other)));
+        if let Some((margin, _)) = worst.filter(|one| harm(one) >= enough) {
+            return Some(Decision::Harm(margin.gate));
+        }
+        if !self.rules.is_look(self.pairs) {
+            return None;
+        }
+        self.look();
+        if self.excess.is_some_and(|bounds| bounds.low > self.rules.slo_margin) {
+            return Some(Decision::Harm(Gate::SloTotal));
+        }
+        self.is_sound().then_some(Decision::Sound)
+    }
+
+    /// Looks at the totals: the chance of each look adds up to what the gate may spend.
+    fn look(&mut self) {
+        let levels = Levels { low: 1.0 / self.enough() / f64::from(self.rules.looks()), high: PASS_LEVEL };
+        self.excess = bootstrap::excess(&self.beyond, levels, self.rules.resamples, &mut self.random);
+    }
+
+    fn is_sound(&self) -> bool {
+        let gates = self.gates.iter().all(|one| {
+            let (Margin { gate, delta }, tally) = one;
+            match gate {
+                Gate::SloTotal => self.excess.is_some_and(|bounds| bounds.high <= self.rules.slo_pass),
+                Gate::Cpu | Gate::Rss if *delta > self.rules.most_margin => false,
+                Gate::Cpu | Gate::Rss | Gate::Slo | Gate::Refused | Gate::Failed(_) => {
+                    tally.soundness() >= self.rules.sound && harm(one) < self.rules.doubt
+                }
+            }
+        });
+        gates && self.pairs >= self.rules.pairs_least
+    }
+}
+
+/// The evidence of harm of a gate.
+pub(crate) fn harm((margin, tally): &(Margin, Tally)) -> f64 {
+    if margin.gate.is_ratio() { tally.harm_by_ratio() } else { tally.harm_by_share() }
+}
+
+pub(crate) const fn beyond(sample: &Sample) -> Count {
+    Count { part: sample.beyond, whole: sample.requests }
+}

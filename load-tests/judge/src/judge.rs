@@ -1,0 +1,208 @@
+//! The judge: an A/A leg, then the comparison.
+
+use crate::comparison::{Comparison, Decision, Margin};
+use crate::gate::Gate;
+use crate::judgement::{self, Finding, Judgement};
+use crate::margin::usual_distance;
+use crate::random::Random;
+use crate::rules::{BadRules, Rules};
+use crate::sample::Pair;
+use crate::tally::Tally;
+use crate::verdict::{Remedy, Verdict};
+use crate::window::Side;
+
+/// What is to be measured next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A pair of the A/A leg: the baseline in both places, this place first.
+    Twins(Side),
+    /// A pair of the comparison, this side first.
+    Compare(Side),
+    /// Nothing.
+    End,
+}
+
+/// Why a run ended as it did.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Ending {
+    Decided(Decision),
+    /// All pairs are used.
+    Cap,
+    Invalid(String),
+}
+
+/// A run under way. See the crate's text.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    pub(crate) rules: Rules,
+    pub(crate) seed: u64,
+    order: Random,
+    first: Side,
+    pub(crate) twins: Vec<Pair>,
+    pub(crate) pairs: Vec<Pair>,
+    pub(crate) comparison: Option<Comparison>,
+    pub(crate) invalid: u32,
+    pub(crate) ending: Option<Ending>,
+}
+
+impl Judge {
+    /// A judge that has seen nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the rules cannot be kept.
+    pub fn new(rules: Rules, seed: u64) -> Result<Self, BadRules> {
+        rules.check()?;
+        let mut judge = Self {
+            rules,
+            seed,
+            order: Random::new(seed),
+            first: Side::Baseline,
+            twins: Vec::new(),
+            pairs: Vec::new(),
+            comparison: None,
+            invalid: 0,
+            ending: None,
+        };
+        judge.draw();
+        Ok(judge)
+    }
+
+    fn draw(&mut self) {
+        self.first = if self.order.unit() < 0.5 { Side::Baseline } else { Side::Canary };
+    }
+
+    /// What is to be measured next.
+    #[must_use]
+    pub const fn step(&self) -> Step {
+        match (&self.ending, &self.comparison) {
+            (Some(_), _) => Step::End,
+            (None, None) => Step::Twins(self.first),
+            (None, Some(_)) => Step::Compare(self.first),
+        }
+    }
+
+    /// How many valid pairs are still to come, at most.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        match self.ending {
+            Some(_) => 0,
+            None => (self.rules.twins + self.rules.pairs_max).saturating_sub(self.twins_seen() + self.pairs_seen()),
+        }
+    }
+
+    /// Pairs of the A/A leg so far.
+    #[must_use]
+    pub fn twins_seen(&self) -> u32 {
+        u32::try_from(self.twins.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Pairs of the comparison so far.
+    #[must_use]
+    pub fn pairs_seen(&self) -> u32 {
+        u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A pair that was asked for by [`Self::step`]. Nothing is done with one that comes after the end.
+    pub fn push(&mut self, pair: Pair) {
+        self.draw();
+        if self.ending.is_some() {
+            return;
+        }
+        let Some(comparison) = &mut self.comparison else {
+            self.twins.push(pair);
+            if self.twins.len() >= self.rules.twins as usize {
+                self.begin();
+            }
+            return;
+        };
+        self.pairs.push(pair);
+        let decision = comparison.push(&pair).map(Ending::Decided);
+        let cap = comparison.pairs() >= self.rules.pairs_max;
+        self.ending = decision.or_else(|| cap.then_some(Ending::Cap));
+    }
+
+    /// A pair was asked for and could not be measured, even after trying again.
+    pub fn skip(&mut self, why: &str) {
+        self.draw();
+        self.invalid = self.invalid.saturating_add(1);
+        let planned = f64::from(self.rules.twins + self.rules.pairs_max);
+        if self.ending.is_none() && f64::from(self.invalid) > self.rules.most_invalid * planned {
+            self.ending =
+                Some(Ending::Invalid(format!("{} pairs could not be measured; the last: {why}", self.invalid)));
+        }
+    }
+
+    /// The run cannot go on.
+    pub fn abandon(&mut self, why: &str) {
+        self.ending.get_or_insert_with(|| Ending::Invalid(why.to_owned()));
+    }
+
+    /// Sets the margins, unless twins differ.
+    fn begin(&mut self) {
+        let margins = margins(&self.rules, &self.twins);
+        if let Some(gate) = differing(&self.rules, &margins, &self.twins) {
+            self.ending = Some(Ending::Invalid(format!(
+                "the baseline differs from itself in {gate}: something else than the build tells the two places apart"
+            )));
+        }
+        self.comparison = Some(Comparison::new(self.rules.clone(), &margins, self.seed ^ 0x9e37_79b9));
+    }
+
+    /// The verdict alone, and δ of CPU per request once it is known: what a simulation asks for.
+    pub(crate) fn outcome(&self) -> (Verdict, Option<f64>) {
+        let verdict = match &self.ending {
+            Some(Ending::Decided(Decision::Harm(_))) => Verdict::Fail(Remedy::Rollback),
+            Some(Ending::Decided(Decision::Sound)) => Verdict::Pass,
+            Some(Ending::Invalid(_)) => Verdict::Invalid,
+            Some(Ending::Cap) | None => Verdict::Inconclusive,
+        };
+        let gates = self.comparison.as_ref().map(Comparison::gates).unwrap_or_default();
+        let delta = gates.iter().find_map(|(margin, _)| (margin.gate == Gate::Cpu).then_some(margin.delta));
+        (verdict, delta)
+    }
+
+    /// The verdict on what was seen so far, with what was found without windows.
+    #[must_use]
+    pub fn judgement(&self, findings: Vec<Finding>) -> Judgement {
+        judgement::of(self, findings)
+    }
+}
+
+/// The margins that twins set: gates without values among them are left out.
+pub(crate) fn margins(rules: &Rules, twins: &[Pair]) -> Vec<Margin> {
+    let margin = |gate: Gate| {
+        let differences: Option<Vec<f64>> =
+            twins.iter().map(|pair| gate.worse_by(&pair.baseline, &pair.canary)).collect();
+        let delta = match gate {
+            Gate::Cpu | Gate::Rss => usual_distance(&differences?).max(rules.least_margin),
+            Gate::Slo | Gate::SloTotal => rules.slo_margin,
+            Gate::Refused | Gate::Failed(_) => 0.0,
+        };
+        Some(Margin { gate, delta })
+    };
+    Gate::all().into_iter().filter_map(margin).collect()
+}
+
+/// A gate in which one of the twins is the worse one too often for chance.
+fn differing(rules: &Rules, margins: &[Margin], twins: &[Pair]) -> Option<Gate> {
+    // Two sides of each gate.
+    let enough = 2.0 * margins.len() as f64 / rules.alpha;
+    margins.iter().map(|margin| margin.gate).find(|gate| {
+        let delta = match gate {
+            Gate::Cpu | Gate::Rss => rules.least_margin,
+            Gate::Slo | Gate::SloTotal => rules.slo_margin,
+            Gate::Refused | Gate::Failed(_) => 0.0,
+        };
+        let (mut ahead, mut behind) = (Tally::default(), Tally::default());
+        for worse_by in twins.iter().filter_map(|pair| gate.worse_by(&pair.baseline, &pair.canary)) {
+            ahead.push(worse_by, delta);
+            behind.push(-worse_by, delta);
+        }
+        let harm = |tally: &Tally| if gate.is_ratio() { tally.harm_by_ratio() } else { tally.harm_by_share() };
+        harm(&ahead).max(harm(&behind)) >= enough
+    })
+}
+
+#[cfg(test)]
+mod tests;

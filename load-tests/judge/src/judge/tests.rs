@@ -1,0 +1,220 @@
+//! Verdicts on pairs that are made by hand.
+
+use super::*;
+use crate::growth::{Growth, Slope};
+use crate::instructions::Instructions;
+use crate::rules::Criteria;
+use crate::sample::Sample;
+use crate::window::Failure;
+
+fn quick() -> Rules {
+    Rules { resamples: 1000, ..Rules::default() }
+}
+
+/// A window of a quiet machine: two percent of jitter, that differs by the number.
+fn sample(number: u32) -> Sample {
+    let jitter = f64::from(number * 7919 % 41) / 1000.0;
+    Sample { requests: 1000, cpu: Some(20_000.0 * (0.98 + jitter)), rss: Some(100_000.0), ..Sample::default() }
+}
+
+fn pair(number: u32) -> Pair {
+    Pair { baseline: sample(number), canary: sample(number + 17) }
+}
+
+/// Runs to the end: twins as they are, then pairs with a change of both sides.
+fn judged(rules: Rules, change: impl Fn(u32, &mut Pair)) -> Judge {
+    let mut judge = Judge::new(rules, 1).unwrap();
+    for number in 0.. {
+        let mut next = pair(number);
+        match judge.step() {
+            Step::Twins(_) => {}
+            Step::Compare(_) => change(number, &mut next),
+            Step::End => break,
+        }
+        judge.push(next);
+    }
+    judge
+}
+
+#[test]
+fn a_canary_like_its_baseline_passes() {
+    let judgement = judged(quick(), |_, _| {}).judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.pairs, judgement.twins), (Verdict::Pass, 20, 20), "{judgement:#?}");
+    assert_eq!(judgement.gates, 13);
+    assert_eq!(judgement.false_alarms.unwrap().alarms, 0);
+    let cpu = judgement.standings.first().unwrap();
+    assert!((cpu.margin - 0.05).abs() < 1e-12, "a quiet machine has the least margin");
+}
+
+#[test]
+fn the_gate_that_found_harm_is_named() {
+    let dearer = |_: u32, pair: &mut Pair| pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+    let judgement = judged(quick(), dearer).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
+    assert_eq!(judgement.decided_by.as_deref(), Some("cpu_per_request"));
+    assert_eq!(judgement.pairs, 14, "2^15 / 15 is the first beyond 13 gates / 0.01");
+    assert!(judgement.reason.contains("in 14 of 14 pairs"), "{}", judgement.reason);
+    let fatter = |_: u32, pair: &mut Pair| pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
+    let judgement = judged(quick(), fatter).judgement(Vec::new());
+    assert_eq!(judgement.decided_by.as_deref(), Some("rss_per_connection"));
+    let both = |_: u32, pair: &mut Pair| {
+        pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+        pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
+    };
+    let judgement = judged(quick(), both).judgement(Vec::new());
+    assert!(judgement.reason.contains("; and by cpu_per_request: 2"), "{}", judgement.reason);
+}
+
+#[test]
+fn failures_of_one_kind_are_found_although_most_windows_have_none() {
+    let failing = |number: u32, pair: &mut Pair| {
+        if number.is_multiple_of(2) {
+            pair.canary.failed = Failure::ALL.map(|kind| u64::from(kind == Failure::Cut));
+            pair.canary.beyond = 1;
+        }
+    };
+    let judgement = judged(Rules { pairs_max: 60, pairs_least: 40, ..quick() }, failing).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
+    assert_eq!(judgement.decided_by.as_deref(), Some("failed_cut"));
+}
+
+#[test]
+fn a_few_very_bad_windows_are_found_in_the_totals() {
+    // In a third of the windows every tenth request, in the others the canary is the better one by a hair.
+    let bursts = |number: u32, pair: &mut Pair| {
+        if number.is_multiple_of(3) {
+            pair.canary.beyond = 100;
+        } else {
+            pair.baseline.beyond = 2;
+        }
+    };
+    let judgement = judged(Rules { pairs_max: 80, ..quick() }, bursts).judgement(Vec::new());
+    assert_eq!(judgement.decided_by.as_deref(), Some("beyond_slo_total"), "{judgement:#?}");
+    assert!(judgement.reason.contains("an excess between"), "{}", judgement.reason);
+}
+
+#[test]
+fn what_both_break_wants_a_hotfix() {
+    let criteria = Criteria { beyond_slo: Some(0.01), failed: None };
+    let rules = Rules { criteria, ..quick() };
+    let both = |_: u32, pair: &mut Pair| {
+        pair.baseline.beyond = 30;
+        pair.canary.beyond = 30;
+    };
+    let judgement = judged(rules.clone(), both).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Hotfix), "{}", judgement.reason);
+    assert_eq!(judgement.decided_by.as_deref(), Some("criterion_beyond_slo"));
+    let worse = |_: u32, pair: &mut Pair| {
+        pair.baseline.beyond = 30;
+        pair.canary.beyond = 60;
+    };
+    let judgement = judged(rules, worse).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback), "what is worse is taken back");
+}
+
+#[test]
+fn what_cannot_be_taken_back_wants_a_hotfix() {
+    let dearer = |_: u32, pair: &mut Pair| pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+    let judgement = judged(Rules { irreversible: true, ..quick() }, dearer).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Hotfix));
+}
+
+#[test]
+fn findings_decide_too() {
+    let judge = judged(quick(), |_, _| {});
+    let instructions = Finding::Instructions(Instructions { baseline: 100.0, canary: 110.0, allowed: 1.05 });
+    let judgement = judge.judgement(vec![instructions]);
+    assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
+    assert_eq!(judgement.decided_by.as_deref(), Some("instructions_per_request"));
+    let growth = |low: f64, high: f64| Growth {
+        what: "growth_rss".to_owned(),
+        slope: Slope { median: f64::midpoint(low, high), low, high, level: 1e6 },
+        cap: 1e8,
+    };
+    let leak = Finding::Growth { baseline: Some(growth(4000.0, 5000.0)), canary: growth(4000.0, 5000.0) };
+    assert_eq!(judge.judgement(vec![leak]).verdict, Verdict::Fail(Remedy::Hotfix), "the baseline leaks as well");
+    let unclear = Finding::Growth { baseline: None, canary: growth(0.0, 5000.0) };
+    assert_eq!(judge.judgement(vec![unclear]).verdict, Verdict::Inconclusive);
+    let scene =
+        Finding::Scene { name: "reload".to_owned(), baseline: None, canary: false, text: "3 failed".to_owned() };
+    assert_eq!(judge.judgement(vec![scene]).verdict, Verdict::Fail(Remedy::Rollback));
+}
+
+#[test]
+fn twins_that_differ_make_it_invalid() {
+    let mut judge = Judge::new(quick(), 1).unwrap();
+    for number in 0..20 {
+        let mut next = pair(number);
+        next.canary.cpu = next.canary.cpu.map(|cpu| cpu * 1.5);
+        judge.push(next);
+    }
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert!(judgement.reason.contains("differs from itself in cpu_per_request"), "{}", judgement.reason);
+}
+
+#[test]
+fn pairs_that_cannot_be_measured_make_it_invalid() {
+    let mut judge = Judge::new(quick(), 1).unwrap();
+    (0..20).for_each(|_| judge.skip("the host kept 40.0 % of the machine's CPU time"));
+    assert_ne!(judge.step(), Step::End);
+    judge.skip("the load tool was late");
+    assert_eq!(judge.step(), Step::End);
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert!(judgement.reason.starts_with("21 pairs could not be measured; the last: the load tool"));
+}
+
+#[test]
+fn a_gate_without_values_is_left_out_and_the_others_share_the_chance() {
+    let mut judge = Judge::new(quick(), 1).unwrap();
+    let blind = |number| {
+        let Pair { baseline, canary } = pair(number);
+        Pair { baseline: Sample { cpu: None, ..baseline }, canary }
+    };
+    (0..60).for_each(|number| judge.push(blind(number)));
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 12));
+}
+
+#[test]
+fn twins_that_differ_a_lot_allow_no_pass() {
+    let mut judge = Judge::new(quick(), 1).unwrap();
+    for number in 0..60 {
+        let mut next = pair(number);
+        // Half as dear or twice as dear, in turns.
+        let factor = if number.is_multiple_of(2) { 0.5 } else { 2.0 };
+        next.canary.cpu = next.canary.cpu.map(|cpu| cpu * factor);
+        judge.push(next);
+    }
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert!(judgement.reason.starts_with("twins differ too much"), "{}", judgement.reason);
+}
+
+#[test]
+fn the_order_is_random_and_the_seed_decides_it() {
+    let order = |seed| -> Vec<Step> {
+        let mut judge = Judge::new(quick(), seed).unwrap();
+        (0..20)
+            .map(|number| {
+                let step = judge.step();
+                judge.push(pair(number));
+                step
+            })
+            .collect()
+    };
+    assert_eq!(order(1), order(1));
+    assert_ne!(order(1), order(2));
+    let first = order(1).iter().filter(|step| **step == Step::Twins(Side::Canary)).count();
+    assert!((4..=16).contains(&first), "{first}");
+}
+
+#[test]
+fn a_run_that_is_abandoned_is_invalid_and_says_why() {
+    let mut judge = Judge::new(quick(), 1).unwrap();
+    judge.abandon("the canary ended: exit status 101");
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.false_alarms), (Verdict::Invalid, None));
+    assert_eq!(judgement.reason, "the canary ended: exit status 101");
+}

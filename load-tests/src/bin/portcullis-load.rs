@@ -1,0 +1,115 @@
+//! The load tool. `--help` says what it can do; `docs/load-tests.md` says how to use it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portcullis_judge::Exit;
+use portcullis_load::Failure;
+use portcullis_load::judging::command::{JudgeArguments, judge};
+use portcullis_load::judging::power::{PowerArguments, power};
+use portcullis_load::report::progress;
+use portcullis_load::suite::{self, Which};
+use portcullis_load::tool::{Ended, prove, run};
+
+/// Sends load, says whether what it measured can be believed, and judges a canary against its baseline on machines that do
+/// other work too.
+///
+/// Exit codes: 0 pass, 1 a criterion is missed or rollback, 2 usage, 3 hotfix, 4 inconclusive, 5 invalid: the machine or the
+/// tool could not tell.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis-load", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Runs a plan. The result is JSON.
+    Run {
+        /// The plan, in YAML.
+        plan: PathBuf,
+        /// Who is asked, in place of what the plan says: a URL.
+        #[arg(long)]
+        to: Option<String>,
+        /// The seed, in place of the plan's.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Where `run.json` goes. Without it the JSON goes to standard output.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// A process on this machine whose CPU and memory are read meanwhile.
+        #[arg(long)]
+        pid: Option<u32>,
+    },
+    /// Measures a stall that is known, and says whether the tool can be believed on this machine now.
+    Prove,
+    /// Plays scenes with the gateway's binary and an origin of the tool's own, each with criteria.
+    Scenes {
+        /// All of them short and small.
+        #[arg(long)]
+        small: bool,
+        /// Only these. `list` names them.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// What is drawn at random follows from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The gateway's binary. Default: `portcullis` beside this one, or on the `PATH`.
+        #[arg(long)]
+        gateway: Option<PathBuf>,
+        /// Where `scenes.json`, configs and logs go. Default: `target/load-scenes`.
+        #[arg(long, default_value = "target/load-scenes")]
+        out: PathBuf,
+    },
+    /// Compares a canary with its baseline, in pairs of windows, or live by metrics.
+    Judge(Box<JudgeArguments>),
+    /// Tells how often the judge is wrong, by simulated runs drawn from measured noise.
+    JudgePower(PowerArguments),
+}
+
+fn main() -> ExitCode {
+    match command(Arguments::parse().command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            progress(&failure);
+            Exit::Usage.into()
+        }
+    }
+}
+
+fn command(what: What) -> Result<Exit, Failure> {
+    let exit = |ended| match ended {
+        Ended::Passed => Exit::Pass,
+        Ended::Missed => Exit::Rollback,
+        Ended::Invalid => Exit::Invalid,
+    };
+    match what {
+        What::Run { plan, to, seed, out, pid } => run::run(&run::Options { plan, to, seed, out, pid }).map(exit),
+        What::Prove => prove::prove().map(exit),
+        What::Scenes { small, only, seed, gateway, out } => {
+            suite::play(&Which { small, only, seed, gateway, out }).map(exit)
+        }
+        What::Judge(arguments) => judge(&arguments),
+        What::JudgePower(arguments) => power(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command of the docs is one that is understood.
+    #[test]
+    fn understands_what_the_docs_say() {
+        let docs = include_str!("../../../docs/load-tests.md");
+        let commands: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("    portcullis-load ")).collect();
+        assert!(commands.len() >= 5, "{commands:?}");
+        for command in commands {
+            let words = command.split(" #").next().unwrap().split_whitespace();
+            let parsed = Arguments::try_parse_from(std::iter::once("portcullis-load").chain(words));
+            assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+        }
+    }
+}

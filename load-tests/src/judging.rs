@@ -1,0 +1,20 @@
+//! `portcullis-load judge`: a canary against its baseline, measured in pairs, or watched live; what it leaves behind.
+//!
+//! What decides is in `portcullis-judge`, which is pure. Here stand processes, sockets, clocks and files.
+//!
+//! Invariants: every process that is started is ended by its own id, whatever happens; a live judge sends nothing but scrapes of
+//! metrics; a window that could not be measured is said to be invalid and never counts for a side.
+
+pub mod command;
+pub mod power;
+pub mod scenes;
+
+mod conduct;
+mod flames;
+mod instructions;
+mod live;
+mod load;
+mod local;
+mod metrics;
+mod output;
+mod subject;

@@ -1,0 +1,97 @@
+//! What a run says and leaves behind.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use portcullis_artifacts::{Environment, Report, baseline, html, junit};
+use portcullis_judge::{Judge, Step};
+
+use crate::Failure;
+
+/// Says how far it is: one line that is written over on a terminal, plain lines elsewhere.
+pub(super) fn progress(judge: &Judge, elapsed: f64) {
+    let left = judge.remaining();
+    let (twins, pairs) = (judge.twins_seen(), judge.pairs_seen());
+    let (stage, done) = match judge.step() {
+        Step::Twins(_) => ("A/A leg", twins),
+        Step::Compare(_) => ("comparison", pairs),
+        Step::End => ("done", pairs),
+    };
+    let seen = f64::from(twins + pairs).max(1.0);
+    let eta = elapsed / seen * f64::from(left);
+    let text = format!("{stage}: pair {done}, at most {left} to go, {eta:.0} s at most");
+    let mut err = std::io::stderr().lock();
+    // Nobody has to listen.
+    drop(if err.is_terminal() {
+        write!(err, "\r\x1b[K{text}").and_then(|()| err.flush())
+    } else {
+        writeln!(err, "{text}")
+    });
+    if matches!(judge.step(), Step::End) && std::io::stderr().is_terminal() {
+        drop(writeln!(std::io::stderr()));
+    }
+}
+
+/// What the machine is, as far as a number depends on it.
+pub(super) fn environment() -> Environment {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let kibibytes = field(&meminfo, "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let release = read("/proc/sys/kernel/osrelease");
+    Environment {
+        system: format!("{} {}", std::env::consts::OS, release.trim()),
+        cpu: field(&cpuinfo, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        cores: std::thread::available_parallelism().map_or(0, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+        memory_bytes: kibibytes.unwrap_or_default() * 1024,
+        load_average: read("/proc/loadavg").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default(),
+        virtualised: field(&cpuinfo, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+    }
+}
+
+/// Writes `result.json`, `junit.xml`, `BASELINE.md` and `report.html`.
+pub(super) fn write(report: &Report, out: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let files = [
+        ("result.json", report.to_json()?),
+        ("junit.xml", junit::document(report)?),
+        ("BASELINE.md", baseline::document(report)),
+        ("report.html", html::page(report)),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The verdict and what it rests on, for people.
+pub(super) fn summary(report: &Report) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let Some(judgement) = &report.judgement else { return Ok(()) };
+    writeln!(out, "{}", judgement.verdict)?;
+    writeln!(out, "  {}", judgement.reason)?;
+    if let Some(decided) = &judgement.decided_by {
+        writeln!(out, "  decided by: {decided}")?;
+    }
+    for standing in judgement.standings.iter().filter(|standing| standing.gate.is_ratio()) {
+        writeln!(out, "  δ of {}: {:.1} %", standing.gate, (standing.margin.exp() - 1.0) * 100.0)?;
+    }
+    for finding in &judgement.findings {
+        writeln!(out, "  {}: {finding}", finding.name())?;
+    }
+    match judgement.false_alarms {
+        Some(alarms) => writeln!(out, "  false alarms: {alarms}; at most {} % by the test", judgement.alpha * 100.0)?,
+        None => writeln!(out, "  false alarms: not measured, since the A/A leg was not finished")?,
+    }
+    writeln!(
+        out,
+        "  {} pairs of twins, {} pairs compared, {} could not be measured, seed {}",
+        judgement.twins, judgement.pairs, judgement.invalid_pairs, judgement.seed
+    )?;
+    Ok(out.flush()?)
+}

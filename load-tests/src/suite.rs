@@ -1,0 +1,260 @@
+//! Scenes over the gateway's own binary and the tool's own origin, each with criteria, a bounded time and a seed.
+//!
+//! A scene says what must hold: nothing fails while a config is reloaded, no caller gets more than its cap and the stated
+//! bound, memory stays where it is. In every scene what was sent adds up (sent = succeeded + refused + failed), and is
+//! reconciled with the gateway's counters and with the origin's.
+//!
+//! Invariants: everything is on the loopback interface; what a scene starts ends with it; a scene that does not end in time is
+//! INVALID, and so is one whose latency the machine could not hold: it is never slow.
+
+mod bodies;
+mod crowd;
+mod fanout;
+mod faults;
+mod keys;
+mod kit;
+mod outcome;
+mod redis;
+mod reload;
+mod slow;
+mod soak;
+mod steady;
+mod upgrade;
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use portcullis_engine::{process, proof};
+use serde_json::{Value as Json, json};
+
+use crate::Failure;
+use crate::report::{progress, say};
+use crate::tool::Ended;
+use crate::tool::progress::shown;
+use crate::tool::prove::as_json;
+
+use kit::Stage;
+use outcome::{Outcome, Status};
+
+/// Which scenes are played.
+#[derive(Debug, Clone)]
+pub struct Which {
+    /// Short and small.
+    pub small: bool,
+    /// Only these; none for all.
+    pub only: Vec<String>,
+    /// The seed.
+    pub seed: u64,
+    /// The gateway's binary.
+    pub gateway: Option<PathBuf>,
+    /// Where results go.
+    pub out: PathBuf,
+}
+
+/// A scene.
+#[derive(Clone, Copy)]
+struct Scene {
+    name: &'static str,
+    /// What it guards, in a sentence.
+    what: &'static str,
+    /// How long it may take, small and full.
+    bound: [Duration; 2],
+    play: fn(&Stage) -> Result<Outcome, Failure>,
+}
+
+const fn bound(small: u64, full: u64) -> [Duration; 2] {
+    [Duration::from_secs(small), Duration::from_secs(full)]
+}
+
+/// All scenes.
+const SCENES: [Scene; 13] = [
+    Scene {
+        name: "steady",
+        what: "open loop at 30, 60 and 80 % of capacity",
+        bound: bound(90, 600),
+        play: steady::steady,
+    },
+    Scene {
+        name: "saturation",
+        what: "what it holds: doubled, bisected to 3 %, confirmed three times",
+        bound: bound(150, 900),
+        play: steady::saturation,
+    },
+    Scene { name: "crowd", what: "closed loops of 32 and 256", bound: bound(60, 300), play: crowd::crowd },
+    Scene {
+        name: "fanout",
+        what: "notifications to many WebSockets: none lost, doubled or out of order; slow readers bounded",
+        bound: bound(90, 600),
+        play: fanout::fanout,
+    },
+    Scene {
+        name: "bodies",
+        what: "bodies both ways: the hash is right, memory bounded",
+        bound: bound(120, 900),
+        play: bodies::bodies,
+    },
+    Scene {
+        name: "slow",
+        what: "slow loris and slow readers cost others nothing",
+        bound: bound(90, 300),
+        play: slow::slow,
+    },
+    Scene { name: "reload", what: "a reload every second: nothing fails", bound: bound(60, 600), play: reload::reload },
+    Scene {
+        name: "upgrade",
+        what: "another process takes over: nothing fails",
+        bound: bound(60, 300),
+        play: upgrade::upgrade,
+    },
+    Scene {
+        name: "faults",
+        what: "upstreams that reset, hang, are slow, answer 5xx",
+        bound: bound(120, 600),
+        play: faults::faults,
+    },
+    Scene {
+        name: "keys",
+        what: "many keys, races and bursts: no more than the caps, and good callers unmoved",
+        bound: bound(90, 600),
+        play: keys::keys,
+    },
+    Scene {
+        name: "redis",
+        what: "Redis slow, dead and back: no request waits for it",
+        bound: bound(90, 600),
+        play: redis::redis,
+    },
+    Scene {
+        name: "churn",
+        what: "connections that come and go leave nothing behind",
+        bound: bound(60, 300),
+        play: soak::churn,
+    },
+    Scene {
+        name: "soak",
+        what: "memory, descriptors and threads do not grow",
+        bound: bound(150, 4 * 3600),
+        play: soak::soak,
+    },
+];
+
+/// Plays scenes, prints what came of each, and leaves `scenes.json` and the reports: `result.json`, `junit.xml`, `BASELINE.md`,
+/// `report.html`.
+///
+/// # Errors
+///
+/// When a scene is not known, the gateway is not found, or nothing can be written.
+pub fn play(which: &Which) -> Result<Ended, Failure> {
+    if which.only.iter().any(|name| name == "list") {
+        let lines: String = SCENES.iter().map(|scene| format!("{:<11} {}\n", scene.name, scene.what)).collect();
+        say(&lines)?;
+        return Ok(Ended::Passed);
+    }
+    let scenes = chosen(&which.only)?;
+    process::raise_file_limit()?;
+    std::fs::create_dir_all(&which.out)?;
+    let out = std::path::absolute(&which.out)?;
+    let gateway = which.gateway.clone().or_else(|| process::find("portcullis"));
+    let gateway =
+        gateway.filter(|file| file.is_file()).ok_or("the gateway's binary is not there: build it, or say --gateway")?;
+    let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
+    let proof = proof::prove()?;
+    let mut results = Vec::new();
+    for (turn, scene) in scenes.iter().enumerate() {
+        let [small, full] = scene.bound;
+        let limit = if which.small { small } else { full };
+        progress(&format!(
+            "{} ({} of {}, at most {}): {}",
+            scene.name,
+            turn + 1,
+            scenes.len(),
+            shown(limit),
+            scene.what
+        ));
+        let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?;
+        let began = Instant::now();
+        let mut outcome = bounded(scene.play, stage, limit);
+        // A tool that cannot show what it knows has nothing to say of time.
+        if let Some(flaw) = proof.flaw() {
+            outcome.excuse(&flaw);
+        }
+        say(&outcome.text(scene.name, began.elapsed()))?;
+        results.push((scene, began.elapsed(), outcome));
+    }
+    let json: Vec<Json> =
+        results.iter().map(|(scene, took, outcome)| outcome.json(scene.name, scene.what, *took)).collect();
+    let json = json!({
+        "format": "portcullis-load/scenes/1",
+        "seed": which.seed,
+        "small": which.small,
+        "proof": as_json(&proof),
+        "scenes": json,
+    });
+    std::fs::write(out.join("scenes.json"), format!("{json:#}\n"))?;
+    crate::judging::scenes::leave(&json, &gateway, &began, start.elapsed().as_secs_f64(), &out)?;
+    let worst = results.iter().map(|(_, _, outcome)| outcome.status()).max().unwrap_or(Status::Passed);
+    Ok(match worst {
+        Status::Passed => Ended::Passed,
+        Status::Invalid => Ended::Invalid,
+        Status::Failed => Ended::Missed,
+    })
+}
+
+fn chosen(only: &[String]) -> Result<Vec<Scene>, Failure> {
+    if let Some(stranger) = only.iter().find(|name| !SCENES.iter().any(|scene| scene.name == **name)) {
+        let names = SCENES.map(|scene| scene.name).join(", ");
+        return Err(format!("there is no scene `{stranger}`, there are {names}").into());
+    }
+    Ok(SCENES.into_iter().filter(|scene| only.is_empty() || only.iter().any(|name| name == scene.name)).collect())
+}
+
+/// Plays a scene that ends in time, or is given up. What it started ends with the tool then.
+fn bounded(play: fn(&Stage) -> Result<Outcome, Failure>, stage: Stage, limit: Duration) -> Outcome {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = play(&stage).unwrap_or_else(|failure| Outcome::invalid(&failure.to_string()));
+        // Nobody waits for it when its time was up.
+        drop(done.send(outcome));
+    });
+    match wait.recv_timeout(limit) {
+        Ok(outcome) => outcome,
+        Err(mpsc::RecvTimeoutError::Timeout) => Outcome::invalid(&format!("it did not end within {}", shown(limit))),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Outcome::invalid("it broke off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scenes_that_are_there_are_chosen() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(ToString::to_string).collect();
+            chosen(&only).map(|scenes| scenes.iter().map(|scene| scene.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap().len(), SCENES.len());
+        assert_eq!(names(&["soak", "keys"]).unwrap(), ["keys", "soak"]);
+        assert!(names(&["sok"]).unwrap_err().to_string().contains("there is no scene `sok`"));
+    }
+
+    #[test]
+    fn a_scene_that_does_not_end_is_invalid_and_so_is_one_that_breaks_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = |name: &str| Stage::new(&folder.path().join(name), "portcullis".as_ref(), true, 1).unwrap();
+        let ms = Duration::from_millis;
+        let late = bounded(
+            |_| loop {
+                std::thread::park()
+            },
+            stage("late"),
+            ms(10),
+        );
+        assert_eq!(late.status(), Status::Invalid);
+        let broken = bounded(|_| panic!("as the test wants"), stage("broken"), ms(60_000));
+        assert_eq!(broken.status(), Status::Invalid);
+        let failed = bounded(|_| Err("no".into()), stage("failed"), ms(60_000));
+        assert_eq!(failed.status(), Status::Invalid);
+    }
+}

@@ -1,0 +1,152 @@
+//! Many keys, races and bursts: nobody gets more than the cap and the stated bound, and who keeps to it is not moved.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use portcullis_engine::answer::Answer;
+use portcullis_engine::drive::Source;
+use portcullis_engine::origin::Origin;
+use portcullis_engine::outcome::{Kind, Outcome as Became};
+use portcullis_engine::tally::Tally;
+
+use crate::Failure;
+use crate::gatekeeper::keys as hashes;
+
+use super::kit::{Books, Config, Edge, Stage, closed, ms, open, play_of, watched};
+use super::outcome::Outcome;
+
+/// What a key of the abusers may spend.
+const RATE: u32 = 10;
+const BURST: u32 = 20;
+
+/// Requests a second of the good caller.
+const GOOD: f64 = 50.0;
+
+/// Requests that bear keys in turns.
+#[derive(Debug)]
+struct Keyed {
+    keys: Vec<String>,
+    /// Of each key, how often it was let in.
+    admitted: Vec<u64>,
+}
+
+impl Keyed {
+    fn new(keys: Vec<String>) -> Self {
+        Self { admitted: vec![0; keys.len()], keys }
+    }
+
+    fn index(&self, number: u64) -> usize {
+        usize::try_from(number).unwrap_or_default() % self.keys.len().max(1)
+    }
+}
+
+impl Source for Keyed {
+    fn write(&mut self, number: u64, out: &mut Vec<u8>) -> usize {
+        let key = self.keys.get(self.index(number)).map_or("", String::as_str);
+        out.extend_from_slice(format!("GET / HTTP/1.1\r\nHost: load.test\r\nX-Api-Key: {key}\r\n\r\n").as_bytes());
+        0
+    }
+
+    fn judge(&mut self, _: usize, number: u64, answer: &Answer<'_>) -> Became {
+        let index = self.index(number);
+        match answer.status {
+            200 => {
+                if let Some(count) = self.admitted.get_mut(index) {
+                    *count += 1;
+                }
+                Became::Succeeded
+            }
+            429 => Became::Refused,
+            _ => Became::Failed(Kind::Status),
+        }
+    }
+}
+
+/// The abuser of a number, and the good caller.
+fn key(number: usize) -> String {
+    format!("load-test-abuser-{number:032}")
+}
+
+const GOOD_KEY: &str = "load-test-good-caller-00000000000000000000000000";
+
+fn start(stage: &Stage, origin: &Origin, keys: usize) -> Result<Edge, Failure> {
+    let mut consumers = String::new();
+    let one = |id: &str, plan: &str, key: &str| {
+        format!("{{\"id\":\"{id}\",\"plan\":\"{plan}\",\"keys\":[{{\"hash\":\"{}\"}}]}}\n", hashes::hash(key))
+    };
+    for number in 0..keys {
+        consumers.push_str(&one(&format!("abuser-{number}"), "small", &key(number)));
+    }
+    consumers.push_str(&one("good", "large", GOOD_KEY));
+    let folder = stage.folder.join("edge");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("consumers.ndjson"), consumers)?;
+    std::fs::write(folder.join("secret"), hashes::secret())?;
+    let mut top = String::new();
+    writeln!(top, "plans:\n  small: {{ rate: {RATE}/s, burst: {BURST} }}\n  large: {{ rate: 10000/s, burst: 10000 }}")?;
+    writeln!(top, "consumers: {{ file: consumers.ndjson, secret: \"file:secret\" }}")?;
+    let host = "    filters: [api_key, caps]\n".to_owned();
+    Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })
+}
+
+/// Plays.
+pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let origin = Origin::start("{\"fine\":true}")?;
+    let count = stage.size(50, 500);
+    let edge = start(stage, &origin, count)?;
+    let length = stage.size(Duration::from_secs(4), Duration::from_secs(30));
+    let good = || Keyed::new(vec![GOOD_KEY.to_owned()]);
+    let alone = watched(&mut outcome, "alone", || {
+        Ok((play_of(&open(edge.address, GOOD, length, stage.seed), &mut good())?, None))
+    })?;
+    let bursts = Keyed::new((0..count).map(key).collect());
+    let race = Keyed::new(vec![key(0)]);
+    // In a race many ask with one key at the same time. A rate decides how fast the many keys burst.
+    let rate = f64::from(RATE) * 4.0 * f64::from(u32::try_from(count)?);
+    for (name, mut abuse, load) in [
+        ("bursts", bursts, open(edge.address, rate, length, stage.seed + 1)),
+        ("race", race, closed(edge.address, 64, length)),
+    ] {
+        let books = Books::open(&edge, &origin)?;
+        let begun = Instant::now();
+        let (abused, beside, took) = watched(&mut outcome, name, || {
+            std::thread::scope(|scope| {
+                let abuse = scope.spawn(|| play_of(&load, &mut abuse));
+                let beside = play_of(&open(edge.address, GOOD, length, stage.seed), &mut good())?;
+                let abused = abuse.join().map_err(|_| "the abusers panicked")??;
+                let lag = beside.lag();
+                Ok(((abused, beside, begun.elapsed()), Some(lag)))
+            })
+        })?;
+        check(&mut outcome, name, &abuse, took, [&abused, &alone, &beside]);
+        let sent = abused.all.sent() + beside.all.sent();
+        books.close(&mut outcome, name, [sent, abused.all.succeeded + beside.all.succeeded])?;
+    }
+    Ok(outcome)
+}
+
+fn check(outcome: &mut Outcome, name: &str, abuse: &Keyed, took: Duration, [abused, alone, beside]: [&Tally; 3]) {
+    let most = abuse.admitted.iter().copied().max().unwrap_or_default();
+    // An exact bucket: what was saved up, what it brings meanwhile, and the one that a fraction of it makes.
+    let cap = f64::from(BURST) + f64::from(RATE) * took.as_secs_f64() + 1.0;
+    outcome.expect(
+        format!("{name}: no key gets more than its burst and its rate"),
+        most as f64 <= cap,
+        format!("{most} at most, {cap:.0} allowed in {:.1} s", took.as_secs_f64()),
+    );
+    outcome.expect(
+        format!("{name}: the abuse is refused, and nothing of it fails"),
+        abused.all.refused > 0 && abused.all.failures() == 0,
+        &abused.all,
+    );
+    let moved = beside.all.refused + beside.all.failures();
+    outcome.expect(format!("{name}: the good caller is neither refused nor failed"), moved == 0, &beside.all);
+    let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
+    let most = p99(alone).saturating_mul(4).saturating_add(Duration::from_millis(50));
+    outcome.expect(
+        format!("{name}: its p99 at most four times that alone, and 50 ms"),
+        p99(beside) <= most,
+        format!("{} beside, {} alone", ms(p99(beside)), ms(p99(alone))),
+    );
+}

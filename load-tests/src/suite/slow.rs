@@ -1,0 +1,107 @@
+//! Clients that are slow on purpose cost others nothing, and are left.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use portcullis_engine::origin::Origin;
+use socket2::SockRef;
+
+use crate::Failure;
+
+use super::kit::{Config, Edge, Stage, mib, ms, open, play, until, watched};
+use super::outcome::Outcome;
+
+/// A letter of a head goes so often.
+const LETTER: Duration = Duration::from_millis(500);
+
+/// What each slow client may cost in memory, and the gateway beside them.
+const EACH: u64 = 256 << 10;
+const BESIDE: u64 = 32 << 20;
+
+/// Plays.
+pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let origin = Origin::start("{\"fine\":true}")?;
+    let limits = ", header_timeout: 2s".to_owned();
+    let edge = Edge::start(stage, "edge", &Config { limits, ..Config::to(origin.address()) })?;
+    let (lorises, readers) = stage.size((200, 40), (2000, 400));
+    let length = stage.size(Duration::from_secs(6), Duration::from_secs(60));
+    let load = |seed| open(edge.address, 200.0, length, seed);
+    let alone = watched(&mut outcome, "alone", || {
+        let tally = play(&load(stage.seed))?;
+        let lag = tally.lag();
+        Ok((tally, Some(lag)))
+    })?;
+    let before = edge.process.resident()?;
+    let stop = AtomicBool::new(false);
+    let reading = hold_readers(edge.address, readers)?;
+    let (beside, left) = watched(&mut outcome, "beside", || {
+        std::thread::scope(|scope| {
+            let lorises = scope.spawn(|| trickle(edge.address, lorises, &stop));
+            let tally = play(&load(stage.seed + 1))?;
+            let lag = tally.lag();
+            stop.store(true, Ordering::SeqCst);
+            let left = lorises.join().map_err(|_| "the slow clients panicked")??;
+            Ok(((tally, left), Some(lag)))
+        })
+    })?;
+    let grown = edge.process.resident()?.saturating_sub(before);
+    let bound = EACH * (lorises + readers) as u64 + BESIDE;
+    outcome.expect("good requests: nothing fails", alone.all.failures() + beside.all.failures() == 0, &beside.all);
+    let p99 = |tally: &portcullis_engine::tally::Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
+    let most = p99(&alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
+    outcome.expect(
+        "p99 of good requests at most three times that without slow clients, and 30 ms",
+        p99(&beside) <= most,
+        format!("{} beside, {} alone", ms(p99(&beside)), ms(p99(&alone))),
+    );
+    outcome.expect("who trickles a head is left when its time is up", left == lorises, format!("{left} of {lorises}"));
+    outcome.expect(format!("memory grows by at most {}", mib(bound)), grown <= bound, mib(grown));
+    drop(reading);
+    let ends = alone.all.sent() + beside.all.sent() + readers as u64 + lorises as u64;
+    let told = until(Duration::from_secs(10), || Ok(edge.requests()? >= ends))?;
+    let found = edge.requests()?;
+    outcome.expect("everybody has a record, slow ones too", told && found == ends, format!("{found} of {ends}"));
+    Ok(outcome)
+}
+
+/// Clients that asked for much and read nothing.
+fn hold_readers(to: SocketAddr, count: usize) -> Result<Vec<TcpStream>, Failure> {
+    let one = |_| -> Result<TcpStream, Failure> {
+        let mut stream = TcpStream::connect(to)?;
+        SockRef::from(&stream).set_recv_buffer_size(4096)?;
+        stream.write_all(b"GET /bytes/10000000 HTTP/1.1\r\nHost: load.test\r\n\r\n")?;
+        Ok(stream)
+    };
+    (0..count).map(one).collect()
+}
+
+/// Clients that send a head a letter at a time until they are told to stop. Says how many of them were left by then.
+fn trickle(to: SocketAddr, count: usize, stop: &AtomicBool) -> Result<usize, Failure> {
+    let one = |_| -> Result<TcpStream, Failure> {
+        let mut stream = TcpStream::connect(to)?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: load.test\r\nX-Slow: ")?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let mut open = (0..count).map(one).collect::<Result<Vec<_>, _>>()?;
+    while !stop.load(Ordering::SeqCst) && !open.is_empty() {
+        std::thread::sleep(LETTER);
+        open.retain_mut(|stream| stream.write_all(b"a").is_ok() && is_open(stream));
+    }
+    Ok(count - open.len())
+}
+
+/// Whether the other side still has it. An answer that says why it ends may come first.
+fn is_open(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What a run brought: as JSON for machines, as a few lines for people.
+
+use std::time::Duration;
+
+use portcullis_engine::machine::Machine;
+use portcullis_engine::plan::Criteria;
+use portcullis_engine::proof::Proof;
+use portcullis_engine::tally::Tally;
+use portcullis_types::Percent;
+use serde_json::{Value as Json, json};
+
+use super::Ended;
+use super::prove::{as_json, nanos};
+
+/// The share of all cores that the hypervisor may take until a run says nothing.
+const STEAL: f64 = 0.1;
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The plan's file, as it was named.
+    pub plan: &'a str,
+    /// Who was asked.
+    pub to: String,
+    /// The seed.
+    pub seed: u64,
+    /// The proof that went before.
+    pub proof: Proof,
+    /// What came of it.
+    pub tally: &'a Tally,
+    /// Of each request of the mix: its name, and its outcomes.
+    pub requests: Vec<(String, Json)>,
+    /// What the machine did, by window.
+    pub windows: Vec<Machine>,
+    /// How long requests were sent and counted.
+    pub length: Duration,
+    /// What the plan asks for.
+    pub pass: Criteria,
+    /// Whether a schedule decided; the tool is never late in a closed loop.
+    pub open: bool,
+}
+
+impl Report<'_> {
+    /// Why it says nothing, where it does not.
+    #[must_use]
+    pub fn flaws(&self) -> Vec<String> {
+        let mut flaws: Vec<String> = self.proof.flaw().into_iter().collect();
+        let lag = self.tally.lag();
+        if self.open && !lag.held() {
+            flaws.push(format!(
+                "the machine did not hold the rate: one request in a hundred was sent {:?} late by the tool itself, one in a \
+                 thousand {:?}",
+                lag.p99, lag.p999
+            ));
+        }
+        let steal = self.windows.iter().map(|window| window.steal).fold(0.0, f64::max);
+        if steal > STEAL {
+            flaws.push(format!("the hypervisor took {:.0} % of the cores in a window", steal * 100.0));
+        }
+        if self.tally.counted.sent() == 0 {
+            flaws.push("no request was counted".to_owned());
+        }
+        flaws
+    }
+
+    /// What the plan asks for and does not hold.
+    #[must_use]
+    pub fn misses(&self) -> Vec<String> {
+        let counted = &self.tally.counted;
+        let mut misses = Vec::new();
+        let shares = [
+            ("failed", counted.failures(), self.pass.failed),
+            ("were refused", counted.refused, self.pass.refused),
+            ("were beyond the objective", self.tally.beyond, self.pass.beyond),
+        ];
+        for (what, count, most) in shares {
+            let sent = counted.sent();
+            // Both sides in millionths of the requests, so that nothing is rounded.
+            let exceeded =
+                |most: Percent| u128::from(count) * 1_000_000 > u128::from(sent) * u128::from(most.millionths());
+            if let Some(most) = most.filter(|most| exceeded(*most)) {
+                misses.push(format!("{count} of {sent} requests {what}, {most} may"));
+            }
+        }
+        for (name, share, most) in
+            [("p50", 0.5, self.pass.p50), ("p99", 0.99, self.pass.p99), ("p99.9", 0.999, self.pass.p999)]
+        {
+            let Some(most) = most else { continue };
+            match self.tally.quantile(share) {
+                Some(found) if found <= most => {}
+                Some(found) => misses.push(format!("{name} is {found:.1?}, {most:.1?} is the most")),
+                None => misses.push(format!("{name} lies among failed requests, {most:.1?} is the most")),
+            }
+        }
+        misses
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        match (self.flaws().is_empty(), self.misses().is_empty()) {
+            (false, _) => Ended::Invalid,
+            (true, false) => Ended::Missed,
+            (true, true) => Ended::Passed,
+        }
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn json(&self) -> Json {
+        let (tally, lag) = (self.tally, self.tally.lag());
+        let failed = |counts: &portcullis_engine::outcome::Counts| -> Json {
+            counts.failed.iter().map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect()
+        };
+        let counts = |counts: &portcullis_engine::outcome::Counts| {
+            json!({
+                "sent": counts.sent(),
+                "succeeded": counts.succeeded,
+                "refused": counts.refused,
+                "failed": failed(counts),
+            })
+        };
+        let quantiles: Json = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)]
+            .into_iter()
+            .map(|(name, share)| (name.to_owned(), json!(tally.quantile(share).map(nanos))))
+            .collect();
+        json!({
+            "format": "portcullis-load/run/1",
+            "plan": self.plan,
+            "to": self.to,
+            "seed": self.seed,
+            "ended": match self.ended() {
+                Ended::Passed => "passed",
+                Ended::Missed => "missed",
+                Ended::Invalid => "invalid",
+            },
+            "flaws": self.flaws(),
+            "misses": self.misses(),
+            "proof": as_json(&self.proof),
+            "seconds": self.length.as_secs_f64(),
+            "counted": counts(&tally.counted),
+            "with_warm_up": counts(&tally.all),
+            "beyond_objective": tally.beyond,
+            "requests": self.requests.iter().cloned().collect::<serde_json::Map<String, Json>>(),
+            "latency_ns": quantiles,
+            "longest_ns": nanos(tally.longest()),
+            "lag_ns": { "p99": nanos(lag.p99), "p999": nanos(lag.p999) },
+            "in_flight": { "most": tally.most_in_flight, "delayed_by_the_bound": tally.delayed },
+            "machine": self.windows.iter().map(machine).collect::<Vec<_>>(),
+        })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let tally = self.tally;
+        let mut text = format!("{}\n", tally.counted);
+        let ms = |share| {
+            tally
+                .quantile(share)
+                .map_or_else(|| "among failed".to_owned(), |time| format!("{:.2} ms", time.as_secs_f64() * 1e3))
+        };
+        let rate = tally.counted.sent() as f64 / self.length.as_secs_f64().max(1e-9);
+        text.push_str(&format!(
+            "{rate:.0}/s; p50 {}, p90 {}, p99 {}, p99.9 {}\n",
+            ms(0.5),
+            ms(0.9),
+            ms(0.99),
+            ms(0.999)
+        ));
+        if tally.delayed > 0 {
+            text.push_str(&format!(
+                "the bound in flight was reached: {} requests waited for it, inside their latency\n",
+                tally.delayed
+            ));
+        }
+        for flaw in self.flaws() {
+            text.push_str(&format!("INVALID: {flaw}\n"));
+        }
+        for miss in self.misses() {
+            text.push_str(&format!("MISSED: {miss}\n"));
+        }
+        if self.ended() == Ended::Passed {
+            text.push_str("PASSED\n");
+        }
+        text
+    }
+}
+
+/// What the machine did in a window.
+#[must_use]
+pub fn machine(window: &Machine) -> Json {
+    json!({
+        "seconds": window.seconds,
+        "cores": window.cores,
+        "steal": window.steal,
+        "neighbour_cpu": window.neighbour_cpu,
+        "own_cpu": window.own_cpu,
+        "run_queue_wait_ns": window.run_queue_wait_ns,
+        "subject_cpu_ns": window.subject_cpu_ns,
+        "subject_wait_ns": window.subject_wait_ns,
+        "resident_bytes": window.resident,
+        "pressure": window.pressure,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_engine::outcome::Kind;
+    use portcullis_engine::tally::{Failed, Lag};
+
+    fn proof() -> Proof {
+        let ms = Duration::from_millis;
+        Proof {
+            stall: ms(500),
+            p90: ms(200),
+            measured_p90: ms(201),
+            p99: ms(470),
+            measured_p99: ms(470),
+            lag: Lag { p99: ms(0), p999: ms(0) },
+            failed: 0,
+            tries: 1,
+        }
+    }
+
+    /// 1,000 requests of 1 ms, of which one failed and ten were refused.
+    fn tally() -> Tally {
+        let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
+        (0..989).for_each(|_| tally.answered(Duration::ZERO, Duration::from_millis(1)));
+        (0..10).for_each(|_| tally.refused(Duration::ZERO));
+        tally.failed(Failed { id: 5, planned: Duration::ZERO, status: None, kind: Kind::Reset });
+        (0..1000).for_each(|_| tally.sent(Duration::from_micros(10)));
+        tally
+    }
+
+    fn report(tally: &Tally, pass: Criteria) -> Report<'_> {
+        Report {
+            plan: "plan.yaml",
+            to: "http://a".to_owned(),
+            seed: 1,
+            proof: proof(),
+            tally,
+            requests: Vec::new(),
+            windows: vec![Machine { cores: 2, ..Machine::default() }],
+            length: Duration::from_secs(1),
+            pass,
+            open: true,
+        }
+    }
+
+    fn percent(text: &str) -> Option<Percent> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn misses_are_what_the_plan_asks_for_and_does_not_hold() {
+        let tally = tally();
+        for (pass, expected) in [
+            (Criteria::default(), None),
+            (Criteria { failed: percent("0.1%"), refused: percent("1%"), ..Criteria::default() }, None),
+            (Criteria { failed: percent("0%"), ..Criteria::default() }, Some("1 of 1000 requests failed, 0% may")),
+            (Criteria { refused: percent("0.9%"), ..Criteria::default() }, Some("10 of 1000 requests were refused")),
+            (Criteria { p99: Some(Duration::from_micros(900)), ..Criteria::default() }, Some("p99 is 1.0ms")),
+            (Criteria { p999: Some(Duration::from_secs(9)), ..Criteria::default() }, Some("lies among failed")),
+        ] {
+            let report = report(&tally, pass);
+            let misses = report.misses();
+            let ended = if expected.is_some() { Ended::Missed } else { Ended::Passed };
+            assert_eq!(report.ended(), ended, "{misses:?} {:?}", report.flaws());
+            assert!(
+                expected.is_none_or(|expected| misses[0].starts_with(expected) || misses[0].contains(expected)),
+                "{misses:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_machine_did_not_hold_is_invalid_and_not_slow() {
+        let mut late = tally();
+        (0..50).for_each(|_| late.sent(Duration::from_millis(3)));
+        let strict = Criteria { failed: percent("0%"), ..Criteria::default() };
+        let found = report(&late, strict);
+        assert_eq!(found.ended(), Ended::Invalid);
+        assert!(found.text().contains("INVALID: the machine did not hold the rate"), "{}", found.text());
+        assert_eq!(Report { open: false, ..report(&late, Criteria::default()) }.ended(), Ended::Passed);
+        let tally = tally();
+        let mut stolen = report(&tally, Criteria::default());
+        stolen.windows = vec![Machine { steal: 0.2, ..Machine::default() }];
+        assert_eq!(stolen.ended(), Ended::Invalid);
+        let mut unproven = report(&tally, Criteria::default());
+        unproven.proof.measured_p90 = Duration::from_millis(180);
+        assert_eq!(unproven.json()["ended"], "invalid");
+    }
+
+    #[test]
+    fn the_json_adds_up() {
+        let tally = tally();
+        let json = report(&tally, Criteria::default()).json();
+        let counted = &json["counted"];
+        let number = |value: &Json| value.as_u64().unwrap();
+        let failed: u64 = counted["failed"].as_object().unwrap().values().map(number).sum();
+        assert_eq!(number(&counted["sent"]), number(&counted["succeeded"]) + number(&counted["refused"]) + failed);
+        assert_eq!((&json["latency_ns"]["p999"], &json["ended"]), (&Json::Null, &"passed".into()));
+    }
+}

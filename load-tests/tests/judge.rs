@@ -1,0 +1,121 @@
+//! The tool `portcullis-load judge` as CI meets it: exit codes, reports, and examples whose commands exist.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{fs, io};
+
+use portcullis_artifacts::Report;
+use portcullis_engine::plan::Plan;
+use portcullis_judge::Verdict;
+use portcullis_yaml::OsLoader;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn tool(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_portcullis-load")).args(arguments).output()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_baseline_that_does_not_start_is_an_invalid_run_with_all_its_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("judge");
+    let done =
+        tool(&["judge", "--baseline", "false", "--canary", "false", "--hold", "0", "--out", out.to_str().unwrap()])
+            .unwrap();
+    assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).starts_with("INVALID\n"), "{}", text(&done.stdout));
+    let report = Report::from_json(&fs::read_to_string(out.join("result.json")).unwrap()).unwrap();
+    assert_eq!(report.judgement.unwrap().verdict, Verdict::Invalid);
+    for (file, needle) in
+        [("junit.xml", "type=\"invalid\""), ("report.html", "<h1>INVALID</h1>"), ("BASELINE.md", "# Baseline")]
+    {
+        let text = fs::read_to_string(out.join(file)).unwrap();
+        assert!(text.contains(needle), "{file}: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_exit_code_2() {
+    for (arguments, said) in [
+        (&["judge", "--baseline", "true"][..], "--canary"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--twins", "5"], "cannot tell a 95 % range"),
+        (&["judge", "--baseline", "https://a", "--canary", "true"], "begins with http://"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--path", "no slash"], "--path begins with a slash"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--plan", "/no/such/plan.yaml"], "plan.yaml"),
+        (&["judge", "--live", "--baseline-metrics", "http://a"], "--canary-metrics"),
+        (
+            &["judge", "--live", "--baseline-metrics", "http://a", "--canary-metrics", "http://a"],
+            "baseline and canary are the same",
+        ),
+        (&["judge-power", "--noise", "/no/such/file"], "/no/such/file"),
+    ] {
+        let done = tool(arguments).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {}", text(&done.stderr));
+        assert!(text(&done.stderr).contains(said), "{arguments:?}: {}", text(&done.stderr));
+    }
+}
+
+#[test]
+fn the_power_of_the_judge_is_told_from_noise_that_was_measured() {
+    let done = tool(&["judge-power", "--runs", "5"]).unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("| none (A/A) | 0.0 % |"), "{}", text(&done.stdout));
+}
+
+/// Words of a text that begin as flags do, in lines that call the judge or the script around it.
+fn flags(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let calls = joined.lines().filter(|line| line.contains("portcullis-load judge") || line.contains("scripts/canary"));
+    let words = calls.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    let flag = |word: String| {
+        let word = word.trim_matches(['`', ',', '.', '[', ']', '(', ')', '"']).to_owned();
+        let name = word.strip_prefix("--")?.split('=').next()?.to_owned();
+        (!name.is_empty()).then(|| format!("--{name}"))
+    };
+    words.filter_map(flag).collect()
+}
+
+#[test]
+fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
+    let help =
+        text(&tool(&["judge", "--help"]).unwrap().stdout) + &text(&tool(&["judge-power", "--help"]).unwrap().stdout);
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let mut found = 0;
+    for file in
+        ["deploy/ci/github.yaml", "deploy/ci/gitlab.yaml", "docs/canary.md", "scripts/canary", "load-tests/README.md"]
+    {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for flag in flags(&text) {
+            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{file}: {flag}");
+            found += 1;
+        }
+        for (script, _) in text
+            .match_indices("scripts/")
+            .map(|(at, _)| text[at..].split_at(text[at..].find([' ', '\n', '`']).unwrap_or(0)))
+        {
+            assert!(script.len() < 9 || root().join(script).is_file(), "{file}: {script}");
+        }
+        for target in text.split("make ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
+            let known = makefile.contains(&format!("\n{target}:")) || !text.contains(&format!("`make {target}"));
+            assert!(known, "{file}: make {target}");
+        }
+    }
+    assert!(found >= 10, "{found} flags");
+}
+
+#[test]
+fn examples_of_ci_are_yaml_and_the_plan_is_one() {
+    for file in ["github.yaml", "gitlab.yaml", "canary.yaml"] {
+        let text = fs::read_to_string(root().join("deploy/ci").join(file)).unwrap();
+        let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        assert!(value.is_mapping(), "{file}");
+    }
+    let plan = Plan::read(&root().join("deploy/ci/plan.yaml"), &OsLoader).unwrap();
+    assert_eq!(plan.requests.len(), 3);
+}
