@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench load load-full fuzz docs surfpool canary
+.PHONY: run test lint bench load load-full fuzz docs surfpool canary release
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -31,6 +31,9 @@ surfpool: ## The tests of Solana clients, against a simulator that takes long to
 canary: ## Judges HEAD against BASE=REVISION: both are built, run in turns and compared. Reports in target/judge.
 	@scripts/setup
 	@scripts/canary "$(BASE)"
+
+release: ## A stripped binary, and an archive with what runs it, in target/dist.
+	@scripts/release
 
 docs: ## API documentation of all crates, in target/doc.
 	@scripts/setup

@@ -1,7 +1,7 @@
 //! The gateway as a process of its own: started on a file, watched, and ended with the test.
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ pub struct Gateway {
     dir: TempDir,
     addresses: Mutex<HashMap<String, SocketAddr>>,
     stderr: Arc<Mutex<String>>,
+    /// Processes that it started, and that must end with the test.
+    followers: Mutex<BTreeSet<u32>>,
 }
 
 impl Gateway {
@@ -43,7 +45,18 @@ impl Gateway {
     /// When it does not become ready; its standard error is shown.
     #[must_use]
     pub fn of_binary(binary: &Path, text: &str) -> Self {
-        let mut gateway = Self::launch(binary, text);
+        let mut gateway = Self::launch(text, |file| command(binary, file));
+        gateway.wait_until_ready();
+        gateway
+    }
+
+    /// Starts on a config in some other way than usual, by a command that is made for its file, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is shown.
+    #[must_use]
+    pub fn by(text: &str, make: impl FnOnce(&Path) -> Command) -> Self {
+        let mut gateway = Self::launch(text, make);
         gateway.wait_until_ready();
         gateway
     }
@@ -51,18 +64,16 @@ impl Gateway {
     /// Starts on a config, and does not wait.
     #[must_use]
     pub fn spawn(text: &str) -> Self {
-        Self::launch(&binary(), text)
+        Self::launch(text, |file| command(&binary(), file))
     }
 
-    fn launch(binary: &Path, text: &str) -> Self {
+    fn launch(text: &str, make: impl FnOnce(&Path) -> Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let addresses = Mutex::new(HashMap::from([("admin".to_owned(), address())]));
         let file = dir.path().join("gateway.yaml");
         std::fs::write(&file, complete(text, dir.path(), &addresses)).unwrap();
-        let mut command = Command::new(binary);
-        command.args(["run", "-c"]).arg(&file);
-        let (child, stderr) = run(command);
-        Self { child, dir, addresses, stderr }
+        let (child, stderr) = run(make(&file));
+        Self { child, dir, addresses, stderr, followers: Mutex::default() }
     }
 
     /// Starts on the same file, after the process has ended, and waits until it is ready.
@@ -79,8 +90,8 @@ impl Gateway {
     /// When it does not become ready; its standard error is shown.
     pub fn start_again_with(&mut self, args: &[&str]) {
         self.wait();
-        let mut command = Command::new(binary());
-        command.args(["run", "-c"]).arg(self.file()).args(args);
+        let mut command = command(&binary(), &self.file());
+        command.args(args);
         (self.child, self.stderr) = run(command);
         self.wait_until_ready();
     }
@@ -137,6 +148,35 @@ impl Gateway {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process that serves now, which may have followed the one that was started.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    #[must_use]
+    pub fn serving_pid(&self) -> u32 {
+        until("the process that serves", || {
+            let status = self.admin().try_get("/api/status").filter(|answer| answer.status == 200)?.json();
+            let pid = u32::try_from(status["lifecycle"]["pid"].as_u64()?).ok()?;
+            self.end_with_test(pid);
+            Some(pid)
+        })
+    }
+
+    /// Processes that the one that was started has started.
+    #[must_use]
+    pub fn children(&self) -> Vec<u32> {
+        let children = children_of(self.pid());
+        children.iter().for_each(|pid| self.end_with_test(*pid));
+        children
+    }
+
+    /// A process that the gateway started ends with the test.
+    pub fn end_with_test(&self, pid: u32) {
+        if pid != self.pid() {
+            self.followers.lock().unwrap().insert(pid);
+        }
     }
 
     /// What it wrote to its standard error.
@@ -208,6 +248,11 @@ impl Gateway {
         signal(self.pid(), name);
     }
 
+    /// Sends a signal to the process that serves now.
+    pub fn signal_serving(&self, name: &str) {
+        signal(self.serving_pid(), name);
+    }
+
     /// Waits until the process has ended.
     pub fn wait(&mut self) -> ExitStatus {
         until("the gateway to end", || self.child.try_wait().unwrap())
@@ -221,8 +266,19 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        // A successor that a test did not ask for dies too, and its successor: the last that serves says who it is.
+        if let Some(status) = self.admin().try_get("/api/status").filter(|answer| answer.status == 200)
+            && let Ok(status) = serde_json::from_slice::<Value>(&status.body)
+            && let Some(pid) = status["lifecycle"]["pid"].as_u64()
+        {
+            self.end_with_test(u32::try_from(pid).unwrap_or_default());
+        }
+        self.followers.lock().unwrap().extend(children_of(self.child.id()));
         // It may have ended by itself.
         drop(self.child.kill());
+        for pid in self.followers.lock().unwrap().iter() {
+            kill(*pid, self.dir.path());
+        }
         drop(self.child.wait());
         if std::thread::panicking() {
             eprintln!("--- standard error of the gateway\n{}", self.stderr());
@@ -233,12 +289,36 @@ impl Drop for Gateway {
     }
 }
 
+/// The usual command.
+#[must_use]
+pub fn command(binary: &Path, file: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["run", "-c"]).arg(file);
+    command
+}
+
 /// A process, with what it will say.
 fn run(mut command: Command) -> (Child, Arc<Mutex<String>>) {
     command.env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stderr = keep(child.stderr.take().unwrap());
     (child, stderr)
+}
+
+/// The processes that a process started and that live.
+fn children_of(pid: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of_thread = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children")).ok();
+    let lists = threads.filter_map(|thread| of_thread(thread.ok()?));
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect()
+}
+
+/// Ends a process of this test that may be gone already; another one may have its number then, and not its folder.
+fn kill(pid: u32, dir: &Path) {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if String::from_utf8_lossy(&line).contains(&*dir.to_string_lossy()) {
+        drop(Command::new("/bin/sh").args(["-c", &format!("kill -KILL {pid} 2>/dev/null")]).status());
+    }
 }
 
 /// Fills in the addresses and puts the opening in front, less what the text brings itself.

@@ -72,6 +72,23 @@ fn the_socket_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not() {
 }
 
 #[test]
+fn the_socket_is_there_and_served_while_the_binary_is_replaced() {
+    let mut gateway = Setup::to(&Origin::says("fine")).top(SOCKET).start();
+    let path = gateway.dir().join("admin.sock");
+    let post = "POST /api/upgrade HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (status, told) = on_socket(&path, post);
+    assert_eq!(status, 200, "{told}\n{}", gateway.stderr());
+    let pid = told.split("\"pid\": ").nth(1).unwrap().split(',').next().unwrap();
+    gateway.end_with_test(pid.parse().unwrap());
+    assert!(gateway.wait().success(), "{}", gateway.stderr());
+    let (status, told) = on_socket(&path, &get("/api/status"));
+    assert!(status == 200 && told.contains("\"trigger\": \"upgrade\""), "{told}");
+    let left = std::fs::read_dir(gateway.dir()).unwrap().flatten();
+    let waiting = left.filter(|file| file.file_name().to_string_lossy().starts_with('.')).count();
+    assert_eq!(waiting, 0, "the name under which it waited is gone");
+}
+
+#[test]
 fn a_socket_where_everybody_may_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();

@@ -21,7 +21,7 @@ type Script = dyn Fn(&mut Wire) -> After + Send + Sync;
 
 /// Two origins. Of the requests for `/slow`, whichever of the two meets it, the first is answered by `first` and the next
 /// by `second`.
-fn pair(
+pub(crate) fn pair(
     first: impl Fn(&mut Wire) -> After + Send + Sync + 'static,
     second: impl Fn(&mut Wire) -> After + Send + Sync + 'static,
 ) -> [Origin; 2] {
@@ -37,7 +37,7 @@ fn pair(
 }
 
 /// A script that waits until the gateway ends the connection, and tells of it.
-fn held() -> (impl Fn(&mut Wire) -> After + Send + Sync, Receiver<()>) {
+pub(crate) fn held() -> (impl Fn(&mut Wire) -> After + Send + Sync, Receiver<()>) {
     let (ended, ends) = mpsc::channel();
     let ended = Mutex::new(ended);
     let script = move |wire: &mut Wire| {
@@ -62,7 +62,7 @@ fn told(answer: &'static [u8]) -> (impl Fn(&mut Wire) -> After + Send + Sync, Se
 
 const FIRST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst";
 
-fn setup(origins: &[Origin; 2]) -> Setup {
+pub(crate) fn setup(origins: &[Origin; 2]) -> Setup {
     Setup::to(&origins[0]).and_to(origins[1].address()).cluster("balance: round_robin").cluster(HEDGE)
 }
 
@@ -73,7 +73,7 @@ fn learn(gateway: &Gateway) {
     }
 }
 
-fn started(setup: &Setup) -> Gateway {
+pub(crate) fn started(setup: &Setup) -> Gateway {
     let gateway = setup.start();
     learn(&gateway);
     gateway

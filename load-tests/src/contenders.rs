@@ -1,6 +1,7 @@
 //! Who is measured: the gateway, bare Pingora, and other proxies with configs that do the same.
 
 mod configs;
+mod watched;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -24,6 +25,10 @@ pub enum Contender {
     Bare,
     /// The gateway, records and metrics off.
     Plain,
+    /// The gateway with metrics, and no records of requests.
+    Counted,
+    /// The gateway as configs leave it, with a dashboard open.
+    Watched,
     /// The gateway with access log, metrics, 3 filters and 1,000 routes.
     Full,
     /// nginx.
@@ -39,6 +44,8 @@ impl fmt::Display for Contender {
         f.write_str(match self {
             Self::Bare => "bare Pingora",
             Self::Plain => "Portcullis, records and metrics off",
+            Self::Counted => "Portcullis, metrics on, no recent records",
+            Self::Watched => "Portcullis, metrics and recent records on, a dashboard open",
             Self::Full => "Portcullis, access log, metrics, 3 filters, 1,000 routes",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
@@ -123,7 +130,7 @@ impl Contender {
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Bare => find("bare"),
-            Self::Plain | Self::Full => find("portcullis"),
+            Self::Plain | Self::Counted | Self::Watched | Self::Full => find("portcullis"),
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
             Self::Envoy => std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| find("envoy")),
@@ -140,6 +147,9 @@ impl Contender {
         let program = self.program().ok_or_else(|| format!("{self} is not installed"))?;
         let mut words = under.to_vec();
         words.push(program.into());
+        if self == Self::Watched {
+            return watched::start(place, words, address, origin);
+        }
         words.extend(self.arguments(&place.folder, address, origin)?);
         start(place, words, address, &format!("{self:?}"))
     }
@@ -153,6 +163,9 @@ impl Contender {
         Ok(match self {
             Self::Bare => vec![address.port().to_string().into(), origin.to_string().into()],
             Self::Plain => vec!["run".into(), "-c".into(), file("plain.yaml", configs::plain(address, origin))?],
+            Self::Counted => vec!["run".into(), "-c".into(), file("counted.yaml", configs::counted(address, origin))?],
+            // It has an admin address, which only `start` knows.
+            Self::Watched => Vec::new(),
             Self::Full => vec!["run".into(), "-c".into(), file("full.yaml", configs::full(address, origin)?)?],
             Self::Nginx => nginx_arguments(folder, file("nginx.conf", configs::nginx(folder, address, origin))?),
             Self::Haproxy => vec!["-db".into(), "-f".into(), file("haproxy.cfg", configs::haproxy(address, origin))?],

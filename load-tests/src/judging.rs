@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod power;
+pub mod scenes;
 
 mod conduct;
 mod flames;

@@ -20,6 +20,7 @@ pub mod replicas;
 pub mod report;
 pub mod scenes;
 pub mod speed;
+pub mod start;
 pub mod suite;
 pub mod tool;
 pub mod wrk;

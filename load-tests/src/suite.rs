@@ -139,7 +139,8 @@ const SCENES: [Scene; 13] = [
     },
 ];
 
-/// Plays scenes, prints what came of each, and leaves `scenes.json`.
+/// Plays scenes, prints what came of each, and leaves `scenes.json` and the reports: `result.json`, `junit.xml`, `BASELINE.md`,
+/// `report.html`.
 ///
 /// # Errors
 ///
@@ -157,6 +158,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
     let gateway = which.gateway.clone().or_else(|| process::find("portcullis"));
     let gateway =
         gateway.filter(|file| file.is_file()).ok_or("the gateway's binary is not there: build it, or say --gateway")?;
+    let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
     let proof = proof::prove()?;
     let mut results = Vec::new();
     for (turn, scene) in scenes.iter().enumerate() {
@@ -171,14 +173,14 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
             scene.what
         ));
         let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?;
-        let start = Instant::now();
+        let began = Instant::now();
         let mut outcome = bounded(scene.play, stage, limit);
         // A tool that cannot show what it knows has nothing to say of time.
         if let Some(flaw) = proof.flaw() {
             outcome.excuse(&flaw);
         }
-        say(&outcome.text(scene.name, start.elapsed()))?;
-        results.push((scene, start.elapsed(), outcome));
+        say(&outcome.text(scene.name, began.elapsed()))?;
+        results.push((scene, began.elapsed(), outcome));
     }
     let json: Vec<Json> =
         results.iter().map(|(scene, took, outcome)| outcome.json(scene.name, scene.what, *took)).collect();
@@ -190,6 +192,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         "scenes": json,
     });
     std::fs::write(out.join("scenes.json"), format!("{json:#}\n"))?;
+    crate::judging::scenes::leave(&json, &gateway, &began, start.elapsed().as_secs_f64(), &out)?;
     let worst = results.iter().map(|(_, _, outcome)| outcome.status()).max().unwrap_or(Status::Passed);
     Ok(match worst {
         Status::Passed => Ended::Passed,

@@ -1,8 +1,8 @@
 //! The tool `portcullis-load judge` as CI meets it: exit codes, reports, and examples whose commands exist.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::{fs, io};
 
 use portcullis_artifacts::Report;
 use portcullis_engine::plan::Plan;
@@ -10,11 +10,11 @@ use portcullis_judge::Verdict;
 use portcullis_yaml::OsLoader;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn tool(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portcullis-load")).args(arguments).output().unwrap()
+fn tool(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_portcullis-load")).args(arguments).output()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -26,7 +26,8 @@ fn a_baseline_that_does_not_start_is_an_invalid_run_with_all_its_reports() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("judge");
     let done =
-        tool(&["judge", "--baseline", "false", "--canary", "false", "--hold", "0", "--out", out.to_str().unwrap()]);
+        tool(&["judge", "--baseline", "false", "--canary", "false", "--hold", "0", "--out", out.to_str().unwrap()])
+            .unwrap();
     assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
     assert!(text(&done.stdout).starts_with("INVALID\n"), "{}", text(&done.stdout));
     let report = Report::from_json(&fs::read_to_string(out.join("result.json")).unwrap()).unwrap();
@@ -54,7 +55,7 @@ fn what_cannot_be_done_is_said_with_exit_code_2() {
         ),
         (&["judge-power", "--noise", "/no/such/file"], "/no/such/file"),
     ] {
-        let done = tool(arguments);
+        let done = tool(arguments).unwrap();
         assert_eq!(done.status.code(), Some(2), "{arguments:?}: {}", text(&done.stderr));
         assert!(text(&done.stderr).contains(said), "{arguments:?}: {}", text(&done.stderr));
     }
@@ -62,7 +63,7 @@ fn what_cannot_be_done_is_said_with_exit_code_2() {
 
 #[test]
 fn the_power_of_the_judge_is_told_from_noise_that_was_measured() {
-    let done = tool(&["judge-power", "--runs", "5"]);
+    let done = tool(&["judge-power", "--runs", "5"]).unwrap();
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(text(&done.stdout).contains("| none (A/A) | 0.0 % |"), "{}", text(&done.stdout));
 }
@@ -82,7 +83,8 @@ fn flags(text: &str) -> Vec<String> {
 
 #[test]
 fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
-    let help = text(&tool(&["judge", "--help"]).stdout) + &text(&tool(&["judge-power", "--help"]).stdout);
+    let help =
+        text(&tool(&["judge", "--help"]).unwrap().stdout) + &text(&tool(&["judge-power", "--help"]).unwrap().stdout);
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut found = 0;
     for file in

@@ -26,7 +26,7 @@ impl fmt::Display for Uses {
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 25] = [
+const TABLE: [(&str, Uses); 26] = [
     ("types", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
@@ -42,6 +42,7 @@ const TABLE: [(&str, Uses); 25] = [
     ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
     ("telemetry", Uses::These(&["types"])),
+    ("tracing", Uses::These(&["types", "telemetry"])),
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
@@ -76,6 +77,7 @@ const TABLE: [(&str, Uses); 25] = [
             "discovery",
             "admin",
             "portcullis",
+            "tracing",
             "yaml",
             "yaml-derive",
             "judge",

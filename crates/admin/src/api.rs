@@ -19,6 +19,7 @@ pub(crate) mod status;
 pub(crate) mod timeline;
 pub(crate) mod top;
 pub(crate) mod trial;
+pub(crate) mod upgrade;
 pub(crate) mod usage;
 pub(crate) mod verdict;
 

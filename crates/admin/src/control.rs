@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,6 +69,8 @@ pub enum Readiness {
     Ready,
     /// Not now: the process's guards refuse requests of no particular priority.
     Overloaded,
+    /// Not any more, although they are served: the gateway will drain.
+    Leaving,
     /// Not any more: the gateway drains.
     Draining,
 }
@@ -80,6 +83,7 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Overloaded => "overloaded",
+            Self::Leaving => "leaving",
             Self::Draining => "draining",
         }
     }
@@ -262,6 +266,28 @@ pub struct ReloadEntry {
     pub summary: String,
 }
 
+/// How the binary is to be replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpgradeAsk {
+    /// The new binary; the path that this one was started by, when none is said.
+    pub binary: Option<PathBuf>,
+    /// How long the new process may take to be ready.
+    pub within: Option<Duration>,
+}
+
+/// The binary was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgraded {
+    /// The process that serves now.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The process that drains now.
+    pub before: u32,
+    /// How long it took until the new one served.
+    pub took: Duration,
+}
+
 /// What a sink of records says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkLine {
@@ -380,6 +406,19 @@ pub trait Control: Send + Sync + 'static {
     /// How the objectives stand, as `/api/slos` shows them: a list.
     fn slos(&self) -> Value {
         Value::Array(Vec::new())
+    }
+
+    /// In which step of its life the process is, as `/api/status` shows it.
+    fn lifecycle(&self) -> Value {
+        Value::Null
+    }
+
+    /// Replaces the binary: a new process takes the listening sockets over, and this one drains.
+    ///
+    /// # Errors
+    /// A sentence: why this process goes on as if nothing had been asked.
+    async fn upgrade(&self, _asked: UpgradeAsk) -> Result<Upgraded, String> {
+        Err("this gateway cannot be replaced while it runs".to_owned())
     }
 
     /// The sinks of records.

@@ -84,6 +84,12 @@ pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next
     };
     entry.reason = reason;
     let pending = Pending::new(state.audit.clone(), entry);
+    // A process that hands over has told the other one what is in effect.
+    if role == Role::Operate && state.overrides.is_left() {
+        let problem = Problem::new(Kind::Upgrading);
+        pending.done(Kind::Upgrading.status().as_u16());
+        return with_id(problem.into_response(), id);
+    }
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(actor);
     let response = next.run(Request::from_parts(parts, body)).await;

@@ -30,10 +30,10 @@ pub use api::config::hide_secrets;
 pub use audit::Audit;
 pub use control::{
     AdminState, By, Change, Changed, Control, Effect, EndTrial, Expected, Readiness, ReloadEntry, SinkLine, Stale,
-    Usage, UsageAsk, Watch,
+    UpgradeAsk, Upgraded, Usage, UsageAsk, Watch,
 };
 pub use failures::Failures;
 pub use health::Health;
 pub use overrides::Overrides;
 pub use router::CONFIG_BYTES;
-pub use server::{AdminBindError, AdminListeners, Prepared};
+pub use server::{AdminBindError, AdminListeners, Before, Prepared, Retired};

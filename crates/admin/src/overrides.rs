@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
@@ -151,6 +152,8 @@ pub struct Overrides {
     /// Why the file is not what is held; one saves at a time.
     trouble: Mutex<Option<String>>,
     saving: tokio::sync::Mutex<()>,
+    /// Another process keeps them from now on.
+    left: AtomicBool,
 }
 
 impl Overrides {
@@ -169,6 +172,39 @@ impl Overrides {
         };
         let folder = folder.map(Path::to_owned);
         Self { held: Mutex::new(held), folder, trouble: Mutex::new(trouble), ..Self::default() }
+    }
+
+    /// Those of the process before this one where no folder keeps them.
+    ///
+    /// # Errors
+    /// A sentence: the other process's are of another form.
+    pub fn of(carried: Value) -> Result<Self, String> {
+        let held = serde_json::from_value::<Held>(carried).map_err(|error| error.to_string())?;
+        Ok(Self { held: Mutex::new(held), ..Self::default() })
+    }
+
+    /// What another process needs beside the folder; `None` where the folder has all.
+    #[must_use]
+    pub fn carried(&self) -> Option<Value> {
+        let held = self.folder.is_none().then(|| self.held.lock().clone())?;
+        serde_json::to_value(Held { version: VERSION, ..held }).ok()
+    }
+
+    /// Leaves them to another process, once what is being saved is: nothing is saved any more, and operators are told to ask
+    /// again.
+    pub async fn leave(&self) {
+        let _saving = self.saving.lock().await;
+        self.left.store(true, SeqCst);
+    }
+
+    /// The other process does not take them: what holds here is saved again.
+    pub async fn take_back(&self) {
+        self.left.store(false, SeqCst);
+        self.keep().await;
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(SeqCst)
     }
 
     /// Puts what was saved to work again, before anything serves; says what is over meanwhile, and what cannot be put to
@@ -256,10 +292,14 @@ impl Overrides {
         self.changed.notify_one();
     }
 
-    /// Saves what is held, where there is a place for it.
-    pub(crate) async fn keep(&self) {
-        let Some(folder) = self.folder.clone() else { return };
+    /// Saves what is held, where there is a place for it. `false` when another process keeps it by now, which may not have
+    /// heard of the last change.
+    pub(crate) async fn keep(&self) -> bool {
         let _saving = self.saving.lock().await;
+        if self.is_left() {
+            return false;
+        }
+        let Some(folder) = self.folder.clone() else { return true };
         let held = Held { version: VERSION, ..self.held.lock().clone() };
         let saved = tokio::task::spawn_blocking(move || save(&folder, &held)).await;
         let saved = saved.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -268,6 +308,7 @@ impl Overrides {
             log::error!("overrides cannot be saved, and would not outlive this process: {error}");
         }
         *self.trouble.lock() = trouble;
+        true
     }
 
     /// What is in effect, soonest to end first; with `ended`, what is over, latest first.
@@ -365,6 +406,24 @@ mod tests {
         assert_eq!((&told["overrides"][0]["who"], &told["ended"][0]["how"]), (&json!("ci"), &json!("ci made another")));
         assert_eq!(told["lasts_over_a_restart"], json!(true));
         assert!(!folder.join("overrides.json.new").exists());
+    }
+
+    #[tokio::test]
+    async fn what_was_left_is_not_written_over_and_goes_on_without_a_folder_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides = Overrides::open(Some(dir.path()));
+        overrides.leave().await;
+        overrides.made(made("10.0.0.0/8", later()));
+        assert!(!overrides.keep().await, "who asked is told to ask again");
+        assert!(!dir.path().join(FILE).exists() && overrides.carried().is_none());
+        overrides.take_back().await;
+        assert!(dir.path().join(FILE).exists() && overrides.keep().await);
+        let overrides = Overrides::default();
+        overrides.made(made("10.0.0.0/8", later()));
+        let next = Overrides::of(overrides.carried().unwrap()).unwrap();
+        let target = |overrides: &Overrides| overrides.told(false)["overrides"][0]["target"].clone();
+        assert_eq!(target(&next), target(&overrides));
+        assert!(Overrides::of(json!({ "version": 1 })).is_err());
     }
 
     #[tokio::test]

@@ -46,6 +46,8 @@ problems! {
     NoTrial, "no_trial", CONFLICT, "No change is on trial, or it cannot be ended so";
     NoSuchGeneration, "no_such_generation", CONFLICT, "There is no generation to go back to";
     ConfigFailed, "config_failed", CONFLICT, "The config is right but could not be put to work; the one before serves";
+    UpgradeFailed, "upgrade_failed", CONFLICT, "The binary was not replaced; this process serves as before";
+    Upgrading, "upgrading", CONFLICT, "The binary is being replaced; ask again in a moment";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED, "Another config serves than the one this was meant for";
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     ConfigRefused, "config_refused", UNPROCESSABLE_ENTITY, "The config has errors; nothing changed";

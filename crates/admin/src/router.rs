@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::actor::Role::{Admin, Operate, Read};
 use crate::api::{
     audit, bans, caps, clusters, config, consumers, endpoints, explain, health, history, map, metrics, overrides,
-    requests, slos, status, timeline, top, trial, usage,
+    requests, slos, status, timeline, top, trial, upgrade, usage,
 };
 use crate::assets;
 use crate::control::AdminState;
@@ -50,6 +50,7 @@ fn table(state: Arc<AdminState>) -> Table {
         .at("/api/status", [get(read, status::status)])
         .at("/api/config", [get(read, config::show), post(Need::UnlessDry(Admin), config::apply)])
         .at("/api/reload", [post(operate, config::reload)])
+        .at("/api/upgrade", [post(Need::Role(Admin), upgrade::upgrade)])
         .at("/api/history", [get(read, history::list)])
         .at("/api/history/{number}", [get(read, history::one)])
         .at("/api/history/{from}/diff/{to}", [get(read, history::compare)])

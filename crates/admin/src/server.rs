@@ -10,6 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use portcullis_snapshot::settings::{Admin, AdminTls, SocketMode};
 
 use crate::actor::{Handshake, Peer};
 use crate::control::AdminState;
+use crate::overrides::Overrides;
 use crate::router::router;
 use crate::socket::SocketFile;
 
@@ -64,12 +67,34 @@ struct Unix<S> {
 }
 
 /// Stops accepting when it is dropped; connections end with their requests.
-struct Stop(CancellationToken);
+struct Serving {
+    stop: CancellationToken,
+    accepting: TaskTracker,
+    connections: TaskTracker,
+}
 
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.cancel();
+impl Serving {
+    /// Stops accepting; once it resolves, no connection is taken any more. Requests that are served get their answers.
+    async fn stop_accepting(&self) {
+        self.stop.cancel();
+        self.accepting.close();
+        self.accepting.wait().await;
     }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What another process had open, or still has.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// The listening socket for the address of the config.
+    pub tcp: Option<std::net::TcpListener>,
+    /// The path of the Unix socket at which that process accepts until this one takes its place.
+    pub unix: Option<PathBuf>,
 }
 
 /// What a config's listeners need that do not serve yet: bound, for those that are new.
@@ -86,20 +111,27 @@ impl Prepared {
     ///
     /// # Errors
     /// When an address is in use or not this machine's, or a socket cannot be made.
-    pub fn new(settings: Option<&Admin>) -> Result<Self, AdminBindError> {
-        Self::beside(settings, (None, None))
+    pub fn new(settings: Option<&Admin>, before: Before) -> Result<Self, AdminBindError> {
+        Self::beside(settings, (None, None), before)
     }
 
     /// Binds what is not open already: an address, a socket.
-    fn beside(settings: Option<&Admin>, open: (Option<SocketAddr>, Option<&Path>)) -> Result<Self, AdminBindError> {
+    fn beside(
+        settings: Option<&Admin>,
+        open: (Option<SocketAddr>, Option<&Path>),
+        before: Before,
+    ) -> Result<Self, AdminBindError> {
         let address = settings.and_then(|admin| admin.bind);
         let socket = settings.and_then(|admin| admin.socket.as_ref());
         let mode = socket.map(|socket| socket.mode).unwrap_or_default();
-        let tcp = (open.0 != address || address.is_none()).then(|| address.map(bind).transpose()).transpose()?;
+        let new = open.0 != address || address.is_none();
+        let tcp = new.then(|| address.map(|address| bind(address, before.tcp)).transpose()).transpose()?;
         let path = socket.map(|socket| socket.path.as_path());
         let make = |path: &Path| {
             let failed = |error| AdminBindError { place: path.display().to_string(), error };
-            let (file, serves) = SocketFile::bind(path, mode).map_err(failed)?;
+            let beside = before.unix.as_deref() == Some(path);
+            let made = if beside { SocketFile::beside(path, mode) } else { SocketFile::bind(path, mode) };
+            let (file, serves) = made.map_err(failed)?;
             Ok(Unix { path: path.to_owned(), file, serves })
         };
         let unix = (open.1 != path || path.is_none()).then(|| path.map(make).transpose()).transpose()?;
@@ -107,9 +139,10 @@ impl Prepared {
     }
 }
 
-fn bind(wanted: SocketAddr) -> Result<Tcp<TcpListener>, AdminBindError> {
+/// Binds an address, or takes the socket that is open for it.
+fn bind(wanted: SocketAddr, open: Option<std::net::TcpListener>) -> Result<Tcp<TcpListener>, AdminBindError> {
     let failed = |error| AdminBindError { place: wanted.to_string(), error };
-    let listener = std::net::TcpListener::bind(wanted).map_err(failed)?;
+    let listener = open.map_or_else(|| std::net::TcpListener::bind(wanted), Ok).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok(Tcp { wanted, local, serves: TcpListener::from_std(listener).map_err(failed)? })
@@ -123,8 +156,8 @@ pub struct AdminListeners {
 
 #[derive(Default)]
 struct Open {
-    tcp: Option<Tcp<Stop>>,
-    unix: Option<Unix<Stop>>,
+    tcp: Option<Tcp<(Arc<TcpListener>, Serving)>>,
+    unix: Option<Unix<Serving>>,
 }
 
 impl AdminListeners {
@@ -141,7 +174,8 @@ impl AdminListeners {
     pub fn prepare(&self, settings: Option<&Admin>) -> Result<Prepared, AdminBindError> {
         let open = self.open.lock();
         let tcp = open.tcp.as_ref().map(|tcp| tcp.wanted);
-        Prepared::beside(settings, (tcp, open.unix.as_ref().map(|unix| unix.path.as_path())))
+        let unix = open.unix.as_ref().map(|unix| unix.path.as_path());
+        Prepared::beside(settings, (tcp, unix), Before::default())
     }
 
     /// Serves what was bound, and stops what served before in its place.
@@ -150,15 +184,19 @@ impl AdminListeners {
         let mut open = self.open.lock();
         if let Some(tcp) = tcp {
             open.tcp = tcp.map(|Tcp { wanted, local, serves }| {
-                let stop = self.serve(Door::Tcp(serves));
-                Tcp { wanted, local, serves: stop }
+                let listener = Arc::new(serves);
+                let serving = self.serve(Door::Tcp(Arc::clone(&listener)));
+                Tcp { wanted, local, serves: (listener, serving) }
             });
         }
         match (unix, &open.unix) {
             (Some(unix), _) => {
-                open.unix = unix.map(|Unix { path, file, serves }| {
-                    let stop = self.serve(Door::Unix(serves));
-                    Unix { path, file, serves: stop }
+                open.unix = unix.map(|Unix { path, mut file, serves }| {
+                    if let Err(error) = file.take_place() {
+                        log::error!("admin: the socket {} cannot be put in its place: {error}", path.display());
+                    }
+                    let serving = self.serve(Door::Unix(serves));
+                    Unix { path, file, serves: serving }
                 });
             }
             (None, Some(unix)) => {
@@ -170,15 +208,57 @@ impl AdminListeners {
         }
     }
 
-    fn serve(&self, door: Door) -> Stop {
-        let stop = CancellationToken::new();
-        tokio::spawn(accept(door, self.state.clone(), stop.clone()));
-        Stop(stop)
+    fn serve(&self, door: Door) -> Serving {
+        let (stop, accepting, connections) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        accepting.spawn(accept(door, self.state.clone(), stop.clone(), connections.clone()));
+        Serving { stop, accepting, connections }
     }
 
-    /// Stops accepting, and removes the socket.
-    pub fn close(&self) {
-        *self.open.lock() = Open::default();
+    /// Stops accepting, and removes the Unix socket, unless another process has put its own in the place; what is given can
+    /// be served again. Requests that are served get their answers.
+    pub async fn retire(&self) -> Retired {
+        let Open { tcp, unix } = std::mem::take(&mut *self.open.lock());
+        let (mut socket, mut serving) = (None, Vec::new());
+        if let Some(Tcp { wanted, serves: (listener, tcp), .. }) = tcp {
+            let given = listener.as_fd().try_clone_to_owned();
+            let given = given.inspect_err(|error| log::error!("admin: the socket cannot be kept: {error}"));
+            socket = given.ok().map(|given| (wanted, given));
+            serving.push(tcp);
+        }
+        serving.extend(unix.map(|unix| unix.serves));
+        for one in &serving {
+            one.stop_accepting().await;
+        }
+        Retired { socket, serving }
+    }
+
+    /// Serves again after [`AdminListeners::retire`], as the config says that serves, with the socket that was kept. Must be
+    /// called inside a Tokio runtime.
+    pub fn serve_again(&self, socket: Option<(SocketAddr, OwnedFd)>) {
+        let snapshot = self.state.generations.current();
+        let settings = snapshot.settings.admin.as_ref();
+        let wanted = settings.and_then(|admin| admin.bind);
+        let tcp = socket.filter(|(address, _)| wanted == Some(*address)).map(|(_, socket)| socket.into());
+        match Prepared::new(settings, Before { tcp, unix: None }) {
+            Ok(prepared) => self.commit(prepared),
+            Err(error) => log::error!("{error}"),
+        }
+    }
+
+    /// The socket of the address and that address in the config, for another process.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn tcp_socket(&self) -> io::Result<Option<(SocketAddr, OwnedFd)>> {
+        let open = self.open.lock();
+        let tcp = open.tcp.as_ref();
+        tcp.map(|tcp| Ok((tcp.wanted, tcp.serves.0.as_fd().try_clone_to_owned()?))).transpose()
+    }
+
+    /// What operators said for a while.
+    #[must_use]
+    pub fn overrides(&self) -> &Overrides {
+        &self.state.overrides
     }
 
     /// Where it accepts: what port 0 became.
@@ -194,8 +274,29 @@ impl AdminListeners {
     }
 }
 
+/// Admin listeners that do not accept any more.
+pub struct Retired {
+    socket: Option<(SocketAddr, OwnedFd)>,
+    serving: Vec<Serving>,
+}
+
+impl Retired {
+    /// Waits until the requests that are served have their answers, no longer than `within`; gives what is needed to serve
+    /// again.
+    pub async fn close(self, within: Duration) -> Option<(SocketAddr, OwnedFd)> {
+        let end = tokio::time::Instant::now() + within;
+        for one in &self.serving {
+            one.connections.close();
+            if tokio::time::timeout_at(end, one.connections.wait()).await.is_err() {
+                log::warn!("admin: {} cut off", one.connections.len());
+            }
+        }
+        self.socket
+    }
+}
+
 enum Door {
-    Tcp(TcpListener),
+    Tcp(Arc<TcpListener>),
     Unix(UnixListener),
 }
 
@@ -213,11 +314,16 @@ impl Door {
     }
 }
 
-async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken) {
+async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let router = router(state.clone());
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            place = places.clone().acquire_owned() => place,
+        };
+        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -226,7 +332,7 @@ async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken) {
         match accepted {
             Ok(came) => {
                 let (router, state, stop) = (router.clone(), state.clone(), stop.clone());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     greet(came, router, &state, stop).await;
                     drop(place);
                 });

@@ -22,42 +22,70 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Where it is until it takes the place of another process's socket.
+    waits: Option<PathBuf>,
 }
 
 impl SocketFile {
     /// Makes a socket. One that a dead process left is replaced; any other file, and the socket of a living one, is not.
     /// Must be called inside a Tokio runtime.
     pub(crate) fn bind(path: &Path, mode: SocketMode) -> io::Result<(Self, UnixListener)> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let locked = lock(folder)?;
-        clear(path)?;
+        Self::make(path, None, mode)
+    }
+
+    /// Makes a socket under another name in the folder, where a process accepts at `path` whose place this one takes with
+    /// [`SocketFile::take_place`]. Must be called inside a Tokio runtime.
+    pub(crate) fn beside(path: &Path, mode: SocketMode) -> io::Result<(Self, UnixListener)> {
+        // No longer than it must be: the length of a socket's path has a bound.
+        let name = format!(".{}", std::process::id());
+        Self::make(path, Some(path.with_file_name(name)), mode)
+    }
+
+    fn make(path: &Path, waits: Option<PathBuf>, mode: SocketMode) -> io::Result<(Self, UnixListener)> {
+        let at = waits.as_deref().unwrap_or(path);
+        let locked = lock(folder(path))?;
+        clear(at)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        socket.bind(&SockAddr::unix(at)?)?;
         // Nobody can connect before it listens, so the permissions are there in time.
-        fs::set_permissions(path, Permissions::from_mode(mode.0))?;
-        let made = fs::symlink_metadata(path)?;
+        fs::set_permissions(at, Permissions::from_mode(mode.0))?;
+        let made = fs::symlink_metadata(at)?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         drop(locked);
         let listener = UnixListener::from_std(StdListener::from(socket))?;
-        Ok((Self { path: path.to_owned(), device: made.dev(), inode: made.ino() }, listener))
+        Ok((Self { path: path.to_owned(), device: made.dev(), inode: made.ino(), waits }, listener))
+    }
+
+    /// Puts it in the place of the other process's socket, if it waits: from one connection to the next.
+    pub(crate) fn take_place(&mut self) -> io::Result<()> {
+        let Some(waits) = &self.waits else { return Ok(()) };
+        let locked = lock(folder(&self.path))?;
+        fs::rename(waits, &self.path)?;
+        drop(locked);
+        self.waits = None;
+        Ok(())
     }
 
     /// Gives it other permissions.
     pub(crate) fn set_mode(&self, mode: SocketMode) -> io::Result<()> {
-        if self.is_ours()? { fs::set_permissions(&self.path, Permissions::from_mode(mode.0)) } else { Ok(()) }
+        if self.is_ours()? { fs::set_permissions(self.place(), Permissions::from_mode(mode.0)) } else { Ok(()) }
+    }
+
+    /// Where it is now.
+    fn place(&self) -> &Path {
+        self.waits.as_deref().unwrap_or(&self.path)
     }
 
     fn is_ours(&self) -> io::Result<bool> {
-        let found = fs::symlink_metadata(&self.path)?;
+        let found = fs::symlink_metadata(self.place())?;
         Ok((found.dev(), found.ino()) == (self.device, self.inode))
     }
 
     fn remove(&self) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let locked = File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+        let locked = File::open(folder(&self.path))?;
         locked.lock()?;
-        if self.is_ours()? { fs::remove_file(&self.path) } else { Ok(()) }
+        if self.is_ours()? { fs::remove_file(self.place()) } else { Ok(()) }
     }
 }
 
@@ -70,6 +98,11 @@ impl Drop for SocketFile {
             Ok(()) | Err(_) => {}
         }
     }
+}
+
+/// The folder that a socket is in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Holds a folder in which a socket may be made: not one where everybody may put files.
@@ -167,6 +200,23 @@ mod tests {
         assert!(path.exists(), "it is the second's");
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_takes_the_place_of_a_living_one_and_that_one_leaves_it() {
+        let (dir, path) = place();
+        let files = || fs::read_dir(dir.path()).unwrap().count();
+        let old = bind(&path).unwrap();
+        drop(SocketFile::beside(&path, SocketMode(0o600)).unwrap());
+        assert_eq!(files(), 1, "one that never took the place leaves nothing");
+        let (mut file, listener) = SocketFile::beside(&path, SocketMode(0o600)).unwrap();
+        file.take_place().unwrap();
+        drop(old);
+        let _client = tokio::net::UnixStream::connect(&path).await.unwrap();
+        listener.accept().await.unwrap();
+        assert_eq!((files(), fs::symlink_metadata(&path).unwrap().mode() & 0o777), (1, 0o600));
+        drop(file);
+        assert_eq!(files(), 0);
     }
 
     #[tokio::test]

@@ -258,7 +258,9 @@ async fn only_health_is_told_without_the_token() {
 
 #[tokio::test]
 async fn is_not_ready_before_the_start_and_during_a_drain() {
-    for (readiness, detail) in [(Readiness::Starting, "starting"), (Readiness::Draining, "draining")] {
+    for (readiness, detail) in
+        [(Readiness::Starting, "starting"), (Readiness::Leaving, "leaving"), (Readiness::Draining, "draining")]
+    {
         let api = Api::new(CONFIG, readiness, ReloadOutcome::Applied);
         let seen = api.get("/readyz").await;
         assert_eq!((seen.status, seen.json()["detail"].clone()), (StatusCode::SERVICE_UNAVAILABLE, json!(detail)));

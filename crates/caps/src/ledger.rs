@@ -25,8 +25,10 @@ use foldhash::quality::SeedableRandomState;
 use hashbrown::HashMap;
 
 use super::sync;
+use crate::moment::Moment;
 use crate::overrides::{Override, Overrides, Target};
 use crate::policy::Scope;
+use crate::slot::CapId;
 
 // Paths are written out since the tests compile this file from another place.
 #[path = "ledger/account.rs"]
@@ -177,19 +179,27 @@ impl Ledger {
         self.shards.iter().map(|shard| shard.lock().slab.places()).sum()
     }
 
-    /// Under which sets' caps a consumer has spent anything that still counts; `None` for one that is not held.
+    /// Under which sets' caps a consumer has spent anything that still counts; `None` for one that has spent nothing.
     #[must_use]
-    pub fn sets_of(&self, consumer: &str) -> Option<Vec<(Scope, Arc<str>)>> {
-        let hash = self.hash(consumer);
-        let accounts = self.shard(hash)?.lock();
-        let account = accounts.slab.get(accounts.find(hash, consumer)?)?;
-        let caps: Vec<_> = account.slots.iter().map(|slot| slot.cap()).collect();
-        drop(accounts);
+    pub fn sets_of(&self, now: Moment, consumer: &str) -> Option<Vec<(Scope, Arc<str>)>> {
+        let caps = self.held_caps(consumer).or_else(|| {
+            let saved = self.recall(now, consumer);
+            let caps: Vec<_> = saved.iter().filter(|slot| !slot.is_idle(now)).map(|slot| slot.cap()).collect();
+            (!caps.is_empty()).then_some(caps)
+        })?;
         let mut sets: Vec<_> =
             caps.into_iter().filter_map(|cap| self.registry.key(cap)).map(|key| (key.scope, key.set)).collect();
         sets.sort();
         sets.dedup();
         Some(sets)
+    }
+
+    /// The caps of a consumer that is held.
+    fn held_caps(&self, consumer: &str) -> Option<Vec<CapId>> {
+        let hash = self.hash(consumer);
+        let accounts = self.shard(hash)?.lock();
+        let account = accounts.slab.get(accounts.find(hash, consumer)?)?;
+        Some(account.slots.iter().map(|slot| slot.cap()).collect())
     }
 
     fn hash(&self, consumer: &str) -> u64 {

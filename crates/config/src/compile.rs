@@ -31,6 +31,7 @@ mod routes;
 mod settings;
 mod slos;
 mod store;
+mod tracing;
 mod tuning;
 mod upstream;
 
@@ -65,6 +66,8 @@ pub(crate) struct Compiler<'a, 'c> {
     subsets: HashMap<ClusterIdx, Vec<BTreeMap<String, String>>>,
     /// Filters that act on upgrades alone.
     upgrades: Vec<Span>,
+    /// Whether requests are traced, or would be if there were no error.
+    traces: bool,
 }
 
 /// The world around a config.
@@ -92,7 +95,9 @@ pub(crate) fn compile(top: Spanned<Top>, cx: &mut Cx<'_>, world: World<'_>) -> C
     let clusters = ClusterNames::new(raw_clusters);
     let zone = top.zone.as_ref().map(|zone| Arc::from(zone.value.as_str()));
     let (used, subsets, upgrades) = (HashSet::new(), HashMap::new(), Vec::new());
-    let mut compiler = Compiler { cx, seams: world.seams, now: world.now, clusters, used, zone, subsets, upgrades };
+    let traces = top.tracing.is_some() || top.tracing.is_broken();
+    let (seams, now) = (world.seams, world.now);
+    let mut compiler = Compiler { cx, seams, now, clusters, used, zone, subsets, upgrades, traces };
     compiler.version(&top, span);
     let mut settings = compiler.settings(&top, span);
     let consumers = top.consumers.as_ref().and_then(|consumers| Some(consumers.file.as_ref()?.span));

@@ -22,6 +22,7 @@ mod plans;
 mod route;
 mod settings;
 mod slos;
+mod tracing;
 mod tuning;
 
 pub(crate) use plans::caps;

@@ -17,6 +17,7 @@ use portcullis_snapshot::{
     Affinity, ClusterIdx, HealthCheck, LimitRules, ListenerLimits, LoadReports, RetryPolicy, Settings, SourceKey,
     Timeouts, UpstreamProtocol, UpstreamTls,
 };
+use portcullis_telemetry::RouteTracing;
 use portcullis_types::{ClusterName, Dialect, ListenerName, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
 use portcullis_yaml::{Node, Span};
@@ -153,6 +154,7 @@ pub(crate) struct RoutePlan {
     pub(crate) hedge: bool,
     pub(crate) limits: LimitRules,
     pub(crate) priority: Priority,
+    pub(crate) tracing: RouteTracing,
     pub(crate) place: Place,
 }
 

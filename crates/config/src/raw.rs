@@ -23,5 +23,6 @@ pub(crate) mod routes;
 pub(crate) mod slos;
 pub(crate) mod store;
 pub(crate) mod top;
+pub(crate) mod tracing;
 pub(crate) mod tuning;
 pub(crate) mod words;

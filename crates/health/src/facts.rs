@@ -75,6 +75,8 @@ pub struct Traffic {
     pub now: Window,
     /// Of the minutes before that one.
     pub before: Window,
+    /// Of the last ten seconds.
+    pub latest: Window,
 }
 
 /// What became of the requests of a span of time.

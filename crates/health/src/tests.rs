@@ -30,7 +30,11 @@ fn nothing_is_found_where_nothing_is_wrong() {
     let clusters = vec![ClusterFacts { name: "a".into(), endpoints: 4, available: 3, ..ClusterFacts::default() }];
     let store = Some(StoreFacts { trouble: None, last_error: Some("once".into()), pending: 2 });
     let link = Some(LinkFacts { trouble: None, last_error: None });
-    let traffic = Traffic { now: window(1000, &[("over_rate", true, 5)], 2), before: window(9000, &[], 20) };
+    let traffic = Traffic {
+        now: window(1000, &[("over_rate", true, 5)], 2),
+        before: window(9000, &[], 20),
+        ..Traffic::default()
+    };
     let rooms =
         vec![RoomFacts { name: "x".into(), used: 89, limit: 100 }, RoomFacts { name: "y".into(), used: 9, limit: 0 }];
     let ends = now() + 30 * 24 * 60 * MINUTE;
@@ -55,7 +59,10 @@ fn a_cluster_is_told_by_the_worst_of_it() {
 #[test]
 fn errors_are_told_by_their_share_and_their_growth() {
     use Severity::{Degraded, Failing, Information};
-    let of = |now: Window, before: Window| Facts { traffic: Traffic { now, before }, ..Facts::default() };
+    let of = |now: Window, before: Window| Facts {
+        traffic: Traffic { now, before, latest: window(9, &[], 4) },
+        ..Facts::default()
+    };
     let calm = || window(9000, &[("upstream_reset", false, 9)], 0);
     check(of(window(19, &[("upstream_reset", false, 19)], 0), calm()), &[]);
     check(of(window(1000, &[("upstream_reset", false, 20)], 0), calm()), &[("errors_rising:upstream_reset", Degraded)]);
@@ -64,6 +71,11 @@ fn errors_are_told_by_their_share_and_their_growth() {
     check(
         of(window(1000, &[("upstream_reset", false, 600)], 0), calm()),
         &[("errors", Failing), ("errors_rising:upstream_reset", Failing)],
+    );
+    let told = judge(&of(window(1000, &[("upstream_reset", false, 600)], 0), calm()), now());
+    assert!(
+        told.iter().any(|one| one.evidence.iter().any(|line| line == "in the last ten seconds 4 of 9")),
+        "{told:?}"
     );
     check(of(window(1000, &[], 60), calm()), &[("errors", Degraded), ("errors_rising:answered_with_5xx", Degraded)]);
     check(of(window(1000, &[("over_rate", true, 400)], 0), calm()), &[("refusals_rising", Information)]);

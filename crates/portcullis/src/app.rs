@@ -25,6 +25,8 @@ pub struct App {
     pub(crate) rpc: Arc<RpcMetrics>,
     pub(crate) sinks: Vec<Arc<dyn RecordSink>>,
     pub(crate) store: Option<Arc<dyn ConsumerStore>>,
+    /// The command line.
+    pub(crate) line: Vec<OsString>,
 }
 
 impl Default for App {
@@ -47,6 +49,7 @@ impl App {
             rpc,
             sinks: Vec::new(),
             store: None,
+            line: Vec::new(),
         }
     }
 
@@ -93,9 +96,10 @@ impl App {
 
     /// Reads a command line, the binary's own name first, and does what it says.
     #[must_use]
-    pub fn run(self, args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    pub fn run(mut self, args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
         let command = Cli::command().name(self.name).version(self.version);
-        let cli = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+        self.line = args.into_iter().map(Into::into).collect();
+        let cli = command.try_get_matches_from(&self.line).and_then(|matches| Cli::from_arg_matches(&matches));
         match cli {
             Ok(cli) => commands::dispatch(self, cli.command),
             Err(error) => {

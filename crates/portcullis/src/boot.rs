@@ -1,5 +1,7 @@
 //! The start: from a checked config to a gateway that serves, its admin API beside it.
 
+mod sockets;
+
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,17 +24,21 @@ use crate::counting::{CapMetrics, Counting};
 use crate::files::State;
 use crate::history::{Fate, History, Meta};
 use crate::keeping::{self, StoreMetrics};
+use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::output::count;
-use crate::reload::{self, Current, Parts, Reloader, Served};
+use crate::reload::{self, Current, Parts, Reloader, Served, Trigger};
 use crate::slos::{SloMetrics, Slos};
 use crate::sources::Sources;
 use crate::traffic;
+use crate::upgrade::Newcomer;
 use crate::world::{World, serve_plans};
 
 /// How often somebody looks at the gateway, and how often what is counted for objectives is written.
 const LOOK: Duration = Duration::from_secs(5);
 const SAVE: Duration = Duration::from_secs(60);
+
+pub(crate) use sockets::Sockets;
 
 /// The first generation, and what the next one is compared with.
 pub(crate) struct First {
@@ -42,6 +48,8 @@ pub(crate) struct First {
     /// Who may call; taken when it is put to use.
     pub(crate) consumers: Option<Prepared>,
     pub(crate) sources: Sources,
+    /// Its texts, where they are not the files'.
+    pub(crate) applied: Option<Sources>,
     pub(crate) history: History,
     /// The generation of the history that it is, and what was wrong with the file that it stands for.
     pub(crate) fallen: Option<(u64, String)>,
@@ -54,16 +62,56 @@ pub(crate) struct Brought {
     pub(crate) registry: prometheus::Registry,
 }
 
-/// Starts everything, in the order in which it may fail; a failure leaves nothing running. Must be called inside a
-/// Tokio runtime.
+/// A gateway that has all it needs, and does not accept yet.
+pub(crate) struct Started {
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) running: Arc<Running>,
+    state: Arc<AdminState>,
+    admin: PreparedAdmin,
+    began: Began,
+}
+
+/// What the history says of the start.
+struct Began {
+    started: Instant,
+    sources: Sources,
+    fallen: Option<(u64, String)>,
+    /// Its texts are not the files'.
+    applied: bool,
+}
+
+impl Started {
+    /// Begins to accept, to serve the admin API, and to look after all that has to be looked after.
+    pub(crate) fn open(self) -> Arc<Reloader> {
+        let Self { reloader, running, state, admin, began } = self;
+        reloader.gateway.open();
+        running.lifecycle.enter(Step::Serving);
+        let snapshot = reloader.gateway.generations().current();
+        note(&reloader, &snapshot, &began);
+        reloader.traffic.read(&snapshot, &reloader.world.metrics, Instant::now());
+        tokio::spawn(Arc::clone(&running.counting).run());
+        tokio::spawn(Arc::clone(&state.overrides).run());
+        tokio::spawn(look(Arc::downgrade(&state), running.slos.clone()));
+        tokio::spawn(look_around(Arc::downgrade(&reloader)));
+        tokio::spawn(tick(Arc::downgrade(&reloader)));
+        // Ready from here on; who asks the admin API finds all that it needs.
+        drop(running.reloader.set(reloader.clone()));
+        reloader.admin.commit(admin);
+        reloader
+    }
+}
+
+/// Starts everything but accepting, in the order in which it may fail; a failure leaves nothing running. Must be called
+/// inside a Tokio runtime.
 ///
 /// # Errors
 /// A sentence that names the listener and the port, or the file.
-pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<Reloader>, String> {
+pub(crate) fn start(world: World, first: First, (brought, sockets): (Brought, &Sockets)) -> Result<Started, String> {
     let started = Instant::now();
     first.consumers.into_iter().for_each(|prepared| world.consumers.commit(prepared));
     let settings = &first.snapshot.settings;
-    let admin = PreparedAdmin::new(settings.admin.as_ref()).map_err(|error| error.to_string())?;
+    let admin = PreparedAdmin::new(settings.admin.as_ref(), sockets.admin(settings.admin.as_ref()));
+    let admin = admin.map_err(|error| error.to_string())?;
     let audit = Arc::new(Audit::default());
     let outcomes = Arc::new(Outcomes::default());
     let timeline = Arc::new(Timeline::new(outcomes.clone()));
@@ -75,18 +123,24 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
     let recent = Arc::new(Ring::new(RingOptions { recent: settings.recent_requests, ..RingOptions::default() }));
     world.metrics.attach_sink("recent", recent.clone() as Arc<dyn SinkStats>);
     let observers = Observers { metrics: world.metrics.clone(), recent: recent.clone(), sinks: logs.sinks() };
+    if let Some(before) = sockets.before() {
+        before.store()?;
+    }
     let keeper = keep(&world, settings.store.as_ref(), &brought.registry)?;
     let kept = (world.saved.clone(), keeper);
     let most = LedgerOptions::default().most_consumers;
     let counting = Arc::new(Counting::new(world.caps.clone(), kept, &world.metrics, most));
     CapMetrics::register(world.caps.clone(), &brought.registry).map_err(|error| error.to_string())?;
     serve_plans(&world.caps, &first.snapshot);
-    let overrides = overrides(&world, &first.snapshot);
-    let gateway = Gateway::start(first.snapshot.clone(), observers).map_err(|error| error.to_string())?;
+    let overrides = overrides(&world, &first.snapshot, sockets.before());
+    let gateway = Gateway::prepare(first.snapshot.clone(), observers, sockets.listeners());
+    let gateway = gateway.map_err(|error| error.to_string())?;
+    let lifecycle = Arc::<Lifecycle>::default();
+    lifecycle.register(&brought.registry).map_err(|error| error.to_string())?;
     world.own_requests.bind(&gateway);
-    tokio::spawn(Arc::clone(&counting).run());
     let (shown, logs_too, slos) = (gateway.clone(), logs.clone(), world.slos.clone());
-    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, slos, reloader: OnceLock::new() });
+    let (reloader, upgrader) = (OnceLock::new(), OnceLock::new());
+    let running = Arc::new(Running { gateway: shown, logs: logs_too, counting, slos, lifecycle, reloader, upgrader });
     let health = Arc::<Health>::default();
     health.register(&brought.registry).map_err(|error| error.to_string())?;
     let generations = gateway.generations().clone();
@@ -105,34 +159,33 @@ pub(crate) fn start(world: World, first: First, brought: Brought) -> Result<Arc<
         health,
         control: running.clone(),
     });
-    tokio::spawn(look(Arc::downgrade(&state), world.slos.clone()));
-    let listeners = AdminListeners::new(state);
-    listeners.commit(admin);
-    let First { snapshot, checked, watched, sources, history, fallen, .. } = first;
+    let listeners = AdminListeners::new(state.clone());
+    let First { snapshot, checked, watched, sources, applied, history, fallen, .. } = first;
+    // What was applied is whose it was in the process before.
+    let by = sockets.before().filter(|_| applied.is_some()).map(|before| (before.who(), Trigger::Api.as_str()));
+    let (who, trigger) = by.unwrap_or_else(|| ("the start".to_owned(), snapshot.origin.trigger));
     let served = Served {
         id: snapshot.id,
-        who: "the start".to_owned(),
+        who,
         at: SystemTime::now(),
-        trigger: snapshot.origin.trigger,
+        trigger,
         texts: sources.fingerprint(),
         fallen: fallen.as_ref().map(|(_, why)| why.clone()),
     };
     let parts = Parts { gateway, logs, admin: listeners, recent, timeline, history, watched, served };
-    let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id }, parts));
-    note(&reloader, &snapshot, (&sources, fallen.as_ref()), started);
-    reloader.traffic.read(&snapshot, &reloader.world.metrics, Instant::now());
-    tokio::spawn(look_around(Arc::downgrade(&reloader)));
-    tokio::spawn(tick(Arc::downgrade(&reloader)));
-    // Ready from here on.
-    drop(running.reloader.set(reloader.clone()));
-    Ok(reloader)
+    let began = Began { started, sources, fallen, applied: applied.is_some() };
+    let reloader = Arc::new(Reloader::new(world, Current { checked, id: snapshot.id, applied }, parts));
+    Ok(Started { reloader, running, state, admin, began })
 }
 
-/// What operators said before the last end, put to work again, and followed from now on.
-fn overrides(world: &World, snapshot: &Snapshot) -> Arc<Overrides> {
-    let overrides = Arc::new(Overrides::open(snapshot.settings.data()));
+/// What operators said before the last end, or to the process before this one, put to work again.
+fn overrides(world: &World, snapshot: &Snapshot, before: Option<&Newcomer>) -> Arc<Overrides> {
+    let folder = snapshot.settings.data();
+    // Where a folder was just taken out of the config, what the other process kept there is not heard of here.
+    let carried = before.and_then(Newcomer::overrides).filter(|_| folder.is_none()).map(Overrides::of);
+    let carried = carried.and_then(|read| read.inspect_err(|error| log::error!("overrides are lost: {error}")).ok());
+    let overrides = Arc::new(carried.unwrap_or_else(|| Overrides::open(folder)));
     overrides.restore(snapshot, &world.consumers.identities);
-    tokio::spawn(Arc::clone(&overrides).run());
     overrides
 }
 
@@ -203,12 +256,8 @@ fn keep(world: &World, store: Option<&Store>, registry: &prometheus::Registry) -
 }
 
 /// The start is the first reload of a process, and a generation of the history.
-fn note(
-    reloader: &Reloader,
-    snapshot: &Snapshot,
-    (sources, fallen): (&Sources, Option<&(u64, String)>),
-    started: Instant,
-) {
+fn note(reloader: &Reloader, snapshot: &Snapshot, Began { started, sources, fallen, applied }: &Began) {
+    let fallen = fallen.as_ref();
     let at = SystemTime::now();
     reloader.world.metrics.gateway().reload(ReloadOutcome::Applied, at);
     let summary = fallen.map_or_else(
@@ -241,6 +290,8 @@ fn note(
         reloader.world.metrics.changes().set_last_good(true);
         let (texts, _) = reloader.world.on_disk();
         reloader.drift.refused(&texts.fingerprint());
+    }
+    if fallen.is_some() || *applied {
         reloader.look_around();
     }
 }

@@ -24,7 +24,7 @@ pub(crate) enum Command {
     ///
     /// The config is read again on SIGHUP, when one of its files changes, and by the admin API. A config with errors
     /// changes nothing. SIGTERM or SIGINT drains: no new connections, requests in flight end. A second one ends at
-    /// once.
+    /// once. SIGUSR2 replaces the binary, as `upgrade` does.
     Run(RunArgs),
     /// Check a config: every error at once, with file, line, column and what would be right.
     ///
@@ -59,6 +59,11 @@ pub(crate) enum Command {
     Explain(Box<ExplainArgs>),
     /// Make a running gateway read its config again.
     Reload(AdminArgs),
+    /// Replace the binary of a running gateway without a lost request.
+    ///
+    /// A new process takes the listening sockets over and proves itself before the old one drains. If it fails, nothing
+    /// has happened, and its last words are printed. Exit code 0 when the new one serves, 1 when not.
+    Upgrade(UpgradeArgs),
     /// Add, drain, weigh or remove an endpoint of a running gateway, for a while.
     ///
     /// For example: endpoint drain api 10.0.0.11:8899 --for 30m --reason 'disk swap' -c gateway.yaml
@@ -79,6 +84,11 @@ pub(crate) enum Command {
     Bans(identity::BansArgs),
     /// List all that operators said by the admin API for a while, with who, why and until when.
     Overrides(OverridesArgs),
+    /// Ask a running gateway whether it wants requests: for health checks of containers and scripts.
+    ///
+    /// Exit code 0 when it is ready, 1 when it starts, drains, is overloaded, or does not answer in time. With --admin, or
+    /// PORTCULLIS_ADMIN in the environment, no config is read, so that a mistake in the file says nothing of the gateway.
+    Ready(ReadyArgs),
     /// Show a running gateway at a glance: its verdict with the reasons, then its parts.
     Status(StatusArgs),
     /// Show the last requests, a line each, or tell one's whole story.
@@ -169,7 +179,7 @@ pub(crate) struct DiffArgs {
 pub(crate) struct Reach {
     /// Where the admin API is, in place of the config's: HOST:PORT, https://HOST:PORT or unix:PATH. Left out, the
     /// config's socket when it is there, else its address.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", env = "PORTCULLIS_ADMIN")]
     pub(crate) admin: Option<AdminPlace>,
     /// A PEM file with the CAs that an https address is verified against; the system's, when it is left out.
     #[arg(long, value_name = "FILE")]
@@ -192,6 +202,27 @@ pub(crate) struct AdminArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// The new binary, by its absolute path on the gateway's machine. Default: the path by which the gateway was started.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+    /// How long the new process may take to be ready, 1s to 50s. Default: 30s.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) within: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReadyArgs {
+    /// How long the answer may take.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = portcullis_types::quantity::parse_duration)]
+    pub(crate) within: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 /// What is done to an endpoint.
@@ -447,6 +478,12 @@ mod tests {
         check("portcullis reload -c a.yaml", true);
         check("portcullis reload --admin 127.0.0.1:1 --token t", true);
         check("portcullis reload", false);
+        check("portcullis upgrade --admin 127.0.0.1:1", true);
+        check("portcullis upgrade --binary /usr/local/bin/portcullis --within 10s -c a.yaml", true);
+        check("portcullis upgrade", false);
+        check("portcullis ready --admin 127.0.0.1:1 --within 500ms", true);
+        check("portcullis ready --admin 127.0.0.1:1 --within soon", false);
+        check("portcullis ready", false);
         check("portcullis status -c a.yaml --format json", true);
         check("portcullis status -c a.yaml --exit-code", true);
         check("portcullis status -c a.yaml --watch --exit-code", false);

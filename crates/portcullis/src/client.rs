@@ -30,6 +30,7 @@ pub(crate) struct Client {
     place: AdminPlace,
     reach: Reach,
     token: Option<String>,
+    patience: Duration,
 }
 
 /// An answer.
@@ -49,7 +50,12 @@ impl Client {
             Some(token) => Some(read_token(token)?),
             None => admin.and_then(best),
         };
-        Ok(Self { place, reach: reach.clone(), token })
+        Ok(Self { place, reach: reach.clone(), token, patience: TIMEOUT })
+    }
+
+    /// The same, which waits for an answer for no longer than this.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks, and gives the answer whatever its status.
@@ -68,7 +74,8 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let exchange = async {
-            let answered = tokio::time::timeout(TIMEOUT, self.exchange((method, path), fields, body.into())).await;
+            let answered =
+                tokio::time::timeout(self.patience, self.exchange((method, path), fields, body.into())).await;
             answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
         };
         runtime.block_on(exchange).map_err(|error| format!("the admin API on {}: {error}", self.place))

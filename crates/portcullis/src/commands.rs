@@ -13,6 +13,7 @@ mod incident;
 mod key;
 mod overrides;
 mod past;
+mod ready;
 mod reload;
 mod requests;
 mod rollback;
@@ -20,6 +21,7 @@ pub(crate) mod rules;
 mod schema;
 pub(crate) mod status;
 mod top;
+mod upgrade;
 mod verdict;
 
 use std::path::Path;
@@ -50,12 +52,14 @@ pub(crate) fn dispatch(app: App, command: Command) -> ExitCode {
         Command::Schema => finish(schema::schema(app)),
         Command::Explain(args) => finish(explain::explain(app, &args)),
         Command::Reload(args) => finish(reload::reload(app, &args)),
+        Command::Upgrade(args) => finish(upgrade::upgrade(app, &args)),
         Command::Endpoint(args) => finish(endpoint::endpoint(app, &args)),
         Command::Caps(args) => finish(caps::caps(app, &args)),
         Command::Usage(args) => finish(caps::usage(app, &args)),
         Command::Key(command) => finish(key::key(app, &command)),
         Command::Bans(args) => finish(bans::bans(app, &args)),
         Command::Overrides(args) => finish(overrides::overrides(app, &args)),
+        Command::Ready(args) => finish(ready::ready(app, &args)),
         Command::Status(args) => status::status(app, &args),
         Command::Requests(args) => finish(requests::requests(app, &args)),
         Command::Top(args) => finish(top::top(app, &args)),

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use portcullis_admin::{
-    By, Change, Changed, Control, EndTrial, Readiness, ReloadEntry, SinkLine, Stale, Usage, UsageAsk,
+    By, Change, Changed, Control, EndTrial, Readiness, ReloadEntry, SinkLine, Stale, UpgradeAsk, Upgraded, Usage,
+    UsageAsk,
 };
 use portcullis_config::Diff;
 use portcullis_health::{Facts, Finding, Kind, RoomFacts, Severity};
@@ -16,10 +17,12 @@ use portcullis_proxy::{Gateway, OverloadState};
 use crate::counting::Counting;
 use crate::history::told;
 use crate::keeping;
+use crate::lifecycle::{Lifecycle, Step};
 use crate::logs::Logs;
 use crate::reload::{Reloader, Trigger};
 use crate::slos::Slos;
 use crate::standing;
+use crate::upgrade::Upgrader;
 
 /// The running gateway. The reloader is there once everything else is: it serves the API as well as uses it.
 pub(crate) struct Running {
@@ -27,7 +30,9 @@ pub(crate) struct Running {
     pub(crate) logs: Arc<Logs>,
     pub(crate) counting: Arc<Counting>,
     pub(crate) slos: Arc<Slos>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) reloader: OnceLock<Arc<Reloader>>,
+    pub(crate) upgrader: OnceLock<Arc<Upgrader>>,
 }
 
 #[async_trait]
@@ -36,6 +41,7 @@ impl Control for Running {
         match (self.gateway.is_ready(), self.reloader.get()) {
             (false, _) => Readiness::Draining,
             (true, None) => Readiness::Starting,
+            (true, Some(_)) if self.lifecycle.step() == Step::Leaving => Readiness::Leaving,
             (true, Some(_)) if !self.gateway.has_room() => Readiness::Overloaded,
             (true, Some(_)) => Readiness::Ready,
         }
@@ -82,6 +88,17 @@ impl Control for Running {
 
     fn slos(&self) -> Value {
         self.slos.told(&self.gateway.generations().current(), SystemTime::now())
+    }
+
+    fn lifecycle(&self) -> Value {
+        self.lifecycle.shown()
+    }
+
+    async fn upgrade(&self, asked: UpgradeAsk) -> Result<Upgraded, String> {
+        match self.upgrader.get() {
+            Some(upgrader) => upgrader.upgrade(asked).await,
+            None => Err("this process is starting".to_owned()),
+        }
     }
 
     fn sinks(&self) -> Vec<SinkLine> {

@@ -59,6 +59,14 @@ impl Why {
 }
 
 impl Drift {
+    /// Of a process that has just read its files: nobody needs to read them again until they change.
+    pub(crate) fn new(files: State, served: &Served) -> Self {
+        if served.fallen.is_some() {
+            return Self::default();
+        }
+        Self(Mutex::new(Known { files: Some(files), texts: served.texts.clone(), ..Known::default() }))
+    }
+
     /// The files with these texts were tried and not taken.
     pub(crate) fn refused(&self, texts: &str) {
         self.0.lock().refused = Some(texts.to_owned());
@@ -94,7 +102,7 @@ impl Known {
         let id = served.id;
         let (why, says) = if self.refused.as_ref() == Some(&self.texts) {
             (Why::FileRefused, format!("{file} cannot be used as it is; generation {id} serves"))
-        } else if matches!(served.trigger, "api" | "rollback") {
+        } else if matches!(served.trigger, "api" | "rollback" | "trial") {
             let says = format!("generation {id} was applied by {} and {file} says something else", served.who);
             (Why::Applied, says)
         } else {

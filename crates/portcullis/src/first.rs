@@ -16,6 +16,7 @@ use crate::files::State;
 use crate::history::History;
 use crate::output::{self, count};
 use crate::sources::Sources;
+use crate::upgrade::Newcomer;
 use crate::world::{Texts, World};
 
 /// How many good generations are tried, the latest first.
@@ -29,6 +30,13 @@ struct Right {
     watched: State,
 }
 
+/// How a process begins.
+struct Start {
+    trigger: &'static str,
+    /// The number that its first generation's is above.
+    above: u64,
+}
+
 /// A config that cannot.
 struct Wrong {
     /// All errors, with their places.
@@ -37,19 +45,24 @@ struct Wrong {
     watched: State,
 }
 
-/// The first generation; what is wrong with the config is said. With `fallback` the last good generation stands in for a
-/// file with errors, out of the folder in it if there is one.
-pub(crate) fn load(world: &World, fallback: Option<Option<&Path>>) -> Option<First> {
-    let made = read(world, Texts::Files).and_then(|right| {
+/// The first generation, perhaps of a process that follows another; what is wrong with the config is said. With `fallback`
+/// the last good generation stands in for a file with errors, out of the folder in it if there is one.
+pub(crate) fn load(world: &World, fallback: Option<Option<&Path>>, before: Option<&Newcomer>) -> Option<First> {
+    let applied = before.and_then(Newcomer::applied);
+    let start = Start {
+        trigger: if before.is_some() { "upgrade" } else { "start" },
+        above: before.map_or(0, Newcomer::generation),
+    };
+    let made = read(world, applied.as_ref().map_or(Texts::Files, Texts::Kept)).and_then(|right| {
         let settings = right.candidate.checked().settings().clone();
         let watched = right.watched.clone();
         let history = History::open(settings.history.as_ref(), world.metrics.clone());
         let wrong = |says| Wrong { says, settings: Some(Box::new(settings)), watched };
-        make(world, right, history, None).map_err(wrong)
+        make(world, right, history, &start).map_err(wrong)
     });
     match (made, fallback) {
-        (Ok(first), _) => Some(first),
-        (Err(wrong), Some(folder)) => last_good(world, wrong, folder),
+        (Ok(first), _) => Some(First { applied, ..first }),
+        (Err(wrong), Some(folder)) => last_good(world, wrong, folder, start.above),
         (Err(_), None) => {
             output::say(&format!("{}: not started", world.path.display()));
             None
@@ -79,15 +92,15 @@ fn read(world: &World, texts: Texts<'_>) -> Result<Right, Wrong> {
     }
 }
 
-fn make(world: &World, right: Right, history: History, fallen: Option<(u64, String)>) -> Result<First, String> {
+fn make(world: &World, right: Right, history: History, start: &Start) -> Result<First, String> {
     let Right { candidate, consumers, map, watched } = right;
     let checked = candidate.checked().clone();
     let sources = Sources::of(&map, &world.path);
-    let stamp = (GenerationId(history.number(0)), if fallen.is_some() { "last_good" } else { "start" });
+    let stamp = (GenerationId(history.number(start.above)), start.trigger);
     match world.activate(candidate, None, stamp) {
         Ok(snapshot) => {
             let (snapshot, consumers) = (Arc::new(snapshot), Some(consumers));
-            Ok(First { snapshot, checked, watched, consumers, sources, history, fallen })
+            Ok(First { snapshot, checked, watched, consumers, sources, applied: None, history, fallen: None })
         }
         Err(diagnostics) => {
             let says = render_text(&diagnostics, &map);
@@ -98,7 +111,7 @@ fn make(world: &World, right: Right, history: History, fallen: Option<(u64, Stri
 }
 
 /// The last good generation of the history that can be started.
-fn last_good(world: &World, wrong: Wrong, folder: Option<&Path>) -> Option<First> {
+fn last_good(world: &World, wrong: Wrong, folder: Option<&Path>, above: u64) -> Option<First> {
     let Wrong { says, settings, watched } = wrong;
     let usual = || {
         let folder = world.path.parent().unwrap_or_else(|| Path::new(""));
@@ -119,7 +132,8 @@ fn last_good(world: &World, wrong: Wrong, folder: Option<&Path>) -> Option<First
         right.watched = watched;
         let file = world.path.display();
         log::error!("{file} HAS ERRORS AND IS NOT USED: generation {number} of the history, the last good one, starts");
-        return make(world, right, history, Some((number, says))).ok();
+        let first = make(world, right, history, &Start { trigger: "last_good", above }).ok()?;
+        return Some(First { fallen: Some((number, says)), ..first });
     }
     output::say(&format!("{}: no good generation in {}: not started", world.path.display(), settings.path.display()));
     None

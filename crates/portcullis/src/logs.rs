@@ -1,6 +1,6 @@
-//! The sinks of records: the logs of the config, and what the binary plugged in; and the file of the audit log.
+//! The sinks of records: the logs of the config, its traces, and what the binary plugged in; and the file of the audit log.
 //!
-//! A log that the config did not change goes on as it is: its queue, its connection, its spool. New ones are opened before
+//! A log, or the exporter of traces, that the config did not change goes on as it is: its queue, its connection, its spool. New ones are opened before
 //! anything changes, and those that are gone are closed after; what was queued is written.
 
 use arc_swap::ArcSwap;
@@ -18,8 +18,11 @@ use portcullis_snapshot::Settings;
 use portcullis_telemetry::{
     LogSettings, Metrics, OpenSink, Output, RecordSink, SinkStats as _, Sinks, Writer, WriterOptions,
 };
+use portcullis_tracing::OpenTraces;
 
 const AUDIT: &str = "audit";
+/// What the exporter of traces is called among the sinks.
+const TRACING: &str = "tracing";
 
 /// How long the last records may take when a log ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -38,6 +41,8 @@ pub(crate) struct Logs {
 struct Open {
     /// In the order of the config.
     logs: Vec<Arc<OpenSink>>,
+    /// The exporter of traces.
+    traces: Option<Arc<OpenTraces>>,
     /// The audit log's file, and who writes it.
     audit: Option<(PathBuf, Arc<Writer>)>,
 }
@@ -48,7 +53,7 @@ pub(crate) struct Prepared(Open);
 impl Logs {
     pub(crate) fn new(metrics: Arc<Metrics>, plugged: Vec<Arc<dyn RecordSink>>, audit: Arc<Audit>) -> Self {
         let logs = Self { sinks: Arc::default(), metrics, plugged, audit, open: Mutex::default() };
-        logs.publish(&[]);
+        logs.publish(&Open::default());
         logs
     }
 
@@ -68,6 +73,14 @@ impl Logs {
             None => OpenSink::open(wanted).map(Arc::new).map_err(|error| error.to_string()),
         };
         let logs = settings.logs.iter().map(one).collect::<Result<_, _>>()?;
+        let traces = match (settings.tracing.as_ref().map(|tracing| &tracing.exporter), open.traces) {
+            (Some(wanted), Some(open)) if open.settings() == wanted => Some(open),
+            (Some(wanted), _) => {
+                let opened = OpenTraces::open(wanted, self.metrics.traces());
+                Some(Arc::new(opened.map_err(|error| error.to_string())?))
+            }
+            (None, _) => None,
+        };
         let wanted = settings.admin.as_ref().and_then(|admin| admin.audit.clone());
         let audit = match (wanted, open.audit) {
             (Some(path), Some((known, writer))) if known == path => Some((known, writer)),
@@ -77,12 +90,16 @@ impl Logs {
             }
             (None, _) => None,
         };
-        Ok(Prepared(Open { logs, audit }))
+        Ok(Prepared(Open { logs, traces, audit }))
     }
 
     /// Uses prepared logs. Those that are gone are closed here, which may wait for their last records.
     pub(crate) fn commit(&self, Prepared(next): Prepared) {
-        self.publish(&next.logs);
+        self.publish(&next);
+        let traces = self.metrics.traces();
+        traces.set_on(next.traces.is_some());
+        // Without a limit the queue is not exported.
+        traces.queue().set_limit(next.traces.as_ref().map_or(0, |traces| traces.settings().queue as u64));
         self.audit.write_to(next.audit.as_ref().map(|(_, writer)| writer.clone()));
         let before = std::mem::replace(&mut *self.open.lock(), next.clone());
         let is_in = |list: &[Arc<OpenSink>], log: &Arc<OpenSink>| list.iter().any(|other| Arc::ptr_eq(other, log));
@@ -94,6 +111,11 @@ impl Logs {
         let lost = close(&gone);
         if lost > 0 {
             log::warn!("logs: {lost} records of logs that are gone could not be written");
+        }
+        let gone = before.traces.filter(|old| next.traces.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
+        let lost = gone.map_or(0, |traces| traces.close(CLOSE_WITHIN));
+        if lost > 0 {
+            log::warn!("traces: {lost} spans of an exporter that is gone could not be delivered");
         }
         self.change_audit(before.audit, next.audit);
     }
@@ -112,8 +134,9 @@ impl Logs {
         }
     }
 
-    fn publish(&self, open: &[Arc<OpenSink>]) {
-        let sinks = open.iter().fold(Sinks::default(), |sinks, log| sinks.with(log.sink()));
+    fn publish(&self, open: &Open) {
+        let sinks = open.logs.iter().fold(Sinks::default(), |sinks, log| sinks.with(log.sink()));
+        let sinks = open.traces.iter().fold(sinks, |sinks, traces| sinks.with(traces.sink()));
         let sinks = self.plugged.iter().fold(sinks, |sinks, sink| sinks.with(sink.clone()));
         self.sinks.store(Arc::new(sinks));
     }
@@ -132,7 +155,15 @@ impl Logs {
         if unwritten > 0 {
             log::warn!("audit log: the last {unwritten} lines could not be written");
         }
-        close(&open.logs)
+        thread::scope(|scope| {
+            let traces = open.traces.as_ref().map(|traces| scope.spawn(|| traces.close(CLOSE_WITHIN)));
+            let lost = close(&open.logs);
+            let spans = traces.map_or(0, |traces| traces.join().unwrap_or_default());
+            if spans > 0 {
+                log::warn!("traces: the last {spans} spans could not be delivered");
+            }
+            lost
+        })
     }
 
     /// What the logs say of themselves.
@@ -145,7 +176,10 @@ impl Logs {
         let audit = open.audit.iter();
         let audit =
             audit.map(|(_, writer)| SinkLine { name: AUDIT.to_owned(), stats: writer.stats().stats().to_vec() });
-        open.logs.iter().map(line).chain(audit).collect()
+        let traces = open.traces.iter();
+        let traces =
+            traces.map(|_| SinkLine { name: TRACING.to_owned(), stats: self.metrics.traces().stats().to_vec() });
+        open.logs.iter().map(line).chain(traces).chain(audit).collect()
     }
 }
 

@@ -15,7 +15,7 @@ mod written;
 use parking_lot::Mutex as SyncMutex;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use portcullis_admin::{AdminListeners, By, Change, Changed, ReloadEntry, Stale};
 use portcullis_config::Checked;
@@ -92,12 +92,16 @@ pub(crate) struct Reloader {
     /// What serves, for who only looks.
     served: SyncMutex<Served>,
     current: Arc<Mutex<Current>>,
+    /// Whether another process serves in the place of this one, which then changes nothing.
+    elsewhere: watch::Sender<bool>,
 }
 
 /// What serves, as far as the next change needs to know.
 pub(crate) struct Current {
     pub(crate) checked: Arc<Checked>,
     pub(crate) id: GenerationId,
+    /// Its texts, where it was not read from the files.
+    pub(crate) applied: Option<Sources>,
 }
 
 /// What serves, and who put it there.
@@ -128,13 +132,16 @@ pub(crate) struct Parts {
 impl Reloader {
     pub(crate) fn new(world: World, current: Current, parts: Parts) -> Self {
         let Parts { gateway, logs, admin, recent, timeline, history, watched, served } = parts;
+        // What was applied in the process before this one was not read from the files.
+        let read = current.applied.is_none();
+        let drift = if read { Drift::new(watched.clone(), &served) } else { Drift::default() };
         Self {
             world,
             gateway,
             logs,
             admin,
             history,
-            drift: Drift::default(),
+            drift,
             traffic: Traffic::default(),
             timeline,
             trials: Trials::default(),
@@ -142,12 +149,54 @@ impl Reloader {
             watched: watch::Sender::new(watched),
             served: SyncMutex::new(served),
             current: Arc::new(Mutex::new(current)),
+            elsewhere: watch::Sender::new(false),
         }
+    }
+
+    /// Waits for the change that is under way, and lets none begin before what is given is dropped.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<Current> {
+        self.current.clone().lock_owned().await
+    }
+
+    /// Waits for the change that is under way; `None` when another process serves.
+    async fn turn(&self) -> Option<OwnedMutexGuard<Current>> {
+        let mut elsewhere = self.elsewhere.subscribe();
+        tokio::select! {
+            biased;
+            _ = elsewhere.wait_for(|elsewhere| *elsewhere) => None,
+            current = self.hold() => Some(current),
+        }
+    }
+
+    /// Another process serves from now on: changes that waited for their turn are refused, and so are later ones.
+    pub(crate) fn serve_elsewhere(&self) {
+        self.elsewhere.send_replace(true);
+    }
+
+    /// Whether another process serves in the place of this one.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        *self.elsewhere.borrow()
+    }
+
+    /// Leaves what is kept in files to another process, as it is now. Blocks; must be called inside a Tokio runtime.
+    pub(crate) fn leave(&self) {
+        if let Some(file) = &self.gateway.generations().current().settings.slos_file {
+            self.world.slos.save(file, SystemTime::now());
+        }
+        self.world.slos.leave();
+        tokio::runtime::Handle::current().block_on(self.admin.overrides().leave());
+    }
+
+    /// The other process is gone, or does not serve.
+    pub(crate) async fn take_back(&self) {
+        self.elsewhere.send_replace(false);
+        self.world.slos.take_back();
+        self.admin.overrides().take_back().await;
     }
 
     /// Makes a change, after those that were asked for before.
     pub(crate) async fn change(self: &Arc<Self>, trigger: Trigger, change: Change, by: By) -> Result<Changed, Stale> {
-        let current = self.current.clone().lock_owned().await;
+        let Some(current) = self.turn().await else { return Ok(self.not_here()) };
         let this = self.clone();
         // Reading and compiling take their time, and new sources are waited for: not on a worker's thread.
         let attempt = tokio::task::spawn_blocking(move || this.attempt(current, trigger, change, by));
@@ -198,6 +247,13 @@ impl Reloader {
             let requests: u32 = held.requests.iter().map(|(_, count)| count).sum();
             log::info!("  generation {} still serves {}", held.id, count(requests as usize, "request"));
         }
+    }
+
+    /// Nothing is changed where another process serves.
+    fn not_here(&self) -> Changed {
+        let snapshot = self.gateway.generations().current();
+        let why = "another process serves by now, and this one drains: ask again".to_owned();
+        unchanged(ReloadOutcome::Failed, snapshot.id, &snapshot.origin.hash, why)
     }
 
     /// The attempt itself broke: a fault of ours, said as such.

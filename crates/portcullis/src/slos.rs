@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use portcullis_health::{Burn, Finding, Kind, Severity};
@@ -64,6 +64,8 @@ pub(crate) struct Slos {
     tracks: Mutex<Vec<Arc<Track>>>,
     tables: ArcSwap<Vec<Arc<Table>>>,
     keeping: Keeping,
+    /// Another process keeps them from now on.
+    left: AtomicBool,
 }
 
 impl RecordSink for Slos {
@@ -135,9 +137,22 @@ impl Slos {
         self.of(snapshot).iter().flat_map(|track| track.burns(unix(now))).collect()
     }
 
-    /// Writes what was counted into the file; what goes wrong is said once and counted.
+    /// Leaves the file to another process.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Relaxed);
+    }
+
+    /// The other process does not have it any more.
+    pub(crate) fn take_back(&self) {
+        self.left.store(false, Relaxed);
+    }
+
+    /// Writes what was counted into the file, unless another process keeps it; what goes wrong is said once and counted.
     pub(crate) fn save(&self, file: &Path, now: SystemTime) {
         self.tick(now);
+        if self.left.load(Relaxed) {
+            return;
+        }
         let tracks = self.tracks.lock().clone();
         self.keeping.save(file, &tracks);
     }

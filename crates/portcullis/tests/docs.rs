@@ -126,9 +126,11 @@ impl Quickstart {
         let gateway = Running(command.spawn().unwrap());
         let quickstart = Self { _gateway: gateway, ports };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(format!("127.0.0.1:{}", quickstart.ports[0].1)).is_err() {
-            assert!(Instant::now() < deadline, "the quickstart does not start");
-            std::thread::yield_now();
+        for (_, port) in &quickstart.ports {
+            while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+                assert!(Instant::now() < deadline, "the quickstart does not start");
+                std::thread::yield_now();
+            }
         }
         quickstart
     }

@@ -21,6 +21,7 @@ use portcullis_filter::seam::{UpstreamRequest, UpstreamResponse};
 use portcullis_snapshot::cluster::Way;
 use portcullis_snapshot::limits::{Admission, Place};
 use portcullis_snapshot::request::action;
+use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::route::RouteTimeouts;
 use portcullis_snapshot::{Cluster, ClusterIdx, Members, Snapshot, Timeouts};
 use portcullis_telemetry::record::Attempt;
@@ -89,6 +90,8 @@ pub(crate) struct Tries {
     callers: Option<Instant>,
     /// What became of each.
     pub(crate) made: Vec<Attempt>,
+    /// The trace that each is a span of.
+    pub(crate) trace: Option<Trace>,
 }
 
 impl Tries {
@@ -97,13 +100,19 @@ impl Tries {
         let now = Instant::now();
         // A day is for ever here, and a time that there is.
         let deadline = now + timeout.min(Duration::from_secs(86_400));
-        Self { began: since, deadline, callers: None, made: Vec::new() }
+        Self { began: since, deadline, callers: None, made: Vec::new(), trace: None }
     }
 
     /// The same for a caller who wants the answer by then.
     pub(crate) fn until(mut self, callers: Option<Instant>) -> Self {
         self.callers = callers;
         self.deadline = callers.map_or(self.deadline, |callers| self.deadline.min(callers));
+        self
+    }
+
+    /// The same as a part of a trace.
+    pub(crate) fn traced(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace;
         self
     }
 

@@ -32,6 +32,11 @@ pub struct Observers {
     pub sinks: Arc<ArcSwap<Sinks>>,
 }
 
+/// An id of a span: random, and never 0.
+pub(crate) fn new_span() -> u64 {
+    rand::rng().random::<u64>().max(1)
+}
+
 /// Shared by all connections.
 pub(crate) struct Core {
     pub(crate) generations: Arc<Generations>,

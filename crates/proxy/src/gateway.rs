@@ -1,5 +1,7 @@
 //! The gateway as a whole: starts on a snapshot, takes the next one, drains.
 
+mod proof;
+
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
@@ -10,7 +12,8 @@ use portcullis_snapshot::generations::Canary;
 use portcullis_snapshot::{Generations, Snapshot};
 
 use crate::core::{Core, Observers};
-use crate::listeners::{BindError, Listeners};
+use crate::inherited::Inherited;
+use crate::listeners::{BindError, Listeners, Socket};
 use crate::overload::{self, OverloadState};
 use crate::probe::{Probes, keep};
 use crate::service::Service;
@@ -26,7 +29,7 @@ const UPSTREAM_POOL: usize = 1024;
 pub struct Gateway {
     pub(crate) core: Arc<Core>,
     pub(crate) proxy: Arc<HttpProxy<Service>>,
-    listeners: Listeners,
+    pub(super) listeners: Listeners,
     probes: Probes,
 }
 
@@ -85,11 +88,12 @@ fn enforce_limits(snapshot: &Snapshot) {
 }
 
 impl Gateway {
-    /// Binds the listeners of the first generation and begins to accept. Runs on the current Tokio runtime.
+    /// Binds the listeners of the first generation, as far as their sockets are not inherited, and is ready to accept: see
+    /// [`Gateway::open`]. Runs on the current Tokio runtime.
     ///
     /// # Errors
     /// When a listener cannot bind; then nothing is left bound.
-    pub fn start(first: Arc<Snapshot>, observers: Observers) -> Result<Arc<Self>, BindError> {
+    pub fn prepare(first: Arc<Snapshot>, observers: Observers, inherited: &Inherited) -> Result<Arc<Self>, BindError> {
         let conf = ServerConf {
             threads: first.settings.threads,
             max_retries: MAX_ATTEMPTS,
@@ -104,7 +108,7 @@ impl Gateway {
         proxy.server_options = Some(options);
         let proxy = Arc::new(proxy);
         let gateway = Arc::new(Self { core, proxy, listeners: Listeners::default(), probes: Probes::default() });
-        let change = gateway.listeners.prepare(&first.listeners)?;
+        let change = gateway.listeners.prepare(&first.listeners, inherited)?;
         gateway.listeners.commit(change, &gateway);
         gateway.probes.follow(&gateway.core.generations);
         gateway.core.follow(&first.settings);
@@ -117,6 +121,19 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Begins to accept.
+    pub fn open(&self) {
+        self.listeners.accept(true);
+    }
+
+    /// The listening sockets, for a process that is to follow this one.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn sockets(&self) -> std::io::Result<Vec<Socket>> {
+        self.listeners.sockets()
+    }
+
     /// Puts a new generation in place: all of it, or nothing.
     ///
     /// # Errors
@@ -125,7 +142,7 @@ impl Gateway {
         if *self.core.drain.borrow() {
             return Err(ApplyError::Draining);
         }
-        let change = self.listeners.prepare(&next.listeners)?;
+        let change = self.listeners.prepare(&next.listeners, &Inherited::default())?;
         let before = self.core.generations.replace(next.clone());
         self.listeners.commit(change, self);
         if *self.core.drain.borrow() {
@@ -226,13 +243,39 @@ impl Gateway {
     /// Drains: stops accepting, lets requests in flight end, closes idle connections politely. Ends as soon as the last
     /// connection does, at the latest after the generation's `drain_timeout`.
     pub async fn drain(&self) -> DrainReport {
+        self.core.drain.send_replace(true);
+        self.listeners.stop();
+        self.end_requests().await
+    }
+
+    /// The same for one whose sockets another process has taken: they stay open, so that [`Gateway::resume`] can go on
+    /// with them. What this future has begun is not undone when it is dropped.
+    pub async fn step_back(&self) -> DrainReport {
+        self.listeners.accept(false);
+        self.core.drain.send_replace(true);
+        self.end_requests().await
+    }
+
+    /// Accepts again after [`Gateway::step_back`]. Connections that were told to end, end.
+    pub fn resume(&self) {
+        self.core.tasks.reopen();
+        self.core.drain.send_replace(false);
+        self.probes.follow(&self.core.generations);
+        self.listeners.accept(true);
+    }
+
+    /// Connections that are open, and what they started.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.core.tasks.len()
+    }
+
+    async fn end_requests(&self) -> DrainReport {
         let started = Instant::now();
         let (timeout, streams) = {
             let settings = &self.core.generations.peek().settings;
             (settings.drain_timeout, settings.drain_streams)
         };
-        self.core.drain.send_replace(true);
-        self.listeners.stop();
         self.probes.stop();
         // The last of them still has time to be answered.
         self.core.streams.end_all(streams.min(timeout * 4 / 5));

@@ -11,6 +11,7 @@ mod gate;
 mod gateway;
 #[cfg(test)]
 mod idle_pool_tests;
+mod inherited;
 mod listeners;
 mod overload;
 mod probe;
@@ -21,5 +22,6 @@ mod streams;
 pub use calls::OwnRequests;
 pub use core::Observers;
 pub use gateway::{ApplyError, DrainReport, Gateway};
-pub use listeners::BindError;
+pub use inherited::{Given, Inherited};
+pub use listeners::{BindError, Socket};
 pub use overload::OverloadState;

@@ -9,3 +9,4 @@ pub mod admit;
 pub mod forwarding;
 pub mod reasons;
 pub mod secrets;
+pub mod trace;

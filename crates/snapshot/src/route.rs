@@ -8,6 +8,7 @@ use portcullis_balance::{Hedge, Priority};
 use portcullis_filter::seam::Cache;
 use portcullis_filter::{Chain, Response, Secrets};
 use portcullis_policy::{PathMatcher, PathRewrite, Redirect, WeightedSplit};
+use portcullis_telemetry::RouteTracing;
 use portcullis_telemetry::metrics::RouteMetrics;
 use portcullis_types::{Dialect, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
@@ -75,6 +76,10 @@ pub struct RouteData {
     pub limits: Option<Limits>,
     /// How important its requests are.
     pub priority: Priority,
+    /// What it says of traces.
+    pub tracing: RouteTracing,
+    /// The pattern of the path that it matches.
+    pub pattern: Arc<str>,
     /// Where it stands in the config.
     pub place: Place,
     /// Requests of this generation in flight on it: who holds an old generation.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_telemetry::{LogSettings, RecordOptions};
+use portcullis_telemetry::{LogSettings, RecordOptions, TraceSettings};
 use portcullis_types::Percent;
 
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, Role, SocketMode};
@@ -29,6 +29,8 @@ pub struct Settings {
     pub server_name: String,
     /// Networks whose forwarding fields (X-Forwarded-For, Forwarded, X-Request-Id, traceparent) are believed.
     pub trusted_networks: Vec<IpNet>,
+    /// How long the gateway says that it is not ready, and serves, before it drains at the word to end.
+    pub drain_delay: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long an idle connection is kept open in a drain, so that a request on its way is answered.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub threads: usize,
     /// The sinks of records, `access_log` among them.
     pub logs: Vec<LogSettings>,
+    /// Which requests are traced, and where spans go; `None` where none is.
+    pub tracing: Option<TraceSettings>,
     /// Records kept for `/api/requests`.
     pub recent_requests: usize,
     /// Whether records and metrics are made at all; off only to measure.

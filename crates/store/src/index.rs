@@ -71,6 +71,13 @@ impl Index {
         }
     }
 
+    /// How a consumer's quota was noted: its window, and what was spent in it.
+    pub(crate) fn stand(&self, quota: &SavedQuota) -> Option<(u32, u64)> {
+        let (cap, key) = (self.name(quota), self.key(quota.consumer.as_ref()?));
+        let shard = self.shard(key)?.lock();
+        shard.get(&key)?.iter().find(|row| row.cap == cap).map(|row| (row.window, row.spent))
+    }
+
     /// Drops windows that are over: days before the first number, months before the second.
     pub(crate) fn purge(&self, (day, month): (u32, u32)) {
         let by_day: Vec<bool> = self.names.read().names.iter().map(|name| name.period == Period::Day).collect();

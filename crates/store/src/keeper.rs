@@ -14,7 +14,9 @@ use crate::index::Index;
 use crate::journal::{Rotation, Sums, Totals, UsageQuery};
 use crate::pending::MethodNames;
 use crate::redis::{Leases, LinkStatus, RedisOptions};
+use crate::spending::Spending;
 
+mod handed;
 mod saver;
 mod status;
 
@@ -118,7 +120,10 @@ impl Kept {
 pub struct Keeper {
     saver: Arc<Mutex<Saver>>,
     saving: Arc<Mutex<SavingStatus>>,
-    leases: Option<Leases>,
+    leases: Mutex<Option<Leases>>,
+    /// What leases are begun with.
+    lend: Option<(RedisOptions, Arc<Ledger>, GatewayId)>,
+    clock: Clock,
     thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
     journal: PathBuf,
 }
@@ -142,24 +147,76 @@ impl Keeper {
             let save = move || save(&saver, &saving, &clock, (every, &stopped));
             std::thread::Builder::new().name("store".to_owned()).spawn(save).map_err(failed)?
         };
-        let leases = match &options.redis {
-            Some(redis) => Some(Leases::start(redis, Arc::clone(ledger), gateway, clock).map_err(failed)?),
-            None => None,
-        };
         let journal = options.journal();
-        Ok(Self { saver, saving, leases, thread: Mutex::new(Some((stop, thread))), journal })
+        let lend = options.redis.clone().map(|redis| (redis, Arc::clone(ledger), gateway));
+        let thread = Mutex::new(Some((stop, thread)));
+        let keeper = Self { saver, saving, leases: Mutex::default(), lend, clock, thread, journal };
+        keeper.begin_leases().map_err(failed)?;
+        Ok(keeper)
+    }
+
+    fn begin_leases(&self) -> std::io::Result<()> {
+        let Some((redis, ledger, gateway)) = &self.lend else { return Ok(()) };
+        let leases = Leases::start(redis, Arc::clone(ledger), *gateway, Arc::clone(&self.clock))?;
+        *self.leases.lock() = Some(leases);
+        Ok(())
+    }
+
+    /// Writes all, closes the store and gives leases back, so that the process that follows this one can have them.
+    /// Waits for the disk, and for Redis as long as one command may take.
+    ///
+    /// # Errors
+    /// Not all could be written; the store is closed nevertheless, and what is left goes where [`Keeper::unsent`] goes.
+    pub fn hand_over(&self) -> Result<(), StoreError> {
+        if let Some(leases) = self.leases.lock().as_ref() {
+            leases.stop();
+        }
+        self.with_saver(|saver, now| saver.hand_over(now))
+    }
+
+    /// What was spent here since the store was handed over, as far as it was not given out yet, and a number for
+    /// [`Keeper::received`].
+    #[must_use]
+    pub fn unsent(&self) -> Option<(u64, Spending)> {
+        self.with_saver(|saver, _| saver.unsent())
+    }
+
+    /// The process that has the store wrote all up to a number.
+    pub fn received(&self, number: u64) {
+        self.with_saver(|saver, _| saver.received(number));
+    }
+
+    /// Opens the store again that was handed over, since the process that had it is gone.
+    pub fn take_back(&self) {
+        self.with_saver(|saver, now| saver.take_back(now));
+        if let Err(error) = self.begin_leases() {
+            log::error!("the thread that talks to Redis cannot be started again: {error}");
+        }
+    }
+
+    /// Adds what the process before this one spent after it handed the store over. Whether it is on disk.
+    #[must_use]
+    pub fn add(&self, spending: Spending) -> bool {
+        self.with_saver(|saver, now| saver.add(spending, now))
+    }
+
+    fn with_saver<T>(&self, act: impl FnOnce(&mut Saver, portcullis_caps::Moment) -> T) -> T {
+        let mut saver = self.saver.lock();
+        let done = act(&mut saver, (self.clock)());
+        *self.saving.lock() = saver.status();
+        done
     }
 
     /// How it goes. Waits for nothing.
     #[must_use]
     pub fn status(&self) -> KeeperStatus {
-        KeeperStatus { saving: self.saving.lock().clone(), redis: self.leases.as_ref().map(Leases::status) }
+        KeeperStatus { saving: self.saving.lock().clone(), redis: self.link() }
     }
 
     /// How the link to Redis is, when there is one.
     #[must_use]
     pub fn link(&self) -> Option<LinkStatus> {
-        self.leases.as_ref().map(Leases::status)
+        self.leases.lock().as_ref().map(Leases::status)
     }
 
     /// What was used, up to the last write: the journal, and what is not in it yet. Reads files: not for a thread that
@@ -183,7 +240,7 @@ impl Keeper {
     /// Takes all that the ledger has, writes it, closes the journal's window, gives leases back, and ends the threads.
     /// To be called when no request is served any more; waits for the disk, and for Redis as long as one command may take.
     pub fn shutdown(&self) -> KeeperStatus {
-        if let Some(leases) = &self.leases {
+        if let Some(leases) = self.leases.lock().as_ref() {
             leases.stop();
         }
         if let Some((stop, thread)) = self.thread.lock().take() {

@@ -4,6 +4,8 @@
 //! - [`Saved`] is where a ledger looks dropped consumers up; [`Kept::open`] opens the store and fills it; [`Keeper::start`]
 //!   begins to write down what the ledger changes and, with Redis, to carry its words to the pools.
 //! - [`Keeper::status`] says how each of them does, [`Keeper::usage`] who used what, [`Keeper::shutdown`] writes the rest.
+//! - [`Keeper::hand_over`] gives the store to the process that follows this one; what is spent here after that goes there by
+//!   [`Keeper::unsent`] and [`Keeper::add`], and [`Keeper::take_back`] undoes it.
 //! - [`read_usage`] adds up a journal without a gateway.
 //!
 //! Invariants:
@@ -20,9 +22,11 @@ mod keeper;
 mod pending;
 mod redis;
 mod rows;
+mod spending;
 
 pub use error::StoreError;
 pub use journal::{Line, Rotation, Totals, UsageQuery, read_usage};
 pub use keeper::{Clock, Keeper, KeeperStatus, Kept, Saved, Saving, SavingStatus, StoreOptions};
 pub use pending::MethodNames;
 pub use redis::{LinkState, LinkStatus, NodeStatus, RedisOptions, RedisTls};
+pub use spending::Spending;

@@ -15,6 +15,9 @@ use crate::rows::quota_key;
 /// Names of methods, for people and bills.
 pub type MethodNames = Arc<dyn Fn(MethodId) -> Arc<str> + Send + Sync>;
 
+/// What a consumer used of a method.
+pub(crate) type Used = ((Arc<str>, Arc<str>), Amount);
+
 /// What waits to be committed.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -31,6 +34,13 @@ impl Pending {
         }
         for delta in changes.usage {
             *self.usage.entry((delta.consumer, names(delta.method))).or_default() += delta.amount;
+        }
+    }
+
+    /// Adds what was used.
+    pub(crate) fn add_usage(&mut self, used: impl IntoIterator<Item = Used>) {
+        for (key, amount) in used {
+            *self.usage.entry(key).or_default() += amount;
         }
     }
 

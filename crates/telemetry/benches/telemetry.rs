@@ -92,6 +92,8 @@ impl Shared {
             outcome: Ok(200),
             reused: false,
             outrun: false,
+            span: 0,
+            ended: None,
         });
         record.timers.queue = Some(Duration::ZERO);
         record.timers.connect = Some(Duration::from_micros(850));

@@ -44,6 +44,8 @@ pub(crate) fn attempt(endpoint: &str) -> Attempt {
         outcome: Ok(200),
         reused: false,
         outrun: false,
+        span: 0,
+        ended: None,
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod access_log;
 pub mod bound;
+pub mod collector;
 pub mod logs;
 pub mod metrics;
 pub mod record;
@@ -15,6 +16,7 @@ pub mod ring;
 pub mod sink;
 pub mod timeline;
 pub mod timestamp;
+pub mod tracing;
 pub mod writer;
 
 pub use access_log::{Field, FieldSet, Format, Mask, View, json};
@@ -22,12 +24,14 @@ pub use bound::{Bound, Held};
 pub use logs::{LogKind, LogSettings, LogSink, Only, OpenSink};
 pub use metrics::{Handles, Metrics, MetricsOptions};
 pub use record::{
-    Attempt, Considered, Decision, Flag, Flags, Kind, Listed, Record, RecordOptions, RequestLine, Timers, Verdict,
+    Attempt, Considered, Decision, Flag, Flags, Kept, Kind, Listed, Record, RecordOptions, RequestLine, Timers, Traced,
+    Verdict,
 };
 pub use redact::Redaction;
 pub use ring::{Query, QueryError, Ring, RingOptions};
 pub use sink::{RecordSink, SinkStat, SinkStats, Sinks};
 pub use timeline::{Outcomes, Step, Timeline};
+pub use tracing::{Exporter, RouteTracing, TraceRules, TraceSettings, Traces};
 pub use writer::{DropCause, Output, Writer, WriterOptions, WriterStats};
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod route;
 mod rpc;
 pub(crate) mod shard;
 mod source;
+mod traces;
 mod websocket;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use listener::ListenerMetrics;
 pub use route::RouteMetrics;
 pub use rpc::{CacheEviction, CacheOutcome, RpcCacheMetrics, RpcMetrics, RpcStoreMetrics};
 pub use source::SourceMetrics;
+pub use traces::{SpanDrop, TraceMetrics};
 pub use websocket::{GaugePart, UpstreamLeft, WebsocketEnd, WebsocketGauge, WebsocketMetrics};
 
 use crate::bound::Bound;
@@ -103,6 +105,7 @@ pub struct Handles<'a> {
 pub struct Metrics {
     gateway: Arc<GatewayMetrics>,
     changes: Arc<ChangeMetrics>,
+    traces: Arc<TraceMetrics>,
     listeners: Arc<Listeners>,
     routes: Arc<Routes>,
     clusters: Arc<Clusters>,
@@ -122,6 +125,7 @@ impl Metrics {
         let metrics = Self {
             gateway: Arc::new(GatewayMetrics::new(options.build)),
             changes: Arc::default(),
+            traces: Arc::default(),
             listeners: Arc::new(Listeners(Live::new(options.listeners))),
             routes: Arc::new(Routes { live: Live::new(options.routes), none: RouteMetrics::new(shards) }),
             clusters: Arc::new(Clusters(Live::new(options.clusters))),
@@ -132,6 +136,7 @@ impl Metrics {
         };
         family::register(registry, &metrics.gateway)?;
         family::register(registry, &metrics.changes)?;
+        family::register(registry, &metrics.traces)?;
         family::register(registry, &metrics.listeners)?;
         family::register(registry, &metrics.routes)?;
         family::register(registry, &metrics.clusters)?;
@@ -140,6 +145,7 @@ impl Metrics {
         family::register(registry, &metrics.sources)?;
         family::register(registry, &metrics.bounds)?;
         family::register(registry, &Arc::new(Process::new("/proc")))?;
+        metrics.attach_bound("trace_queue_spans", "tracing", metrics.traces.queue());
         Ok(metrics)
     }
 
@@ -164,6 +170,12 @@ impl Metrics {
     #[must_use]
     pub fn changes(&self) -> &Arc<ChangeMetrics> {
         &self.changes
+    }
+
+    /// What became of spans.
+    #[must_use]
+    pub const fn traces(&self) -> &Arc<TraceMetrics> {
+        &self.traces
     }
 
     /// Requests so far that met no route.

@@ -8,6 +8,7 @@
 mod attempt;
 mod flags;
 mod head;
+mod traced;
 mod why;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ use crate::redact::{REDACTED, Redaction};
 pub use attempt::{Attempt, Considered, Listed, Verdict};
 pub use flags::{Flag, Flags};
 pub use head::{Head, RecordOptions, RequestLine};
+pub use traced::{Kept, Traced, share_has};
 pub use why::{FailoverWhy, Hedged, NotRetried};
 
 /// How many notes a record takes.
@@ -170,6 +172,8 @@ pub struct Record {
     pub answered_by: Option<Arc<str>>,
     /// The trace it belongs to, as in `traceparent`.
     pub trace_id: Option<u128>,
+    /// Its place in that trace, where requests are traced.
+    pub traced: Option<Traced>,
     notes: Vec<(&'static str, Cow<'static, str>)>,
     headers: Vec<(Arc<str>, Box<str>)>,
 }
@@ -218,6 +222,7 @@ impl Record {
             flags: Flags::default(),
             answered_by: None,
             trace_id: None,
+            traced: None,
             notes: Vec::new(),
             headers: Vec::new(),
         }

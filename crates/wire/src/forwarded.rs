@@ -1,10 +1,11 @@
-//! Fields that tell an upstream who asked: `Forwarded` (RFC 7239), `X-Forwarded-For`, and `traceparent` (W3C Trace
-//! Context). Read with bounds, and written so that no value can break out of its place.
+//! Fields that tell an upstream who asked: `Forwarded` (RFC 7239), `X-Forwarded-For`, `traceparent` and
+//! `tracestate` (W3C Trace Context). Read with bounds, and written so that no value can break out of its place.
 //!
 //! What a client sends in these fields is a claim. [`client_address`] walks a chain of addresses from the nearest
 //! hop and stops at the first one that is not trusted; use nothing further left.
 
 mod element;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -13,6 +14,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use element::{ForwardedElement, Node, NodeName, parse_forwarded};
+pub use state::TraceState;
 pub use trace::{TraceError, TraceParent};
 
 /// Most hops read from one field; those further left are not looked at.

@@ -221,15 +221,15 @@ fn findings(report: &Report) -> Vec<Row> {
 }
 
 fn asked(metric: &Metric) -> Row {
-    let value = match (metric.measured.low, metric.measured.high) {
-        (Some(low), Some(high)) => format!("{} [{}, {}]", number(metric.measured.value), number(low), number(high)),
-        _ => number(metric.measured.value),
+    let interval = match metric.measured.map(|measured| (measured.low, measured.high)) {
+        Some((Some(low), Some(high))) => format!(" [{}, {}]", number(low), number(high)),
+        Some(_) | None => String::new(),
     };
     let gated = metric.criterion.is_some();
     let when = |text: &str| if gated { text.to_owned() } else { "–".to_owned() };
     Row {
         name: escape(&metric.name),
-        value: format!("{value} {}", escape(&metric.unit)),
+        value: format!("{}{interval}", escape(&metric.shown())),
         criterion: escape(metric.criterion.as_deref().unwrap_or("none")),
         rationale: escape(metric.rationale.as_deref().unwrap_or("reported")),
         rollback: when("the canary misses it and the baseline does not"),

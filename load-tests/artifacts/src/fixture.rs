@@ -63,7 +63,8 @@ fn scene() -> SceneResult {
     let metric = |name: &str, kept: Option<bool>| Metric {
         name: name.to_owned(),
         unit: "requests/s".to_owned(),
-        measured: Measured { value: 41_234.5, low: Some(40_000.0), high: Some(42_000.0) },
+        measured: Some(Measured { value: 41_234.5, low: Some(40_000.0), high: Some(42_000.0) }),
+        found: kept.map(|_| HOSTILE.to_owned()),
         criterion: kept.map(|_| "at least 40,000".to_owned()),
         kept,
         rationale: kept.map(|_| HOSTILE.to_owned()),

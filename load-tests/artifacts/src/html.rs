@@ -200,7 +200,8 @@ fn scene_section(out: &mut String, scene: &SceneResult) {
 }
 
 fn metric_row(out: &mut String, metric: &Metric) {
-    let interval = match (metric.measured.low, metric.measured.high) {
+    let measured = metric.measured.map(|measured| (measured.low, measured.high)).unwrap_or_default();
+    let interval = match measured {
         (Some(low), Some(high)) => format!("{} to {}", number(low), number(high)),
         _ => "–".to_owned(),
     };
@@ -212,10 +213,9 @@ fn metric_row(out: &mut String, metric: &Metric) {
     put(
         out,
         format_args!(
-            "<tr><th>{}</th><td>{} {}</td><td>{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            "<tr><th>{}</th><td>{}</td><td>{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
             escape(&metric.name),
-            number(metric.measured.value),
-            escape(&metric.unit),
+            escape(&metric.shown()),
             escape(metric.criterion.as_deref().unwrap_or("–"))
         ),
     );

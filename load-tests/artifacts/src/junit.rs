@@ -107,9 +107,9 @@ fn scene(scene: &SceneResult) -> TestSuite {
 }
 
 fn metric(scene: &SceneResult, metric: &Metric) -> TestCase {
-    let Metric { name, unit, measured, criterion, kept, .. } = metric;
+    let Metric { name, criterion, kept, .. } = metric;
     let asked = criterion.as_deref().unwrap_or("nothing is asked of it");
-    let text = format!("{} {unit}; {asked}", measured.value);
+    let text = format!("{}; {asked}", metric.shown());
     let status =
         if *kept == Some(false) { trouble(NonSuccessKind::Failure, "criterion", &text) } else { success(&text) };
     case(name, &scene.name, status)

@@ -6,6 +6,8 @@ use portcullis_judge::window::{Side, Window};
 use portcullis_judge::{Exit, Judgement, OnInconclusive};
 use serde::{Deserialize, Serialize};
 
+use crate::svg::number;
+
 /// The version of the format. It changes when a reader of an older one would be wrong.
 pub const VERSION: u32 = 1;
 
@@ -143,8 +145,12 @@ pub struct Metric {
     pub name: String,
     /// Its unit.
     pub unit: String,
-    /// The number.
-    pub measured: Measured,
+    /// The number, where it is one.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+    /// What was found, where that is more than a number.
+    #[serde(default)]
+    pub found: Option<String>,
     /// What is asked of it, in words: `at most 0.1 %`.
     #[serde(default)]
     pub criterion: Option<String>,
@@ -175,6 +181,16 @@ impl Measured {
     #[must_use]
     pub const fn exact(value: f64) -> Self {
         Self { value, low: None, high: None }
+    }
+}
+
+impl Metric {
+    /// What was found, as one reads it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let number = self.measured.map(|measured| format!("{} {}", number(measured.value), self.unit));
+        let parts = number.as_deref().map(str::trim).into_iter().chain(self.found.as_deref());
+        parts.collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -115,6 +115,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn lives(&mut self) -> Result<(), Failure> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("it ended at once: {status}").into()),
+        }
+    }
+
     /// Waits until a GET is answered with 200.
     ///
     /// # Errors
@@ -136,9 +148,7 @@ impl Process {
             if matches!(answer, Ok(200)) {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
-                return Err(format!("it ended at once: {status}").into());
-            }
+            self.lives()?;
             if start.elapsed() > START {
                 return Err(format!("no answer of status 200: {answer:?}").into());
             }

@@ -205,7 +205,10 @@ fn verdict(judge: &Judge, standings: &[Standing], findings: &[Finding]) -> Reaso
     if let Some(Ending::Decided(Decision::Harm(gate))) = judge.ending {
         let standing = standings.iter().find(|standing| standing.gate == gate);
         let text = standing.map(ToString::to_string).unwrap_or_default();
-        return (fail(Remedy::Rollback), Some(gate.to_string()), format!("the canary is worse: {text}"));
+        let enough = standings.len() as f64 / judge.rules.alpha;
+        let also = standings.iter().filter(|one| one.gate != gate && one.harm.is_some_and(|harm| harm >= enough));
+        let also: String = also.map(|one| format!("; and by {one}")).collect();
+        return (fail(Remedy::Rollback), Some(gate.to_string()), format!("the canary is worse: {text}{also}"));
     }
     let mut failing = findings.iter().filter(|finding| finding.fails(Side::Canary) == Some(true));
     if let Some(finding) = failing.clone().find(|finding| finding.fails(Side::Baseline) != Some(true)) {

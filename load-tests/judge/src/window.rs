@@ -123,7 +123,7 @@ pub struct Readings {
     /// Memory that the process under test held at the window's end, in bytes; `None` where it is not known.
     #[serde(default)]
     pub rss_bytes: Option<u64>,
-    /// Connections that were open at the window's end.
+    /// Connections that memory is told for: those that are held open, or else the most that the load had.
     pub connections: u64,
     /// Latency of the answered requests, from the moment they were planned for, in nanoseconds.
     #[serde(default)]

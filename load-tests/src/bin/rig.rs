@@ -12,7 +12,7 @@ use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
 use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
-use portcullis_load::{Failure, instructions, memory, reload, speed};
+use portcullis_load::{Failure, instructions, memory, reload, speed, start};
 
 /// Measures the gateway's process beside bare Pingora and other proxies.
 #[derive(Debug, Parser)]
@@ -77,6 +77,18 @@ enum What {
         /// Routes of the config whose reloads are timed.
         #[arg(long, default_value_t = 10_000)]
         routes: usize,
+    },
+    /// How long a start takes until the gateway is ready.
+    Start {
+        /// The gateway. Default: the one beside the rig.
+        #[arg(long)]
+        binary: Option<PathBuf>,
+        /// Routes of the config.
+        #[arg(long, default_value_t = 1000)]
+        routes: usize,
+        /// Starts that count.
+        #[arg(long, default_value_t = 20)]
+        starts: u32,
     },
     /// What clients see while replicas are slow, killed, failing or down, beside other proxies. Bars are printed.
     Scenes {
@@ -163,7 +175,7 @@ fn everything() -> Vec<What> {
     });
     let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256] };
-    ["speed", "instructions", "memory", "reload", "scenes", "gatekeeper"]
+    ["speed", "instructions", "memory", "reload", "start", "scenes", "gatekeeper"]
         .into_iter()
         .filter_map(parse)
         .chain([beside])
@@ -202,6 +214,12 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             table.print("Memory per idle keep-alive connection", &command)
         }
         What::Reload { reloads, timed, routes } => run_reload([*reloads, *timed], *routes, place),
+        What::Start { binary, routes, starts } => {
+            let given = binary.iter().map(|path| format!(" --binary {}", path.display())).collect::<String>();
+            let command = format!("rig start{given} --routes {routes} --starts {starts}");
+            let plan = start::Plan { binary: binary.clone(), routes: *routes, starts: *starts };
+            start::run(&plan, place)?.print("From the start to ready", &command)
+        }
         What::Scenes { scenes, players, rounds, seconds, knobs } => run_scenes(
             scenes::Plan {
                 scenes: scenes.clone(),

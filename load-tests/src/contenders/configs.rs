@@ -75,6 +75,14 @@ pub(super) fn plain(address: SocketAddr, origin: SocketAddr) -> String {
     Portcullis { top: "observe: false\nrecent_requests: 0\n".to_owned(), ..Portcullis::new(address, origin) }.yaml()
 }
 
+pub(super) fn counted(address: SocketAddr, origin: SocketAddr) -> String {
+    Portcullis { top: "recent_requests: 0\n".to_owned(), ..Portcullis::new(address, origin) }.yaml()
+}
+
+pub(super) fn watched(address: SocketAddr, origin: SocketAddr, admin: SocketAddr) -> String {
+    Portcullis { top: format!("admin: {{ bind: \"{admin}\" }}\n"), ..Portcullis::new(address, origin) }.yaml()
+}
+
 pub(super) fn full(address: SocketAddr, origin: SocketAddr) -> Result<String, Failure> {
     let mut config = Portcullis::new(address, origin);
     config.top = format!("access_log: {{ path: {ACCESS_LOG} }}\n");

@@ -67,7 +67,10 @@ impl Local {
             Err(_) => (Reading::now(&[])?.since(&before), false),
         };
         readings.began = began;
-        readings.connections = readings.connections.saturating_add(u64::try_from(running.held.len())?);
+        // How many connections the load opens is luck; those that are held are always as many.
+        if !running.held.is_empty() {
+            readings.connections = u64::try_from(running.held.len())?;
+        }
         readings.cpu_ns = alive.then_some(seen.subject_cpu_ns);
         readings.rss_bytes = alive.then_some(seen.resident);
         readings.machine = machine(&seen);

@@ -70,7 +70,7 @@ fn line(name: &str, elapsed: Duration, length: Duration, [done, failed]: [u64; 2
 #[must_use]
 pub fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil();
-    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
+    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", (seconds / 60.0).ceil()) }
 }
 
 fn say(terminal: bool, text: &str) {

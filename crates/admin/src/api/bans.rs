@@ -72,12 +72,14 @@ pub(crate) async fn add(
         Ok(())
     });
     match added {
-        Ok(()) => {
-            state.overrides.keep().await;
-            answer(&told(&throttle))
-        }
+        Ok(()) => kept(&state, &throttle).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// What holds once it is saved.
+async fn kept(state: &AdminState, throttle: &Throttle) -> Response {
+    if state.overrides.keep().await { answer(&told(throttle)) } else { Problem::new(Kind::Upgrading).into_response() }
 }
 
 /// Lifts the ban of a network, and the penalties of those within it.
@@ -94,8 +96,7 @@ pub(crate) async fn lift(
     match lifted {
         Ok(network) => {
             state.overrides.taken_back(overrides::Kind::Ban, &network.trunc().to_string(), &actor.name);
-            state.overrides.keep().await;
-            answer(&told(&throttle))
+            kept(&state, &throttle).await
         }
         Err(problem) => problem.into_response(),
     }

@@ -74,13 +74,14 @@ fn stands(state: &AdminState, id: &str, pairs: &[(String, String)]) -> Result<Va
         let unknown = || Problem::new(Kind::NotFound).detail(format!("there is no plan `{value}`"));
         plan = Some((Scope::Plan, bound.plan(value).ok_or_else(unknown)?.name().into()));
     }
-    let held = caps.ledger().sets_of(id);
-    let (active, mut sets) = (held.is_some(), held.unwrap_or_default());
+    let now = caps.now();
+    let spent = caps.ledger().sets_of(now, id);
+    let (active, mut sets) = (spent.is_some(), spent.unwrap_or_default());
     sets.extend(plan.filter(|plan| !sets.contains(plan)));
     if bound.consumer(id).is_some() && !sets.iter().any(|(scope, _)| *scope == Scope::Consumer) {
         sets.push((Scope::Consumer, "".into()));
     }
-    let (now, id) = (caps.now(), Arc::<str>::from(id));
+    let id = Arc::<str>::from(id);
     let mut told = Vec::new();
     for (scope, name) in &sets {
         let Some(set) = set(&bound, *scope, name, &id) else { continue };
@@ -219,10 +220,8 @@ pub(crate) async fn lift_override(
 
 async fn told(state: &AdminState, changed: Result<Arc<CapLedger>, Problem>) -> Response {
     match changed {
-        Ok(caps) => {
-            state.overrides.keep().await;
-            answer(&all(&caps))
-        }
+        Ok(caps) if state.overrides.keep().await => answer(&all(&caps)),
+        Ok(_) => Problem::new(Kind::Upgrading).into_response(),
         Err(problem) => problem.into_response(),
     }
 }

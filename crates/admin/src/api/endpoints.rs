@@ -74,10 +74,8 @@ pub(crate) async fn change(
         Ok(cluster)
     });
     match changed {
-        Ok(cluster) => {
-            state.overrides.keep().await;
-            answer(&told(&cluster))
-        }
+        Ok(cluster) if state.overrides.keep().await => answer(&told(&cluster)),
+        Ok(_) => Problem::new(Kind::Upgrading).into_response(),
         Err(problem) => problem.into_response(),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
     let readiness = state.control.readiness();
     match readiness {
         Readiness::Ready => text("ready\n".to_owned()),
-        Readiness::Starting | Readiness::Overloaded | Readiness::Draining => {
+        Readiness::Starting | Readiness::Overloaded | Readiness::Leaving | Readiness::Draining => {
             Problem::new(Kind::NotReady).detail(readiness.as_str()).into_response()
         }
     }

@@ -29,6 +29,7 @@ pub(crate) async fn status(State(state): State<Arc<AdminState>>) -> Response {
         "version": state.version,
         "verdict": super::verdict::told(&state.look(SystemTime::now())),
         "state": control.readiness().as_str(),
+        "lifecycle": control.lifecycle(),
         "uptime_seconds": seconds(state.started.elapsed()),
         "generation": snapshot.id.0,
         "hash": snapshot.origin.hash,

@@ -20,6 +20,8 @@ use crate::control::{AdminState, Readiness};
 
 /// What is now.
 const NOW: Duration = Duration::from_secs(60);
+/// What is going on at this moment.
+const LATEST: Duration = Duration::from_secs(10);
 /// What was before, what is now included.
 const BEFORE: Duration = Duration::from_secs(900);
 /// Endpoints that are told of a cluster.
@@ -53,7 +55,7 @@ impl AdminState {
                 .map(|(reason, client, count)| (*reason, *client, count.saturating_sub(earlier(reason))))
                 .collect(),
         };
-        Traffic { now, before }
+        Traffic { now, before, latest: window(&self.timeline.sum(LATEST)) }
     }
 
     /// Sinks whose drops rose of late.

@@ -185,7 +185,7 @@ impl Ledger {
     fn standings_by<'a>(&'a self, now: Moment, request: &Request<'a>, demands: &Demands<'a>) -> Vec<Standing> {
         let overriding = self.overriding.load(Ordering::Acquire).then(|| self.overrides.load());
         let overrides = overriding.as_ref().map(|overrides| &***overrides);
-        let locked = self.look(request, demands);
+        let locked = self.look(now, request, demands);
         let standing = |demand: &Demand<'_>| {
             let slots = locked.slots(demand.place);
             let slot = slots.and_then(|slots| slots.get(slots.find(demand.cap.id)?));

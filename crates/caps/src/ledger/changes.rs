@@ -13,7 +13,7 @@ use crate::calendar::Period;
 use crate::moment::Moment;
 use crate::policy::{MethodId, Scope};
 use crate::quota::Used;
-use crate::slot::Slot;
+use crate::slot::{Slot, Slots};
 use crate::usage::Amount;
 
 use super::bound::{period_of, shape_of};
@@ -184,6 +184,38 @@ impl Ledger {
         lost
     }
 
+    /// Adds what another process spent of the same quotas since both knew the same: `spent` is a difference. It comes out
+    /// of [`Ledger::take_changes`] like what was spent here. Answers how many found no room.
+    pub fn add_spent(&self, now: Moment, spent: impl IntoIterator<Item = SavedQuota>) -> usize {
+        let mut lost = 0;
+        for quota in spent {
+            let Some(slot) = self.slot_of(&quota) else {
+                lost += 1;
+                continue;
+            };
+            let Some(id) = &quota.consumer else {
+                let state = self.shared_state(quota.scope, &quota.set);
+                let mut holder = state.lock();
+                put_sum(&mut holder.slots, slot, now);
+                holder.dirty = true;
+                continue;
+            };
+            let hash = self.hash(id);
+            let Some(shard) = self.shard(hash) else { continue };
+            let saved = self.saved.as_ref().map(|saved| saved.load(id)).unwrap_or_default();
+            let mut accounts = shard.lock();
+            let at = accounts.find(hash, id).or_else(|| self.enter(now, &mut accounts, (hash, id), &saved));
+            match at.and_then(|at| Some((at, accounts.slab.get_mut(at)?))) {
+                Some((at, account)) => {
+                    put_sum(&mut account.slots, slot, now);
+                    accounts.change(at);
+                }
+                None => lost += 1,
+            }
+        }
+        lost
+    }
+
     /// Makes an account, with what is saved of it; `None` when there is no room and nobody near is idle.
     pub(super) fn enter(
         &self,
@@ -197,10 +229,23 @@ impl Ledger {
         }
         let at = accounts.insert(hash, id, |id| self.hash(id))?;
         let account: &mut Account = accounts.slab.get_mut(at)?;
-        for slot in saved.iter().filter_map(|quota| self.slot_of(quota)) {
-            put_greater(&mut account.slots, slot, now);
-        }
+        self.put_saved(&mut account.slots, saved, now);
         Some(at)
+    }
+
+    /// What was saved of a consumer that is not held.
+    pub(super) fn recall(&self, now: Moment, id: &str) -> Slots {
+        let mut slots = Slots::default();
+        if let Some(saved) = &self.saved {
+            self.put_saved(&mut slots, &saved.load(id), now);
+        }
+        slots
+    }
+
+    fn put_saved(&self, slots: &mut Slots, saved: &[SavedQuota], now: Moment) {
+        for slot in saved.iter().filter_map(|quota| self.slot_of(quota)) {
+            put_greater(slots, slot, now);
+        }
     }
 
     fn saved_quota(&self, consumer: Option<Arc<str>>, slot: Slot) -> Option<SavedQuota> {
@@ -223,11 +268,24 @@ impl Ledger {
     }
 }
 
-fn put_greater(slots: &mut crate::slot::Slots, slot: Slot, now: Moment) {
+fn put_greater(slots: &mut Slots, slot: Slot, now: Moment) {
     let at = slots.find(slot.cap());
     let before = at.and_then(|at| slots.get(at)).map(Slot::used).unwrap_or_default();
     let after = slot.used();
     if (after.window, after.spent) > (before.window, before.spent) {
         slots.put(at, slot, now);
     }
+}
+
+/// Adds to what was spent in the same window; a later window begins anew, an earlier one is over.
+fn put_sum(slots: &mut Slots, slot: Slot, now: Moment) {
+    let at = slots.find(slot.cap());
+    let before = at.and_then(|at| slots.get(at)).map(Slot::used).unwrap_or_default();
+    let more = slot.used();
+    let sum = match more.window.cmp(&before.window) {
+        std::cmp::Ordering::Less => return,
+        std::cmp::Ordering::Equal => Used { window: before.window, spent: before.spent.saturating_add(more.spent) },
+        std::cmp::Ordering::Greater => more,
+    };
+    slots.put(at, Slot::quota(slot.cap(), sum), now);
 }

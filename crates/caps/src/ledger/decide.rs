@@ -58,7 +58,7 @@ impl Ledger {
         let demands = request.demands(purpose);
         let overriding = self.overriding.load(Ordering::Acquire).then(|| self.overrides.load());
         let overrides = overriding.as_ref().map(|overrides| &***overrides);
-        let locked = self.look(request, &demands);
+        let locked = self.look(now, request, &demands);
         let short = |demand: &Demand<'_>| {
             let rule = self.rule(now, request, demand, overrides);
             let slots = locked.slots(demand.place);

@@ -27,6 +27,8 @@ pub(super) struct Locked<'a> {
     /// By place.
     shared: Shared<'a>,
     own: Option<Own<'a>>,
+    /// What was saved of an account that is not there, for who only looks.
+    recalled: Slots,
 }
 
 /// Of a gateway, a plan and two routes without an allocation.
@@ -56,9 +58,10 @@ impl Ledger {
         saved: Option<&[SavedQuota]>,
     ) -> Result<Locked<'a>, Undecided> {
         let shared = lock_shared(request, demands);
-        let Some(id) = request.consumer else { return Ok(Locked { shared, own: None }) };
+        let recalled = Slots::default();
+        let Some(id) = request.consumer else { return Ok(Locked { shared, own: None, recalled }) };
         let hash = self.hash(id);
-        let Some(shard) = self.shard(hash) else { return Ok(Locked { shared, own: None }) };
+        let Some(shard) = self.shard(hash) else { return Ok(Locked { shared, own: None, recalled }) };
         let mut accounts = shard.lock();
         let at = match accounts.find(hash, id) {
             Some(at) => at,
@@ -71,11 +74,11 @@ impl Ledger {
         if let Some(account) = accounts.slab.get_mut(at) {
             account.touched = true;
         }
-        Ok(Locked { shared, own: Some(Own { accounts, shard, at }) })
+        Ok(Locked { shared, own: Some(Own { accounts, shard, at }), recalled })
     }
 
-    /// The same for who only looks: an account that is not there is not made.
-    pub(super) fn look<'a>(&'a self, request: &Request<'a>, demands: &Demands<'a>) -> Locked<'a> {
+    /// The same for who only looks: an account that is not there is not made. What was saved of it counts all the same.
+    pub(super) fn look<'a>(&'a self, now: Moment, request: &Request<'a>, demands: &Demands<'a>) -> Locked<'a> {
         let shared = lock_shared(request, demands);
         let own = request.consumer.and_then(|id| {
             let hash = self.hash(id);
@@ -84,7 +87,9 @@ impl Ledger {
             let at = accounts.find(hash, id)?;
             Some(Own { accounts, shard, at })
         });
-        Locked { shared, own }
+        let absent = request.consumer.filter(|_| own.is_none());
+        let recalled = absent.map(|id| self.recall(now, id)).unwrap_or_default();
+        Locked { shared, own, recalled }
     }
 
     /// Whether the gateway's share of a cap allows what the cap itself may allow.
@@ -151,12 +156,15 @@ fn lock_shared<'a>(request: &Request<'a>, demands: &Demands<'a>) -> Shared<'a> {
 }
 
 impl Locked<'_> {
-    /// The slots of a place; `None` for an account that is not there.
+    /// The slots of a place; of an account that is not there, what was saved of it.
     #[inline]
     pub(super) fn slots(&self, place: usize) -> Option<&Slots> {
         match self.shared.get(place) {
             Some(holder) => holder.as_deref().map(|holder| &holder.slots),
-            None => self.own.as_ref()?.account().map(|account| &account.slots),
+            None => match &self.own {
+                Some(own) => own.account().map(|account| &account.slots),
+                None => Some(&self.recalled),
+            },
         }
     }
 

@@ -88,6 +88,27 @@ fn a_gateway_that_begins_anew_goes_on_where_it_was_saved() {
     assert_eq!(again.left(0, "acme", &[&set])[1].1, 10);
 }
 
+#[test]
+fn what_another_process_spent_is_added_and_taken_like_what_was_spent_here() {
+    let mut kit = Kit::new();
+    let shared = vec![quota(Unit::Requests, "1000/d")];
+    let set = kit.bind(CapSetSpec { shared, ..plan(vec![quota(Unit::Requests, "100/month")]) });
+    assert_eq!(kit.admitted(0, "acme", &[&set], 10), 10);
+    drop(kit.ledger.take_changes());
+    let spent = [
+        saved(Some("acme"), "quota.month", MARCH, 5),
+        saved(Some("other"), "quota.month", MARCH, 2),
+        saved(None, "plan.quota.day", 20_513, 7),
+        saved(Some("acme"), "quota.month", MARCH - 1, 50),
+    ];
+    assert_eq!(kit.ledger.add_spent(at(0), spent), 0);
+    let mut quotas = kit.ledger.take_changes().quotas;
+    quotas.sort_by_key(|quota| quota.consumer.clone());
+    let month = |id, spent| saved(Some(id), "quota.month", MARCH, spent);
+    assert_eq!(quotas, [saved(None, "plan.quota.day", 20_513, 17), month("acme", 15), month("other", 2)]);
+    assert_eq!(kit.left(0, "acme", &[&set])[1].1, 85);
+}
+
 proptest! {
     #[test]
     fn usage_sums_up_to_what_was_admitted(

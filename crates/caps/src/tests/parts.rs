@@ -113,9 +113,9 @@ fn a_stream_hears_when_its_bytes_run_dry() {
 #[test]
 fn who_spent_is_known_by_the_sets_it_spent_of() {
     let (kit, [archive, _, plan]) = kit();
-    assert_eq!(kit.ledger.sets_of("acme"), None);
+    assert_eq!(kit.ledger.sets_of(at(0), "acme"), None);
     let calls = kit.calls(&["getBlock"]);
     drop(decide(&kit, &plan, &[RoutePart { set: &archive, calls: None }], &calls).unwrap());
-    let sets: Vec<_> = kit.ledger.sets_of("acme").unwrap();
+    let sets: Vec<_> = kit.ledger.sets_of(at(0), "acme").unwrap();
     assert_eq!(sets, [(Scope::Route, "archive".into()), (Scope::Plan, "free".into())]);
 }

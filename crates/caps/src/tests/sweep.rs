@@ -76,6 +76,12 @@ fn who_is_saved_elsewhere_is_dropped_and_found_again() {
     let saved = Arc::new(Store(first.ledger.take_changes().quotas));
     let mut kit = Kit::with(LedgerOptions { shards: 1, saved: Some(saved), ..LedgerOptions::default() });
     let set = kit.bind(spec);
+    // Who looks sees what was saved, and makes no account of it.
+    assert_eq!((kit.left(0, "acme", &[&set])[0].1, kit.ledger.consumers()), (70, 0));
+    assert_eq!(kit.ledger.sets_of(at(0), "acme"), Some(vec![(Scope::Plan, "free".into())]));
+    assert_eq!((kit.left(0, "other", &[&set])[0].1, kit.ledger.sets_of(at(0), "other")), (100, None));
+    let later = 70 * 86_400_000;
+    assert_eq!((kit.left(later, "acme", &[&set])[0].1, kit.ledger.sets_of(at(later), "acme")), (100, None));
     assert_eq!(kit.admitted(0, "acme", &[&set], 30), 30);
     assert_eq!(kit.left(0, "acme", &[&set])[0].1, 40);
     assert_eq!((sweep(&kit, 0), kit.ledger.consumers()), (0, 1), "not saved yet");

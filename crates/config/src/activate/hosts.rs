@@ -137,6 +137,8 @@ impl Build<'_> {
             cache,
             limits: self.environment.limits(Owner::Route(&plan.label), plan.limits, self.now),
             priority: plan.priority,
+            tracing: plan.tracing,
+            pattern: plan.matcher.path.text().into(),
             upgrade: plan.upgrade,
             idempotent: plan.idempotent,
             place: plan.place.clone(),

@@ -29,7 +29,7 @@ use crate::raw::top::Top;
 /// The name of the log that `access_log` is.
 const ACCESS_LOG: &str = "access_log";
 /// What sinks of records other than logs are called.
-const TAKEN: [&str; 1] = ["recent"];
+const TAKEN: [&str; 2] = ["recent", "tracing"];
 /// The most logs.
 const MOST_LOGS: usize = 16;
 const DEFAULT_BUFFER: ByteSize = ByteSize::mib(4);
@@ -78,7 +78,8 @@ impl Compiler<'_, '_> {
         let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
         if !begins || name.len() > 40 || !name.bytes().all(fits) || TAKEN.contains(&name.as_str()) {
             let message = format!("a log cannot be called `{name}`");
-            let help = "up to 40 lower-case letters, digits, `_` and `-`, a letter first; `recent` is taken";
+            let help =
+                "up to 40 lower-case letters, digits, `_` and `-`, a letter first; `recent` and `tracing` are taken";
             self.cx.push(Diagnostic::error(code::NAME_INVALID, entry.span, message).help(help));
         }
     }

@@ -52,6 +52,7 @@ impl Compiler<'_, '_> {
             cache: cache.map_or(Some(None), |cache| cache.map(Some))?,
             limits: self.route_limits(raw.limits.as_ref()),
             priority: raw.priority.map(limits::priority).unwrap_or_default(),
+            tracing: self.route_tracing(raw.tracing.as_ref()),
             upgrade: raw.upgrade.is_none_or(|upgrade| upgrade.value),
             hedge: raw.hedge.is_none_or(|hedge| hedge.value),
             idempotent: raw.idempotent.is_some_and(|idempotent| idempotent.value),

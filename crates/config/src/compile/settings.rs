@@ -18,6 +18,7 @@ impl Compiler<'_, '_> {
         Settings {
             server_name: self.server_name(top.server_name.as_ref()),
             trusted_networks: top.trusted_networks.as_ref().cloned().unwrap_or_default(),
+            drain_delay: drain.and_then(|drain| drain.delay).unwrap_or_default(),
             drain_timeout: drain.and_then(|drain| drain.timeout).unwrap_or(Duration::from_secs(30)),
             drain_idle: drain.and_then(|drain| drain.idle).unwrap_or(Duration::from_secs(1)),
             drain_streams: drain.and_then(|drain| drain.streams).unwrap_or(Duration::from_secs(10)),
@@ -25,6 +26,7 @@ impl Compiler<'_, '_> {
             generations: self.number(*top.generations, 8, 2..=64),
             threads: self.number(*top.threads, cores, 1..=1024),
             logs: self.logs(top),
+            tracing: top.tracing.as_ref().and_then(|tracing| self.tracing(tracing)),
             recent_requests: self.number(*top.recent_requests, 1000, 0..=100_000),
             observe: top.observe.unwrap_or(true),
             admin: top.admin.as_ref().and_then(|admin| self.admin(admin, file)),

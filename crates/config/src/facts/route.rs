@@ -8,6 +8,7 @@ use portcullis_types::{ByteSize, Percent, Scheme};
 use super::attempts::{say_fallback, say_route_timeouts};
 use super::host::{dialect, say_filters};
 use super::limits::say_limits;
+use super::tracing::say_route_tracing;
 use super::{Facts, hash_of};
 use crate::plan::{ActionPlan, ClusterPlan, ForwardPlan, RedirectPlan, RoutePlan, TargetPlan};
 
@@ -33,6 +34,7 @@ impl RoutePlan {
         facts.say("hedge", self.hedge);
         say_limits(&self.limits, &mut facts);
         facts.say("priority", self.priority.as_str());
+        say_route_tracing(&self.tracing, &mut facts);
         facts
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
     let mut facts = Facts::default();
     facts.say("server_name", &settings.server_name);
     facts.say_list("trusted_networks", &settings.trusted_networks);
+    facts.say_duration("drain.delay", settings.drain_delay);
     facts.say_duration("drain.timeout", settings.drain_timeout);
     facts.say_duration("drain.idle", settings.drain_idle);
     facts.say_duration("drain.streams", settings.drain_streams);
@@ -34,6 +35,9 @@ pub(crate) fn settings(settings: &Settings) -> Facts {
         say_admin(admin, &mut facts);
     }
     settings.logs.iter().for_each(|log| logs::say_log(log, &mut facts));
+    if let Some(tracing) = &settings.tracing {
+        super::tracing::say_tracing(tracing, &mut facts);
+    }
     say_consumers(settings, &mut facts);
     super::slos::say_slos(&settings.slos, &mut facts);
     facts

@@ -1,4 +1,4 @@
-//! Single values of `logs:` that are read from a text.
+//! Single values of `logs:` and `tracing:` that are read from a text.
 
 use portcullis_telemetry::Field;
 use portcullis_telemetry::logs::{Address, Statuses};
@@ -84,6 +84,31 @@ impl FromStr for CollectorUrl {
             return Err("`/services/collector` is added to it");
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// Where a collector of traces is, with the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TraceUrl(pub(crate) String);
+
+impl FromStr for TraceUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: http::Uri = text.parse().map_err(|_| "it is no URL")?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("it begins with `http://` or `https://`");
+        }
+        if uri.query().is_some() || text.contains('#') {
+            return Err("it has neither a query nor a fragment");
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("who is asking is said by `headers`");
+        }
+        match uri.path() {
+            "" | "/" => Ok(Self(format!("{}/v1/traces", text.trim_end_matches('/')))),
+            _ => Ok(Self(text.to_owned())),
+        }
     }
 }
 

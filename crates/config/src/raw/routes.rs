@@ -10,6 +10,7 @@ use super::hosts::RawDialect;
 use super::lax::Lax;
 use super::limits::{RawPriority, RawRouteLimits};
 use super::matchers::RawMatch;
+use super::tracing::RouteTracingWord;
 
 /// A route: what it matches, and one of `to`, `redirect` and `respond`.
 #[derive(Debug, Decode)]
@@ -45,6 +46,8 @@ pub(crate) struct RawRoute {
     pub(crate) limits: Lax<RawRouteLimits>,
     /// How important its requests are: under overload the least important are refused first. Default: normal.
     pub(crate) priority: Lax<RawPriority>,
+    /// What is kept of the traces of its requests, in place of what `tracing` says, or `off`.
+    pub(crate) tracing: Lax<Spanned<RouteTracingWord>>,
     /// Whether a request may be upgraded, as WebSocket does. Default: true.
     pub(crate) upgrade: Lax<Spanned<bool>>,
     /// Whether its requests may be sent twice whatever their method is: a JSON-RPC or gRPC call behind POST that only

@@ -18,6 +18,7 @@ use super::listeners::RawListener;
 use super::log::{RawAccessLog, RawLog};
 use super::slos::RawSlo;
 use super::store::StoreWord;
+use super::tracing::RawTracing;
 
 /// The configuration of a gateway.
 #[derive(Debug, Decode)]
@@ -56,6 +57,9 @@ pub(crate) struct Top {
     pub(crate) access_log: Lax<Spanned<RawAccessLog>>,
     /// Where records of requests go, by name.
     pub(crate) logs: Lax<Named<RawLog>>,
+    /// Traces of requests, and where they go. Left out, nothing is traced, and `traceparent` is handed on as other
+    /// forwarding fields are.
+    pub(crate) tracing: Lax<RawTracing>,
     /// Objectives of service levels, by name, at most 200: what share of a host's or a route's requests is to go well. The
     /// gateway counts each one's error budget, over restarts too.
     pub(crate) slos: Lax<Named<Spanned<RawSlo>>>,
@@ -80,6 +84,10 @@ pub(crate) struct Top {
 /// How the gateway shuts down.
 #[derive(Debug, Decode)]
 pub(crate) struct RawDrain {
+    /// How long the gateway goes on serving after SIGTERM while `/readyz` says 503, so that load balancers send their
+    /// traffic elsewhere before it drains. More than they take to notice: their interval times their threshold.
+    /// Default: 0s, the drain begins at once.
+    pub(crate) delay: Option<Duration>,
     /// The longest a drain may take. Default: 30s.
     pub(crate) timeout: Option<Duration>,
     /// How long an idle connection is kept, so that a request on its way is still answered. Default: 1s.

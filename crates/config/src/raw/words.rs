@@ -1,6 +1,6 @@
 //! Single values that have a type of their own elsewhere, read by that type's parser.
 
-use super::log_words::{CollectorUrl, EmfTo, FieldName, ReasonName, StatusRange, SyslogTo};
+use super::log_words::{CollectorUrl, EmfTo, FieldName, ReasonName, StatusRange, SyslogTo, TraceUrl};
 use portcullis_policy::matcher::{CertificateName, Fingerprint, RpcMethod};
 use portcullis_policy::{HashKey, HashKeyError, HostName, HostPattern, HostRewrite};
 use portcullis_snapshot::settings::{RedisPlace, SocketMode};
@@ -128,6 +128,8 @@ words! {
     EmfTargetWord(EmfTo), "where objects go", &["stdout", "file:metrics.log", "tcp:127.0.0.1:25888"];
     /// Where a collector is.
     CollectorWord(CollectorUrl), "the URL of a collector", &["https://splunk.internal:8088"];
+    /// Where a collector of traces is.
+    TraceUrlWord(TraceUrl), "the URL of a collector of OTLP", &["http://127.0.0.1:4318", "https://otel.internal/v1/traces"];
     /// A member of a record's object.
     FieldWord(FieldName), "a member of records", &["client", "path", "total_ms"];
     /// Why a request failed.

@@ -11,11 +11,11 @@ use crate::kind::Kind;
 const ANSWERED: &str = "answered with 5xx";
 
 pub(super) fn traffic(traffic: &Traffic) -> Vec<Finding> {
-    let Traffic { now, before } = traffic;
+    let Traffic { now, before, .. } = traffic;
     if now.requests < thresholds::REQUESTS {
         return Vec::new();
     }
-    let mut found: Vec<Finding> = errors(now, before).into_iter().collect();
+    let mut found: Vec<Finding> = errors(traffic).into_iter().collect();
     found.extend(now.reasons.iter().filter(|(_, client, _)| !client).filter_map(|(reason, _, count)| {
         let earlier = share(of_reason(before, reason), before.requests);
         rising(reason, About::Reason(reason), (share(*count, now.requests), earlier))
@@ -27,7 +27,7 @@ pub(super) fn traffic(traffic: &Traffic) -> Vec<Finding> {
     found
 }
 
-fn errors(now: &Window, before: &Window) -> Option<Finding> {
+fn errors(Traffic { now, before, latest }: &Traffic) -> Option<Finding> {
     let failed = share(now.failed, now.requests);
     let severity = match failed {
         failed if failed >= thresholds::ERRORS.1 => Severity::Failing,
@@ -40,12 +40,18 @@ fn errors(now: &Window, before: &Window) -> Option<Finding> {
         "{} of {} requests of the last minute failed by the fault of the gateway or an upstream; before, {earlier}",
         now.failed, now.requests
     ));
+    finding.evidence.push(lately(latest.failed, latest));
     let mut ours: Vec<(&str, u64)> =
         now.reasons.iter().filter(|(_, client, _)| !client).map(|(reason, _, count)| (*reason, *count)).collect();
     ours.extend(Some((ANSWERED, now.answered())).filter(|(_, count)| *count > 0));
     ours.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     finding.evidence.extend(ours.iter().take(3).map(|(reason, count)| format!("{count} {reason}")));
     Some(finding.about(About::Failed))
+}
+
+/// Whether it goes on: a minute is long when something has just begun, or is over.
+fn lately(failed: u64, latest: &Window) -> String {
+    format!("in the last ten seconds {failed} of {}", latest.requests)
 }
 
 fn rising(reason: &'static str, about: About, (now, before): (f64, f64)) -> Option<Finding> {

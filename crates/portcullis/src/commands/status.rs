@@ -83,6 +83,7 @@ pub(crate) fn render(status: &Value) -> String {
     let (generation, hash) = (text(status, "generation"), text(status, "hash"));
     let (hosts, routes) = (number("hosts", "host"), number("routes", "route"));
     let _ = writeln!(out, "config      generation {generation} ({hash}), {hosts}, {routes}");
+    section(&mut out, "before", status.get("lifecycle").map(before).unwrap_or_default());
     section(&mut out, "listeners", rows(status, "listeners", listener));
     section(&mut out, "clusters", rows(status, "clusters", cluster));
     section(&mut out, "behind", off_height(status));
@@ -109,6 +110,14 @@ fn section(out: &mut String, name: &str, rows: Vec<Vec<String>>) {
 
 fn rows(status: &Value, key: &str, row: fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     status.get(key).and_then(Value::as_array).map(|list| list.iter().map(row).collect()).unwrap_or_default()
+}
+
+/// The process before the one that answers, as long as it drains.
+fn before(lifecycle: &Value) -> Vec<Vec<String>> {
+    let Some(follows) = lifecycle.get("follows") else { return Vec::new() };
+    let Some(left) = follows.get("connections").and_then(Value::as_u64) else { return Vec::new() };
+    let left = count(usize::try_from(left).unwrap_or(usize::MAX), "connection");
+    vec![vec![format!("process {} ({}) drains, {left} left", text(follows, "pid"), text(follows, "version"))]]
 }
 
 fn listener(listener: &Value) -> Vec<String> {
@@ -200,6 +209,7 @@ mod tests {
             ] },
             "version": "0.1.0", "state": "ready", "uptime_seconds": 61.2, "generation": 2, "hash": "0a",
             "hosts": 1, "routes": 3,
+            "lifecycle": { "state": "serving", "follows": { "pid": 7, "version": "0.0.9", "connections": 3 } },
             "listeners": [
                 { "name": "edge", "addresses": ["127.0.0.1:80"], "speaks": ["http1"], "connections": 1,
                   "connections_limit": 9 },
@@ -224,6 +234,7 @@ verdict     FAILING, 2 reasons
                             see docs/runbooks/overrides.md
 version     0.1.0, ready, up 61s
 config      generation 2 (0a), 1 host, 3 routes
+before      process 7 (0.0.9) drains, 3 connections left
 listeners   edge      127.0.0.1:80   http1       1 of 9 connections
             edge-tls  127.0.0.1:443  tls, http2  0 of 9 connections
 clusters    rpc   1 of 2 available  0 in flight

@@ -22,6 +22,8 @@ struct Task {
     at: SystemTime,
     loaded: Loaded,
     sources: Sources,
+    /// Its texts are those of the files.
+    files: bool,
     /// The generation of the history that it is.
     of: Option<Meta>,
     write: Option<String>,
@@ -83,6 +85,7 @@ impl Reloader {
             if expected.allows(current.checked.hash()) { Ok(()) } else { Err(Refusal::Stale(self.stale(current))) }
         };
         let (mut of, mut writes, mut watches) = (None, None, None);
+        let files = matches!(change, Change::Reread);
         let (loaded, watched) = match change {
             Change::Reread => self.world.read(Texts::Files),
             Change::DryRun { text } => self.world.read(Texts::Main(&text)),
@@ -99,7 +102,7 @@ impl Reloader {
             }
         };
         let sources = Sources::of(&loaded.sources, &self.world.path);
-        Ok((Task { trigger, by, at, loaded, sources, of, write: writes, watch: watches }, watched))
+        Ok((Task { trigger, by, at, loaded, sources, files, of, write: writes, watch: watches }, watched))
     }
 
     /// Which config serves, for whom meant another.
@@ -109,7 +112,7 @@ impl Reloader {
     }
 
     fn judge(&self, task: Task, current: &mut Current) -> Changed {
-        let Task { trigger, by, at, loaded, sources, of, write, watch } = task;
+        let Task { trigger, by, at, loaded, sources, files, of, write, watch } = task;
         let Loaded { candidate, diagnostics, sources: map, .. } = loaded;
         let mut changed =
             unchanged(ReloadOutcome::Refused, current.id, current.checked.hash(), render_text(&diagnostics, &map));
@@ -161,6 +164,7 @@ impl Reloader {
             // What was on trial ends for a change that is put to work, and for nothing less.
             self.make_way(current, of.as_ref().map(|_| &by));
             (current.checked, current.id) = (next, changed.generation);
+            current.applied = (!files).then(|| sources.clone());
             self.history.bound(current.checked.settings().history.as_ref());
             let (who, id, trigger) = (by.who.clone(), current.id, trigger.as_str());
             self.settle(&texts, Some(Served { id, who, at, trigger, texts: texts.clone(), fallen: None }));

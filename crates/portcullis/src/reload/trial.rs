@@ -21,6 +21,7 @@ use portcullis_yaml::{SourceMap, render_json, render_text};
 
 use super::{Current, Reloader, Served, Trigger};
 use crate::history::{Entry, Fate, Verdict};
+use crate::sources::Sources;
 use crate::trial::{Turn, Underway};
 use crate::world::serve_plans;
 
@@ -53,7 +54,7 @@ struct Now {
 struct Standby {
     snapshot: Arc<Snapshot>,
     checked: Arc<Checked>,
-    texts: String,
+    sources: Sources,
     began: Instant,
 }
 
@@ -113,6 +114,11 @@ impl Trials {
             now.underway.watch().as_str(),
             timestamp(now.since)
         ))
+    }
+
+    /// The generation on trial.
+    pub(crate) fn under_way(&self) -> Option<u64> {
+        self.0.lock().now.as_ref().map(|now| now.number)
     }
 
     /// The generation of a canary that is under way.
@@ -189,7 +195,7 @@ impl Reloader {
     }
 
     async fn end_with(self: &Arc<Self>, end: End, number: Option<u64>) -> Result<String, String> {
-        let current = self.current.clone().lock_owned().await;
+        let Some(current) = self.turn().await else { return Err(self.not_here().message) };
         let this = Arc::clone(self);
         // A rollback reads and compiles: not on a worker's thread.
         let ending = tokio::task::spawn_blocking(move || this.end_now(current, &end, number));
@@ -275,9 +281,11 @@ impl Reloader {
         serve_plans(&self.world.caps, &standby.snapshot);
         (current.checked, current.id) = (Arc::clone(&standby.checked), standby.snapshot.id);
         let who = now.by.who.clone();
-        let texts = standby.texts.clone();
-        let served = Served { id: current.id, who, at: SystemTime::now(), trigger: "trial", texts, fallen: None };
-        self.settle(&standby.texts, Some(served));
+        current.applied = Some(standby.sources.clone());
+        let texts = standby.sources.fingerprint();
+        let now = SystemTime::now();
+        let served = Served { id: current.id, who, at: now, trigger: "trial", texts: texts.clone(), fallen: None };
+        self.settle(&texts, Some(served));
         self.drift.look(&self.world, &self.served());
         Ok(())
     }
@@ -349,7 +357,7 @@ impl Reloader {
                     share * 100.0
                 ));
                 let by = By { who: entry.meta.who.clone(), note: entry.meta.note.clone() };
-                let standby = Standby { snapshot, checked, texts: entry.meta.texts.clone(), began: Instant::now() };
+                let standby = Standby { snapshot, checked, sources: entry.sources.clone(), began: Instant::now() };
                 let before = changed.generation.0;
                 let underway = Underway::new(watch, &[]);
                 let since = SystemTime::now();

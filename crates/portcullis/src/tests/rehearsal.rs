@@ -2,13 +2,14 @@
 
 use portcullis_admin::Change;
 use portcullis_filter::{BuildCx, ConfiguredFilter, Filter, Phases};
+use portcullis_proxy::Inherited;
 use portcullis_telemetry::metrics::ReloadOutcome;
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::boot::{self, Brought};
+use crate::boot::{self, Brought, Sockets};
 use crate::cli::{CheckArgs, Format};
 use crate::commands::check::check;
 use crate::first;
@@ -67,8 +68,10 @@ async fn a_dry_run_finds_a_filter_that_cannot_be_made_and_changes_nothing() {
     let registry = prometheus::Registry::new();
     let metrics = Arc::new(Metrics::new(&registry, MetricsOptions::default()).unwrap());
     let world = World::new(&write(dir.path(), true), app().registry, app().seams, metrics);
-    let first = first::load(&world, None).unwrap();
-    let reloader = boot::start(world, first, Brought { version: "0", sinks: Vec::new(), registry }).unwrap();
+    let first = first::load(&world, None, None).unwrap();
+    let brought = Brought { version: "0", sinks: Vec::new(), registry };
+    let none = Sockets::Passed(Inherited::default());
+    let reloader = boot::start(world, first, (brought, &none)).unwrap().open();
     let changed =
         reloader.change(Trigger::Api, Change::DryRun { text: config(false) }, Trigger::Api.by()).await.unwrap();
     assert_eq!((changed.outcome, changed.generation.0), (ReloadOutcome::Failed, 1));

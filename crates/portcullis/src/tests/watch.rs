@@ -1,6 +1,7 @@
 //! That no change falls between reading the config and watching its files.
 
 use portcullis_admin::Change;
+use portcullis_proxy::Inherited;
 use portcullis_telemetry::{Metrics, MetricsOptions};
 use portcullis_types::GenerationId;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::boot::{self, Brought};
+use crate::boot::{self, Brought, Sockets};
 use crate::reload::Trigger;
 use crate::world::World;
 use crate::{first, watch};
@@ -42,9 +43,11 @@ async fn generation_after(changed: impl FnOnce(&Path)) -> GenerationId {
     let metrics = Arc::new(Metrics::new(&registry, MetricsOptions::default()).unwrap());
     let app = App::new();
     let world = World::new(&dir.path().join("gate.yaml"), app.registry, app.seams, metrics);
-    let first = first::load(&world, None).unwrap();
+    let first = first::load(&world, None, None).unwrap();
     changed(dir.path());
-    let reloader = boot::start(world, first, Brought { version: "0", sinks: Vec::new(), registry }).unwrap();
+    let brought = Brought { version: "0", sinks: Vec::new(), registry };
+    let none = Sockets::Passed(Inherited::default());
+    let reloader = boot::start(world, first, (brought, &none)).unwrap().open();
     let mut reads = reloader.watched.subscribe();
     let watcher = tokio::spawn(watch::follow(reloader.clone()));
     // A reload says what it has read, and whoever asks after it waits for its end.

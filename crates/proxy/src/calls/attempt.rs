@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use portcullis_balance::{Answer, Choice};
 use portcullis_filter::seam::{UpstreamRequest, UpstreamResponse};
+use portcullis_snapshot::request::forwarding;
+use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::{Cluster, Members};
 use portcullis_telemetry::metrics::EndpointMetrics;
 use portcullis_telemetry::record::Attempt;
@@ -18,7 +20,7 @@ use portcullis_types::{ProxyError, Reason};
 use portcullis_wire::response::check_response_framing;
 
 use super::{Lines, Order, Tries};
-use crate::core::Core;
+use crate::core::{Core, new_span};
 use crate::reasons::{Progress, of_upstream_side};
 use crate::service::{connection, hear_height, judge_head, tell_deadline};
 
@@ -55,6 +57,8 @@ struct Run<'a> {
     first_byte: Option<Duration>,
     /// What is left of the time for the whole call.
     left: Duration,
+    /// The attempt's span; 0 where the call is not traced.
+    span: u64,
     /// The answer is larger than the caller takes, or later than the caller wants it: no fault of the endpoint's.
     blameless: bool,
 }
@@ -74,7 +78,8 @@ pub(super) async fn make(
     let connect = order.timeouts.connect.min(deadline.saturating_duration_since(started));
     let peer = connection(order.cluster, choice.address(), connect);
     let mut run = Run::new(&core.lines, order, (peer, started), tries.left());
-    let ran = tokio::time::timeout_at(deadline.into(), run.exchange(request)).await;
+    run.span = tries.trace.map_or(0, |_| new_span());
+    let ran = tokio::time::timeout_at(deadline.into(), run.exchange(request, tries.trace)).await;
     let late = ran.is_err();
     let total = Instant::now() >= tries.deadline;
     run.blameless |= late && total && tries.are_callers();
@@ -132,6 +137,8 @@ fn told(run: &Run<'_>, choice: &Choice, began: Instant, made: &Result<Answered, 
         },
         reused: run.reused,
         outrun: false,
+        span: run.span,
+        ended: (run.span != 0).then(|| began.elapsed()),
     }
 }
 
@@ -147,11 +154,16 @@ impl<'a> Run<'a> {
             connect: None,
             first_byte: None,
             left,
+            span: 0,
             blameless: false,
         }
     }
 
-    async fn exchange(&mut self, request: &UpstreamRequest) -> Result<(ResponseHeader, Bytes), ProxyError> {
+    async fn exchange(
+        &mut self,
+        request: &UpstreamRequest,
+        trace: Option<Trace>,
+    ) -> Result<(ResponseHeader, Bytes), ProxyError> {
         let connected = self.lines.http.get_http_session(&self.peer).await;
         let (mut session, reused) = connected.map_err(|error| self.failed(&error))?;
         self.reused = reused;
@@ -159,7 +171,7 @@ impl<'a> Run<'a> {
         self.progress = Progress::Waiting;
         session.set_write_timeout(Some(self.order.timeouts.idle));
         session.set_read_timeout(Some(self.order.timeouts.first_byte));
-        let answer = self.ask(&mut session, request).await;
+        let answer = self.ask(&mut session, request, trace).await;
         let keep = answer.is_ok() && session.response_done();
         if keep {
             let keepalive = Some(self.order.cluster.keepalive);
@@ -174,8 +186,12 @@ impl<'a> Run<'a> {
         &mut self,
         session: &mut HttpSession,
         request: &UpstreamRequest,
+        trace: Option<Trace>,
     ) -> Result<(ResponseHeader, Bytes), ProxyError> {
         let mut head = complete(request, self.order.cluster, &self.peer)?;
+        if let Some(trace) = trace {
+            forwarding::set_trace(&mut head, trace, self.span);
+        }
         tell_deadline(&mut head, self.order.cluster, Some(self.left.saturating_sub(self.connect.unwrap_or_default())));
         let lost = |run: &Self, error: Box<Error>| run.failed(&error);
         session.write_request_header(Box::new(head)).await.map_err(|error| lost(self, error))?;

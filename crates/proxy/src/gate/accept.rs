@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use portcullis_snapshot::Listener;
@@ -33,13 +34,18 @@ pub(crate) struct Bound {
     pub(crate) caps: Arc<ConnectionCaps>,
 }
 
-/// Accepts until it is told to stop; connections it accepted live on in tasks of their own.
-pub(crate) async fn accept_loop(socket: TcpListener, acceptor: Acceptor) {
+/// Accepts while the gate is open, until it is told to stop; connections it accepted live on in tasks of their own.
+pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mut gate: watch::Receiver<bool>) {
     loop {
+        let open = *gate.borrow_and_update();
         let accepted = tokio::select! {
             biased;
             () = acceptor.stop.cancelled() => return,
-            accepted = socket.accept() => accepted,
+            changed = gate.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            accepted = socket.accept(), if open => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => acceptor.admit(tcp, peer),
@@ -58,7 +64,8 @@ async fn wait_out(error: &io::Error) {
 }
 
 impl Acceptor {
-    fn admit(&self, tcp: TcpStream, peer: SocketAddr) {
+    /// Serves a connection, or refuses it.
+    pub(crate) fn admit(&self, tcp: TcpStream, peer: SocketAddr) {
         let bound = self.current.load_full();
         let listener = bound.listener.clone();
         listener.metrics.accepted();

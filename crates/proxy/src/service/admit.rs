@@ -7,12 +7,15 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
 use http::{HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
+use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::request::{admit, reasons, secrets};
-use portcullis_telemetry::record::{RecordOptions, RequestLine};
+use portcullis_telemetry::TraceRules;
+use portcullis_telemetry::record::{RecordOptions, RequestLine, Traced};
 use portcullis_types::{Protocol, ProxyError, Reason};
 use portcullis_wire::head::HeadError;
 
 use super::context::Ctx;
+use crate::core::new_span;
 use crate::gate::conn::CONN;
 
 /// Takes what the head says about who asks and which host is asked for.
@@ -27,9 +30,39 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
     ctx.choose_side(request);
     let snapshot = ctx.snapshot()?;
     let admitted = admit::head(request, &mut ctx.facts, &snapshot);
+    if let Some(tracing) = &snapshot.settings.tracing {
+        begin_trace(request, ctx, &tracing.rules);
+    }
     ctx.record.client = ctx.facts.client;
     ctx.record.id = ctx.facts.id;
     admitted
+}
+
+/// Begins or goes on with the trace that the request is a part of.
+fn begin_trace(request: &RequestHeader, ctx: &mut Ctx, rules: &TraceRules) {
+    // The record still has the id that was drawn here.
+    let trace = Trace::begin(&request.headers, &ctx.facts, (ctx.record.id, new_span()), rules);
+    ctx.record.trace_id = Some(trace.id());
+    let (parent, sampled) = (trace.parent(), trace.is_sampled());
+    ctx.record.traced = Some(Traced { span: trace.span(), parent, sampled, slow: rules.slow, pattern: None });
+    ctx.trace = Some(trace);
+}
+
+/// Takes what the route says of traces.
+pub(super) fn trace_route(ctx: &mut Ctx) {
+    let (Some(trace), Some(route)) = (&mut ctx.trace, &ctx.route) else { return };
+    if route.tracing.off {
+        (ctx.trace, ctx.record.traced, ctx.record.trace_id) = (None, None, None);
+        return;
+    }
+    if let Some(share) = route.tracing.sample {
+        trace.resample(share);
+    }
+    if let Some(traced) = &mut ctx.record.traced {
+        traced.sampled = trace.is_sampled();
+        traced.slow = route.tracing.slow.or(traced.slow);
+        traced.pattern = Some(route.pattern.clone());
+    }
 }
 
 /// The listener's bounds on a head that the gate did not read itself: HTTP/2's.

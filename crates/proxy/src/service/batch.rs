@@ -32,7 +32,7 @@ use portcullis_types::{Batch, BatchPart, BodyView, ProxyError, Reason};
 
 use super::context::Ctx;
 use super::route::{self, Next, VirtualHost};
-use super::{limits, presence};
+use super::{admit, limits, presence};
 pub(crate) use part::Parts;
 use part::{Named, Part, Sent};
 
@@ -131,6 +131,7 @@ fn begin(ctx: &mut Ctx, groups: Vec<Group>) -> Result<(), ProxyError> {
         if ctx.route.is_none() {
             // Errors are written as the first part's route says, and the record is its.
             ctx.set_route(route.clone());
+            admit::trace_route(ctx);
         }
         parts(ctx).push(Part::new(route, place, (params, named), calls.into()));
     }
@@ -215,9 +216,9 @@ async fn aim(
 
 /// Sends all parts at once, while the client is there.
 async fn send(session: &mut Session, ctx: &mut Ctx, snapshot: &Snapshot) -> Result<Vec<BatchPart>, ProxyError> {
-    let (core, arrived) = (ctx.core.clone(), ctx.arrived);
+    let (core, when) = (ctx.core.clone(), (ctx.arrived, ctx.trace));
     let parts = std::mem::take(&mut ctx.parts.0);
-    let calls = parts.iter().map(|part| Box::pin(part.send(&core, snapshot, arrived)) as Running<'_, Sent>);
+    let calls = parts.iter().map(|part| Box::pin(part.send(&core, snapshot, when)) as Running<'_, Sent>);
     let sent = presence::while_there(session, all(calls.collect())).await;
     let mut answers = Vec::with_capacity(parts.len());
     let sent = sent.map(|sent: Vec<Sent>| {

@@ -15,6 +15,7 @@ use portcullis_filter::seam::{EndStream, Ending, StreamEnd};
 use portcullis_filter::{ChainState, Facts, Notes};
 use portcullis_policy::Params;
 use portcullis_snapshot::request::forwarding;
+use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::{Cluster, ClusterIdx, HostData, Members, RouteData, Snapshot, Timeouts};
 use portcullis_telemetry::metrics::{EndpointMetrics, InFlight};
 use portcullis_telemetry::record::{Attempt, Flag, Record};
@@ -49,6 +50,8 @@ pub(crate) struct Ctx {
     pub(crate) host_state: ChainState,
     pub(crate) route_state: ChainState,
     pub(crate) record: Record,
+    /// Its trace, where requests are traced and its route's are.
+    pub(crate) trace: Option<Trace>,
     /// The id as a field's value, once it was written.
     id_value: Option<HeaderValue>,
     pub(crate) arrived: Instant,
@@ -144,6 +147,7 @@ impl Ctx {
             host_state: ChainState::default(),
             route_state: ChainState::default(),
             record,
+            trace: None,
             id_value: None,
             arrived,
             upstream: Upstream::default(),
@@ -258,10 +262,19 @@ impl Ctx {
     /// The current attempt is over, well or not.
     pub(crate) fn end_attempt(&mut self) {
         self.upstream.choice = None;
+        self.note_end(self.upstream.at);
         if let (Some((metrics, _in_flight)), Some(attempt)) =
             (self.upstream.counted.take(), self.record.attempts.get_mut(self.upstream.at))
         {
             metrics.observe(attempt);
+        }
+    }
+
+    /// Notes when a traced attempt ended; the first call does.
+    pub(crate) fn note_end(&mut self, at: usize) {
+        let arrived = self.arrived;
+        if let Some(attempt) = self.record.attempts.get_mut(at).filter(|attempt| attempt.span != 0) {
+            attempt.ended.get_or_insert_with(|| arrived.elapsed());
         }
     }
 

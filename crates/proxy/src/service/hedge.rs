@@ -60,6 +60,7 @@ impl Own {
 
     /// The attempt is over.
     fn over(self, ctx: &mut Ctx) {
+        ctx.note_end(self.at);
         if let (Some((metrics, _in_flight)), Some(attempt)) = (self.counted, ctx.record.attempts.get_mut(self.at)) {
             metrics.observe(attempt);
         }

@@ -244,6 +244,7 @@ fn choose(session: &Session, ctx: &mut Ctx, host: &VirtualHost) -> Result<(), Pr
     ctx.facts.params = params;
     ctx.params = found.params;
     ctx.set_route(route);
+    admit::trace_route(ctx);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
 use super::{deadline, failover, heights, limits};
+use crate::core::new_span;
 use crate::gate::conn::CONN;
 use crate::reasons::Progress;
 
@@ -119,6 +120,8 @@ pub(super) fn set_out(ctx: &mut Ctx, picked: Picked, now: Instant) -> Box<HttpPe
         outcome: Err(Reason::ClientClosed),
         reused: false,
         outrun: false,
+        span: ctx.trace.map_or(0, |_| new_span()),
+        ended: None,
     };
     ctx.upstream.at = usize::try_from(ctx.record.attempts.total()).unwrap_or(usize::MAX);
     ctx.record.attempts.push(attempt);

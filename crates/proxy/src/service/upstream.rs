@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use rand::RngExt as _;
 use std::time::Instant;
 
 use portcullis_filter::{BodyCx, Phase, RequestCx};
@@ -14,6 +13,7 @@ use portcullis_types::{ProxyError, Reason};
 
 use super::context::Ctx;
 use super::{deadline, length, mirror};
+use crate::core::new_span;
 use crate::gate::conn::CONN;
 use crate::gate::io::is_too_slow;
 use crate::reasons::Progress;
@@ -29,7 +29,8 @@ pub(super) async fn request_head(
     ctx.body.started = None;
     ctx.body.held = None;
     ctx.body.stated = length::stated(session);
-    let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random() };
+    let span = ctx.attempt().map(|attempt| attempt.span).filter(|span| *span != 0);
+    let stamp = Stamp { id: ctx.id_value(), span: span.unwrap_or_else(new_span), trace: ctx.trace };
     let trace = CONN.try_with(|conn| forwarding::apply(request, &ctx.facts, stamp.clone(), &conn.forwarded));
     let alone = |_| forwarding::apply(request, &ctx.facts, stamp, &ForwardedValues::default());
     ctx.record.trace_id = Some(trace.unwrap_or_else(alone));

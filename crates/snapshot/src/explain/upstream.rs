@@ -18,6 +18,7 @@ use crate::cluster::{Cluster, ClusterIdx, Members, UpstreamProtocol};
 use crate::request::action;
 use crate::request::action::RETRY_AFTER;
 use crate::request::forwarding::{self, ForwardedValues, Stamp};
+use crate::request::trace::Trace;
 use crate::route::{Action, Fallback, Forward, Place, RouteData, Target, Then};
 
 /// How much of an answer's body is told.
@@ -268,6 +269,15 @@ fn chosen(walk: &mut Walk<'_>, cluster: &Cluster, members: &Members) -> Result<O
     Ok(None)
 }
 
+/// The trace that the request would be a part of.
+fn trace(walk: &Walk<'_>, span: u64) -> Option<Trace> {
+    let rules = walk.snapshot.settings.tracing.as_ref()?.rules;
+    let route = walk.route.as_ref().map(|route| route.tracing).unwrap_or_default();
+    let mut trace = Trace::begin(&walk.request.headers, &walk.facts, (walk.facts.id, span), &rules);
+    route.sample.into_iter().for_each(|share| trace.resample(share));
+    Some(trace).filter(|_| !route.off)
+}
+
 /// The head of the first attempt.
 async fn upstream_head(
     walk: &mut Walk<'_>,
@@ -278,7 +288,8 @@ async fn upstream_head(
     strip(&mut request, cluster.protocol);
     // The id's low half stands for the random span, so that an explanation is the same each time.
     let span = u64::try_from(walk.facts.id.0 & u128::from(u64::MAX)).unwrap_or_default();
-    let stamp = Stamp { id: forwarding::id_value(walk.facts.id), span };
+    let trace = trace(walk, span);
+    let stamp = Stamp { id: forwarding::id_value(walk.facts.id), span, trace };
     forwarding::apply(&mut request, &walk.facts, stamp, &ForwardedValues::default());
     if let Some(forward) = forward {
         action::rewrite(&mut request, &walk.request, forward, &walk.params)?;

@@ -9,7 +9,9 @@ use pingora_http::RequestHeader;
 
 use portcullis_filter::Facts;
 use portcullis_types::RequestId;
-use portcullis_wire::forwarded::{Hop, TraceParent, push_forwarded, push_x_forwarded_for};
+use portcullis_wire::forwarded::{Hop, TraceParent, TraceState, push_forwarded, push_x_forwarded_for};
+
+use super::trace::Trace;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -89,6 +91,8 @@ pub struct Stamp {
     pub id: HeaderValue,
     /// 64 random bits, new for each attempt.
     pub span: u64,
+    /// The trace, where requests are traced; else `traceparent` is gone on with as the other fields are.
+    pub trace: Option<Trace>,
 }
 
 /// Sets the fields, and gives the trace the request belongs to.
@@ -99,6 +103,8 @@ pub fn apply(request: &mut RequestHeader, facts: &Facts, stamp: Stamp, values: &
     fields.reserve(ADDED);
     let claimed = fields.keys().any(may_be_claim);
     let believed = claimed && facts.trusted;
+    // Whose trace is gone on with may be said apart from who is believed.
+    let state = stamp.trace.filter(|trace| claimed && trace.parent().is_some()).and_then(|_| state(fields));
     if claimed && !facts.trusted {
         withdraw(fields);
     }
@@ -111,7 +117,7 @@ pub fn apply(request: &mut RequestHeader, facts: &Facts, stamp: Stamp, values: &
     let Ok(made) = made else {
         withdraw(fields);
         *request = RequestHeader::from(parts);
-        return facts.id.0;
+        return stamp.trace.map_or(facts.id.0, |trace| set_trace(request, trace, stamp.span));
     };
     let scheme = HeaderValue::from_static(facts.downstream.scheme().as_str());
     fields.insert(X_FORWARDED_FOR, made.x_for);
@@ -123,7 +129,16 @@ pub fn apply(request: &mut RequestHeader, facts: &Facts, stamp: Stamp, values: &
         }
     }
     fields.insert(X_REQUEST_ID, stamp.id);
-    let trace = trace(fields, facts, stamp.span, believed);
+    let trace = match stamp.trace {
+        Some(trace) => {
+            match state {
+                Some(state) => drop(fields.insert(TRACESTATE, state)),
+                None => drop(fields.remove(TRACESTATE)),
+            }
+            insert_trace(fields, trace, stamp.span)
+        }
+        None => trace(fields, facts, stamp.span, believed),
+    };
     *request = RequestHeader::from(parts);
     trace
 }
@@ -197,4 +212,29 @@ fn trace(fields: &mut HeaderMap, facts: &Facts, span: u64, believed: bool) -> u1
         fields.insert(TRACEPARENT, value);
     }
     u128::from_be_bytes(next.trace_id())
+}
+
+/// Makes a span the parent of who gets the head. Gives the trace.
+pub fn set_trace(request: &mut RequestHeader, trace: Trace, span: u64) -> u128 {
+    if let Ok(value) = HeaderValue::from_bytes(&trace.told(span).write()) {
+        drop(request.insert_header(TRACEPARENT, value));
+    }
+    trace.id()
+}
+
+fn insert_trace(fields: &mut HeaderMap, trace: Trace, span: u64) -> u128 {
+    if let Ok(value) = HeaderValue::from_bytes(&trace.told(span).write()) {
+        fields.insert(TRACEPARENT, value);
+    }
+    trace.id()
+}
+
+/// What `tracestate` is to say upstream.
+fn state(fields: &HeaderMap) -> Option<HeaderValue> {
+    let mut all = fields.get_all(TRACESTATE).iter();
+    match TraceState::of(|| fields.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes)) {
+        TraceState::None => None,
+        TraceState::AsItIs => all.next().cloned(),
+        TraceState::Written(list) => HeaderValue::from_bytes(&list).ok(),
+    }
 }

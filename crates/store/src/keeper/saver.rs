@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use portcullis_caps::{Ledger, Moment};
 
+use super::handed::{Handed, SharedStands};
 use super::status::{Saving, SavingStatus};
 use super::{StoreOptions, journal_of};
 use crate::error::StoreError;
@@ -21,6 +22,7 @@ use crate::file::Store;
 use crate::index::Index;
 use crate::journal::{Journal, Rotation, Sums, UsageQuery};
 use crate::pending::{MethodNames, Pending};
+use crate::spending::Spending;
 
 /// Entries that wait in memory, beyond which nothing is taken while the disk fails.
 const MOST_PENDING: usize = 1 << 20;
@@ -51,6 +53,9 @@ pub(super) struct Saver {
     index: Arc<Index>,
     pending: Pending,
     kept: Option<Attached>,
+    shared: SharedStands,
+    /// What is spent while the process that follows this one has the store.
+    handed: Option<Handed>,
     /// Whether there may be lines that are not in the journal.
     lines_wait: bool,
     /// When the disk is tried again, and windows are purged: nanoseconds of the monotonic clock.
@@ -76,6 +81,8 @@ impl Saver {
             index,
             pending: Pending::default(),
             kept: None,
+            shared: SharedStands::default(),
+            handed: None,
             lines_wait: true,
             try_at: 0,
             purge_at: now.plus(PURGE_EVERY).nanos,
@@ -105,14 +112,15 @@ impl Saver {
     }
 
     pub(super) fn status(&self) -> SavingStatus {
-        let (pending, consumers) = (self.pending.len() as u64, self.index.consumers() as u64);
+        let handed = self.handed.as_ref().map_or(0, Handed::len);
+        let (pending, consumers) = ((self.pending.len() + handed) as u64, self.index.consumers() as u64);
         SavingStatus { pending, consumers, ..self.status.clone() }
     }
 
     /// Takes what changed and writes it; closes the journal's window when its time is over.
     pub(super) fn tick(&mut self, now: Moment) {
         self.take();
-        if now.nanos >= self.try_at {
+        if self.handed.is_none() && now.nanos >= self.try_at {
             let written = self.write(now, false);
             self.note(written, now);
         }
@@ -129,6 +137,9 @@ impl Saver {
     /// Takes and writes the rest, and closes the window.
     pub(super) fn finish(&mut self, now: Moment) {
         self.take();
+        if self.handed.is_some() {
+            return;
+        }
         let written = self.write(now, true);
         self.note(written, now);
         if !self.pending.is_empty() {
@@ -148,8 +159,69 @@ impl Saver {
             self.pending.clear();
         }
         if let Some(kept) = &self.kept {
-            self.pending.add(kept.ledger.take_changes(), &kept.names, &self.index);
+            let changes = kept.ledger.take_changes();
+            match &mut self.handed {
+                Some(handed) => handed.add(&changes.quotas, &self.index, &mut self.shared),
+                None => changes.quotas.iter().for_each(|quota| self.shared.note(quota)),
+            }
+            self.pending.add(changes, &kept.names, &self.index);
         }
+    }
+
+    /// Writes all and closes the store, for the process that follows this one to open it. What is spent from now on waits
+    /// to be sent there.
+    pub(super) fn hand_over(&mut self, now: Moment) -> Result<(), StoreError> {
+        self.take();
+        let written = self.write(now, false);
+        let failed = written.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &written {
+            self.failed(error, now);
+        }
+        (self.store, self.journal) = (None, None);
+        // What could not be written is sent with the rest; its quotas are no differences, and stay here.
+        self.handed = Some(Handed::default());
+        (self.status.state, self.status.since) = (Saving::HandedOver, now.unix_millis);
+        self.status.last_error = failed.or_else(|| self.status.last_error.take());
+        written
+    }
+
+    /// What is to be sent to the process that has the store, with its number.
+    pub(super) fn unsent(&mut self) -> Option<(u64, Spending)> {
+        self.take();
+        let handed = self.handed.as_mut()?;
+        // Quotas as they stand are kept for the case that the store comes back.
+        handed.send(self.pending.usage.drain())
+    }
+
+    /// All that was sent up to a number is on disk.
+    pub(super) fn received(&mut self, number: u64) {
+        if let Some(handed) = &mut self.handed {
+            handed.kept(number);
+            if handed.len() == 0 && self.pending.usage.is_empty() {
+                self.pending.clear();
+            }
+        }
+    }
+
+    /// The process that had the store is gone: opens it again, with what was not known to be written.
+    pub(super) fn take_back(&mut self, now: Moment) {
+        let Some(handed) = self.handed.take() else { return };
+        self.pending.add_usage(handed.take_back());
+        // As after one that ended: what it wrote is read, and the greater of two words holds.
+        (self.status.state, self.try_at) = (Saving::Waiting, 0);
+        self.tick(now);
+    }
+
+    /// Adds what another process spent, and writes it. Whether it is on disk.
+    pub(super) fn add(&mut self, spending: Spending, now: Moment) -> bool {
+        let lost = self.kept.as_ref().map_or(0, |kept| kept.ledger.add_spent(now, spending.quotas));
+        if lost > 0 {
+            log::warn!("{lost} quotas of the process before found no room");
+        }
+        self.pending.add_usage(spending.usage.into_iter().map(|(consumer, method, used)| ((consumer, method), used)));
+        self.try_at = 0;
+        self.tick(now);
+        self.status.state == Saving::Good
     }
 
     fn note(&mut self, written: Result<(), StoreError>, now: Moment) {
@@ -250,14 +322,19 @@ impl Saver {
 
     /// Gives the ledger what all share of routes and plans. Consumers are looked up when they come, unless `all` are to
     /// be given.
-    fn import(&self, now: Moment, all: bool) {
+    fn import(&mut self, now: Moment, all: bool) {
         let (Some(store), Some(kept)) = (&self.store, &self.kept) else { return };
         let mut lost = 0;
+        let mut shared = Vec::new();
         let read = store.read(|quota| {
+            if quota.consumer.is_none() {
+                shared.push(quota.clone());
+            }
             if all || quota.consumer.is_none() {
                 lost += kept.ledger.import(now, [quota]);
             }
         });
+        shared.iter().for_each(|quota| self.shared.note(quota));
         if let Err(error) = read {
             log::error!("what was saved of quotas could not be read back: {error}");
         }

@@ -19,6 +19,8 @@ pub enum Saving {
     Good,
     /// Another process has the store; it is opened when that one ends.
     Waiting,
+    /// The process that follows this one has it; what is spent here goes there.
+    HandedOver,
     /// The disk is full. What is spent waits in memory.
     Full,
     /// Something else is wrong. What is spent waits in memory.
@@ -27,7 +29,7 @@ pub enum Saving {
 
 impl Saving {
     /// All, in their order.
-    pub const ALL: [Self; 4] = [Self::Good, Self::Waiting, Self::Full, Self::Failing];
+    pub const ALL: [Self; 5] = [Self::Good, Self::Waiting, Self::HandedOver, Self::Full, Self::Failing];
 
     /// The word of metrics and of the admin API.
     #[must_use]
@@ -35,6 +37,7 @@ impl Saving {
         match self {
             Self::Good => "good",
             Self::Waiting => "waiting",
+            Self::HandedOver => "handed_over",
             Self::Full => "full",
             Self::Failing => "failing",
         }

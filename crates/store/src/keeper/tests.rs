@@ -292,3 +292,60 @@ fn a_file_that_is_damaged_says_what_to_do() {
     std::fs::write(&path, &good).unwrap();
     assert!(open().is_ok());
 }
+
+#[test]
+fn a_store_that_was_handed_over_gets_what_is_spent_after_that_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut old = Gateway::open(directory.path(), 0);
+    old.spend(0, "acme", 7);
+    old.saver.hand_over(at(500)).unwrap();
+    assert_eq!(old.saver.status().state, Saving::HandedOver);
+    let mut new = Gateway::open(directory.path(), 600);
+    assert_eq!(new.saver.status().state, Saving::Good, "it is free");
+    new.spend(700, "acme", 2);
+    assert_eq!(new.left(700, "acme"), (1_000_000 - 10, 5_000_000 - 10), "looking spent one, too");
+    // Both an account that the new one has and one that it does not know.
+    old.spend(800, "acme", 3);
+    old.spend(800, "other", 4);
+    let (number, spending) = old.saver.unsent().unwrap();
+    assert!(new.saver.add(spending, at(900)));
+    old.saver.received(number);
+    assert!(old.saver.unsent().is_none(), "each once");
+    assert_eq!(old.saver.status().pending, 0);
+    old.spend(1_000, "acme", 1);
+    let (_, spending) = old.saver.unsent().unwrap();
+    assert_eq!(spending.quotas.iter().map(|quota| quota.spent).collect::<Vec<_>>(), [1, 1], "a difference");
+    assert!(new.saver.add(spending, at(1_100)));
+    assert_eq!(new.left(1_200, "acme"), (1_000_000 - 15, 5_000_000 - 19));
+    new.saver.finish(at(1_300));
+    let totals = new.totals(&UsageQuery::default());
+    assert_eq!((totals.of("acme").requests, totals.of("other").requests), (7 + 2 + 3 + 1 + 2, 4));
+    drop(new);
+    // What was written is what the new one knew.
+    let again = Gateway::open(directory.path(), 2_000);
+    assert_eq!(again.left(2_000, "acme").0, 1_000_000 - 16);
+}
+
+#[test]
+fn a_store_that_comes_back_has_what_was_not_known_to_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut old = Gateway::open(directory.path(), 0);
+    old.spend(0, "acme", 7);
+    old.saver.hand_over(at(500)).unwrap();
+    let mut new = Gateway::open(directory.path(), 600);
+    old.spend(700, "acme", 3);
+    let (number, spending) = old.saver.unsent().unwrap();
+    assert!(new.saver.add(spending, at(800)));
+    old.saver.received(number);
+    old.spend(900, "acme", 2);
+    // Sent, and never heard of again.
+    assert!(old.saver.unsent().is_some());
+    old.spend(950, "acme", 1);
+    drop(new);
+    old.saver.take_back(at(1_000));
+    assert_eq!((old.saver.status().state, old.saver.status().pending), (Saving::Good, 0));
+    assert_eq!(old.totals(&UsageQuery::default()).of("acme").requests, 13);
+    drop(old);
+    let again = Gateway::open(directory.path(), 2_000);
+    assert_eq!(again.left(2_000, "acme").0, 1_000_000 - 14);
+}

@@ -21,6 +21,7 @@ use portcullis_types::ByteSize;
 
 use crate::access_log::escape::{number, string};
 use crate::access_log::{View, write_shown};
+use crate::collector::{LineError, Tcp};
 use crate::record::Record;
 
 pub(super) use inbox::Inbox;
@@ -89,17 +90,9 @@ pub struct Spool {
 /// Why a sink of events cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum HecError {
-    /// The URL is not one of a collector.
-    #[error("`{url}` is no URL of a collector: {why}")]
-    Url {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The CAs cannot be used.
-    #[error("the CAs of the collector: {0}")]
-    Authorities(String),
+    /// The URL or the CAs cannot be used.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// The spool cannot be used.
     #[error("the spool at {}: {error}", path.display())]
     Spool {
@@ -159,7 +152,7 @@ impl HecStyle {
 /// # Errors
 /// See [`HecError`].
 pub(super) fn open(name: &Arc<str>, settings: &Hec, queue: ByteSize) -> Result<Handle, HecError> {
-    let client = client::Client::new(settings, Box::new(client::Tcp))?;
+    let client = client::Client::new(settings, Box::new(Tcp))?;
     worker::start(name, settings, queue, client)
 }
 

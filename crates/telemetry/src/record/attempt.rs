@@ -53,6 +53,10 @@ pub struct Attempt {
     pub reused: bool,
     /// Whether it was given up since another attempt beside it answered first. There is no outcome then.
     pub outrun: bool,
+    /// Its span's id, which its endpoint was told as the parent; 0 where the request is not traced.
+    pub span: u64,
+    /// When it ended, from the request's arrival; noted of traced requests only.
+    pub ended: Option<Duration>,
 }
 
 /// A list that keeps its first [`Listed::MAX`] entries and counts the rest. `INLINE` of them need no allocation.

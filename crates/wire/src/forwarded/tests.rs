@@ -132,6 +132,8 @@ fn continues_a_trace() {
     let root = TraceParent::root([1; 16], [2; 8], false);
     assert_eq!(root.write(), b"00-01010101010101010101010101010101-0202020202020202-02".as_slice());
     assert!(!root.is_sampled());
+    assert!(root.sampled(true).is_sampled() && !trace.sampled(false).is_sampled());
+    assert_eq!(trace.sampled(true), trace);
 }
 
 #[test]

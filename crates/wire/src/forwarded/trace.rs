@@ -86,6 +86,13 @@ impl TraceParent {
         self.flags & SAMPLED != 0
     }
 
+    /// The same place, for whoever decides anew whether the trace is recorded.
+    #[must_use]
+    pub const fn sampled(self, sampled: bool) -> Self {
+        let flags = if sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED };
+        Self { flags, ..self }
+    }
+
     /// The value, in version 00.
     #[must_use]
     pub fn write(&self) -> [u8; LENGTH] {

@@ -99,7 +99,11 @@ fn when(file: &File, whole: bool, wrong: &mut impl FnMut(Span, String)) -> When 
         None => {}
     }
     let segments: Vec<_> = parts.iter().flat_map(|part| part.segments()).collect();
-    if !segments.iter().any(|segment| segment.from > 0.0 || segment.to > 0.0) && closed.is_none() && !parts.is_empty() && whole {
+    if !segments.iter().any(|segment| segment.from > 0.0 || segment.to > 0.0)
+        && closed.is_none()
+        && !parts.is_empty()
+        && whole
+    {
         wrong(file.load.span, "every rate is 0: nothing would be sent".to_owned());
     }
     When::Open(segments)

@@ -57,6 +57,12 @@ fn the_gate_that_found_harm_is_named() {
     let fatter = |_: u32, pair: &mut Pair| pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
     let judgement = judged(quick(), fatter).judgement(Vec::new());
     assert_eq!(judgement.decided_by.as_deref(), Some("rss_per_connection"));
+    let both = |_: u32, pair: &mut Pair| {
+        pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+        pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
+    };
+    let judgement = judged(quick(), both).judgement(Vec::new());
+    assert!(judgement.reason.contains("; and by cpu_per_request: 2"), "{}", judgement.reason);
 }
 
 #[test]

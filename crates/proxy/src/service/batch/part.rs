@@ -13,6 +13,7 @@ use portcullis_policy::Params;
 use portcullis_snapshot::limits::Place;
 use portcullis_snapshot::request::action;
 use portcullis_snapshot::request::forwarding::{self, ForwardedValues, Stamp};
+use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::{Action, ClusterIdx, RouteData, Snapshot};
 use portcullis_telemetry::record::Attempt;
 use portcullis_types::{Batch, BodyView, ClusterName, ProxyError, Reason};
@@ -131,7 +132,7 @@ impl Part {
         let theirs = theirs.and_then(|cluster| deadline::of_caller(&original, cluster));
         let key = key.and_then(|key| key.hash(&ctx.facts.view(&original), &ctx.notes));
         head::ready(&mut request, &ctx.facts)?;
-        let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random() };
+        let stamp = Stamp { id: ctx.id_value(), span: rand::rng().random(), trace: ctx.trace };
         let trace = CONN.try_with(|conn| forwarding::apply(&mut request, &ctx.facts, stamp.clone(), &conn.forwarded));
         let alone = |_| forwarding::apply(&mut request, &ctx.facts, stamp, &ForwardedValues::default());
         ctx.record.trace_id = Some(trace.unwrap_or_else(alone));
@@ -196,9 +197,14 @@ impl Part {
     }
 
     /// Sends the part.
-    pub(super) async fn send(&self, core: &Core, snapshot: &Snapshot, arrived: Instant) -> Sent {
+    pub(super) async fn send(
+        &self,
+        core: &Core,
+        snapshot: &Snapshot,
+        (arrived, trace): (Instant, Option<Trace>),
+    ) -> Sent {
         let callers = self.to.as_ref().and_then(|to| to.callers);
-        let mut tries = Tries::new(arrived, TIMEOUT).until(callers);
+        let mut tries = Tries::new(arrived, TIMEOUT).until(callers).traced(trace);
         let answer = self.ask(core, snapshot, &mut tries).await;
         (answer, tries.made)
     }

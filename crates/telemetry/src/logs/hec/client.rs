@@ -3,60 +3,15 @@
 //! One connection, one request at a time. An answer that is not the collector's (a proxy's page, a body that is no JSON)
 //! delivers nothing.
 
-use std::io;
-use std::io::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::{Hec, HecError};
-
-/// The bound on an answer's body.
-const MOST_BYTES: usize = 256 * 1024;
-/// The longest that an answer may make the sink wait.
-const MOST_WAIT: Duration = Duration::from_secs(300);
-
-/// A connection's bytes.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// Opens connections.
-#[async_trait]
-pub(super) trait Dial: Send + Sync {
-    /// Connects to a host and a port.
-    async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn Io>>;
-}
-
-/// Over TCP.
-pub(super) struct Tcp;
-
-#[async_trait]
-impl Dial for Tcp {
-    async fn dial(&self, host: &str, port: u16) -> io::Result<Box<dyn Io>> {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Box::new(stream))
-    }
-}
+use crate::collector::{Answer, Dial, Line, LineError, compressed};
 
 /// What became of a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,64 +28,33 @@ pub(super) enum Outcome {
 
 /// Speaks to one collector.
 pub(super) struct Client {
-    dial: Box<dyn Dial>,
-    host: String,
-    port: u16,
-    tls: Option<Arc<ClientConfig>>,
+    line: Line,
     headers: HeaderMap,
     event: String,
     ack: String,
     gzip: bool,
     wants_ack: bool,
-    timeout: Duration,
-    open: Option<SendRequest<Full<Bytes>>>,
-}
-
-struct Answer {
-    status: StatusCode,
-    after: Option<Duration>,
-    body: Bytes,
 }
 
 impl Client {
     pub(super) fn new(settings: &Hec, dial: Box<dyn Dial>) -> Result<Self, HecError> {
-        let bad = |why: &str| HecError::Url { url: settings.url.clone(), why: why.to_owned() };
-        let uri: Uri = settings.url.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            Some(_) | None => return Err(bad("expected http:// or https://")),
-        };
-        let host = uri.host().ok_or_else(|| bad("it has no host"))?;
-        if uri.query().is_some() {
-            return Err(bad("it has a query"));
-        }
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let prefix = uri.path().trim_end_matches('/');
+        let line = Line::new(&settings.url, settings.authorities.as_deref(), settings.timeout, dial)?;
+        let prefix = line.path().trim_end_matches('/').to_owned();
         let channel = channel();
+        let bad = |_| LineError::Url { url: settings.url.clone(), why: "the token is no field value".to_owned() };
         let mut headers = HeaderMap::new();
-        let value =
-            |text: &str| HeaderValue::from_str(text).map_err(|_| bad("the token or the host is no field value"));
-        let mut token = value(&format!("Splunk {}", settings.token))?;
+        let mut token = HeaderValue::from_str(&format!("Splunk {}", settings.token)).map_err(bad)?;
         token.set_sensitive(true);
         headers.insert(AUTHORIZATION, token);
-        headers.insert(HOST, value(authority)?);
-        headers.insert(USER_AGENT, HeaderValue::from_static("portcullis"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("x-splunk-request-channel", value(&channel)?);
+        headers.insert("x-splunk-request-channel", HeaderValue::from_str(&channel).map_err(bad)?);
         Ok(Self {
-            dial,
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port,
-            tls: is_tls.then(|| tls(settings.authorities.as_deref())).transpose()?.map(Arc::new),
+            line,
             headers,
             event: format!("{prefix}/services/collector/event"),
             ack: format!("{prefix}/services/collector/ack?channel={channel}"),
             gzip: settings.gzip,
             wants_ack: settings.ack.is_some(),
-            timeout: settings.timeout,
-            open: None,
         })
     }
 
@@ -158,51 +82,14 @@ impl Client {
     }
 
     async fn call(&mut self, path: &str, body: Bytes, gzip: bool) -> Result<Answer, String> {
-        let answer = timeout(self.timeout, self.exchange(path, body, gzip)).await;
-        let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        if answer.is_err() {
-            self.open = None;
-        }
-        answer
-    }
-
-    async fn exchange(&mut self, path: &str, body: Bytes, gzip: bool) -> Result<Answer, String> {
-        let mut sender = self.connection().await?;
-        let mut request = Request::new(Full::new(if gzip { compressed(&body)? } else { body }));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = path.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        request.headers_mut().clone_from(&self.headers);
-        if gzip {
-            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let (status, after) = (response.status(), retry_after(response.headers()));
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(|error| error.to_string())?;
-        self.open = Some(sender);
-        Ok(Answer { status, after, body: body.to_bytes() })
-    }
-
-    /// The connection that is open, or another.
-    async fn connection(&mut self) -> Result<SendRequest<Full<Bytes>>, String> {
-        if let Some(mut open) = self.open.take()
-            && open.ready().await.is_ok()
-        {
-            return Ok(open);
-        }
-        let dialled = self.dial.dial(&self.host, self.port).await;
-        let stream = dialled.map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
-        let stream: Box<dyn Io> = match &self.tls {
-            None => stream,
-            Some(tls) => {
-                let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-                let connected = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
-                Box::new(connected.map_err(|error| format!("TLS: {error}"))?)
-            }
+        let mut headers = self.headers.clone();
+        let body = if gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            compressed(&body)?
+        } else {
+            body
         };
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // What breaks it shows at the next request.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(sender)
+        self.line.post(path, headers, body).await
     }
 }
 
@@ -228,18 +115,6 @@ fn judge(answer: &Answer, wants_ack: bool) -> Outcome {
     }
 }
 
-/// Seconds of Retry-After; a date is not looked at, and the sink's own pace holds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MOST_WAIT))
-}
-
-fn compressed(body: &[u8]) -> Result<Bytes, String> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    let made = encoder.write_all(body).and_then(|()| encoder.finish());
-    made.map(Bytes::from).map_err(|error| error.to_string())
-}
-
 /// A random UUID (RFC 9562 section 5.4).
 fn channel() -> String {
     let random: u128 = rand::random();
@@ -247,27 +122,6 @@ fn channel() -> String {
     let hex = format!("{bits:032x}");
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
-}
-
-fn tls(authorities: Option<&str>) -> Result<ClientConfig, HecError> {
-    let mut roots = RootCertStore::empty();
-    let bad = |why: String| HecError::Authorities(why);
-    if let Some(pem) = authorities {
-        for one in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let one = one.map_err(|error| bad(error.to_string()))?;
-            roots.add(one).map_err(|error| bad(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(bad("there is no certificate".to_owned()));
-        }
-    } else {
-        let system = rustls_native_certs::load_native_certs();
-        let system = system.map_err(|error| bad(format!("the system's cannot be read: {error}")))?;
-        roots.add_parsable_certificates(system);
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| bad(error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::View;
+use crate::collector::{Dial, Io};
 use crate::fixture;
-use crate::logs::hec::client::{Client, Dial, Io};
+use crate::logs::hec::client::Client;
 use crate::logs::hec::inbox::Inbox;
 use crate::logs::hec::worker::Worker;
 use crate::logs::hec::{Hec, HecBatch, HecStyle};
