@@ -13,7 +13,7 @@ mod spans;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -85,8 +85,10 @@ impl OpenTraces {
     /// Delivers what waits, as far as that goes in time, and ends. How many spans were lost.
     pub fn close(&self, within: Duration) -> u64 {
         self.inbox.close(within);
-        // Either it ended, or it is not waited for any longer.
-        let _ = self.ended.lock().recv_timeout(within);
+        if self.ended.lock().recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
+            // It is not waited for any longer.
+            self.inbox.lose();
+        }
         self.inbox.lost()
     }
 }

@@ -54,7 +54,7 @@ fn attempt(endpoint: &str, outcome: Result<u16, Reason>, millis: [u64; 2]) -> At
         outcome,
         reused: true,
         outrun: false,
-        span: from.as_millis() as u64 + 1,
+        span: u64::try_from(from.as_millis()).unwrap() + 1,
         ended: Some(to),
     }
 }
@@ -86,10 +86,8 @@ fn record(status: u16) -> Record {
 
 fn get(span: &SpanData, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|pair| pair.key.as_str() == key)?;
-    Some(match &found.value {
-        Value::String(text) => text.as_str().to_owned(),
-        other => other.to_string(),
-    })
+    let text = if let Value::String(text) = &found.value { text.as_str().to_owned() } else { found.value.to_string() };
+    Some(text)
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn the_template_counts_on_what_the_config_says() {
     let open: BTreeSet<u64> = inside.iter().map(|(_, rule)| rule["FromPort"].as_u64().unwrap()).collect();
     assert_eq!(open, BTreeSet::from([edge, admin]));
     assert!(inside.iter().all(|(_, rule)| rule["SourceSecurityGroupId"]["!Ref"] == "LoadBalancerSecurityGroup"));
-    let drain = seconds(&config["drain"]["timeout"]);
+    let drain: u64 = ["delay", "timeout"].iter().map(|step| seconds(&config["drain"][*step])).sum();
     for (at, (name, _)) in TRACKS.iter().enumerate() {
         let script = user_data(at);
         assert!(script.contains(&format!("ListenStream=0.0.0.0:{edge}\\n")), "{script}");

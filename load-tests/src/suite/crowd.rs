@@ -6,7 +6,7 @@ use portcullis_engine::origin::Origin;
 
 use crate::Failure;
 
-use super::kit::{Books, Stage, capacity, closed, ms, play, watched};
+use super::kit::{Books, Stage, capacity, closed, ms, play, told, watched};
 use super::outcome::Outcome;
 
 /// How much dearer a request may be among many.
@@ -27,7 +27,7 @@ pub(super) fn crowd(stage: &Stage) -> Result<Outcome, Failure> {
         outcome.expect(
             format!("{name}: nothing fails"),
             tally.all.failures() == 0 && tally.all.refused == 0,
-            &tally.all,
+            told(&tally),
         );
         outcome.number(&format!("{name}.per_second"), rate);
         outcome.number(&format!("{name}.cpu_per_request_us"), cost * 1e6);

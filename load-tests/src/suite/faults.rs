@@ -9,7 +9,7 @@ use portcullis_engine::tally::Tally;
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, ms, open, play, watched};
+use super::kit::{Books, Config, Edge, Stage, ms, open, play, told, watched};
 use super::outcome::Outcome;
 
 /// When a fault begins, how long it lasts, and when its consequences must have ended.
@@ -118,7 +118,7 @@ fn check(trouble: Trouble, tally: &Tally, outcome: &mut Outcome) {
     outcome.expect(
         format!("{name}: every failure is answered, none is a closed connection or a silence"),
         status == tally.all.failures(),
-        &tally.all,
+        told(tally),
     );
     outcome.number(&format!("{name}.failed"), tally.all.failures());
     let late = tally.failed.iter().filter(|failed| failed.planned >= WELL).count();

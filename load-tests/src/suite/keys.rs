@@ -12,7 +12,7 @@ use portcullis_engine::tally::Tally;
 use crate::Failure;
 use crate::gatekeeper::keys as hashes;
 
-use super::kit::{Books, Config, Edge, Stage, closed, ms, open, play_of, watched};
+use super::kit::{Books, Config, Edge, Stage, closed, ms, open, play_of, told, watched};
 use super::outcome::Outcome;
 
 /// What a key of the abusers may spend.
@@ -138,10 +138,10 @@ fn check(outcome: &mut Outcome, name: &str, abuse: &Keyed, took: Duration, [abus
     outcome.expect(
         format!("{name}: the abuse is refused, and nothing of it fails"),
         abused.all.refused > 0 && abused.all.failures() == 0,
-        &abused.all,
+        told(abused),
     );
     let moved = beside.all.refused + beside.all.failures();
-    outcome.expect(format!("{name}: the good caller is neither refused nor failed"), moved == 0, &beside.all);
+    outcome.expect(format!("{name}: the good caller is neither refused nor failed"), moved == 0, told(beside));
     let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
     let most = p99(alone).saturating_mul(4).saturating_add(Duration::from_millis(50));
     outcome.expect(

@@ -290,9 +290,19 @@ pub(super) fn watched<T>(
     Ok(brought)
 }
 
-/// Milliseconds, for people.
+/// Milliseconds, for people. What has no end is a quantile that lies among failed requests.
 pub(super) fn ms(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    if time == Duration::MAX { "among failed".to_owned() } else { format!("{:.1} ms", time.as_secs_f64() * 1e3) }
+}
+
+/// What became of a load, for people, with the statuses of what failed.
+pub(super) fn told(tally: &Tally) -> String {
+    let mut statuses = std::collections::BTreeMap::new();
+    for status in tally.failed.iter().filter_map(|failed| failed.status) {
+        *statuses.entry(status).or_insert(0_u64) += 1;
+    }
+    let words: String = statuses.iter().map(|(status, count)| format!(", {count} times {status}")).collect();
+    format!("{}{words}", tally.all)
 }
 
 /// Mebibytes, for people.

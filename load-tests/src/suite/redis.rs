@@ -10,7 +10,7 @@ use portcullis_engine::process::{Process, Program, find, free_address};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, ms, open, play, until, watched};
+use super::kit::{Books, Config, Edge, Stage, ms, open, play, told, until, watched};
 use super::outcome::Outcome;
 
 /// Faults one after the other, each for a second and a half.
@@ -74,7 +74,7 @@ pub(super) fn redis(stage: &Stage) -> Result<Outcome, Failure> {
     outcome.expect(
         format!("nothing fails, nothing is refused ({names})"),
         tally.all.succeeded == tally.all.sent(),
-        &tally.all,
+        told(&tally),
     );
     let p999 = tally.quantile(0.999).unwrap_or(Duration::MAX);
     outcome.expect(format!("p99.9 at most {}: no request waits for Redis", ms(MOST)), p999 <= MOST, ms(p999));

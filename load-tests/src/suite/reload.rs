@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::Answer;
+use portcullis_engine::client::Client;
 use portcullis_engine::drive::{Load, Source};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
@@ -10,7 +11,7 @@ use portcullis_engine::websocket;
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, open, play, play_of, until, watched};
+use super::kit::{Books, Config, Edge, Stage, open, play, play_of, told, until, watched};
 use super::outcome::Outcome;
 
 /// Messages on WebSockets that come back as they were.
@@ -69,10 +70,16 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
             Ok(((http, messages), Some(lag)))
         })
     })?;
-    outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);
+    outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
     outcome.expect("no message on a WebSocket is lost or changed", echoes.all.failures() == 0, &echoes.all);
-    let all = until(Duration::from_secs(5), || Ok((applied(&edge)? - before - reloads as f64).abs() < 0.5))?;
+    // The gateway also looks at the file by itself, and may read one more than once.
+    let all = until(Duration::from_secs(5), || Ok(applied(&edge)? - before > reloads as f64 - 0.5))?;
     outcome.expect(format!("all {reloads} reloads are applied"), all, applied(&edge)? - before);
+    let last = until(Duration::from_secs(5), || {
+        let answer = Client::connect(edge.address)?.get(&format!("/r{reloads}"))?;
+        Ok(answer.body == reloads.to_string().as_bytes())
+    })?;
+    outcome.expect("the last config is in force", last, last);
     // A WebSocket is one request. Its record comes at its end, which is that of the tool's connection.
     let sockets = echoes.most_in_flight as u64;
     let found = until(Duration::from_secs(5), || Ok(books.since()?.iter().all(|count| *count >= tally.all.sent())))?;

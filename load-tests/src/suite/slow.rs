@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::Failure;
 
-use super::kit::{Config, Edge, Stage, mib, ms, open, play, until, watched};
+use super::kit::{Config, Edge, Stage, mib, ms, open, play, told, until, watched};
 use super::outcome::Outcome;
 
 /// A letter of a head goes so often.
@@ -49,7 +49,7 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     })?;
     let grown = edge.process.resident()?.saturating_sub(before);
     let bound = EACH * (lorises + readers) as u64 + BESIDE;
-    outcome.expect("good requests: nothing fails", alone.all.failures() + beside.all.failures() == 0, &beside.all);
+    outcome.expect("good requests: nothing fails", alone.all.failures() + beside.all.failures() == 0, told(&beside));
     let p99 = |tally: &portcullis_engine::tally::Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
     let most = p99(&alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
     outcome.expect(
@@ -61,9 +61,9 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     outcome.expect(format!("memory grows by at most {}", mib(bound)), grown <= bound, mib(grown));
     drop(reading);
     let ends = alone.all.sent() + beside.all.sent() + readers as u64 + lorises as u64;
-    let told = until(Duration::from_secs(10), || Ok(edge.requests()? >= ends))?;
+    let recorded = until(Duration::from_secs(10), || Ok(edge.requests()? >= ends))?;
     let found = edge.requests()?;
-    outcome.expect("everybody has a record, slow ones too", told && found == ends, format!("{found} of {ends}"));
+    outcome.expect("everybody has a record, slow ones too", recorded && found == ends, format!("{found} of {ends}"));
     Ok(outcome)
 }
 

@@ -10,7 +10,7 @@ use portcullis_judge::growth::{Growth, Outlook, Point, Slope};
 
 use crate::Failure;
 
-use super::kit::{Books, Edge, Stage, open, play, play_of, until, watched};
+use super::kit::{Books, Edge, Stage, open, play, play_of, told, until, watched};
 use super::outcome::Outcome;
 
 /// Requests a second.
@@ -51,7 +51,7 @@ pub(super) fn churn(stage: &Stage) -> Result<Outcome, Failure> {
         let lag = tally.lag();
         Ok((tally, Some(lag)))
     })?;
-    outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);
+    outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
     books.close_even(&mut outcome, "all connections", &tally)?;
     let left = |edge: &Edge| -> Result<usize, Failure> { Ok(edge.process.descriptors()?.saturating_sub(descriptors)) };
     let closed = until(Duration::from_secs(10), || Ok(left(&edge)? <= 64))?;
@@ -81,7 +81,7 @@ pub(super) fn soak(stage: &Stage) -> Result<Outcome, Failure> {
             Ok(((tally, looks?), Some(lag)))
         })
     })?;
-    outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);
+    outcome.expect("nothing fails", tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
     books.close_even(&mut outcome, "the whole run", &tally)?;
     let [memory, descriptors, threads] = looks;
     for (what, points, room) in

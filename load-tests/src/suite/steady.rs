@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::report::progress;
 
-use super::kit::{Books, Edge, Stage, capacity, closed, ms, open, play, watched};
+use super::kit::{Books, Edge, Stage, capacity, closed, ms, open, play, told, watched};
 use super::outcome::Outcome;
 
 /// The p99 up to which a rate is held.
@@ -51,7 +51,7 @@ pub(super) fn steady(stage: &Stage) -> Result<Outcome, Failure> {
         outcome.expect(
             format!("{name}: nothing fails"),
             tally.all.failures() == 0 && tally.all.refused == 0,
-            &tally.all,
+            told(&tally),
         );
         let p99 = tally.quantile(0.99);
         let shown = p99.map_or_else(|| "among failed".to_owned(), ms);

@@ -8,7 +8,7 @@ use portcullis_engine::origin::Origin;
 
 use crate::Failure;
 
-use super::kit::{Edge, Stage, open, play, watched};
+use super::kit::{Edge, Stage, open, play, told, watched};
 use super::outcome::Outcome;
 
 /// How long a command may take.
@@ -47,7 +47,7 @@ pub(super) fn upgrade(stage: &Stage) -> Result<Outcome, Failure> {
     let (tally, replaced) = played?;
     let found = replaced.map_or_else(|failure| failure.to_string(), |()| "all".to_owned());
     outcome.expect(format!("all {upgrades} upgrades are done"), found == "all", found);
-    outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, &tally.all);
+    outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
     let passed = origin.requests() - before;
     outcome.expect(
         "the books of client and origin agree",
