@@ -217,6 +217,21 @@ fn a_new_process_that_dies_while_the_old_one_drains_gives_everything_back() {
 }
 
 #[test]
+fn a_new_process_that_is_told_to_end_while_the_old_one_drains_leaves_nobody_serving() {
+    let (origin, release) = holding();
+    let mut gateway = setup(&origin).start();
+    let mut held = in_flight(&gateway, &origin);
+    let second = upgrade(&gateway);
+    assert_eq!(gateway.serving_pid(), second);
+    signal(second, "TERM");
+    until("the second to be reaped", || gateway.stderr().contains("has ended as it was told").then_some(()));
+    release.send(()).unwrap();
+    assert_eq!(held.response().status, 200, "what the first had begun is answered");
+    assert!(gateway.wait().success(), "{}", gateway.stderr());
+    assert!(!gateway.stderr().contains("serving again"), "{}", gateway.stderr());
+}
+
+#[test]
 fn an_old_process_that_dies_in_its_drain_leaves_the_new_one_as_it_is() {
     let (origin, _release) = holding();
     let mut gateway = setup(&origin).start();

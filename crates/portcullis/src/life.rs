@@ -1,15 +1,18 @@
 //! A process that serves, until it ends: signals, a successor, the drain.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{JoinError, JoinHandle};
 
 use portcullis_admin::{Change, UpgradeAsk};
 use portcullis_proxy::DrainReport;
 use portcullis_types::quantity::format_duration;
 
+use crate::boot::Sockets;
 use crate::lifecycle::{Lifecycle, Step};
 use crate::output::count;
 use crate::reload::{Reloader, Trigger};
@@ -89,6 +92,8 @@ pub(crate) struct Life {
     pub(crate) upgrader: Arc<Upgrader>,
     pub(crate) signals: Signals,
     pub(crate) successors: UnboundedReceiver<Parting>,
+    /// Where the sockets came from: the process before this one, while it drains, hears of the end.
+    pub(crate) sockets: Sockets,
 }
 
 impl Life {
@@ -97,13 +102,13 @@ impl Life {
         loop {
             tokio::select! {
                 name = self.signals.end(&self.reloader, &self.upgrader) => {
-                    if self.step_back_already().await != Some(Parted::Done) {
+                    if matches!(self.step_back_already().await, None | Some(Parted::Gone)) {
                         self.leave(name).await;
                     }
                     return;
                 }
                 Some(parting) = self.successors.recv() => {
-                    if self.step_back(parting).await == Parted::Done {
+                    if self.step_back(parting).await != Parted::Gone {
                         return;
                     }
                 }
@@ -145,6 +150,9 @@ impl Life {
     /// Says that it is not ready, serves for as long as load balancers need to see it, and drains. A second signal does
     /// not wait.
     async fn leave(&mut self, name: &str) {
+        if let Some(before) = self.sockets.before() {
+            before.leave();
+        }
         let delay = self.reloader.gateway.generations().peek().settings.drain_delay;
         if delay.is_zero() {
             log::info!("{name}: `drain.delay` is 0s, so the drain begins at once");
@@ -166,6 +174,31 @@ impl Life {
         }
     }
 
+    /// The end of the drain, or of the process that serves; one that was told to end leaves the drain to go on.
+    async fn drained_or_gone(
+        &mut self,
+        mut drain: Pin<&mut impl Future<Output = DrainReport>>,
+        parting: &mut JoinHandle<Parted>,
+    ) -> Option<Result<Parted, JoinError>> {
+        let mut gone = None;
+        while !matches!(gone, Some(Ok(Parted::Gone) | Err(_))) {
+            tokio::select! {
+                parted = &mut *parting, if gone.is_none() => {
+                    if matches!(parted, Ok(Parted::Left)) {
+                        log::info!("upgrade: the process that serves has ended as it was told; this one ends with its drain");
+                    }
+                    gone = Some(parted);
+                }
+                report = &mut drain => {
+                    tell(report);
+                    break;
+                }
+                () = second_signal(&mut self.signals, (&self.reloader, &self.upgrader)) => break,
+            }
+        }
+        gone
+    }
+
     /// Leaves the sockets to a process that serves, and drains; when that one dies before all is over, takes them back.
     async fn step_back(&mut self, (successor, admin): Parting) -> Parted {
         let (pid, version) = (successor.pid(), successor.version.clone());
@@ -176,19 +209,14 @@ impl Life {
         let mut parting = tokio::task::spawn_blocking(move || {
             let keeper = reloader.world.keeper.get();
             let parted = successor.accompany(&reloader.gateway, keeper, &over);
-            if let Some(keeper) = keeper.filter(|_| parted == Parted::Gone) {
+            if let Some(keeper) = keeper.filter(|_| parted != Parted::Done) {
                 keeper.take_back();
             }
             parted
         });
-        let gone = tokio::select! {
-            parted = &mut parting => Some(parted),
-            report = self.reloader.gateway.step_back() => {
-                tell(report);
-                None
-            }
-            () = second_signal(&mut self.signals, (&self.reloader, &self.upgrader)) => None,
-        };
+        let gateway = self.reloader.gateway.clone();
+        let drain = std::pin::pin!(gateway.step_back());
+        let gone = self.drained_or_gone(drain, &mut parting).await;
         let admin = admin.await.ok().flatten();
         drop(drained);
         let parted = match gone {

@@ -103,7 +103,7 @@ async fn serve(
     notify.keep_watchdog_quiet();
     let watchers = watched
         .then(|| [tokio::spawn(watch::follow(reloader.clone())), tokio::spawn(watch::follow_consumers(consumers))]);
-    let mut life = Life { reloader, lifecycle, notify, upgrader, signals, successors };
+    let mut life = Life { reloader, lifecycle, notify, upgrader, signals, successors, sockets };
     life.last().await;
     watchers.iter().flatten().for_each(JoinHandle::abort);
     life.close().await;

@@ -47,6 +47,8 @@ enum New {
     Ready { proof: Option<String> },
     /// It accepts.
     Serving,
+    /// It was told to end, and will: nobody is to serve in its place.
+    Leaving,
     /// What was sent under this number is written.
     Kept { number: u64 },
 }

@@ -28,6 +28,8 @@ pub(crate) enum Parted {
     Done,
     /// The new process is gone, and has been reaped.
     Gone,
+    /// The same, and it was told to end: this one is not to serve again.
+    Left,
 }
 
 impl Successor {
@@ -39,13 +41,17 @@ impl Successor {
         keeper: Option<&Arc<Keeper>>,
         drained: &Receiver<()>,
     ) -> Parted {
-        let parted = go_along(&self.wire, gateway, keeper, drained).unwrap_or_else(|error| {
+        let mut leaving = false;
+        let parted = go_along(&self.wire, gateway, (keeper, drained), &mut leaving).unwrap_or_else(|error| {
             log::error!("upgrade: the line to the new process failed: {error}");
             Parted::Gone
         });
+        let parted = if parted == Parted::Gone && leaving { Parted::Left } else { parted };
         if parted == Parted::Gone {
             // A line that failed says nothing of the process: two must not serve side by side with one store.
             drop(self.child.kill());
+        }
+        if parted != Parted::Done {
             drop(self.child.wait());
         }
         drop(self.hold);
@@ -56,8 +62,8 @@ impl Successor {
 fn go_along(
     wire: &Wire,
     gateway: &Gateway,
-    keeper: Option<&Arc<Keeper>>,
-    drained: &Receiver<()>,
+    (keeper, drained): (Option<&Arc<Keeper>>, &Receiver<()>),
+    leaving: &mut bool,
 ) -> std::io::Result<Parted> {
     let (mut next, mut over, mut sent, mut kept) = (Instant::now(), None::<Instant>, 0, 0);
     loop {
@@ -94,6 +100,7 @@ fn go_along(
                     keeper.received(number);
                 }
             }
+            Came::Message(New::Leaving, _) => *leaving = true,
             Came::Message(New::Hello { .. } | New::Store | New::Ready { .. } | New::Serving, _) | Came::Nothing => {}
             Came::End => return Ok(Parted::Gone),
         }

@@ -140,6 +140,13 @@ impl Newcomer {
         Ok(())
     }
 
+    /// Says that this process was told to end. Who is gone need not know.
+    pub(crate) fn leave(&self) {
+        if let Err(error) = self.wire.tell(&New::Leaving, &[]) {
+            log::warn!("upgrade: the process before this one did not hear that this one ends: {error}");
+        }
+    }
+
     /// Says that this process accepts, and goes along with the old one until it is gone.
     pub(crate) fn follow(&self, keeper: Option<Arc<Keeper>>, lifecycle: Arc<Lifecycle>) {
         let before = Before { pid: self.carried.pid, version: self.carried.version.clone(), connections: Some(0) };

@@ -231,7 +231,7 @@ impl Upgrader {
                     log::info!("upgrade: process {pid} ({version}) is ready ({proof})");
                     break;
                 }
-                New::Hello { .. } | New::Serving | New::Kept { .. } => return Err(Why::Confused),
+                New::Hello { .. } | New::Serving | New::Kept { .. } | New::Leaving => return Err(Why::Confused),
             }
         }
         step("OLD", "ready");
