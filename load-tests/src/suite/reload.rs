@@ -75,11 +75,6 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
     // The gateway also looks at the file by itself, and may read one more than once.
     let all = until(Duration::from_secs(5), || Ok(applied(&edge)? - before > reloads as f64 - 0.5))?;
     outcome.expect(format!("all {reloads} reloads are applied"), all, applied(&edge)? - before);
-    let last = until(Duration::from_secs(5), || {
-        let answer = Client::connect(edge.address)?.get(&format!("/r{reloads}"))?;
-        Ok(answer.body == reloads.to_string().as_bytes())
-    })?;
-    outcome.expect("the last config is in force", last, last);
     // A WebSocket is one request. Its record comes at its end, which is that of the tool's connection.
     let sockets = echoes.most_in_flight as u64;
     let found = until(Duration::from_secs(5), || Ok(books.since()?.iter().all(|count| *count >= tally.all.sent())))?;
@@ -92,5 +87,11 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
             tally.all.sent()
         ),
     );
+    // Asked for when the books are closed: the gateway answers it by itself.
+    let last = until(Duration::from_secs(5), || {
+        let answer = Client::connect(edge.address)?.get(&format!("/r{reloads}"))?;
+        Ok(answer.body == reloads.to_string().as_bytes())
+    })?;
+    outcome.expect("the last config is in force", last, last);
     Ok(outcome)
 }

@@ -96,8 +96,12 @@ pub(super) fn soak(stage: &Stage) -> Result<Outcome, Failure> {
         outcome.number(&format!("{what}.slope_per_second"), slope.median);
         outcome.number(&format!("{what}.after_a_day"), growth.after_a_day());
         // A minute proves little about a day: a short run only fails where growth is proven.
-        let holds = if stage.small { growth.outlook() != Outlook::Exceeds } else { growth.outlook() == Outlook::Kept };
-        outcome.expect(format!("{what} after 24 hours stays under the cap"), holds, &growth);
+        let (holds, says) = if stage.small {
+            (growth.outlook() != Outlook::Exceeds, "no growth beyond the cap within 24 hours is proven")
+        } else {
+            (growth.outlook() == Outlook::Kept, "stays under the cap for 24 hours")
+        };
+        outcome.expect(format!("{what}: {says}"), holds, &growth);
     }
     Ok(outcome)
 }

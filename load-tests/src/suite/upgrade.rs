@@ -16,7 +16,7 @@ const PATIENCE: &str = "40";
 
 /// Plays.
 pub(super) fn upgrade(stage: &Stage) -> Result<Outcome, Failure> {
-    let help = Command::new(stage.binary()).args(["help", "upgrade"]).output()?;
+    let help = Command::new(stage.binary()).args(["upgrade", "--help"]).output()?;
     if !help.status.success() {
         return Ok(Outcome::invalid("this gateway has no `upgrade`: not available"));
     }
