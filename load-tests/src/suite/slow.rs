@@ -20,6 +20,9 @@ const LETTER: Duration = Duration::from_millis(500);
 const EACH: u64 = 256 << 10;
 const BESIDE: u64 = 32 << 20;
 
+/// The gateway is calm when it spends less than the second in the first.
+const CALM: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(10));
+
 /// Plays.
 pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
@@ -37,6 +40,7 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     let before = edge.process.resident()?;
     let stop = AtomicBool::new(false);
     let reading = hold_readers(edge.address, readers)?;
+    filled(&edge)?;
     let (beside, left) = watched(&mut outcome, "beside", || {
         std::thread::scope(|scope| {
             let lorises = scope.spawn(|| trickle(edge.address, lorises, &stop));
@@ -65,6 +69,18 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     let found = edge.requests()?;
     outcome.expect("everybody has a record, slow ones too", recorded && found == ends, format!("{found} of {ends}"));
     Ok(outcome)
+}
+
+/// Waits until all buffers between the origin and those readers are full: filling them is work of the origin's and the kernel's,
+/// and over in a moment.
+fn filled(edge: &Edge) -> Result<(), Failure> {
+    let spent = || -> Result<u64, Failure> { Ok(edge.process.cpu()?.nanoseconds) };
+    until(Duration::from_secs(10), || {
+        let before = spent()?;
+        std::thread::sleep(CALM.0);
+        Ok(u128::from(spent()?.saturating_sub(before)) < CALM.1.as_nanos())
+    })?;
+    Ok(())
 }
 
 /// Clients that asked for much and read nothing.
