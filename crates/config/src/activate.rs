@@ -84,6 +84,7 @@ pub fn activate(
         now: stamp.now,
         chains: hosts::Chains { state: environment.state, clusters: &names, services: &caps.services },
         plans: &checked.clusters,
+        slow: checked.settings.tracing.as_ref().and_then(|tracing| tracing.unrouted.slow),
     };
     let router = hosts::router(&checked, chains, build, &mut diagnostics);
     caps.bind(&mut diagnostics);

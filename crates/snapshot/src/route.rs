@@ -10,6 +10,7 @@ use portcullis_filter::{Chain, Response, Secrets};
 use portcullis_policy::{PathMatcher, PathRewrite, Redirect, WeightedSplit};
 use portcullis_telemetry::RouteTracing;
 use portcullis_telemetry::metrics::RouteMetrics;
+use portcullis_telemetry::record::TraceTerms;
 use portcullis_types::{Dialect, Percent, RouteName};
 use portcullis_wire::target::PathPolicy;
 
@@ -78,8 +79,8 @@ pub struct RouteData {
     pub priority: Priority,
     /// What it says of traces.
     pub tracing: RouteTracing,
-    /// The pattern of the path that it matches.
-    pub pattern: Arc<str>,
+    /// What holds for traced requests.
+    pub trace: Arc<TraceTerms>,
     /// Where it stands in the config.
     pub place: Place,
     /// Requests of this generation in flight on it: who holds an old generation.

@@ -25,7 +25,7 @@ use crate::redact::{REDACTED, Redaction};
 pub use attempt::{Attempt, Considered, Listed, Verdict};
 pub use flags::{Flag, Flags};
 pub use head::{Head, RecordOptions, RequestLine};
-pub use traced::{Kept, Traced, share_has};
+pub use traced::{Kept, TraceTerms, Traced, share_has};
 pub use why::{FailoverWhy, Hedged, NotRetried};
 
 /// How many notes a record takes.

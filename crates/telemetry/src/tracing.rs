@@ -1,14 +1,19 @@
 //! What a config says of traces.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_types::Percent;
+
+use crate::record::TraceTerms;
 
 /// Traces: which are begun or gone on with, which are kept, and where they go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceSettings {
     /// What holds for requests.
     pub rules: TraceRules,
+    /// What holds for requests as long as they have no route.
+    pub unrouted: Arc<TraceTerms>,
     /// Where spans go. Two that are equal are the same exporter: a reload leaves it alone.
     pub exporter: Exporter,
 }
@@ -22,8 +27,6 @@ pub struct TraceRules {
     pub follow: bool,
     /// The share of traces that is kept whatever becomes of the request.
     pub sample: Percent,
-    /// What takes longer is kept.
-    pub slow: Option<Duration>,
 }
 
 /// Whose traces are gone on with.

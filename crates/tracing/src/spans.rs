@@ -6,6 +6,7 @@
 //! client's address only where the config says so.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
@@ -96,13 +97,13 @@ impl Span<'_> {
     fn server(&self, why: Kept) -> SpanData {
         let (record, traced) = (self.record, self.traced);
         let method = method(record);
-        let pattern = traced.pattern.as_deref();
+        let pattern = traced.terms.pattern.as_deref();
         let name = pattern.map_or(Cow::Borrowed(method), |pattern| format!("{method} {pattern}").into());
         let failed = record.went_wrong();
         let description = record.detail.clone().unwrap_or_default();
         let facts = Facts {
             id: traced.span,
-            parent: traced.parent,
+            parent: traced.parent.map(NonZeroU64::get),
             remote: traced.parent.is_some(),
             kind: SpanKind::Server,
             name,

@@ -1,6 +1,7 @@
 //! What spans say of a record, what waits and what does not, and what a traced request costs before it is over.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,7 +14,7 @@ use portcullis_filter::Facts;
 use portcullis_snapshot::request::forwarding::{self, ForwardedValues, Stamp};
 use portcullis_snapshot::request::trace::Trace;
 use portcullis_telemetry::metrics::{SpanDrop, TraceMetrics};
-use portcullis_telemetry::record::{Decision, Kept, RecordOptions, RequestLine};
+use portcullis_telemetry::record::{Decision, Kept, RecordOptions, RequestLine, TraceTerms};
 use portcullis_telemetry::{Attempt, Exporter, Record, RecordSink as _, TraceRules, Traced, Traces};
 use portcullis_types::{Downstream, GenerationId, Percent, Protocol, Reason, RequestId};
 
@@ -75,8 +76,8 @@ fn record(status: u16) -> Record {
     record.consumer = Some("acme".into());
     record.decision = Decision::Cluster("app".into());
     record.trace_id = Some(0xabc);
-    let pattern = Some(Arc::from("/items/{id}"));
-    record.traced = Some(Traced { span: 99, parent: Some(98), sampled: false, slow: None, pattern });
+    let terms = Arc::new(TraceTerms { slow: None, pattern: Some(Arc::from("/items/{id}")) });
+    record.traced = Some(Traced { span: 99, parent: NonZeroU64::new(98), sampled: false, terms });
     record.attempts.push(attempt("10.0.0.1:80", Err(Reason::UpstreamReset), [1, 4]));
     record.attempts.push(attempt("[2001:db8::1]:8080", Ok(status), [5, 9]));
     record.timers.total = Duration::from_millis(10);
@@ -170,7 +171,7 @@ fn what_waits_is_bounded_in_spans_and_each_drop_has_its_cause() {
 /// than it does where nothing is traced, and there not even the field is looked at before.
 #[test]
 fn a_trace_that_is_not_kept_allocates_nothing() {
-    let rules = TraceRules { callers: Traces::Anyone, follow: true, sample: Percent::ALL, slow: None };
+    let rules = TraceRules { callers: Traces::Anyone, follow: true, sample: Percent::ALL };
     let mut facts = Facts::new(RequestId(7), downstream());
     facts.host = "app.test".into();
     let mut head = RequestHeader::build("GET", b"/items/7", None).unwrap();

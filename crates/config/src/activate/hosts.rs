@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_balance::Hedge;
 use portcullis_filter::{BuildCx, Chain, Claims, Services, StateStore};
 use portcullis_policy::{RouteSpec, Router, VirtualHostSpec};
 use portcullis_snapshot::{Action, Another, ClusterIdx, Fallback, Forward, HostData, Mirror, RouteData, Target, Then};
+use portcullis_telemetry::record::TraceTerms;
 use portcullis_types::RouteName;
 use portcullis_yaml::{Diagnostic, Diagnostics};
 
@@ -27,6 +28,8 @@ pub(super) struct Build<'a> {
     pub(super) chains: Chains<'a>,
     /// The clusters, in the order of their places.
     pub(super) plans: &'a [ClusterPlan],
+    /// What is slow in the sense of traces, where a route says nothing else.
+    pub(super) slow: Option<Duration>,
 }
 
 /// What making filters needs.
@@ -138,7 +141,10 @@ impl Build<'_> {
             limits: self.environment.limits(Owner::Route(&plan.label), plan.limits, self.now),
             priority: plan.priority,
             tracing: plan.tracing,
-            pattern: plan.matcher.path.text().into(),
+            trace: Arc::new(TraceTerms {
+                slow: plan.tracing.slow.or(self.slow),
+                pattern: Some(plan.matcher.path.text().into()),
+            }),
             upgrade: plan.upgrade,
             idempotent: plan.idempotent,
             place: plan.place.clone(),

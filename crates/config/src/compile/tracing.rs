@@ -1,8 +1,10 @@
 //! `tracing:`, of the gateway and of a route.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use portcullis_telemetry::record::TraceTerms;
 use portcullis_telemetry::{Exporter, RouteTracing, TraceRules, TraceSettings, Traces};
 use portcullis_types::Percent;
 use portcullis_yaml::{Diagnostic, Named, Secret, Spanned};
@@ -42,9 +44,9 @@ impl Compiler<'_, '_> {
             },
             follow: raw.sampled.unwrap_or(RawSampled::Follow) == RawSampled::Follow,
             sample: raw.sample.unwrap_or(SAMPLE),
-            slow: Some(self.time(raw.slow, SLOW)),
         };
-        self.exporter(raw).map(|exporter| TraceSettings { rules, exporter })
+        let unrouted = Arc::new(TraceTerms { slow: Some(self.time(raw.slow, SLOW)), pattern: None });
+        self.exporter(raw).map(|exporter| TraceSettings { rules, unrouted, exporter })
     }
 
     fn exporter(&mut self, raw: &RawTracing) -> Option<Exporter> {

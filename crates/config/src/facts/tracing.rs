@@ -5,7 +5,7 @@ use portcullis_telemetry::{RouteTracing, TraceSettings};
 use super::Facts;
 
 pub(super) fn say_tracing(tracing: &TraceSettings, facts: &mut Facts) {
-    let TraceSettings { rules, exporter } = tracing;
+    let TraceSettings { rules, unrouted, exporter } = tracing;
     facts.say("tracing.endpoint", &exporter.url);
     for (name, value) in &exporter.headers {
         facts.hide(format!("tracing.headers.{name}"), value);
@@ -18,7 +18,7 @@ pub(super) fn say_tracing(tracing: &TraceSettings, facts: &mut Facts) {
     facts.say("tracing.callers", rules.callers.word());
     facts.say("tracing.sampled", if rules.follow { "follow" } else { "ignore" });
     facts.say("tracing.sample", rules.sample);
-    if let Some(slow) = rules.slow {
+    if let Some(slow) = unrouted.slow {
         facts.say_duration("tracing.slow", slow);
     }
     facts.say("tracing.service", &exporter.service);

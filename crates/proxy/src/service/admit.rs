@@ -2,6 +2,7 @@
 //! retraces), and into the record.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT};
 use http::{HeaderValue, Method, Version};
@@ -9,7 +10,7 @@ use pingora_http::RequestHeader;
 
 use portcullis_snapshot::request::trace::Trace;
 use portcullis_snapshot::request::{admit, reasons, secrets};
-use portcullis_telemetry::TraceRules;
+use portcullis_telemetry::TraceSettings;
 use portcullis_telemetry::record::{RecordOptions, RequestLine, Traced};
 use portcullis_types::{Protocol, ProxyError, Reason};
 use portcullis_wire::head::HeadError;
@@ -31,7 +32,7 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
     let snapshot = ctx.snapshot()?;
     let admitted = admit::head(request, &mut ctx.facts, &snapshot);
     if let Some(tracing) = &snapshot.settings.tracing {
-        begin_trace(request, ctx, &tracing.rules);
+        begin_trace(request, ctx, tracing);
     }
     ctx.record.client = ctx.facts.client;
     ctx.record.id = ctx.facts.id;
@@ -39,12 +40,13 @@ pub(super) fn head(request: &mut RequestHeader, ctx: &mut Ctx) -> Result<(), Pro
 }
 
 /// Begins or goes on with the trace that the request is a part of.
-fn begin_trace(request: &RequestHeader, ctx: &mut Ctx, rules: &TraceRules) {
+fn begin_trace(request: &RequestHeader, ctx: &mut Ctx, tracing: &TraceSettings) {
     // The record still has the id that was drawn here.
-    let trace = Trace::begin(&request.headers, &ctx.facts, (ctx.record.id, new_span()), rules);
+    let trace = Trace::begin(&request.headers, &ctx.facts, (ctx.record.id, new_span()), &tracing.rules);
     ctx.record.trace_id = Some(trace.id());
     let (parent, sampled) = (trace.parent(), trace.is_sampled());
-    ctx.record.traced = Some(Traced { span: trace.span(), parent, sampled, slow: rules.slow, pattern: None });
+    let terms = Arc::clone(&tracing.unrouted);
+    ctx.record.traced = Some(Traced { span: trace.span(), parent, sampled, terms });
     ctx.trace = Some(trace);
 }
 
@@ -60,8 +62,7 @@ pub(super) fn trace_route(ctx: &mut Ctx) {
     }
     if let Some(traced) = &mut ctx.record.traced {
         traced.sampled = trace.is_sampled();
-        traced.slow = route.tracing.slow.or(traced.slow);
-        traced.pattern = Some(route.pattern.clone());
+        traced.terms = Arc::clone(&route.trace);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! An invalid `traceparent`, and more than one, begin a new trace (W3C Trace Context, section 4.3). Nothing here allocates.
 
+use std::num::NonZeroU64;
+
 use http::{HeaderMap, HeaderValue};
 
 use portcullis_filter::Facts;
@@ -18,7 +20,7 @@ pub struct Trace {
     /// The trace, its flags as they are told upstream.
     at: TraceParent,
     /// The span that the request came from.
-    parent: Option<u64>,
+    parent: Option<NonZeroU64>,
     /// The gateway's own span.
     span: u64,
     /// Whether the caller's flag decides.
@@ -36,7 +38,7 @@ impl Trace {
             Traces::Nobody => false,
         };
         let inbound = if heard { parent(headers) } else { None };
-        let parent = inbound.map(|inbound| u64::from_be_bytes(inbound.parent_id()));
+        let parent = inbound.and_then(|inbound| NonZeroU64::new(u64::from_be_bytes(inbound.parent_id())));
         let at = inbound.unwrap_or_else(|| TraceParent::root(own.0.to_be_bytes(), span.to_be_bytes(), false));
         let mut trace = Self { at, parent, span, follows: parent.is_some() && rules.follow };
         trace.resample(rules.sample);
@@ -58,7 +60,7 @@ impl Trace {
 
     /// The span that the request came from; `None` when the trace begins here.
     #[must_use]
-    pub const fn parent(&self) -> Option<u64> {
+    pub const fn parent(&self) -> Option<NonZeroU64> {
         self.parent
     }
 
@@ -98,7 +100,7 @@ mod tests {
     const OWN: RequestId = RequestId(7);
 
     fn rules(callers: Traces, follow: bool, sample: &str) -> TraceRules {
-        TraceRules { callers, follow, sample: sample.parse().unwrap(), slow: None }
+        TraceRules { callers, follow, sample: sample.parse().unwrap() }
     }
 
     fn begin(values: &[&str], trusted: bool, rules: &TraceRules) -> Trace {
@@ -123,7 +125,7 @@ mod tests {
             assert!(trace.parent().is_some() || trace.id() == OWN.0);
             trace.parent()
         };
-        let parent = Some(0x00f0_67aa_0ba9_02b7);
+        let parent = NonZeroU64::new(0x00f0_67aa_0ba9_02b7);
         assert_eq!([goes_on(Traces::Trusted, true), goes_on(Traces::Trusted, false)], [parent, None]);
         assert_eq!([goes_on(Traces::Anyone, true), goes_on(Traces::Anyone, false)], [parent, parent]);
         assert_eq!([goes_on(Traces::Nobody, true), goes_on(Traces::Nobody, false)], [None, None]);

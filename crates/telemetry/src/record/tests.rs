@@ -102,7 +102,7 @@ fn flags_are_a_set_with_stable_order() {
 
 #[test]
 fn a_record_stays_small() {
-    assert!(size_of::<Record>() <= 800, "{}", size_of::<Record>());
+    assert!(size_of::<Record>() <= 768, "{}", size_of::<Record>());
 }
 
 proptest! {

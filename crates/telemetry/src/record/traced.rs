@@ -3,6 +3,7 @@
 //! What is decided with the head is told to the upstreams in `traceparent`: whether the share takes it. What is decided at
 //! the end adds to that: what failed or was slow is kept too. Nothing here allocates.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,19 @@ pub struct Traced {
     /// The id of its own span.
     pub span: u64,
     /// The id of the span that it came from; `None` when the trace begins here.
-    pub parent: Option<u64>,
+    pub parent: Option<NonZeroU64>,
     /// Whether the share takes it, or the caller's flag does.
     pub sampled: bool,
+    /// What holds for it: of its route, once it has one.
+    pub terms: Arc<TraceTerms>,
+}
+
+/// What holds for traced requests of one route, or of none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceTerms {
     /// What takes longer is kept; `None` for nothing.
     pub slow: Option<Duration>,
-    /// The pattern of the path that its route matches, as the config has it.
+    /// The pattern of the path that the route matches, as the config has it.
     pub pattern: Option<Arc<str>>,
 }
 
@@ -71,7 +79,7 @@ impl Record {
         // A stream lasts as long as its ends want; what can be slow is its beginning.
         let is_stream = self.flags.has(Flag::Upgraded);
         let took = if is_stream { self.timers.first_byte.unwrap_or_default() } else { self.timers.total };
-        if traced.slow.is_some_and(|slow| took > slow) {
+        if traced.terms.slow.is_some_and(|slow| took > slow) {
             return Some(Kept::Slow);
         }
         traced.sampled.then_some(Kept::Sampled)
@@ -96,8 +104,8 @@ mod tests {
 
     fn traced(sampled: bool) -> Record {
         let mut record = fixture::typical(1);
-        let slow = Some(Duration::from_millis(100));
-        record.traced = Some(Traced { span: 1, parent: None, sampled, slow, pattern: None });
+        let terms = Arc::new(TraceTerms { slow: Some(Duration::from_millis(100)), pattern: None });
+        record.traced = Some(Traced { span: 1, parent: None, sampled, terms });
         record
     }
 
