@@ -134,3 +134,17 @@ pub(crate) fn report() -> Report {
         series: vec![series()],
     }
 }
+
+/// The same with nothing in it that may be left out.
+pub(crate) fn little() -> Report {
+    Report {
+        canary: None,
+        judgement: None,
+        twins: Vec::new(),
+        pairs: Vec::new(),
+        scenes: Vec::new(),
+        scalability: None,
+        series: Vec::new(),
+        ..report()
+    }
+}

@@ -253,7 +253,7 @@ fn provenance(out: &mut String, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{HOSTILE, report};
+    use crate::fixture::{HOSTILE, little, report};
 
     #[test]
     fn a_page_asks_for_nothing_outside_and_runs_nothing() {
@@ -293,13 +293,6 @@ mod tests {
 
     #[test]
     fn a_run_of_nothing_has_a_page() {
-        let mut report = report();
-        report.judgement = None;
-        report.twins.clear();
-        report.pairs.clear();
-        report.scenes.clear();
-        report.scalability = None;
-        report.series.clear();
-        assert!(page(&report).contains("0 scenes passed"));
+        assert!(page(&little()).contains("0 scenes passed"));
     }
 }
