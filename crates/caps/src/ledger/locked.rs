@@ -87,9 +87,13 @@ impl Ledger {
             let at = accounts.find(hash, id)?;
             Some(Own { accounts, shard, at })
         });
-        let absent = request.consumer.filter(|_| own.is_none());
-        let recalled = absent.map(|id| self.recall(now, id)).unwrap_or_default();
-        Locked { shared, own, recalled }
+        let Some(absent) = request.consumer.filter(|_| own.is_none()) else {
+            return Locked { shared, own, recalled: Slots::default() };
+        };
+        // Where it is saved may take a while to tell: nobody waits for that behind these locks.
+        drop(shared);
+        let recalled = self.recall(now, absent);
+        Locked { shared: lock_shared(request, demands), own: None, recalled }
     }
 
     /// Whether the gateway's share of a cap allows what the cap itself may allow.
