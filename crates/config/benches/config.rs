@@ -19,7 +19,7 @@ use portcullis_yaml::MemoryLoader;
 
 /// The allocator of the gateway.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: portcullis_alloc::Allocator = portcullis_alloc::Allocator;
 
 const ROUTES: usize = 10_000;
 const CLUSTERS: usize = 100;

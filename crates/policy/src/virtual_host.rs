@@ -35,6 +35,8 @@ pub struct VirtualHostSpec<H, R> {
 pub struct VirtualHost<H, R> {
     data: H,
     routes: Box<[Route<R>]>,
+    /// Whether any route looks into the body.
+    body_matchers: bool,
     index: Option<Box<RouteIndex>>,
 }
 
@@ -54,7 +56,8 @@ impl<H, R> VirtualHost<H, R> {
         }
         let index = routes.len() > WITHOUT_INDEX;
         let index = index.then(|| Box::new(RouteIndex::new(&routes, seed.clone())));
-        Self { data, routes: routes.into_boxed_slice(), index }
+        let body_matchers = routes.iter().any(Route::has_body_matcher);
+        Self { data, routes: routes.into_boxed_slice(), body_matchers, index }
     }
 
     /// What the caller keeps with it.
@@ -80,7 +83,7 @@ impl<H, R> VirtualHost<H, R> {
     /// matcher. `view.body` is not looked at.
     #[must_use]
     pub fn needs_body(&self, view: &RequestView<'_>) -> bool {
-        self.first(view, Body::Assumed).is_some_and(Route::has_body_matcher)
+        self.body_matchers && self.first(view, Body::Assumed).is_some_and(Route::has_body_matcher)
     }
 
     fn first(&self, view: &RequestView<'_>, body: Body) -> Option<&Route<R>> {

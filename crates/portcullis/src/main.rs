@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static GLOBAL: portcullis_alloc::Allocator = portcullis_alloc::Allocator;
 
 fn main() -> ExitCode {
     portcullis::App::new().main()

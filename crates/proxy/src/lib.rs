@@ -15,6 +15,8 @@ mod inherited;
 mod listeners;
 mod overload;
 mod probe;
+#[cfg(test)]
+mod queued_header_tests;
 mod reasons;
 mod service;
 mod streams;

@@ -177,7 +177,7 @@ where
         if let (Some(task), _) = proxy.request_body_task(session, body, true, ctx).await? {
             proxy_h1::send_body_to1(&mut self.session, Some(task)).await?;
         }
-        Ok(())
+        self.session.send_request_header().await.map_err(|e| e.into_up())
     }
 
     async fn head(&mut self) -> Result<Head> {

@@ -37,7 +37,7 @@ where
     C: custom::Connector,
 {
     // Changed by Portcullis, see vendor/README.md: a function of its own, since a second attempt sends one too.
-    /// Writes the header of the request. The error says whether the connection can be used again.
+    /// Makes the header of the request ready to be sent, with what follows it. The error says whether the connection can be used again.
     pub(crate) async fn h1_send_header(
         &self,
         session: &mut Session,
@@ -128,12 +128,12 @@ where
 
         debug!("Sending header to upstream {:?}", req);
 
-        match client_session.write_request_header(Box::new(req)).await {
-            Ok(_) => { /* Continue */ }
-            Err(e) => {
-                return Err((false, e.into_up()));
-            }
+        // Changed by Portcullis, see vendor/README.md: sent with the first part of the body.
+        if let Err(e) = client_session.queue_request_header(Box::new(req)) {
+            return Err((false, e.into_up()));
         }
+        // Every other request that has come meanwhile is read before one is sent, so that many are sent at a time.
+        tokio::task::yield_now().await;
         Ok(())
     }
 
@@ -366,6 +366,13 @@ where
 
         /* duplex mode, wait for either to complete */
         while !request_done || !response_done {
+            // Nothing of a body is there yet: the header does not wait for it.
+            if client_session.has_queued_header() && rx.is_empty() {
+                if let Err(e) = client_session.send_request_header().await {
+                    return Err(e.into_up());
+                }
+            }
+            let unsent = client_session.has_queued_header();
             // What was already queued of the request is sent first.
             let wait_for_header = header_timeout.filter(|_| request_done || rx.is_empty());
             if let (Some(timeout), None) = (wait_for_header, header_wait.as_ref().as_pin_ref()) {
@@ -379,7 +386,7 @@ where
             }
 
             tokio::select! {
-                res = next_task(head_read, client_session), if !response_done => {
+                res = next_task(head_read, client_session), if !response_done && !unsent => {
                     match res {
                         Ok(task) => {
                             response_done = task.is_end();
@@ -487,6 +494,8 @@ where
                                 response_done = true;
                             }
                         },
+                        // Nothing was sent, so there is nothing that an answer could be to.
+                        Err(e) if unsent => return Err(e),
                         Err(e) => {
                            warn!("send error, draining read buf: {e}");
                            request_done = true;

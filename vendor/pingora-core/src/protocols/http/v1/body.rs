@@ -37,6 +37,9 @@ const PARTIAL_CHUNK_HEAD_LIMIT: usize = 1024 * 8;
 // arbitrary cap on trailer size after the 0 chunk size (like header buf)
 const TRAILER_SIZE_LIMIT: usize = 1024 * 64;
 
+// Added by Portcullis, see vendor/README.md: up to this, copying a body costs less than a second write does.
+const BODY_BEHIND_HEADER: usize = 1024 * 16;
+
 const LAST_CHUNK: &[u8; 5] = &[b'0', CR, LF, CR, LF];
 const CR: u8 = b'\r';
 const LF: u8 = b'\n';
@@ -1332,6 +1335,42 @@ impl BodyWriter {
             BM::UntilClose(_) => self.do_write_until_close_body(stream, buf).await,
             BM::ToSelect => Ok(None), // Error here?
         }
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Writes the header of the message and the first part of its body, in one write if the part is small, and flushes:
+    /// what a header waited for must not wait for more of the body.
+    pub(crate) async fn write_body_behind<S>(
+        &mut self,
+        mut header: BytesMut,
+        stream: &mut S,
+        buf: &[u8],
+    ) -> Result<Option<usize>>
+    where
+        S: AsyncWrite + Unpin + Send,
+    {
+        let written = match self.body_mode {
+            BM::ContentLength(total, 0) if buf.len() <= total.min(BODY_BEHIND_HEADER) => {
+                header.extend_from_slice(buf);
+                stream.write_all(&header).await.or_err(WriteError, "while writing header and body")?;
+                self.body_mode = BM::ContentLength(total, buf.len());
+                Some(buf.len())
+            }
+            BM::ChunkedEncoding(0) if !buf.is_empty() && buf.len() <= BODY_BEHIND_HEADER => {
+                header.extend_from_slice(format!("{:X}\r\n", buf.len()).as_bytes());
+                header.extend_from_slice(buf);
+                header.extend_from_slice(CRLF);
+                stream.write_all(&header).await.or_err(WriteError, "while writing header and body")?;
+                self.body_mode = BM::ChunkedEncoding(buf.len());
+                Some(buf.len())
+            }
+            _ => {
+                stream.write_all(&header).await.or_err(WriteError, "while writing request headers")?;
+                self.write_body(stream, buf).await?
+            }
+        };
+        stream.flush().await.or_err(WriteError, "flushing header and body")?;
+        Ok(written)
     }
 
     pub fn finished(&self) -> bool {

@@ -56,6 +56,8 @@ pub struct HttpSession {
     // Added by Portcullis, see vendor/README.md: what a header that was given away said of keepalive.
     keepalive_given: Option<Option<u64>>,
     request_written: Option<Box<RequestHeader>>,
+    // Changed by Portcullis, see vendor/README.md: a header that goes out with what follows it.
+    queued_header: Option<BytesMut>,
     bytes_sent: usize,
     /// Total response body payload bytes received from upstream
     body_recv: usize,
@@ -94,6 +96,7 @@ impl HttpSession {
             response_header: None,
             keepalive_given: None,
             request_written: None,
+            queued_header: None,
             read_timeout: None,
             write_timeout: None,
             digest,
@@ -121,6 +124,16 @@ impl HttpSession {
     /// After the request header is sent. The caller can either start reading the response or
     /// sending request body if any.
     pub async fn write_request_header(&mut self, req: Box<RequestHeader>) -> Result<usize> {
+        let size = self.queue_request_header(req)?;
+        self.send_request_header().await?;
+        Ok(size)
+    }
+
+    // Changed by Portcullis, see vendor/README.md: part of write_request_header() before.
+    /// Makes the request header ready, for it to be sent in one write with the first part of the body. It is sent by
+    /// [`Self::write_body()`], [`Self::finish_body()`] or [`Self::send_request_header()`], whichever comes first;
+    /// nothing can be read before. Returns its size in bytes.
+    pub fn queue_request_header(&mut self, req: Box<RequestHeader>) -> Result<usize> {
         // TODO: make sure this can only be called once
         // init body writer
         self.init_req_body_writer(&req);
@@ -132,8 +145,23 @@ impl HttpSession {
             )
         })?;
         trace!("Writing request header: {to_wire:?}");
+        let size = to_wire.len();
+        self.queued_header = Some(to_wire);
+        self.request_written = Some(req);
+        Ok(size)
+    }
 
-        let write_fut = self.underlying_stream.write_all(to_wire.as_ref());
+    /// Whether a header waits to be sent.
+    pub fn has_queued_header(&self) -> bool {
+        self.queued_header.is_some()
+    }
+
+    /// Sends a header that waits, if one does.
+    pub async fn send_request_header(&mut self) -> Result<()> {
+        let Some(header) = self.queued_header.take() else {
+            return Ok(());
+        };
+        let write_fut = self.underlying_stream.write_all(&header);
         match self.write_timeout {
             Some(t) => match timeout_unless_ready(t, write_fut).await {
                 Ok(res) => res,
@@ -151,18 +179,15 @@ impl HttpSession {
         self.underlying_stream
             .flush()
             .await
-            .or_err(WriteError, "flushing request header")?;
-
-        // write was successful
-        self.request_written = Some(req);
-        Ok(to_wire.len())
+            .or_err(WriteError, "flushing request header")
     }
 
     async fn do_write_body(&mut self, buf: &[u8]) -> Result<Option<usize>> {
-        let written = self
-            .body_writer
-            .write_body(&mut self.underlying_stream, buf)
-            .await;
+        let stream = &mut self.underlying_stream;
+        let written = match self.queued_header.take() {
+            Some(header) => self.body_writer.write_body_behind(header, stream, buf).await,
+            None => self.body_writer.write_body(stream, buf).await,
+        };
 
         if let Ok(Some(num_bytes)) = written {
             self.bytes_sent += num_bytes;
@@ -176,7 +201,7 @@ impl HttpSession {
     pub async fn write_body(&mut self, buf: &[u8]) -> Result<Option<usize>> {
         // TODO: verify that request header is sent already
         match self.write_timeout {
-            Some(t) => match timeout(t, self.do_write_body(buf)).await {
+            Some(t) => match timeout_unless_ready(t, self.do_write_body(buf)).await {
                 Ok(res) => res,
                 Err(_) => Error::e_explain(WriteTimedout, format!("writing body, timeout: {t:?}")),
             },
@@ -194,6 +219,7 @@ impl HttpSession {
     /// Flush local buffer and notify the server by sending the last chunk if chunked encoding is
     /// used.
     pub async fn finish_body(&mut self) -> Result<Option<usize>> {
+        self.send_request_header().await?;
         let res = self.body_writer.finish(&mut self.underlying_stream).await?;
         self.underlying_stream
             .flush()
