@@ -1,3 +1,5 @@
+//! Blocks of every size and alignment.
+
 use super::*;
 
 const SIZES: [usize; 18] = [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 40, 72, 136, 1_000, 1_024, 1_040, 70_000, 5_000_000];
