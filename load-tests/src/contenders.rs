@@ -1,6 +1,7 @@
 //! Who is measured: the gateway, bare Pingora, and other proxies with configs that do the same.
 
 mod configs;
+mod terminating;
 mod watched;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use crate::process::{Process, Program, find, free_address};
 
 pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
+pub use terminating::{Certificate, Terminating};
 
 /// A proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,6 +67,11 @@ pub trait Entrant: fmt::Display {
 
     /// The script that tells `wrk` what to ask for; without one it asks for [`PATH`].
     fn script(&self) -> Option<&Path>;
+
+    /// Whether every request has a connection of its own, over TLS.
+    fn handshakes(&self) -> bool {
+        false
+    }
 
     /// Asks it on a connection, the request of a number.
     ///
@@ -247,6 +254,20 @@ pub fn origin(place: &Place) -> Result<Gateway, Failure> {
     start_origin(place, &[(free_address()?, "text/plain", body)])
 }
 
+/// The same with a body of so many bytes, out of a file.
+///
+/// # Errors
+///
+/// When nginx is not installed or does not start.
+pub fn origin_of(place: &Place, bytes: usize) -> Result<Gateway, Failure> {
+    let folder = place.folder.join("origin");
+    fs::create_dir_all(&folder)?;
+    let body: Vec<u8> = b"0123456789abcdef".iter().copied().cycle().take(bytes).collect();
+    fs::write(folder.join("body"), body)?;
+    let address = free_address()?;
+    run_origin(place, address, configs::file_origin(&folder, address))
+}
+
 /// Two of them in one process, which answer JSON-RPC with their name.
 pub(crate) fn origins(place: &Place, names: [&str; 2]) -> Result<(Gateway, [SocketAddr; 2]), Failure> {
     let addresses = [free_address()?, free_address()?];
@@ -260,14 +281,18 @@ pub(crate) fn origins(place: &Place, names: [&str; 2]) -> Result<(Gateway, [Sock
 
 fn start_origin(place: &Place, servers: &[(SocketAddr, &str, String)]) -> Result<Gateway, Failure> {
     let (address, ..) = servers.first().ok_or("an origin of nothing")?;
+    run_origin(place, *address, configs::origin(&place.folder.join("origin"), servers))
+}
+
+fn run_origin(place: &Place, address: SocketAddr, text: String) -> Result<Gateway, Failure> {
     let folder = place.folder.join("origin");
     fs::create_dir_all(&folder)?;
     let config = folder.join("nginx.conf");
-    fs::write(&config, configs::origin(&folder, servers))?;
+    fs::write(&config, text)?;
     let program = find("nginx").ok_or("nginx is not installed: scripts/setup bench")?;
     let mut words = vec![program.into()];
     words.extend(nginx_arguments(&folder, config.into()));
-    start(&Place { core: place.other, ..place.clone() }, words, *address, "Origin")
+    start(&Place { core: place.other, ..place.clone() }, words, address, "Origin")
 }
 
 /// One process in the foreground: it can be measured and ended by its id.

@@ -1,4 +1,6 @@
-//! Memory per idle keep-alive connection.
+//! Memory per idle connection: kept alive after a request, or a WebSocket that is tunnelled.
+
+mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use crate::client::Client;
 use crate::contenders::{Contender, Gateway, PATH, Place};
 use crate::process;
 use crate::report::{Table, progress};
+use tunnel::Tunnel;
 
 /// Connections from one source address: below a gateway's usual bound of connections per client network.
 const PER_SOURCE: usize = 500;
@@ -16,12 +19,27 @@ const PER_SOURCE: usize = 500;
 const SETTLED: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Opens idle connections to each contender and writes a row for it. Every connection has had one request answered.
+/// What lies idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// A connection that has had one request answered.
+    KeptAlive,
+    /// A WebSocket, which the origin must echo on.
+    Tunnel,
+}
+
+/// Opens idle connections to each contender and writes a row for it.
 ///
 /// # Errors
 ///
 /// When a contender is missing, or does not hold that many connections.
-pub fn run(contenders: &[Contender], connections: usize, place: &Place, origin: SocketAddr) -> Result<Table, Failure> {
+pub fn run(
+    idle: Idle,
+    contenders: &[Contender],
+    connections: usize,
+    place: &Place,
+    origin: SocketAddr,
+) -> Result<Table, Failure> {
     process::raise_file_limit()?;
     let columns = ["", "connections", "KiB per idle connection", "MiB before", "MiB with all"];
     let mut table = Table::new(&columns);
@@ -29,30 +47,48 @@ pub fn run(contenders: &[Contender], connections: usize, place: &Place, origin: 
         progress(&format!("memory: {contender}"));
         let gateway = contender.start(place, origin, &[])?;
         let before = settled(&gateway)?;
-        let held = open(connections, gateway.address)?;
+        let mut held = open(idle, connections, gateway.address)?;
         let after = settled(&gateway)?;
         let each = kibibytes(after.saturating_sub(before)) / f64::from(u32::try_from(held.len())?);
         let mebibytes = |bytes| format!("{:.1}", kibibytes(bytes) / 1024.0);
         table.row([contender, &held.len(), &format!("{each:.2}"), &mebibytes(before), &mebibytes(after)]);
-        check_alive(held)?;
+        held.iter_mut().enumerate().try_for_each(|(n, held)| held.check(n))?;
     }
     Ok(table)
 }
 
-fn open(connections: usize, to: SocketAddr) -> Result<Vec<Client>, Failure> {
+/// An idle connection.
+enum Held {
+    KeptAlive(Client),
+    Tunnel(Tunnel),
+}
+
+impl Held {
+    fn open(idle: Idle, from: IpAddr, to: SocketAddr) -> Result<Self, Failure> {
+        Ok(match idle {
+            Idle::KeptAlive => Self::KeptAlive(Client::connect_from(from, to)?),
+            Idle::Tunnel => Self::Tunnel(Tunnel::open(from, to)?),
+        })
+    }
+
+    /// A connection that was closed meanwhile would cost nothing: each must answer.
+    fn check(&mut self, n: usize) -> Result<(), Failure> {
+        match self {
+            Self::KeptAlive(client) => expect_ok(client, n),
+            Self::Tunnel(tunnel) => tunnel.check().map_err(|error| format!("WebSocket {n}: {error}").into()),
+        }
+    }
+}
+
+fn open(idle: Idle, connections: usize, to: SocketAddr) -> Result<Vec<Held>, Failure> {
     let mut held = Vec::with_capacity(connections);
     for n in 0..connections {
         let source = u8::try_from(n / PER_SOURCE + 1).map_err(|_| "too many connections")?;
-        let mut client = Client::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 1, source)), to)?;
-        expect_ok(&mut client, n)?;
-        held.push(client);
+        let mut one = Held::open(idle, IpAddr::V4(Ipv4Addr::new(127, 0, 1, source)), to)?;
+        one.check(n)?;
+        held.push(one);
     }
     Ok(held)
-}
-
-/// A connection that was closed meanwhile would cost nothing: each must still answer.
-fn check_alive(held: Vec<Client>) -> Result<(), Failure> {
-    held.into_iter().enumerate().try_for_each(|(n, mut client)| expect_ok(&mut client, n))
 }
 
 fn expect_ok(client: &mut Client, n: usize) -> Result<(), Failure> {

@@ -90,7 +90,9 @@ fn sample(
     [connections, seconds]: [u32; 2],
 ) -> Result<Sample, Failure> {
     let script = contender.script();
-    let window = Window { to: gateway.address, path: PATH, script, connections, seconds, core: place.other };
+    let handshakes = contender.handshakes();
+    let window =
+        Window { to: gateway.address, path: PATH, script, connections, handshakes, seconds, core: place.other };
     let before = gateway.process.cpu()?;
     let load = wrk::run(&window)?;
     let after = gateway.process.cpu()?;

@@ -29,6 +29,8 @@ pub struct Window<'a> {
     pub script: Option<&'a Path>,
     /// Connections, kept alive.
     pub connections: u32,
+    /// Whether every request has a connection of its own instead, over TLS.
+    pub handshakes: bool,
     /// Its length in seconds.
     pub seconds: u32,
     /// The core that the load tool runs on.
@@ -41,10 +43,12 @@ pub struct Window<'a> {
 ///
 /// When `wrk` cannot be run, or when a request was not answered with 2xx or 3xx.
 pub fn run(window: &Window<'_>) -> Result<Load, Failure> {
-    let url = format!("http://{}{}", window.to, window.path);
+    let scheme = if window.handshakes { "https" } else { "http" };
+    let url = format!("{scheme}://{}{}", window.to, window.path);
     let output = Command::new("taskset")
         .args(["-c", &window.core.to_string(), "wrk", "--latency", "-t1"])
         .args([format!("-c{}", window.connections), format!("-d{}", window.seconds)])
+        .args(window.handshakes.then_some(["-H", "Connection: close"]).into_iter().flatten())
         .args(window.script.into_iter().flat_map(|script| [OsStr::new("-s"), script.as_os_str()]))
         .arg(url)
         .output()?;

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
-use portcullis_load::contenders::{self, Before, Contender, Place};
+use portcullis_load::contenders::{self, Before, Certificate, Contender, Place, Terminating};
 use portcullis_load::gatekeeper::{self, Keeper, Who, Work};
+use portcullis_load::memory::Idle;
 use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
 use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
 use portcullis_load::{Failure, instructions, memory, reload, speed, start};
+
+/// Bytes of the answers that the origin has in its config.
+const SMALL: usize = 123;
 
 /// Measures the gateway's process beside bare Pingora and other proxies.
 #[derive(Debug, Parser)]
@@ -47,6 +51,33 @@ enum What {
         /// Connections.
         #[arg(long, value_delimiter = ',', default_value = "32,256")]
         connections: Vec<u32>,
+        /// Bytes of the origin's answers.
+        #[arg(long, default_value_t = SMALL)]
+        body: usize,
+    },
+    /// CPU per connection over TLS, in turns: a full handshake and one request on each.
+    Handshakes {
+        /// Who takes part. Ratios are to the first.
+        #[arg(long, value_delimiter = ',', default_value = "nginx,plain,haproxy")]
+        contenders: Vec<Contender>,
+        /// Rounds.
+        #[arg(long, default_value_t = 12)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 2)]
+        seconds: u32,
+        /// Connections at a time.
+        #[arg(long, default_value_t = 32)]
+        connections: u32,
+    },
+    /// Memory per idle WebSocket that is tunnelled to an origin.
+    Tunnels {
+        /// Who takes part.
+        #[arg(long, value_delimiter = ',', default_value = "plain,full")]
+        contenders: Vec<Contender>,
+        /// WebSockets.
+        #[arg(long, default_value_t = 9000)]
+        connections: usize,
     },
     /// Instructions and allocations per request.
     Instructions {
@@ -174,8 +205,9 @@ fn everything() -> Vec<What> {
         there
     });
     let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
-    let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256] };
-    ["speed", "instructions", "memory", "reload", "start", "scenes", "gatekeeper"]
+    let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256], body: SMALL };
+    let bodies = "speed --contenders haproxy,plain,full --rounds 8 --seconds 2 --connections 32 --body 102400";
+    ["speed", bodies, "handshakes", "instructions", "memory", "tunnels", "reload", "start", "scenes", "gatekeeper"]
         .into_iter()
         .filter_map(parse)
         .chain([beside])
@@ -184,22 +216,17 @@ fn everything() -> Vec<What> {
 
 fn run(what: &What, place: &Place) -> Result<(), Failure> {
     match what {
-        What::Speed { contenders, rounds, seconds, connections } => {
-            let origin = contenders::origin(place)?;
-            let plan = Plan {
-                contenders: before(contenders, origin.address),
-                rounds: *rounds,
-                seconds: *seconds,
-                connections: connections.clone(),
-                restart_every: 10,
-            };
-            let connections: Vec<String> = connections.iter().map(ToString::to_string).collect();
-            let command = format!(
-                "rig speed --contenders {} --rounds {rounds} --seconds {seconds} --connections {}",
-                words(contenders),
-                connections.join(",")
-            );
-            speed::run(&plan, place)?.print("CPU per request", &command)
+        What::Speed { contenders, rounds, seconds, connections, body } => {
+            run_speed(contenders, plan(*rounds, *seconds, connections), *body, place)
+        }
+        What::Handshakes { contenders, rounds, seconds, connections } => {
+            run_handshakes(contenders, plan(*rounds, *seconds, &[*connections]), place)
+        }
+        What::Tunnels { contenders, connections } => {
+            let (_origin, address) = echo_origin(place)?;
+            let command = format!("rig tunnels --contenders {} --connections {connections}", words(contenders));
+            let table = memory::run(Idle::Tunnel, contenders, *connections, place, address)?;
+            table.print("Memory per idle WebSocket", &command)
         }
         What::Instructions { contenders, requests } => {
             let origin = contenders::origin(place)?;
@@ -210,7 +237,7 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
         What::Memory { contenders, connections } => {
             let origin = contenders::origin(place)?;
             let command = format!("rig memory --contenders {} --connections {connections}", words(contenders));
-            let table = memory::run(contenders, *connections, place, origin.address)?;
+            let table = memory::run(Idle::KeptAlive, contenders, *connections, place, origin.address)?;
             table.print("Memory per idle keep-alive connection", &command)
         }
         What::Reload { reloads, timed, routes } => run_reload([*reloads, *timed], *routes, place),
@@ -232,13 +259,7 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
         ),
         What::Gatekeeper { keepers, rounds, seconds, connections, latency_rounds, requests } => run_gatekeeper(
             keepers,
-            &speed::Plan {
-                contenders: Vec::new(),
-                rounds: *rounds,
-                seconds: *seconds,
-                connections: vec![*connections],
-                restart_every: 10,
-            },
+            &plan(*rounds, *seconds, &[*connections]),
             [*latency_rounds, usize::try_from(*requests)?],
             place,
         ),
@@ -249,6 +270,45 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
         }
         What::All => Ok(()),
     }
+}
+
+/// A plan whose contenders are to come.
+fn plan<E>(rounds: usize, seconds: u32, connections: &[u32]) -> Plan<E> {
+    Plan { contenders: Vec::new(), rounds, seconds, connections: connections.to_vec(), restart_every: 10 }
+}
+
+fn run_speed(contenders: &[Contender], plan: Plan<Before>, body: usize, place: &Place) -> Result<(), Failure> {
+    let origin = if body == SMALL { contenders::origin(place)? } else { contenders::origin_of(place, body)? };
+    let connections: Vec<String> = plan.connections.iter().map(ToString::to_string).collect();
+    let command = format!(
+        "rig speed --contenders {} --rounds {} --seconds {} --connections {} --body {body}",
+        words(contenders),
+        plan.rounds,
+        plan.seconds,
+        connections.join(",")
+    );
+    let plan = Plan { contenders: before(contenders, origin.address), ..plan };
+    speed::run(&plan, place)?.print("CPU per request", &command)
+}
+
+fn run_handshakes(contenders: &[Contender], plan: Plan<Terminating>, place: &Place) -> Result<(), Failure> {
+    let origin = contenders::origin(place)?;
+    let certificate = Certificate::new(&place.folder)?;
+    let terminating = |contender: &Contender| Terminating {
+        contender: *contender,
+        origin: origin.address,
+        certificate: certificate.clone(),
+    };
+    let connections: Vec<String> = plan.connections.iter().map(ToString::to_string).collect();
+    let command = format!(
+        "rig handshakes --contenders {} --rounds {} --seconds {} --connections {}",
+        words(contenders),
+        plan.rounds,
+        plan.seconds,
+        connections.join(",")
+    );
+    let plan = Plan { contenders: contenders.iter().map(terminating).collect(), ..plan };
+    speed::run(&plan, place)?.print("CPU per connection over TLS", &command)
 }
 
 fn run_gatekeeper(

@@ -153,6 +153,22 @@ pub(super) fn origin(folder: &Path, servers: &[(SocketAddr, &str, String)]) -> S
     format!("pid {}/nginx.pid;\n{NGINX_HEAD}{}{servers}}}\n", folder.display(), nginx_folders(folder))
 }
 
+/// An nginx that answers everything with the file `body` of its folder.
+pub(super) fn file_origin(folder: &Path, address: SocketAddr) -> String {
+    let place = folder.display();
+    let server = format!(
+        "  server {{
+    listen {address} backlog=4096;
+    default_type text/plain;
+    sendfile on;
+    root {place};
+    location / {{ rewrite ^ /body break; }}
+  }}
+"
+    );
+    format!("pid {place}/nginx.pid;\n{NGINX_HEAD}{}{server}}}\n", nginx_folders(folder))
+}
+
 pub(super) fn haproxy(address: SocketAddr, origin: SocketAddr) -> String {
     format!(
         "global

@@ -82,6 +82,7 @@ fn saturation(keeper: &Keeper, place: &Place) -> Result<f64, Failure> {
             path: "/",
             script: keeper.script(),
             connections: 64,
+            handshakes: false,
             seconds,
             core: place.other,
         };
