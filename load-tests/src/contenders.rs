@@ -29,6 +29,10 @@ pub enum Contender {
     Plain,
     /// The gateway with metrics, and no records of requests.
     Counted,
+    /// The gateway as configs leave it: metrics, and records of requests in memory.
+    Usual,
+    /// The same with an access log.
+    Logged,
     /// The gateway as configs leave it, with a dashboard open.
     Watched,
     /// The gateway with access log, metrics, 3 filters and 1,000 routes.
@@ -47,6 +51,8 @@ impl fmt::Display for Contender {
             Self::Bare => "bare Pingora",
             Self::Plain => "Portcullis, records and metrics off",
             Self::Counted => "Portcullis, metrics on, no recent records",
+            Self::Usual => "Portcullis, records and metrics on",
+            Self::Logged => "Portcullis, records, metrics and an access log",
             Self::Watched => "Portcullis, metrics and recent records on, a dashboard open",
             Self::Full => "Portcullis, access log, metrics, 3 filters, 1,000 routes",
             Self::Nginx => "nginx",
@@ -137,7 +143,7 @@ impl Contender {
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Bare => find("bare"),
-            Self::Plain | Self::Counted | Self::Watched | Self::Full => find("portcullis"),
+            Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => find("portcullis"),
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
             Self::Envoy => std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| find("envoy")),
@@ -171,6 +177,8 @@ impl Contender {
             Self::Bare => vec![address.port().to_string().into(), origin.to_string().into()],
             Self::Plain => vec!["run".into(), "-c".into(), file("plain.yaml", configs::plain(address, origin))?],
             Self::Counted => vec!["run".into(), "-c".into(), file("counted.yaml", configs::counted(address, origin))?],
+            Self::Usual => vec!["run".into(), "-c".into(), file("usual.yaml", configs::usual(address, origin))?],
+            Self::Logged => vec!["run".into(), "-c".into(), file("logged.yaml", configs::logged(address, origin))?],
             // It has an admin address, which only `start` knows.
             Self::Watched => Vec::new(),
             Self::Full => vec!["run".into(), "-c".into(), file("full.yaml", configs::full(address, origin)?)?],

@@ -58,7 +58,7 @@ enum What {
     /// CPU per connection over TLS, in turns: a full handshake and one request on each.
     Handshakes {
         /// Who takes part. Ratios are to the first.
-        #[arg(long, value_delimiter = ',', default_value = "nginx,plain,haproxy")]
+        #[arg(long, value_delimiter = ',', default_value = "nginx,usual,haproxy")]
         contenders: Vec<Contender>,
         /// Rounds.
         #[arg(long, default_value_t = 12)]
@@ -73,7 +73,7 @@ enum What {
     /// Memory per idle WebSocket that is tunnelled to an origin.
     Tunnels {
         /// Who takes part.
-        #[arg(long, value_delimiter = ',', default_value = "plain,full")]
+        #[arg(long, value_delimiter = ',', default_value = "usual,full")]
         contenders: Vec<Contender>,
         /// WebSockets.
         #[arg(long, default_value_t = 9000)]
@@ -204,9 +204,10 @@ fn everything() -> Vec<What> {
         }
         there
     });
-    let contenders = [Contender::Bare, Contender::Plain, Contender::Full].into_iter().chain(others).collect();
+    let contenders =
+        [Contender::Bare, Contender::Plain, Contender::Usual, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256], body: SMALL };
-    let bodies = "speed --contenders haproxy,plain,full --rounds 8 --seconds 2 --connections 32 --body 102400";
+    let bodies = "speed --contenders haproxy,usual,full --rounds 8 --seconds 2 --connections 32 --body 102400";
     ["speed", bodies, "handshakes", "instructions", "memory", "tunnels", "reload", "start", "scenes", "gatekeeper"]
         .into_iter()
         .filter_map(parse)

@@ -79,6 +79,14 @@ pub(super) fn counted(address: SocketAddr, origin: SocketAddr) -> String {
     Portcullis { top: "recent_requests: 0\n".to_owned(), ..Portcullis::new(address, origin) }.yaml()
 }
 
+pub(super) fn usual(address: SocketAddr, origin: SocketAddr) -> String {
+    Portcullis::new(address, origin).yaml()
+}
+
+pub(super) fn logged(address: SocketAddr, origin: SocketAddr) -> String {
+    Portcullis { top: format!("access_log: {{ path: {ACCESS_LOG} }}\n"), ..Portcullis::new(address, origin) }.yaml()
+}
+
 pub(super) fn watched(address: SocketAddr, origin: SocketAddr, admin: SocketAddr) -> String {
     Portcullis { top: format!("admin: {{ bind: \"{admin}\" }}\n"), ..Portcullis::new(address, origin) }.yaml()
 }

@@ -103,6 +103,7 @@ impl Terminating {
         };
         match self.contender {
             Contender::Plain => gateway("tls-plain.yaml", &configs::plain(address, self.origin)),
+            Contender::Usual => gateway("tls-usual.yaml", &configs::usual(address, self.origin)),
             Contender::Full => gateway("tls-full.yaml", &configs::full(address, self.origin)?),
             Contender::Nginx => {
                 let own = folder.join("tls-nginx");
@@ -119,7 +120,7 @@ impl Terminating {
                 let tls = format!("{bind} ssl crt {both}");
                 Ok(vec!["-db".into(), "-f".into(), file("tls-haproxy.cfg", &config, bind, tls)?])
             }
-            Contender::Bare | Contender::Counted | Contender::Watched | Contender::Envoy => {
+            Contender::Bare | Contender::Counted | Contender::Logged | Contender::Watched | Contender::Envoy => {
                 Err(format!("the rig has no config of {self} with TLS").into())
             }
         }
