@@ -94,7 +94,7 @@ fn sample(
     let window =
         Window { to: gateway.address, path: PATH, script, connections, handshakes, seconds, core: place.other };
     let before = gateway.process.cpu()?;
-    let load = wrk::run(&window)?;
+    let load = wrk::run(&window).map_err(|failure| format!("{contender}: {failure}"))?;
     let after = gateway.process.cpu()?;
     gateway.empty_log()?;
     let nanoseconds = after.nanoseconds.saturating_sub(before.nanoseconds);
