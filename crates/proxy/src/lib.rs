@@ -13,6 +13,8 @@ mod gateway;
 mod idle_pool_tests;
 mod inherited;
 mod listeners;
+#[cfg(test)]
+mod open_end_tests;
 mod overload;
 mod probe;
 #[cfg(test)]

@@ -37,6 +37,9 @@ const PARTIAL_CHUNK_HEAD_LIMIT: usize = 1024 * 8;
 // arbitrary cap on trailer size after the 0 chunk size (like header buf)
 const TRAILER_SIZE_LIMIT: usize = 1024 * 64;
 
+// Added by Portcullis, see vendor/README.md: what is first made room for where nobody says how much comes, and when.
+const SMALL_READ: usize = 1024 * 2;
+
 // Added by Portcullis, see vendor/README.md: up to this, copying a body costs less than a second write does.
 const BODY_BEHIND_HEADER: usize = 1024 * 16;
 
@@ -151,6 +154,8 @@ pub struct BodyReader {
     pub body_state: ParseState,
     pub body_buf: Option<BytesMut>,
     pub body_buf_size: usize,
+    // Room for the next read of a stream without an end in sight.
+    open_end_read: usize,
     rewind_buf_len: usize,
     upstream: bool,
     body_buf_overread: Option<BytesMut>,
@@ -162,6 +167,7 @@ impl BodyReader {
             body_state: PS::ToStart,
             body_buf: None,
             body_buf_size: BODY_BUFFER_SIZE,
+            open_end_read: SMALL_READ,
             rewind_buf_len: 0,
             upstream,
             body_buf_overread: None,
@@ -310,6 +316,20 @@ impl BodyReader {
     pub fn get_body(&self, buf_ref: &BufRef) -> &[u8] {
         // TODO: these get_*() could panic. handle them better
         buf_ref.get(self.body_buf.as_ref().unwrap())
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// What was read last. The buffer is given away if that is half of it or more, and copied from otherwise: a small
+    /// piece, which may be kept for long, must not hold a large buffer.
+    pub(crate) fn take_body(&mut self, buf_ref: &BufRef) -> Bytes {
+        let body = self.get_body(buf_ref);
+        let is_chunked = matches!(self.body_state, PS::Chunked(..) | PS::ChunkedFinal(..));
+        let whole = self.body_buf.as_ref().is_some_and(|buf| body.as_ptr() == buf.as_ptr() && body.len() == buf.len());
+        // The buffer had room for `BODY_BUFFER_SIZE` at most, whatever it looks like since its end was split off.
+        if is_chunked || !whole || body.len() < BODY_BUFFER_SIZE / 2 {
+            return Bytes::copy_from_slice(body);
+        }
+        self.body_buf.take().unwrap_or_default().freeze()
     }
 
     #[allow(dead_code)]
@@ -467,13 +487,22 @@ impl BodyReader {
         self.rewind_buf_len = 0; // we only need to read rewind data once
         if n == 0 {
             /* Need to actually read */
-            let read_size = self.body_buf_size;
+            // Changed by Portcullis, see vendor/README.md: `body_buf_size` before, however little comes.
+            let read_size = self.open_end_read.min(self.body_buf_size);
+            if self.body_buf.as_ref().is_some_and(|held| held.capacity() > 2 * read_size) {
+                self.body_buf = None;
+            }
             let body_buf = self.prepare_buf_for_io(read_size);
             n = stream
                 .take(read_size as u64)
                 .read_buf(body_buf)
                 .await
                 .or_err(ReadError, "when reading body")?;
+            if n == read_size {
+                self.open_end_read = (2 * read_size).min(self.body_buf_size);
+            } else if n < read_size / 4 {
+                self.open_end_read = (read_size / 2).max(SMALL_READ);
+            }
         }
         match self.body_state {
             PS::UntilClose(read) => {

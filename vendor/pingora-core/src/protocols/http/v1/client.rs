@@ -520,13 +520,7 @@ impl HttpSession {
     /// Return `Ok(Some(ref)) after a successful read.
     /// Return `Ok(None)` if there is no more body to read.
     pub async fn read_body_ref(&mut self) -> Result<Option<&[u8]>> {
-        let result = match self.read_timeout {
-            Some(t) => match timeout_unless_ready(t, self.do_read_body()).await {
-                Ok(res) => res,
-                Err(_) => Error::e_explain(ReadTimedout, format!("reading body, timeout: {t:?}")),
-            },
-            None => self.do_read_body().await,
-        };
+        let result = self.read_body_place().await;
 
         result.map(|maybe_body| {
             maybe_body.map(|body_ref| {
@@ -537,10 +531,25 @@ impl HttpSession {
         })
     }
 
+    async fn read_body_place(&mut self) -> Result<Option<BufRef>> {
+        match self.read_timeout {
+            Some(t) => match timeout_unless_ready(t, self.do_read_body()).await {
+                Ok(res) => res,
+                Err(_) => Error::e_explain(ReadTimedout, format!("reading body, timeout: {t:?}")),
+            },
+            None => self.do_read_body().await,
+        }
+    }
+
     /// Similar to [`Self::read_body_ref`] but return `Bytes` instead of a slice reference.
+    // Changed by Portcullis, see vendor/README.md: a copy of what was read before, however much it was.
     pub async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        let read = self.read_body_ref().await?;
-        Ok(read.map(Bytes::copy_from_slice))
+        let read = self.read_body_place().await?;
+        Ok(read.map(|place| {
+            let body = self.body_reader.take_body(&place);
+            self.body_recv = self.body_recv.saturating_add(body.len());
+            body
+        }))
     }
 
     /// Upstream response body bytes received (payload only; excludes headers/framing).
