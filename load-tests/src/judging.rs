@@ -6,9 +6,12 @@
 //! metrics; a window that could not be measured is said to be invalid and never counts for a side.
 
 pub mod command;
+pub mod compare;
 pub mod power;
 pub mod scenes;
 
+mod allocations;
+mod arguments;
 mod conduct;
 mod flames;
 mod instructions;
@@ -17,4 +20,6 @@ mod load;
 mod local;
 mod metrics;
 mod output;
+mod progress;
+mod rulers;
 mod subject;
