@@ -138,11 +138,16 @@ fn gate_row(out: &mut String, judgement: &Judgement, standing: &Standing) {
         (None, None) => "–".to_owned(),
     };
     let decided = judgement.decided_by.as_deref() == Some(standing.gate.as_str());
+    let failed = judgement.verdict.remedy().is_some();
     put(
         out,
         format_args!(
             "<tr{}><th>{}</th><td>{}</td><td>{}</td><td>{margin}</td><td>{} / {} / {}</td><td>{}</td><td>{}</td></tr>",
-            if decided { " class=\"decided\"" } else { "" },
+            match (decided, failed) {
+                (true, true) => " class=\"decided\"",
+                (true, false) => " class=\"decided unsure\"",
+                (false, _) => "",
+            },
             standing.gate,
             value(standing.baseline),
             value(standing.canary),

@@ -96,7 +96,9 @@ fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Condu
     };
     note("measuring a stall that is known, to see whether this can be believed");
     if let Some(flaw) = proof::prove()?.flaw() {
-        return Conducted::invalid(&how, &format!("the load tool could not prove itself: {flaw}"));
+        let run = Conducted::invalid(&how, &format!("the load tool could not prove itself: {flaw}"))?;
+        let rulers = local.rulers.results(&run);
+        return Ok(Conducted { rulers, ..run });
     }
     let mut progress = Progress::new(arguments.length_of_a_pair(&local));
     let mut run = conduct(&how, &mut local, &mut |judge, elapsed| progress.tell(judge, elapsed))?;

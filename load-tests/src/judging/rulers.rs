@@ -67,7 +67,7 @@ impl Rulers {
             (Named::Envoy, "Envoy", Contender::Envoy),
         ];
         let asked = all.into_iter().filter(|(named, ..)| names.contains(named) || names.contains(&Named::All));
-        let list = asked.map(|(_, name, contender)| One::new(name, contender, contender.program())).collect();
+        let list = asked.map(|(_, name, contender)| One::new(name, contender, installed(contender))).collect();
         Self { list, compared: false }
     }
 
@@ -150,6 +150,11 @@ impl One {
             ..Ruler::measured(self.name, self.version.clone(), twins, pairs)
         }
     }
+}
+
+/// The program; what the variable for it names need not be there.
+fn installed(contender: Contender) -> Option<PathBuf> {
+    contender.program().filter(|program| program.is_file())
 }
 
 /// Whether a ruler answers a request of each kind as the baseline does.

@@ -5,7 +5,7 @@ use portcullis_judge::window::Side;
 
 use crate::escape::html as escape;
 use crate::report::{Measured, Report};
-use crate::rulers::{Ratio, Ruler};
+use crate::rulers::Ruler;
 use crate::svg::put;
 
 /// What both sides cost, as ratios to rulers; nothing where there were none.
@@ -17,8 +17,8 @@ pub(super) fn section(out: &mut String, report: &Report) {
     let measured: Vec<&Ruler> = report.rulers.iter().filter(|ruler| !ruler.ratios.is_empty()).collect();
     if !measured.is_empty() {
         out.push_str(
-            "<div class=\"wide\"><table><thead><tr><th>ruler</th><th>its CPU per request</th><th>baseline / ruler</th>\
-             <th>canary / ruler</th><th>memory, baseline / ruler</th><th>memory, canary / ruler</th></tr></thead><tbody>",
+            "<div class=\"wide\"><table><thead><tr><th>ruler</th><th>of</th><th>its own</th><th>baseline / ruler</th>\
+             <th>canary / ruler</th><th>rounds</th></tr></thead><tbody>",
         );
         measured.iter().for_each(|ruler| row(out, report, ruler));
         out.push_str(
@@ -44,22 +44,25 @@ fn row(out: &mut String, report: &Report, ruler: &Ruler) {
         Some(version) => format!("{} {version}", ruler.name),
         None => ruler.name.clone(),
     };
-    let own = ruler.value(Gate::Cpu, &report.twins, &report.pairs);
-    let own = own.map_or_else(|| "–".to_owned(), |own| shown(own, |value| format!("{:.1}", value / 1000.0)) + " µs");
-    put(out, format_args!("<tr><th>{}</th><td>{own}</td>", escape(&name)));
-    for gate in [Gate::Cpu, Gate::Rss] {
-        for side in Side::BOTH {
-            let cell = ruler.ratio(side, gate).map_or_else(|| "–".to_owned(), ratio);
-            put(out, format_args!("<td>{cell}</td>"));
-        }
+    for (gate, of) in [(Gate::Cpu, "CPU per request"), (Gate::Rss, "memory per connection")] {
+        let Some(own) = ruler.value(gate, &report.twins, &report.pairs) else { continue };
+        let own = shown(own, |value| gate.shown(value));
+        let sides = Side::BOTH.map(|side| ruler.ratio(side, gate));
+        let [baseline, canary] =
+            sides.map(|ratio| ratio.map_or_else(none, |one| shown(one.ratio, |value| format!("{value:.2}"))));
+        let rounds = sides.map(|ratio| ratio.map_or(0, |one| one.rounds).to_string()).join(" / ");
+        let name = escape(&name);
+        put(
+            out,
+            format_args!(
+                "<tr><th>{name}</th><td>{of}</td><td>{own}</td><td>{baseline}</td><td>{canary}</td><td>{rounds}</td></tr>"
+            ),
+        );
     }
-    out.push_str("</tr>");
 }
 
-fn ratio(ratio: &Ratio) -> String {
-    let rounds = ratio.rounds;
-    let text = shown(ratio.ratio, |value| format!("{value:.2}"));
-    format!("{text} <span class=\"fine\">{rounds} {}</span>", if rounds == 1 { "round" } else { "rounds" })
+fn none() -> String {
+    "–".to_owned()
 }
 
 fn shown(measured: Measured, form: impl Fn(f64) -> String) -> String {
