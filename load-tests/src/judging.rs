@@ -13,6 +13,7 @@ pub mod scenes;
 mod allocations;
 mod arguments;
 mod conduct;
+mod duet;
 mod flames;
 mod instructions;
 mod live;

@@ -56,8 +56,8 @@ pub struct JudgeArguments {
     /// installed, and the builds keep their symbols).
     #[arg(long)]
     pub(super) allocations: bool,
-    /// Measures both sides at the same moment, each at half the rate and on a core of its own where there is one. What a request
-    /// costs is judged alone; the rest is shown.
+    /// Measures both sides at the same moment, each at half the rate; where there are two cores each has one, and they exchange them
+    /// ten times a second. What a request costs is judged alone; the rest is shown.
     #[arg(long, conflicts_with_all = ["live", "rulers", "most_failed", "most_beyond"])]
     pub(super) duet: bool,
     /// Other proxies that get windows of the same plan in the same rounds, so that the results carry over to another machine as

@@ -12,7 +12,7 @@ use crate::Failure;
 use crate::client::Client;
 
 use super::conduct::{Measure, NotStarted};
-use super::load::{LEAD, Load};
+use super::load::Load;
 use super::rulers::{Place, Rulers};
 use super::subject::{self, Addresses, Running, Subject};
 
@@ -73,7 +73,7 @@ impl Local {
         self.rulers.start(place, baseline, &|running| hold(running, held, path));
     }
 
-    fn side(&self, place: Side) -> Result<&Running, Failure> {
+    pub(super) fn side(&self, place: Side) -> Result<&Running, Failure> {
         let running = self.running.iter().find_map(|(at, running)| (*at == place).then_some(running));
         running.ok_or_else(|| "nothing was started".into())
     }
@@ -82,30 +82,6 @@ impl Local {
         let watched = Watched::new(running, self.begin)?;
         let readings = self.load.send(running.address, seed)?;
         watched.window(readings, 0)
-    }
-
-    /// Both sides at once: each has its core, and which of the two it is changes from pair to pair.
-    fn duet(&self, first: Side, seed: u64) -> Result<[Window; 2], Failure> {
-        let sides = [self.side(Side::Baseline)?, self.side(Side::Canary)?];
-        for (place, running) in Side::BOTH.into_iter().zip(sides) {
-            if let Some(process) = &running.process {
-                process.move_to(if place == first { self.core } else { self.other })?;
-            }
-        }
-        let [baseline, canary] = sides.map(|running| Watched::new(running, self.begin));
-        let (baseline, canary) = (baseline?, canary?);
-        let start = Instant::now() + LEAD;
-        let [one, other] = std::thread::scope(|scope| {
-            let send =
-                |running: &Running| self.load.send_half(running.address, seed, start).map_err(|why| why.to_string());
-            let [here, there] = sides;
-            let other = scope.spawn(move || send(there));
-            [send(here), other.join().unwrap_or_else(|_| Err("the other side's load panicked".to_owned()))]
-        });
-        // To each of them the other is no neighbour.
-        let cpu = [baseline.cpu_so_far()?, canary.cpu_so_far()?];
-        let [of_baseline, of_canary] = cpu;
-        Ok([baseline.window(one?, of_canary)?, canary.window(other?, of_baseline)?])
     }
 }
 
@@ -120,7 +96,7 @@ fn hold(mut running: Running, count: usize, path: &str) -> Result<Running, Failu
 }
 
 /// What is read of a process from before a window to its end.
-struct Watched<'a> {
+pub(super) struct Watched<'a> {
     running: &'a Running,
     ids: Vec<u32>,
     began: f64,
@@ -128,20 +104,20 @@ struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    fn new(running: &'a Running, begin: Instant) -> Result<Self, Failure> {
+    pub(super) fn new(running: &'a Running, begin: Instant) -> Result<Self, Failure> {
         let ids: Vec<u32> = running.process.iter().map(crate::process::Process::id).collect();
         let before = Reading::now(&ids)?;
         Ok(Self { running, ids, began: begin.elapsed().as_secs_f64(), before })
     }
 
     /// Nanoseconds of CPU since it began; none of a process that ended meanwhile.
-    fn cpu_so_far(&self) -> Result<u64, Failure> {
+    pub(super) fn cpu_so_far(&self) -> Result<u64, Failure> {
         let now = Reading::now(&self.ids).or_else(|_| Reading::now(&[]))?;
         Ok(now.since(&self.before).subject_cpu_ns)
     }
 
     /// The window that ends now. `beside` are nanoseconds of CPU of who is no neighbour either.
-    fn window(self, mut readings: Readings, beside: u64) -> Result<Window, Failure> {
+    pub(super) fn window(self, mut readings: Readings, beside: u64) -> Result<Window, Failure> {
         let Self { running, ids, began, before } = self;
         // A process that ended meanwhile has failed its requests; its CPU is not known, the rest is.
         let (mut seen, alive) = match Reading::now(&ids) {

@@ -33,6 +33,18 @@ pub struct PowerArguments {
     duet: bool,
 }
 
+impl PowerArguments {
+    /// The command that prints the same table, without the noise's path.
+    fn command(&self) -> String {
+        let Self { noise, runs, seed, pairs_max, twins, duet } = self;
+        let noise = if noise.is_some() { " --noise FILE" } else { "" };
+        let duet = if *duet { " --duet" } else { "" };
+        format!(
+            "portcullis-load judge-power{noise} --runs {runs} --seed {seed} --twins {twins} --pairs-max {pairs_max}{duet}"
+        )
+    }
+}
+
 /// The regressions of the table.
 const EFFECTS: [(&str, Effect); 11] = [
     ("none (A/A)", Effect::None),
@@ -90,8 +102,7 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
             alarms = outcomes.failed;
         }
     }
-    let command = format!("portcullis-load judge-power --runs {} --seed {}", arguments.runs, arguments.seed);
-    table.print("The judge, judged by simulated runs", &command)?;
+    table.print("The judge, judged by simulated runs", &arguments.command())?;
     let most = (f64::from(arguments.runs) * rules.alpha).floor();
     Ok(if f64::from(alarms) > most { Exit::Rollback } else { Exit::Pass })
 }
