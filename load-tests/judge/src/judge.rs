@@ -103,6 +103,12 @@ impl Judge {
         u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
     }
 
+    /// Pairs that could not be measured so far.
+    #[must_use]
+    pub const fn skipped(&self) -> u32 {
+        self.invalid
+    }
+
     /// A pair that was asked for by [`Self::step`]. Nothing is done with one that comes after the end.
     pub fn push(&mut self, pair: Pair) {
         self.draw();

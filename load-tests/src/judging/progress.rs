@@ -10,6 +10,9 @@ use crate::tool::progress::shown;
 /// From one line to the next where no line is written over.
 const CI: Duration = Duration::from_secs(10);
 
+/// Pairs that what is expected weighs as much as.
+const EXPECTED: f64 = 3.0;
+
 /// Tells how far it is.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -55,14 +58,19 @@ pub(super) fn note(text: &str) {
 fn line(judge: &Judge, elapsed: f64, pair: Duration) -> (&'static str, String) {
     let (twins, pairs, left) = (judge.twins_seen(), judge.pairs_seen(), judge.remaining());
     let seen = twins + pairs;
-    let each = if seen == 0 { pair.as_secs_f64() } else { elapsed / f64::from(seen) };
+    // At first what is expected weighs as much as what was seen, of which the start is a part.
+    let each = (elapsed + EXPECTED * pair.as_secs_f64()) / (EXPECTED + f64::from(seen));
     let left_over = shown(Duration::try_from_secs_f64(each * f64::from(left)).unwrap_or_default());
     let (stage, done) = match judge.step() {
         Step::Twins(_) => ("A/A leg", twins),
         Step::Compare(_) => ("comparison", pairs),
         Step::End => return ("done", format!("done: {twins} pairs of twins, {pairs} pairs compared")),
     };
-    (stage, format!("{stage}: {done} pairs, at most {left} to go, in {left_over} at most"))
+    let spoiled = match judge.skipped() {
+        0 => String::new(),
+        skipped => format!(", {skipped} could not be measured"),
+    };
+    (stage, format!("{stage}: {done} done, at most {left} pairs to go, about {left_over}{spoiled}"))
 }
 
 #[cfg(test)]
@@ -75,13 +83,15 @@ mod tests {
         let mut judge = Judge::new(Rules { resamples: 1000, ..Rules::default() }, 1).unwrap();
         let second = Duration::from_secs(1);
         let said = |judge: &Judge, elapsed: f64| line(judge, elapsed, second * 4).1;
-        assert_eq!(said(&judge, 0.0), "A/A leg: 0 pairs, at most 60 to go, in 4 min at most");
+        assert_eq!(said(&judge, 0.0), "A/A leg: 0 done, at most 60 pairs to go, about 4 min");
         let side = Sample { requests: 100, cpu: Some(1e4), rss: Some(1e5), ..Sample::default() };
         let pair = Pair { baseline: side, canary: side };
         (0..5).for_each(|_| judge.push(pair));
-        assert_eq!(said(&judge, 10.0), "A/A leg: 5 pairs, at most 55 to go, in 110 s at most");
+        assert_eq!(said(&judge, 12.0), "A/A leg: 5 done, at most 55 pairs to go, about 3 min");
+        judge.skip("the machine");
         (0..20).for_each(|_| judge.push(pair));
-        assert_eq!(said(&judge, 50.0), "comparison: 5 pairs, at most 35 to go, in 70 s at most");
+        let text = "comparison: 5 done, at most 35 pairs to go, about 110 s, 1 could not be measured";
+        assert_eq!(said(&judge, 76.0), text);
         (0..40).for_each(|_| judge.push(pair));
         assert_eq!(said(&judge, 99.0), "done: 20 pairs of twins, 20 pairs compared");
     }
