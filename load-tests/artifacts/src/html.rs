@@ -109,12 +109,12 @@ fn gates(out: &mut String, judgement: &Judgement) {
         out,
         format_args!(
             "<p class=\"fine\">{} pairs of twins, {} pairs compared, {} could not be measured. FAIL wants evidence of {} on one \
-             gate: {} gates share a chance of {} %.</p>",
+             gate: {} a chance of {} %.</p>",
             judgement.twins,
             judgement.pairs,
             judgement.invalid_pairs,
             number(judgement.enough),
-            judgement.gates,
+            if judgement.gates == 1 { "it has".to_owned() } else { format!("{} gates share", judgement.gates) },
             judgement.alpha * 100.0
         ),
     );

@@ -17,7 +17,7 @@ pub(super) fn section(out: &mut String, report: &Report) {
     let measured: Vec<&Ruler> = report.rulers.iter().filter(|ruler| !ruler.ratios.is_empty()).collect();
     if !measured.is_empty() {
         out.push_str(
-            "<div class=\"wide\"><table><thead><tr><th>ruler</th><th>of</th><th>its own</th><th>baseline / ruler</th>\
+            "<div class=\"wide\"><table class=\"rulers\"><thead><tr><th>ruler</th><th>of</th><th>its own</th><th>baseline / ruler</th>\
              <th>canary / ruler</th><th>rounds</th></tr></thead><tbody>",
         );
         measured.iter().for_each(|ruler| row(out, report, ruler));
@@ -44,7 +44,7 @@ fn row(out: &mut String, report: &Report, ruler: &Ruler) {
         Some(version) => format!("{} {version}", ruler.name),
         None => ruler.name.clone(),
     };
-    for (gate, of) in [(Gate::Cpu, "CPU per request"), (Gate::Rss, "memory per connection")] {
+    for (gate, of) in [(Gate::Cpu, "CPU / request"), (Gate::Rss, "memory / connection")] {
         let Some(own) = ruler.value(gate, &report.twins, &report.pairs) else { continue };
         let own = shown(own, |value| gate.shown(value));
         let sides = Side::BOTH.map(|side| ruler.ratio(side, gate));
