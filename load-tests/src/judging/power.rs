@@ -71,6 +71,7 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             Noise::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
+        None if arguments.duet => Noise::measured_in_duets()?,
         None => Noise::measured()?,
     };
     let rules =
