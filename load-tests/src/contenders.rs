@@ -157,14 +157,29 @@ impl Contender {
     /// When it is not installed, or does not answer.
     pub fn start(self, place: &Place, origin: SocketAddr, under: &[OsString]) -> Result<Gateway, Failure> {
         let address = free_address()?;
-        let program = self.program().ok_or_else(|| format!("{self} is not installed"))?;
         let mut words = under.to_vec();
-        words.push(program.into());
         if self == Self::Watched {
+            words.push(self.installed()?.into());
             return watched::start(place, words, address, origin);
         }
-        words.extend(self.arguments(&place.folder, address, origin)?);
+        words.extend(self.words(&place.folder, address, origin)?);
         start(place, words, address, &format!("{self:?}"))
+    }
+
+    fn installed(self) -> Result<PathBuf, Failure> {
+        self.program().ok_or_else(|| format!("{self} is not installed").into())
+    }
+
+    /// The words that start it, with its config in a folder.
+    pub(crate) fn words(
+        self,
+        folder: &Path,
+        address: SocketAddr,
+        origin: SocketAddr,
+    ) -> Result<Vec<OsString>, Failure> {
+        let mut words = vec![self.installed()?.into()];
+        words.extend(self.arguments(folder, address, origin)?);
+        Ok(words)
     }
 
     fn arguments(self, folder: &Path, address: SocketAddr, origin: SocketAddr) -> Result<Vec<OsString>, Failure> {

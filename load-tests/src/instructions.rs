@@ -53,18 +53,9 @@ pub(crate) fn count(
     place: &Place,
     folder: &Path,
 ) -> Result<[f64; 4], Failure> {
-    fs::create_dir_all(folder)?;
-    let out = folder.join("out");
-    let mut under = ["valgrind", "--tool=callgrind"].map(OsString::from).to_vec();
-    under.push(format!("--callgrind-out-file={}", out.display()).into());
-    let gateway = contender.start(place, &under)?;
-    let mut clients = (0..CONNECTIONS).map(|_| Client::connect(gateway.address)).collect::<Result<Vec<_>, _>>()?;
-    send(contender, &mut clients, requests)?;
-    dump(&gateway, &out, 1)?;
-    send(contender, &mut clients, requests)?;
-    let short = dump(&gateway, &out, 2)?;
-    send(contender, &mut clients, requests * 3)?;
-    let long = dump(&gateway, &out, 3)?;
+    let [short, long] = dumps(contender, requests, place, folder, &[])?;
+    let read = |text: &str| parse(text).ok_or("callgrind's file has no totals");
+    let (short, long) = (read(&short)?, read(&long)?);
     let difference = [
         long.instructions.saturating_sub(short.instructions),
         long.allocations.saturating_sub(short.allocations),
@@ -73,6 +64,30 @@ pub(crate) fn count(
     ];
     #[expect(clippy::cast_precision_loss, reason = "counts of a short run are far below 2^52")]
     Ok(difference.map(|number| number as f64 / f64::from(requests * 2)))
+}
+
+/// What callgrind wrote of so many requests, and of three times as many: the difference is twice as many, without what
+/// happens by time or once.
+pub(crate) fn dumps(
+    contender: &impl Entrant,
+    requests: u32,
+    place: &Place,
+    folder: &Path,
+    options: &[String],
+) -> Result<[String; 2], Failure> {
+    fs::create_dir_all(folder)?;
+    let out = folder.join("out");
+    let mut under = ["valgrind", "--tool=callgrind"].map(OsString::from).to_vec();
+    under.push(format!("--callgrind-out-file={}", out.display()).into());
+    under.extend(options.iter().map(OsString::from));
+    let gateway = contender.start(place, &under)?;
+    let mut clients = (0..CONNECTIONS).map(|_| Client::connect(gateway.address)).collect::<Result<Vec<_>, _>>()?;
+    send(contender, &mut clients, requests)?;
+    dump(&gateway, &out, 1)?;
+    send(contender, &mut clients, requests)?;
+    let short = dump(&gateway, &out, 2)?;
+    send(contender, &mut clients, requests * 3)?;
+    Ok([short, dump(&gateway, &out, 3)?])
 }
 
 fn send(contender: &impl Entrant, clients: &mut [Client], requests: u32) -> Result<(), Failure> {
@@ -88,15 +103,14 @@ fn send(contender: &impl Entrant, clients: &mut [Client], requests: u32) -> Resu
     Ok(())
 }
 
-/// Asks for the counts since the last time and reads them.
-fn dump(gateway: &Gateway, out: &Path, number: u32) -> Result<Counts, Failure> {
+/// Asks for the counts since the last time and reads the file.
+fn dump(gateway: &Gateway, out: &Path, number: u32) -> Result<String, Failure> {
     let output = Command::new("callgrind_control").arg("--dump").arg(gateway.process.id().to_string()).output()?;
     if !output.status.success() {
         return Err(format!("callgrind_control: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
     let file = PathBuf::from(format!("{}.{number}", out.display()));
-    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    parse(&text).ok_or_else(|| format!("{}: no totals", file.display()).into())
+    fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
 /// Reads callgrind's format: `totals:` has the instructions; `cfn=(id) name` says who is called by the function of the

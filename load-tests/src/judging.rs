@@ -6,10 +6,14 @@
 //! metrics; a window that could not be measured is said to be invalid and never counts for a side.
 
 pub mod command;
+pub mod compare;
 pub mod power;
 pub mod scenes;
 
+mod allocations;
+mod arguments;
 mod conduct;
+mod duet;
 mod flames;
 mod instructions;
 mod live;
@@ -17,4 +21,6 @@ mod load;
 mod local;
 mod metrics;
 mod output;
+mod progress;
+mod rulers;
 mod subject;

@@ -14,7 +14,8 @@ fn root() -> PathBuf {
 }
 
 fn tool(arguments: &[&str]) -> io::Result<Output> {
-    Command::new(env!("CARGO_BIN_EXE_portcullis-load")).args(arguments).output()
+    let tool = env!("CARGO_BIN_EXE_portcullis-load");
+    Command::new(tool).args(arguments).env("ENVOY", "/no/such/envoy").output()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -25,13 +26,17 @@ fn text(bytes: &[u8]) -> String {
 fn a_baseline_that_does_not_start_is_an_invalid_run_with_all_its_reports() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("judge");
-    let done =
-        tool(&["judge", "--baseline", "false", "--canary", "false", "--hold", "0", "--out", out.to_str().unwrap()])
-            .unwrap();
+    let judge = ["judge", "--baseline", "false", "--canary", "false", "--hold", "0", "--rulers", "envoy", "--out"];
+    let done = tool(&[&judge[..], &[out.to_str().unwrap()]].concat()).unwrap();
     assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
     assert!(text(&done.stdout).starts_with("INVALID\n"), "{}", text(&done.stdout));
     let report = Report::from_json(&fs::read_to_string(out.join("result.json")).unwrap()).unwrap();
     assert_eq!(report.judgement.unwrap().verdict, Verdict::Invalid);
+    let ruler = report.rulers.first().unwrap();
+    assert_eq!((ruler.name.as_str(), ruler.left_out.as_deref()), ("Envoy", Some("it is not installed")));
+    for said in [&done.stdout, &done.stderr].map(|said| text(said)) {
+        assert!(said.contains("left out: it is not installed"), "{said}");
+    }
     for (file, needle) in
         [("junit.xml", "type=\"invalid\""), ("report.html", "<h1>INVALID</h1>"), ("BASELINE.md", "# Baseline")]
     {
@@ -54,10 +59,42 @@ fn what_cannot_be_done_is_said_with_exit_code_2() {
             "baseline and canary are the same",
         ),
         (&["judge-power", "--noise", "/no/such/file"], "/no/such/file"),
+        (&["judge", "--baseline", "http://a", "--canary", "true", "--duet"], "known of commands alone"),
+        (&["judge", "--baseline", "http://a", "--canary", "true", "--rulers", "all"], "a baseline that is a command"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--duet", "--rulers", "all"], "cannot be used with"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--rulers", "apache"], "possible values: nginx"),
+        (&["judge", "--baseline", "true", "--canary", "true", "--most-late", "2"], "a share from 0 to 1, not 2"),
+        (&["compare", "/no/such/result.json", "/no/such/result.json"], "/no/such/result.json"),
+        (&["compare", "a", "b", "--margin=-1"], "--margin is a percentage"),
     ] {
         let done = tool(arguments).unwrap();
         assert_eq!(done.status.code(), Some(2), "{arguments:?}: {}", text(&done.stderr));
         assert!(text(&done.stderr).contains(said), "{arguments:?}: {}", text(&done.stderr));
+    }
+}
+
+#[test]
+fn what_is_no_result_is_not_compared_and_its_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let out = folder.path().join("judge");
+    tool(&["judge", "--baseline", "false", "--canary", "false", "--out", out.to_str().unwrap()]).unwrap();
+    let empty = fs::read_to_string(out.join("result.json")).unwrap();
+    let newer = empty.replacen("\"version\": 2", "\"version\": 99", 1);
+    for (name, text_of, said) in [
+        ("empty.json", empty.as_str(), "the first result has no windows of the baseline"),
+        ("newer.json", &newer, "newer.json: a report of version 99; this tool reads versions 1 to 2"),
+        ("page.html", "<html>", "page.html: no report"),
+        ("other.json", "{\"version\": 2}", "other.json: no report: missing field"),
+    ] {
+        let path = file(name, text_of);
+        let done = tool(&["compare", &path, &path]).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{name}: {}", text(&done.stdout));
+        assert!(text(&done.stderr).contains(said), "{name}: {}", text(&done.stderr));
     }
 }
 
@@ -71,7 +108,8 @@ fn the_power_of_the_judge_is_told_from_noise_that_was_measured() {
 /// Words of a text that begin as flags do, in lines that call the judge or the script around it.
 fn flags(text: &str) -> Vec<String> {
     let joined = text.replace("\\\n", " ");
-    let calls = joined.lines().filter(|line| line.contains("portcullis-load judge") || line.contains("scripts/canary"));
+    let tools = ["portcullis-load judge", "portcullis-load compare", "scripts/canary"];
+    let calls = joined.lines().filter(|line| tools.iter().any(|tool| line.contains(tool)));
     let words = calls.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     let flag = |word: String| {
         let word = word.trim_matches(['`', ',', '.', '[', ']', '(', ')', '"']).to_owned();
@@ -83,8 +121,7 @@ fn flags(text: &str) -> Vec<String> {
 
 #[test]
 fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
-    let help =
-        text(&tool(&["judge", "--help"]).unwrap().stdout) + &text(&tool(&["judge-power", "--help"]).unwrap().stdout);
+    let help = ["judge", "judge-power", "compare"].map(|one| text(&tool(&[one, "--help"]).unwrap().stdout)).concat();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut found = 0;
     for file in

@@ -7,7 +7,8 @@ use portcullis_judge::window::{Histogram, Side, Window};
 use portcullis_judge::{Finding, Gate, Standing};
 
 use crate::escape::markdown as escape;
-use crate::report::{Metric, Report};
+use crate::report::{Measured, Metric, Report};
+use crate::rulers::Ratio;
 use crate::svg::{number, put};
 
 /// The chance on either side of an interval of 95 %.
@@ -53,6 +54,7 @@ pub fn document(report: &Report) -> String {
         rows.iter().for_each(|row| write_row(&mut out, row));
         out.push('\n');
     }
+    rulers(&mut out, report);
     for scene in report.scenes.iter().filter(|scene| !scene.metrics.is_empty()) {
         put(
             &mut out,
@@ -74,7 +76,7 @@ const REMEDIES: &str = "## What to do\n\n\
     - **Hotfix** (exit code 3): going back cures nothing. Either the canary cannot be taken back any more, or it is no worse, and both \
     sides break what each must keep: the fault serves already.\n\
     - Intervals are over windows of this run on this machine. Another machine has other numbers; ratios to a ruler in the same run \
-    carry over, numbers do not.\n";
+    carry over, numbers do not: `portcullis-load compare` lays two results side by side.\n";
 
 fn machine(out: &mut String, report: &Report) {
     let environment = &report.environment;
@@ -127,7 +129,19 @@ fn gate_row(report: &Report, windows: &[&Window], gate: Gate) -> Option<Row> {
         }
         Gate::SloTotal | Gate::Failed(_) => return None,
     };
-    let standing = report.judgement.as_ref()?.standings.iter().find(|standing| standing.gate == gate)?;
+    let judgement = report.judgement.as_ref()?;
+    let standing = judgement.standings.iter().find(|standing| standing.gate == gate);
+    let Some(standing) = standing else {
+        let shown = judgement.shown.iter().any(|standing| standing.gate == gate);
+        return shown.then_some(Row {
+            name: gate.to_string(),
+            value: value?,
+            criterion: "none".to_owned(),
+            rationale: "shown, not judged: both sides ran at the same moment".to_owned(),
+            rollback: "–".to_owned(),
+            hotfix: "–".to_owned(),
+        });
+    };
     Some(Row {
         name: gate.to_string(),
         value: value?,
@@ -193,6 +207,41 @@ fn share(windows: &[&Window], of: impl Fn(&Window) -> u64) -> Option<String> {
     Some(format!("{} [{}, {}] %", percent(bounds.estimate), percent(bounds.low), percent(bounds.high)))
 }
 
+/// What carries over to another machine.
+fn rulers(out: &mut String, report: &Report) {
+    if report.rulers.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## As ratios to rulers\n\n| ruler | version | of | baseline / ruler, [95 %] | rounds | canary / ruler, [95 %] | rounds |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    let cells = |ratio: Option<&Ratio>| match ratio {
+        Some(Ratio { ratio: Measured { value, low: Some(low), high: Some(high) }, rounds, .. }) => {
+            format!("{value:.3} [{low:.3}, {high:.3}] | {rounds}")
+        }
+        Some(Ratio { ratio, rounds, .. }) => format!("{:.3}, too few rounds for an interval | {rounds}", ratio.value),
+        None => "– | 0".to_owned(),
+    };
+    for ruler in report.rulers.iter().filter(|ruler| !ruler.ratios.is_empty()) {
+        let version = escape(ruler.version.as_deref().unwrap_or("unknown"));
+        for gate in [Gate::Cpu, Gate::Rss] {
+            let [baseline, canary] = Side::BOTH.map(|side| cells(ruler.ratio(side, gate)));
+            put(out, format_args!("| {} | {version} | {gate} | {baseline} | {canary} |\n", escape(&ruler.name)));
+        }
+    }
+    out.push('\n');
+    for ruler in &report.rulers {
+        let name = escape(&ruler.name);
+        if let Some(why) = &ruler.left_out {
+            put(out, format_args!("{name} was left out: {}\n\n", escape(why)));
+        }
+        if let Some(why) = &ruler.missed_last {
+            put(out, format_args!("{name}: {} windows said nothing; the last: {}\n\n", ruler.missed, escape(why)));
+        }
+    }
+}
+
 fn findings(report: &Report) -> Vec<Row> {
     let row = |finding: &Finding| {
         let (value, criterion) = match finding {
@@ -247,8 +296,13 @@ mod tests {
         let text = document(&report());
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
         assert!(rows.len() > 12, "{text}");
-        for row in rows {
-            assert_eq!(row.replace("\\|", "").matches('|').count(), 7, "{row}");
+        let mut head = 0;
+        for (place, row) in rows.iter().enumerate() {
+            let cells = row.replace("\\|", "").matches('|').count();
+            if rows.get(place + 1).is_some_and(|next| next.starts_with("|---")) {
+                head = cells;
+            }
+            assert!(cells == head && cells >= 7, "{row}");
         }
     }
 
@@ -260,6 +314,9 @@ mod tests {
         assert!(cpu.contains("[") && cpu.contains("δ = ") && cpu.contains("evidence of harm"), "{cpu}");
         assert!(row("beyond_slo").contains("both sides have more"));
         assert!(row("latency p99").contains("not gated"));
+        let ruled = row("nginx");
+        assert!(ruled.starts_with("| nginx | 1.22.1 | cpu_per_request | "), "{ruled}");
+        assert!(ruled.matches('[').count() == 2 && text.contains("Envoy was left out"), "{ruled}");
         assert!(text.contains("**Rollback** (exit code 1)") && text.contains("**Hotfix** (exit code 3)"));
     }
 

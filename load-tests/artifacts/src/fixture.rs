@@ -1,5 +1,6 @@
 //! A report with everything in it, names of an enemy among them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portcullis_judge::growth::{Growth, Point as Moment, Slope};
@@ -12,6 +13,7 @@ use portcullis_judge::{Finding, Judge, OnInconclusive, Pair, Rules, Sample, Step
 use crate::report::{
     Environment, Measured, Metric, Outcome, Report, Scalability, SceneResult, Series, Subject, VERSION, WindowPair,
 };
+use crate::rulers::Ruler;
 
 /// What a name may be.
 pub(crate) const HOSTILE: &str = "</title><script>alert('x')</script>\u{1b}[31m | `rm` \"&amp;";
@@ -48,10 +50,14 @@ fn judged() -> (Judge, Vec<WindowPair>, Vec<WindowPair>) {
             Step::Compare(first) => (first, 1.25, &mut pairs),
             Step::End => break,
         };
+        // Every second pair is a round of a ruler, which needs half of what the baseline needs.
+        let rulers =
+            if number % 2 == 0 { vec![("nginx".to_owned(), window(number * 2, 0.5, &mut random))] } else { Vec::new() };
         let pair = WindowPair {
             first,
             baseline: window(number * 2, 1.0, &mut random),
             canary: window(number * 2 + 1, cpu, &mut random),
+            rulers: BTreeMap::from_iter(rulers),
         };
         judge.push(Pair { baseline: Sample::of(&pair.baseline), canary: Sample::of(&pair.canary) });
         list.push(pair);
@@ -107,6 +113,14 @@ pub(crate) fn report() -> Report {
         Finding::Scene { name: HOSTILE.to_owned(), baseline: Some(true), canary: true, text: HOSTILE.to_owned() },
     ];
     assert!(pairs.iter().any(|pair| pair.first == Side::Canary));
+    let rulers = vec![
+        Ruler {
+            missed: 1,
+            missed_last: Some(HOSTILE.to_owned()),
+            ..Ruler::measured("nginx", Some("1.22.1".to_owned()), &twins, &pairs)
+        },
+        Ruler::left_out("Envoy", None, HOSTILE),
+    ];
     Report {
         version: VERSION,
         tool: "portcullis-load 0.1.0".to_owned(),
@@ -114,6 +128,8 @@ pub(crate) fn report() -> Report {
         seconds: 170.0,
         seed: 7,
         plan: format!("edge {HOSTILE}"),
+        plan_digest: Some("0123".to_owned()),
+        duet: false,
         command: format!("portcullis-load judge --canary '{HOSTILE}'"),
         environment: Environment {
             system: "linux 6.1.0".to_owned(),
@@ -129,6 +145,7 @@ pub(crate) fn report() -> Report {
         inconclusive: OnInconclusive::Fail,
         twins,
         pairs,
+        rulers,
         scenes: vec![scene()],
         scalability: Some(scalability()),
         series: vec![series()],
@@ -142,6 +159,8 @@ pub(crate) fn little() -> Report {
         judgement: None,
         twins: Vec::new(),
         pairs: Vec::new(),
+        plan_digest: None,
+        rulers: Vec::new(),
         scenes: Vec::new(),
         scalability: None,
         series: Vec::new(),

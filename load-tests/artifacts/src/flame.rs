@@ -1,9 +1,10 @@
 //! Flame graphs: where time or memory goes, by who called whom. Stacks are folded, as `perf script` and others are turned into:
 //! `main;serve;parse 42`, a line each.
 //!
-//! A differential one shows the canary's widths, and in colour by how much a function's share grew or shrank.
+//! A differential one shows the canary's widths, and in colour by how much a function's share grew or shrank; of what is counted
+//! exactly, such as allocations, by how much its count did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::escape;
 use crate::svg::put;
@@ -20,6 +21,16 @@ const NARROWEST: f64 = 0.4;
 
 /// A letter's width, for what fits.
 const LETTER: f64 = 6.6;
+
+/// What a width and a colour are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The share of all samples: how many there were is luck.
+    Shares,
+    /// Counts that are exact, for one of something: allocations of a request. A count that grew is red, and others do not
+    /// seem to shrink by it.
+    Counts,
+}
 
 /// A function in the place where it is called.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,9 +52,8 @@ impl Stacks {
     pub fn parse(folded: &str) -> Self {
         let stack = |line: &str| {
             let (frames, count) = line.trim_end().rsplit_once(' ')?;
-            let count: u64 = count.parse().ok()?;
-            #[expect(clippy::cast_precision_loss, reason = "samples of a run are far below 2^52")]
-            (count > 0).then(|| (frames.split(';').map(str::to_owned).take(DEEPEST).collect(), count as f64))
+            let count = count.parse().ok().filter(|count: &f64| count.is_finite() && *count > 0.0)?;
+            Some((frames.split(';').map(str::to_owned).take(DEEPEST).collect(), count))
         };
         Self(folded.lines().filter_map(stack).collect())
     }
@@ -64,10 +74,56 @@ impl Stacks {
         Self(counts.into_iter().collect())
     }
 
-    /// The folded text.
+    /// Folds the calls of some functions out of what callgrind writes when it keeps their callers apart (`--separate-callers`): a callee
+    /// is then written as `malloc'reserve'parse'main`, from the innermost. `counted` says which functions count; calls between
+    /// two of them are one.
+    #[must_use]
+    pub fn fold_callgrind(text: &str, counted: impl Fn(&str) -> bool) -> Self {
+        let mut names: HashMap<&str, &str> = HashMap::new();
+        let mut counts: BTreeMap<Vec<String>, f64> = BTreeMap::new();
+        let mut callee = "";
+        for line in text.lines() {
+            if let Some(function) = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")) {
+                // A name is written once, later its number alone.
+                callee = match function.split_once(' ') {
+                    Some((number, name)) => {
+                        names.insert(number, name);
+                        name
+                    }
+                    None => names.get(function).copied().unwrap_or_default(),
+                };
+            } else if let Some(rest) = line.strip_prefix("calls=") {
+                let times: f64 = rest.split(' ').next().and_then(|times| times.parse().ok()).unwrap_or_default();
+                let frames: Vec<&str> = callee.split('\'').collect();
+                let from_outside = !frames.get(1).is_some_and(|caller| counted(caller));
+                if times > 0.0 && from_outside && frames.first().is_some_and(|inner| counted(inner)) {
+                    let frames = frames.into_iter().rev().map(|frame| frame.replace(';', ":")).take(DEEPEST);
+                    *counts.entry(frames.collect()).or_default() += times;
+                }
+            }
+        }
+        Self(counts.into_iter().collect())
+    }
+
+    /// What came since an earlier count of the same run, divided by this.
+    #[must_use]
+    pub fn since(&self, before: &Self, by: f64) -> Self {
+        let before: BTreeMap<&Vec<String>, f64> = before.0.iter().map(|(frames, count)| (frames, *count)).collect();
+        let left = |(frames, count): &(Vec<String>, f64)| {
+            let left = (count - before.get(frames).copied().unwrap_or_default()) / by;
+            (left > 0.0).then(|| (frames.clone(), left))
+        };
+        Self(self.0.iter().filter_map(left).collect())
+    }
+
+    /// The folded text. What is no whole number has three digits.
     #[must_use]
     pub fn folded(&self) -> String {
-        self.0.iter().map(|(frames, count)| format!("{} {count:.0}\n", frames.join(";"))).collect()
+        let line = |(frames, count): &(Vec<String>, f64)| {
+            let digits = if count.fract() == 0.0 { 0 } else { 3 };
+            format!("{} {count:.digits$}\n", frames.join(";"))
+        };
+        self.0.iter().map(line).collect()
     }
 
     /// Whether there is none.
@@ -76,7 +132,9 @@ impl Stacks {
         self.0.is_empty()
     }
 
-    fn total(&self) -> f64 {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> f64 {
         self.0.iter().map(|(_, count)| count).sum()
     }
 }
@@ -93,20 +151,21 @@ fn frame_of_perf(line: &str) -> String {
 
 /// The picture of one run.
 #[must_use]
-pub fn graph(title: &str, run: &Stacks) -> String {
-    render(title, &tree(run, None), false)
+pub fn graph(title: &str, run: &Stacks, of: Of) -> String {
+    Picture { of, total: run.total(), compared: false }.render(title, &tree(run, None, of))
 }
 
 /// The picture of a run, coloured by what it is compared with.
 #[must_use]
-pub fn difference(title: &str, baseline: &Stacks, canary: &Stacks) -> String {
-    render(title, &tree(canary, Some(baseline)), true)
+pub fn difference(title: &str, baseline: &Stacks, canary: &Stacks, of: Of) -> String {
+    Picture { of, total: canary.total(), compared: true }.render(title, &tree(canary, Some(baseline), of))
 }
 
-fn tree(run: &Stacks, before: Option<&Stacks>) -> Frame {
+fn tree(run: &Stacks, before: Option<&Stacks>, of: Of) -> Frame {
     let mut root = Frame::default();
+    let all = run.total();
     let mut add = |stacks: &Stacks, to: fn(&mut Frame) -> &mut f64| {
-        let total = stacks.total();
+        let total = if of == Of::Counts { all } else { stacks.total() };
         for (frames, count) in &stacks.0 {
             let share = count / total;
             *to(&mut root) += share;
@@ -124,63 +183,79 @@ fn tree(run: &Stacks, before: Option<&Stacks>) -> Frame {
     root
 }
 
-fn render(title: &str, root: &Frame, compared: bool) -> String {
-    let mut rows = String::new();
-    let mut deepest = 0;
-    // What is still to be drawn: a name, its frame, where it begins, and how deep it is.
-    let mut left: Vec<(&str, &Frame, f64, usize)> = vec![("all", root, 0.0, 0)];
-    while let Some((name, frame, from, depth)) = left.pop() {
-        if frame.share * WIDTH < NARROWEST {
-            continue;
-        }
-        deepest = deepest.max(depth);
-        #[expect(clippy::cast_precision_loss, reason = "a hundred rows")]
-        let top = 32.0 + depth as f64 * ROW;
-        draw(&mut rows, name, frame, [from, top], compared);
-        let mut from = from;
-        for (name, callee) in &frame.callees {
-            left.push((name, callee, from, depth + 1));
-            from += callee.share * WIDTH;
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a hundred rows")]
-    let height = (deepest + 1) as f64 * ROW + 40.0;
-    let title = escape::html(title);
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\"><title>{title}</title><style>text{{font:11px ui-monospace,monospace;fill:#16191d}}.t{{font-size:15px}}\
-         svg{{background:#fff}}rect:hover{{stroke:#16191d}}</style><text class=\"t\" x=\"4\" y=\"20\">{title}</text>{rows}</svg>\n"
-    )
+/// How a picture is told.
+struct Picture {
+    of: Of,
+    /// What all of its width stands for.
+    total: f64,
+    compared: bool,
 }
 
-fn draw(out: &mut String, name: &str, frame: &Frame, [from, top]: [f64; 2], compared: bool) {
-    let width = frame.share * WIDTH;
-    let percent = frame.share * 100.0;
-    let (colour, text) = if compared {
-        let change = (frame.share - frame.before) * 100.0;
-        (by_change(change), format!("{name}: {percent:.2} %, {change:+.2} points"))
-    } else {
-        (by_name(name), format!("{name}: {percent:.2} %"))
-    };
-    let height = ROW - 1.0;
-    put(
-        out,
-        format_args!(
-            "<g><title>{}</title><rect x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>",
-            escape::html(&text)
-        ),
-    );
-    let room = letters(width);
-    if room >= 3 {
-        let short: String = if name.chars().count() <= room {
-            name.to_owned()
-        } else {
-            name.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-        };
-        let (x, y) = (from + 3.0, top + 12.0);
-        put(out, format_args!("<text x=\"{x:.1}\" y=\"{y}\">{}</text>", escape::html(&short)));
+impl Picture {
+    fn render(&self, title: &str, root: &Frame) -> String {
+        let mut rows = String::new();
+        let mut deepest = 0;
+        // What is still to be drawn: a name, its frame, where it begins, and how deep it is.
+        let mut left: Vec<(&str, &Frame, f64, usize)> = vec![("all", root, 0.0, 0)];
+        while let Some((name, frame, from, depth)) = left.pop() {
+            if frame.share * WIDTH < NARROWEST {
+                continue;
+            }
+            deepest = deepest.max(depth);
+            #[expect(clippy::cast_precision_loss, reason = "a hundred rows")]
+            let top = 32.0 + depth as f64 * ROW;
+            self.draw(&mut rows, name, frame, [from, top]);
+            let mut from = from;
+            for (name, callee) in &frame.callees {
+                left.push((name, callee, from, depth + 1));
+                from += callee.share * WIDTH;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a hundred rows")]
+        let height = (deepest + 1) as f64 * ROW + 40.0;
+        let title = escape::html(title);
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         role=\"img\"><title>{title}</title><style>text{{font:11px ui-monospace,monospace;fill:#16191d}}.t{{font-size:15px}}\
+         svg{{background:#fff}}rect:hover{{stroke:#16191d}}</style><text class=\"t\" x=\"4\" y=\"20\">{title}</text>{rows}</svg>\n"
+        )
     }
-    out.push_str("</g>");
+
+    /// What is said of a frame: its share, or its count, and by how much it changed.
+    fn said(&self, name: &str, frame: &Frame) -> String {
+        let (percent, change) = (frame.share * 100.0, frame.share - frame.before);
+        match (self.of, self.compared) {
+            (Of::Shares, false) => format!("{name}: {percent:.2} %"),
+            (Of::Shares, true) => format!("{name}: {percent:.2} %, {:+.2} points", change * 100.0),
+            (Of::Counts, false) => format!("{name}: {:.2}, {percent:.2} %", frame.share * self.total),
+            (Of::Counts, true) => format!("{name}: {:.2}, {:+.2}", frame.share * self.total, change * self.total),
+        }
+    }
+
+    fn draw(&self, out: &mut String, name: &str, frame: &Frame, [from, top]: [f64; 2]) {
+        let width = frame.share * WIDTH;
+        let text = self.said(name, frame);
+        let colour = if self.compared { by_change((frame.share - frame.before) * 100.0) } else { by_name(name) };
+        let height = ROW - 1.0;
+        put(
+            out,
+            format_args!(
+                "<g><title>{}</title><rect x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>",
+                escape::html(&text)
+            ),
+        );
+        let room = letters(width);
+        if room >= 3 {
+            let short: String = if name.chars().count() <= room {
+                name.to_owned()
+            } else {
+                name.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+            };
+            let (x, y) = (from + 3.0, top + 12.0);
+            put(out, format_args!("<text x=\"{x:.1}\" y=\"{y}\">{}</text>", escape::html(&short)));
+        }
+        out.push_str("</g>");
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "letters of a picture's width")]

@@ -7,6 +7,8 @@ use crate::escape::html as escape;
 use crate::report::{Environment, Metric, Outcome, Report, SceneResult};
 use crate::svg::{number, put};
 
+mod rulers;
+
 const STYLE: &str = include_str!("../assets/report.css");
 
 /// The page.
@@ -24,6 +26,7 @@ pub fn page(report: &Report) -> String {
         gates(&mut out, judgement);
         pair_plots(&mut out, report);
     }
+    rulers::section(&mut out, report);
     latency(&mut out, report);
     over_time(&mut out, report);
     for scene in &report.scenes {
@@ -72,7 +75,9 @@ fn summary(out: &mut String, report: &Report) {
             Some(Remedy::Hotfix) => "Hotfix: going back does not cure it.",
             None => "",
         };
-        put(out, format_args!("<p>{advice}</p>"));
+        if !advice.is_empty() {
+            put(out, format_args!("<p>{advice}</p>"));
+        }
         let alarms = judgement
             .false_alarms
             .map_or_else(|| "not measured: the A/A leg was not finished".to_owned(), |alarms| alarms.to_string());
@@ -90,20 +95,26 @@ fn gates(out: &mut String, judgement: &Judgement) {
         "<h2>Gates</h2><div class=\"wide\"><table><thead><tr><th>gate</th><th>baseline</th><th>canary</th><th>δ</th>\
          <th>worse / better / pairs</th><th>evidence of harm</th><th>of soundness</th></tr></thead><tbody>",
     );
-    for standing in &judgement.standings {
+    for standing in judgement.standings.iter().chain(&judgement.shown) {
         gate_row(out, judgement, standing);
     }
     out.push_str("</tbody></table></div>");
+    if !judgement.shown.is_empty() {
+        out.push_str(
+            "<p class=\"fine\">What has no evidence decides nothing: both sides ran at the same moment, so it is also the other side's \
+             doing.</p>",
+        );
+    }
     put(
         out,
         format_args!(
             "<p class=\"fine\">{} pairs of twins, {} pairs compared, {} could not be measured. FAIL wants evidence of {} on one \
-             gate: {} gates share a chance of {} %.</p>",
+             gate: {} a chance of {} %.</p>",
             judgement.twins,
             judgement.pairs,
             judgement.invalid_pairs,
             number(judgement.enough),
-            judgement.gates,
+            if judgement.gates == 1 { "it has".to_owned() } else { format!("{} gates share", judgement.gates) },
             judgement.alpha * 100.0
         ),
     );
@@ -127,11 +138,16 @@ fn gate_row(out: &mut String, judgement: &Judgement, standing: &Standing) {
         (None, None) => "–".to_owned(),
     };
     let decided = judgement.decided_by.as_deref() == Some(standing.gate.as_str());
+    let failed = judgement.verdict.remedy().is_some();
     put(
         out,
         format_args!(
             "<tr{}><th>{}</th><td>{}</td><td>{}</td><td>{margin}</td><td>{} / {} / {}</td><td>{}</td><td>{}</td></tr>",
-            if decided { " class=\"decided\"" } else { "" },
+            match (decided, failed) {
+                (true, true) => " class=\"decided\"",
+                (true, false) => " class=\"decided unsure\"",
+                (false, _) => "",
+            },
             standing.gate,
             value(standing.baseline),
             value(standing.canary),
@@ -285,6 +301,8 @@ mod tests {
             "class=\"decided\"",
             "missed",
             "growing by",
+            "<th>nginx 1.22.1</th>",
+            "Envoy was left out",
         ] {
             assert!(page.contains(text), "{text}");
         }

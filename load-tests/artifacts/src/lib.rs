@@ -8,11 +8,13 @@
 
 pub mod baseline;
 pub mod charts;
+pub mod compare;
 pub mod escape;
 pub mod flame;
 pub mod html;
 pub mod junit;
 pub mod report;
+pub mod rulers;
 pub mod svg;
 
 #[cfg(test)]
@@ -21,3 +23,4 @@ mod fixture;
 pub use report::{
     Environment, Measured, Metric, Outcome, Report, Scalability, SceneResult, Series, Subject, WindowPair,
 };
+pub use rulers::{Ratio, Ruler};

@@ -1,15 +1,21 @@
 //! All that a run found, as `result.json` holds it.
 
+use std::collections::BTreeMap;
+
 use portcullis_judge::growth::{Growth, Point as Moment};
 use portcullis_judge::scalability::{Law, Point as Throughput};
 use portcullis_judge::window::{Side, Window};
 use portcullis_judge::{Exit, Judgement, OnInconclusive};
 use serde::{Deserialize, Serialize};
 
+use crate::rulers::Ruler;
 use crate::svg::number;
 
-/// The version of the format. It changes when a reader of an older one would be wrong.
-pub const VERSION: u32 = 1;
+/// The version of the format. It changes when a reader of an older one would be wrong. 2 has rulers, duets and the plan's digest.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read: what it lacks has a value that says so.
+pub const OLDEST: u32 = 1;
 
 /// The JSON Schema of the format.
 pub const SCHEMA: &str = include_str!("../schema/result.schema.json");
@@ -30,6 +36,12 @@ pub struct Report {
     pub seed: u64,
     /// The plan's name.
     pub plan: String,
+    /// What the plan says, hashed: of equal plans it is equal, wherever their files lie. `None` where no plan was sent.
+    #[serde(default)]
+    pub plan_digest: Option<String>,
+    /// Whether both sides ran at the same moment.
+    #[serde(default)]
+    pub duet: bool,
     /// The command that repeats it.
     pub command: String,
     /// The machine.
@@ -51,6 +63,9 @@ pub struct Report {
     /// The comparison.
     #[serde(default)]
     pub pairs: Vec<WindowPair>,
+    /// Other programs that did the same work in the same rounds.
+    #[serde(default)]
+    pub rulers: Vec<Ruler>,
     /// Scenes.
     #[serde(default)]
     pub scenes: Vec<SceneResult>,
@@ -101,6 +116,9 @@ pub struct WindowPair {
     pub baseline: Window,
     /// Of what is judged.
     pub canary: Window,
+    /// Of the rulers, by name, where the pair was a round of theirs.
+    #[serde(default)]
+    pub rulers: BTreeMap<String, Window>,
 }
 
 /// How a scene ended.
@@ -227,8 +245,11 @@ pub enum NoReport {
     #[error("no report: {0}")]
     Format(#[from] serde_json::Error),
     /// It is of another version.
-    #[error("a report of version {0}; this tool reads version {VERSION}")]
-    Version(u32),
+    #[error("a report of version {0}; this tool reads versions {OLDEST} to {VERSION}")]
+    Version(u64),
+    /// It has no version.
+    #[error("no report: it says no version")]
+    NoVersion,
 }
 
 impl Report {
@@ -249,8 +270,13 @@ impl Report {
     ///
     /// When it is not in the format, or a window in it does not add up.
     pub fn from_json(text: &str) -> Result<Self, NoReport> {
-        let report: Self = serde_json::from_str(text)?;
-        if report.version == VERSION { Ok(report) } else { Err(NoReport::Version(report.version)) }
+        // The version first: of a newer one much else would be wrong.
+        let value: serde_json::Value = serde_json::from_str(text)?;
+        let version = value.get("version").and_then(serde_json::Value::as_u64).ok_or(NoReport::NoVersion)?;
+        if !(u64::from(OLDEST)..=u64::from(VERSION)).contains(&version) {
+            return Err(NoReport::Version(version));
+        }
+        Ok(serde_json::from_str(text)?)
     }
 
     /// The exit code: the verdict's, or what the scenes say.

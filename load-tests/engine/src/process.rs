@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::Failure;
 use crate::client::{Answer, Client};
 
@@ -154,6 +158,29 @@ impl Process {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Moves all of its threads to a core; those that they start follow.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or there is no such core.
+    pub fn move_to(&self, core: u32) -> Result<(), Failure> {
+        let core = usize::try_from(core)?;
+        if core >= CpuSet::MAX_CPU {
+            return Err(format!("no core {core}").into());
+        }
+        let mut cores = CpuSet::new();
+        cores.set(core);
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let id: i32 = task?.file_name().to_str().unwrap_or_default().parse()?;
+            match sched_setaffinity(Pid::from_raw(id), &cores) {
+                // A thread may end between the listing and the move.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(format!("core {core}: {error}").into()),
+            }
+        }
+        Ok(())
     }
 
     /// What it has used so far.

@@ -77,7 +77,9 @@ impl Comparison {
         if !self.rules.is_look(self.pairs) {
             return None;
         }
-        self.look();
+        if self.rules.judges(Gate::SloTotal) {
+            self.look();
+        }
         if self.excess.is_some_and(|bounds| bounds.low > self.rules.slo_margin) {
             return Some(Decision::Harm(Gate::SloTotal));
         }

@@ -103,6 +103,12 @@ impl Judge {
         u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
     }
 
+    /// Pairs that could not be measured so far.
+    #[must_use]
+    pub const fn skipped(&self) -> u32 {
+        self.invalid
+    }
+
     /// A pair that was asked for by [`Self::step`]. Nothing is done with one that comes after the end.
     pub fn push(&mut self, pair: Pair) {
         self.draw();
@@ -141,6 +147,9 @@ impl Judge {
     /// Sets the margins, unless twins differ.
     fn begin(&mut self) {
         let margins = margins(&self.rules, &self.twins);
+        if margins.is_empty() {
+            self.ending = Some(Ending::Invalid("nothing that decides could be measured of the twins".to_owned()));
+        }
         if let Some(gate) = differing(&self.rules, &margins, &self.twins) {
             self.ending = Some(Ending::Invalid(format!(
                 "the baseline differs from itself in {gate}: something else than the build tells the two places apart"
@@ -169,19 +178,25 @@ impl Judge {
     }
 }
 
-/// The margins that twins set: gates without values among them are left out.
+/// The margins of what is judged.
 pub(crate) fn margins(rules: &Rules, twins: &[Pair]) -> Vec<Margin> {
-    let margin = |gate: Gate| {
-        let differences: Option<Vec<f64>> =
-            twins.iter().map(|pair| gate.worse_by(&pair.baseline, &pair.canary)).collect();
-        let delta = match gate {
-            Gate::Cpu | Gate::Rss => usual_distance(&differences?).max(rules.least_margin),
-            Gate::Slo | Gate::SloTotal => rules.slo_margin,
-            Gate::Refused | Gate::Failed(_) => 0.0,
-        };
-        Some(Margin { gate, delta })
+    Gate::all().into_iter().filter(|gate| rules.judges(*gate)).filter_map(|gate| margin(rules, twins, gate)).collect()
+}
+
+/// The margins of what is only shown.
+pub(crate) fn shown(rules: &Rules, twins: &[Pair]) -> Vec<Margin> {
+    Gate::all().into_iter().filter(|gate| !rules.judges(*gate)).filter_map(|gate| margin(rules, twins, gate)).collect()
+}
+
+/// The margin that twins set; `None` where a value is missing among them.
+fn margin(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<Margin> {
+    let differences: Option<Vec<f64>> = twins.iter().map(|pair| gate.worse_by(&pair.baseline, &pair.canary)).collect();
+    let delta = match gate {
+        Gate::Cpu | Gate::Rss => usual_distance(&differences?).max(rules.least_margin),
+        Gate::Slo | Gate::SloTotal => rules.slo_margin,
+        Gate::Refused | Gate::Failed(_) => 0.0,
     };
-    Gate::all().into_iter().filter_map(margin).collect()
+    Some(Margin { gate, delta })
 }
 
 /// A gate in which one of the twins is the worse one too often for chance.

@@ -13,6 +13,7 @@ use crate::judge::{Ending, Judge};
 use crate::random::Random;
 use crate::sample::{Pair, Sample};
 use crate::simulate;
+use crate::tally::Tally;
 use crate::verdict::{Remedy, Verdict};
 use crate::window::Side;
 
@@ -164,6 +165,9 @@ pub struct Judgement {
     pub invalid_pairs: u32,
     /// How each gate stands.
     pub standings: Vec<Standing>,
+    /// How what decides nothing stands.
+    #[serde(default)]
+    pub shown: Vec<Standing>,
     /// What was found without windows.
     pub findings: Vec<Finding>,
 }
@@ -193,6 +197,7 @@ pub(crate) fn of(judge: &Judge, findings: Vec<Finding>) -> Judgement {
         pairs: count(judge.pairs.len()),
         invalid_pairs: judge.invalid,
         standings,
+        shown: shown(judge),
         findings,
     }
 }
@@ -285,23 +290,49 @@ fn broken(judge: &Judge) -> Vec<(&'static str, Broken)> {
 
 fn standings(judge: &Judge) -> Vec<Standing> {
     let Some(comparison) = &judge.comparison else { return Vec::new() };
-    let standing = |one: &(Margin, crate::tally::Tally)| {
-        let (Margin { gate, delta }, tally) = *one;
-        let by_totals = gate == Gate::SloTotal;
+    let standing = |one: &(Margin, Tally)| {
+        let (margin, tally) = *one;
+        let by_totals = margin.gate == Gate::SloTotal;
         Standing {
-            gate,
-            margin: delta,
-            pairs: tally.pairs,
-            worse: tally.worse,
-            better: tally.better,
-            baseline: typical(gate, &judge.pairs, Side::Baseline),
-            canary: typical(gate, &judge.pairs, Side::Canary),
             harm: (!by_totals).then(|| comparison::harm(one)),
             soundness: (!by_totals).then(|| tally.soundness()),
             bounds: comparison.excess.filter(|_| by_totals).map(|bounds| (bounds.low, bounds.high)),
+            ..seen(judge, margin, tally)
         }
     };
     comparison.gates().iter().map(standing).collect()
+}
+
+/// What was seen of a gate, without evidence.
+fn seen(judge: &Judge, Margin { gate, delta }: Margin, tally: Tally) -> Standing {
+    Standing {
+        gate,
+        margin: delta,
+        pairs: tally.pairs,
+        worse: tally.worse,
+        better: tally.better,
+        baseline: typical(gate, &judge.pairs, Side::Baseline),
+        canary: typical(gate, &judge.pairs, Side::Canary),
+        harm: None,
+        soundness: None,
+        bounds: None,
+    }
+}
+
+/// What decides nothing: no evidence is told of it, since it was not asked to be any.
+fn shown(judge: &Judge) -> Vec<Standing> {
+    if judge.comparison.is_none() {
+        return Vec::new();
+    }
+    let standing = |margin: Margin| {
+        let mut tally = Tally::default();
+        let worse_by = judge.pairs.iter().filter_map(|pair| margin.gate.worse_by(&pair.baseline, &pair.canary));
+        worse_by.for_each(|worse_by| tally.push(worse_by, margin.delta));
+        seen(judge, margin, tally)
+    };
+    let margins = crate::judge::shown(&judge.rules, &judge.twins);
+    // The same numbers as `beyond_slo`, whose totals nobody looked at.
+    margins.into_iter().filter(|margin| margin.gate != Gate::SloTotal).map(standing).collect()
 }
 
 /// The median of a ratio's sides; the share over all windows of the others.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Gate;
 use crate::window::Limits;
 
 /// What a side must keep by itself, whatever the other does. `None` asks nothing.
@@ -52,6 +53,9 @@ pub struct Rules {
     pub criteria: Criteria,
     /// Whether the canary can no longer be taken back: it wrote data that the baseline does not read, say.
     pub irreversible: bool,
+    /// Whether CPU per request alone is judged and the rest is only shown: both sides run at the same moment, so latency and
+    /// what follows from it are also the other side's doing.
+    pub cost_only: bool,
 }
 
 impl Default for Rules {
@@ -74,6 +78,7 @@ impl Default for Rules {
             instructions: 1.05,
             criteria: Criteria::default(),
             irreversible: false,
+            cost_only: false,
         }
     }
 }
@@ -107,6 +112,12 @@ impl Rules {
             return refuse("a margin below nothing".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether this gate may decide.
+    #[must_use]
+    pub fn judges(&self, gate: Gate) -> bool {
+        !self.cost_only || gate == Gate::Cpu
     }
 
     /// How often the totals are looked at, at most.

@@ -30,6 +30,8 @@ pub struct Outcomes {
     pub delta: Option<f64>,
     /// The median of the pairs that a FAIL took.
     pub pairs: Option<f64>,
+    /// The mean of all pairs of a run, those of its A/A leg too: what it costs in time.
+    pub pairs_in_all: f64,
 }
 
 /// Whole runs, A/A leg and comparison, of a canary with this effect.
@@ -45,6 +47,7 @@ pub fn runs(rules: &Rules, noise: &Noise, effect: Effect, count: u32, seed: u64)
         let judge = run(rules, noise, effect, seed)?;
         let (verdict, delta) = judge.outcome();
         deltas.extend(delta);
+        outcomes.pairs_in_all += (judge.twins.len() + judge.pairs.len()) as f64 / f64::from(count.max(1));
         match verdict {
             Verdict::Pass => outcomes.passed += 1,
             Verdict::Fail(_) => {

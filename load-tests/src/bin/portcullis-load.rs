@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use portcullis_judge::Exit;
 use portcullis_load::Failure;
 use portcullis_load::judging::command::{JudgeArguments, judge};
+use portcullis_load::judging::compare::{CompareArguments, compare};
 use portcullis_load::judging::power::{PowerArguments, power};
 use portcullis_load::report::progress;
 use portcullis_load::suite::{self, Which};
@@ -65,6 +66,9 @@ enum What {
     },
     /// Compares a canary with its baseline, in pairs of windows, or live by metrics.
     Judge(Box<JudgeArguments>),
+    /// Lays two results of `judge` side by side: a baseline carried to another day or another machine. Exit codes: 0 the same or
+    /// better, 1 worse, 2 usage, 4 cannot tell.
+    Compare(CompareArguments),
     /// Tells how often the judge is wrong, by simulated runs drawn from measured noise.
     JudgePower(PowerArguments),
 }
@@ -92,6 +96,7 @@ fn command(what: What) -> Result<Exit, Failure> {
             suite::play(&Which { small, only, seed, gateway, out }).map(exit)
         }
         What::Judge(arguments) => judge(&arguments),
+        What::Compare(arguments) => compare(&arguments),
         What::JudgePower(arguments) => power(&arguments),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use portcullis_artifacts::flame::{self, Stacks};
+use portcullis_artifacts::flame::{self, Of, Stacks};
 use portcullis_judge::window::Side;
 
 use crate::Failure;
@@ -26,14 +26,30 @@ const LENGTH: Duration = Duration::from_secs(10);
 pub(super) fn record(local: &mut Local, out: &Path) -> Result<(), Failure> {
     local.start(Side::BOTH).map_err(|missing| format!("the {} does not start: {}", missing.side, missing.why))?;
     let [baseline, canary] = [sample(local, Side::Baseline)?, sample(local, Side::Canary)?];
-    local.running.clear();
-    for (side, stacks) in [(Side::Baseline, &baseline), (Side::Canary, &canary)] {
-        fs::write(out.join(format!("flame-{side}.svg")), flame::graph(&format!("CPU of the {side}"), stacks))?;
-        fs::write(out.join(format!("flame-{side}.folded")), stacks.folded())?;
+    local.stop();
+    let titles = [
+        "CPU of the baseline",
+        "CPU of the canary",
+        "CPU of the canary; red grew and blue shrank against the baseline",
+    ];
+    write(out, "flame", titles.map(str::to_owned), [&baseline, &canary], Of::Shares)
+}
+
+/// Writes `NAME-baseline.svg`, `NAME-canary.svg`, `NAME-difference.svg` and the folded stacks of both.
+pub(super) fn write(
+    out: &Path,
+    name: &str,
+    titles: [String; 3],
+    [baseline, canary]: [&Stacks; 2],
+    of: Of,
+) -> Result<(), Failure> {
+    let [of_baseline, of_canary, of_difference] = titles;
+    for (side, title, stacks) in [(Side::Baseline, of_baseline, baseline), (Side::Canary, of_canary, canary)] {
+        fs::write(out.join(format!("{name}-{side}.svg")), flame::graph(&title, stacks, of))?;
+        fs::write(out.join(format!("{name}-{side}.folded")), stacks.folded())?;
     }
-    let title = "CPU of the canary; red grew and blue shrank against the baseline";
-    fs::write(out.join("flame-difference.svg"), flame::difference(title, &baseline, &canary))?;
-    Ok(())
+    let difference = flame::difference(&of_difference, baseline, canary, of);
+    Ok(fs::write(out.join(format!("{name}-difference.svg")), difference)?)
 }
 
 fn sample(local: &Local, side: Side) -> Result<Stacks, Failure> {

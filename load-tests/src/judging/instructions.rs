@@ -20,12 +20,24 @@ const REQUESTS: u32 = 1000;
 
 /// A command that can be started under callgrind.
 #[derive(Debug)]
-struct Counted<'a> {
+pub(super) struct Counted<'a> {
     command: &'a str,
     side: Side,
     origin: SocketAddr,
     path: &'a str,
     folder: &'a Path,
+}
+
+impl<'a> Counted<'a> {
+    /// A side, in a folder of its own.
+    pub(super) fn of(local: &'a Local, side: Side, folder: &'a Path) -> Result<(Self, Place), Failure> {
+        let Subject::Command(command) = local.subject(side) else {
+            return Err("what callgrind counts is counted of commands, not of URLs".into());
+        };
+        std::fs::create_dir_all(folder)?;
+        let place = Place { folder: local.folder.clone(), core: local.core, other: local.core };
+        Ok((Self { command, side, origin: local.origin, path: &local.path, folder }, place))
+    }
 }
 
 impl fmt::Display for Counted<'_> {
@@ -53,14 +65,9 @@ impl Entrant for Counted<'_> {
 
 /// Counts both. Both must be commands.
 pub(super) fn count(local: &Local, allowed: f64) -> Result<Instructions, Failure> {
-    let place = Place { folder: local.folder.clone(), core: local.core, other: local.core };
     let of = |side: Side| -> Result<f64, Failure> {
-        let Subject::Command(command) = local.subject(side) else {
-            return Err("instructions are counted of commands, not of URLs".into());
-        };
         let folder = local.folder.join(format!("callgrind-{side}"));
-        std::fs::create_dir_all(&folder)?;
-        let counted = Counted { command, side, origin: local.origin, path: &local.path, folder: &folder };
+        let (counted, place) = Counted::of(local, side, &folder)?;
         let [instructions, ..] = crate::instructions::count(&counted, REQUESTS, &place, &folder)?;
         Ok(instructions)
     };

@@ -1,5 +1,6 @@
 //! A canary that serves already, judged by what its gateway counts. Nothing is sent but scrapes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use portcullis_artifacts::WindowPair;
@@ -54,12 +55,13 @@ impl Live {
     /// of the traffic is in them too, so δ is rather too wide than too narrow.
     pub(super) fn watch(&self, progress: &mut dyn FnMut(&Judge, f64)) -> Result<Conducted, Failure> {
         let judge = Judge::new(self.rules.clone(), self.seed)?;
-        let mut run = Conducted { judge, twins: Vec::new(), pairs: Vec::new(), findings: Vec::new() };
+        let mut run = Conducted::with(judge);
         let mut random = Random::new(self.seed ^ 0x00c0_ffee);
         let begin = Instant::now();
         let mut last = [self.baseline.scrape()?, self.canary.scrape()?];
         let mut at = Instant::now();
         let mut earlier: Option<Window> = None;
+        progress(&run.judge, 0.0);
         while run.judge.step() != Step::End {
             std::thread::sleep((at + self.every).saturating_duration_since(Instant::now()));
             let scraped = self.baseline.scrape().and_then(|baseline| Ok([baseline, self.canary.scrape()?]));
@@ -112,9 +114,9 @@ fn take(run: &mut Conducted, windows: Result<[Window; 2], String>, earlier: &mut
             let Some(before) = before else { return };
             // Which of the two stands in for the canary is random, so that what grows with time is no difference of twins.
             let (baseline, canary) = if first == Side::Baseline { (before, baseline) } else { (baseline, before) };
-            (WindowPair { first, baseline, canary }, &mut run.twins)
+            (WindowPair { first, baseline, canary, rulers: BTreeMap::new() }, &mut run.twins)
         }
-        Step::Compare(first) => (WindowPair { first, baseline, canary }, &mut run.pairs),
+        Step::Compare(first) => (WindowPair { first, baseline, canary, rulers: BTreeMap::new() }, &mut run.pairs),
         Step::End => return,
     };
     let (baseline, canary) = (Sample::of(&pair.baseline), Sample::of(&pair.canary));

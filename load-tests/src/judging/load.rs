@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_engine::drive::{self, Load as Drive, Pace, Watch};
+use portcullis_engine::drive::{self, Load as Drive, Pace, Source as _, Watch};
 use portcullis_engine::http2::{self, Settings};
 use portcullis_engine::outcome::Kind as Outcome;
 use portcullis_engine::plan::{Plan, Protocol, When};
+use portcullis_engine::schedule::Segment;
 use portcullis_engine::tally::Tally;
 use portcullis_engine::tls::Tls;
 use portcullis_engine::websocket;
@@ -22,7 +23,10 @@ const LATE: Duration = Duration::from_millis(1);
 const VERY_LATE: Duration = Duration::from_millis(10);
 
 /// Until a load begins, so that its first request is not late.
-const LEAD: Duration = Duration::from_millis(10);
+pub(super) const LEAD: Duration = Duration::from_millis(10);
+
+/// Numbers that are looked through for a request of each kind.
+const SEARCHED: u64 = 100_000;
 
 /// The host that is asked for where the plan names none.
 const HOST: &str = "load.test";
@@ -34,12 +38,15 @@ pub(super) struct Load {
     authority: String,
     tls: Option<Tls>,
     upgrade: Option<Vec<u8>>,
+    /// The plan as it stands in its file.
+    text: String,
 }
 
 impl Load {
     /// Reads a plan. Whom it asks is said by the sides, its `to` only says whether TLS is spoken and what Host is.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let mut plan = Plan::read(file, &OsLoader)?;
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         if plan.length() > Duration::from_secs(600) {
             return Err(format!("{}: a window of the judge has at most ten minutes", file.display()).into());
         }
@@ -56,7 +63,17 @@ impl Load {
             secure.then(|| Tls::new(plan.tls_name.as_deref().unwrap_or(name), &plan.trust, protocols)).transpose()?;
         let upgrade =
             (plan.protocol == Protocol::Websocket).then(|| websocket::upgrade(&plan.websocket, &authority, ""));
-        Ok(Self { plan, authority, tls, upgrade })
+        Ok(Self { plan, authority, tls, upgrade, text })
+    }
+
+    /// A hash of what is sent and of how many connections are held beside it: equal where these are.
+    pub(super) fn digest(&self, hold: usize) -> String {
+        blake3::hash(format!("{}\nhold {hold}", self.text).as_bytes()).to_hex().to_string()
+    }
+
+    /// How long a window is.
+    pub(super) fn length(&self) -> Duration {
+        self.plan.length()
     }
 
     /// Whether a connection can be held by a GET in plain HTTP/1.1.
@@ -66,7 +83,32 @@ impl Load {
 
     /// Sends a window.
     pub(super) fn send(&self, to: SocketAddr, seed: u64) -> Result<Readings, Failure> {
-        self.run(&Plan { seed, ..self.plan.clone() }, to)
+        self.run(&Plan { seed, ..self.plan.clone() }, to, Instant::now() + LEAD)
+    }
+
+    /// Sends a window of half the rate, from a moment on: the other half goes to another side meanwhile.
+    pub(super) fn send_half(&self, to: SocketAddr, seed: u64, start: Instant) -> Result<Readings, Failure> {
+        self.run(&Plan { seed, when: half(&self.plan.when), ..self.plan.clone() }, to, start)
+    }
+
+    /// A request of each kind, with its name, as it is written to a connection.
+    pub(super) fn samples(&self) -> Vec<(String, Vec<u8>)> {
+        let mut mix = self.plan.mix(&self.authority);
+        let names: Vec<String> = mix.requests().iter().map(|request| request.name.clone()).collect();
+        let mut samples = BTreeMap::new();
+        for number in 0..SEARCHED {
+            let kind = mix.pick(number);
+            if samples.contains_key(&kind) {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            mix.write(number, &mut bytes);
+            samples.insert(kind, bytes);
+            if samples.len() == names.len() {
+                break;
+            }
+        }
+        samples.into_iter().filter_map(|(kind, bytes)| Some((names.get(kind)?.clone(), bytes))).collect()
     }
 
     /// Sends the plan's requests from a few callers that ask again when they are answered.
@@ -76,10 +118,11 @@ impl Load {
         connections: usize,
         length: Duration,
     ) -> Result<Readings, Failure> {
-        self.run(&Plan { when: When::Closed { connections, length }, ..self.plan.clone() }, to)
+        let plan = Plan { when: When::Closed { connections, length }, ..self.plan.clone() };
+        self.run(&plan, to, Instant::now() + LEAD)
     }
 
-    fn run(&self, plan: &Plan, to: SocketAddr) -> Result<Readings, Failure> {
+    fn run(&self, plan: &Plan, to: SocketAddr, start: Instant) -> Result<Readings, Failure> {
         let pace = plan.pace();
         let planned = match &pace {
             Pace::Open(schedule) => Some(u64::try_from(schedule.clone().count())?),
@@ -94,7 +137,6 @@ impl Load {
             ..Drive::new(to, pace)
         };
         let (mut mix, watch) = (plan.mix(&self.authority), Watch::default());
-        let start = Instant::now() + LEAD;
         let tally = match plan.protocol {
             Protocol::Http1 | Protocol::Websocket => drive::run(&drive, &mut mix, start, &watch)?,
             Protocol::Http2 | Protocol::Grpc => {
@@ -103,6 +145,17 @@ impl Load {
             }
         };
         Ok(readings(&tally, planned, start.elapsed()))
+    }
+}
+
+/// The same at half the rate.
+fn half(when: &When) -> When {
+    match when {
+        When::Open(segments) => {
+            let half = |part: &Segment| Segment { from: part.from / 2.0, to: part.to / 2.0, ..*part };
+            When::Open(segments.iter().map(half).collect())
+        }
+        When::Closed { connections, length } => When::Closed { connections: connections.div_ceil(2), length: *length },
     }
 }
 
@@ -200,6 +253,39 @@ mod tests {
         assert_eq!(window.latency.len(), 90);
         let schedule = window.schedule.unwrap();
         assert_eq!((schedule.planned, schedule.late, schedule.very_late), (97, 3, 1));
+    }
+
+    fn read(text: &str) -> Load {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.yaml");
+        std::fs::write(&file, text).unwrap();
+        Load::read(&file).unwrap()
+    }
+
+    const PLAN: &str = "version: 1\nto: http://shop.test\nload:\n  - constant: { rate: 100/s, for: 1s }\nrequests:\n  \
+        - { name: often, weight: 99, path: \"/a/@{n}\" }\n  - { name: rare, path: /b, body: text }\n";
+
+    #[test]
+    fn a_sample_of_each_kind_is_what_a_connection_gets() {
+        let samples = read(PLAN).samples();
+        let names: Vec<&str> = samples.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["often", "rare"]);
+        let text = |place: usize| String::from_utf8(samples[place].1.clone()).unwrap();
+        assert!(text(0).starts_with("GET /a/") && text(0).contains("Host: shop.test\r\n"), "{}", text(0));
+        assert!(text(1).starts_with("POST /b ") && text(1).ends_with("\r\n\r\ntext"), "{}", text(1));
+    }
+
+    #[test]
+    fn half_a_load_lasts_as_long_and_sends_half() {
+        let plan = read(PLAN).plan;
+        let count = |when: When| match (Plan { when, ..plan.clone() }).pace() {
+            Pace::Open(schedule) => schedule.count(),
+            Pace::Closed { connections, .. } => connections,
+        };
+        let (whole, halved) = (count(plan.when.clone()), count(half(&plan.when)));
+        assert!((98..=100).contains(&whole) && (48..=50).contains(&halved), "{whole} {halved}");
+        let closed = |connections| When::Closed { connections, length: Duration::from_secs(1) };
+        assert_eq!((half(&closed(9)), half(&closed(1))), (closed(5), closed(1)));
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_engine::machine::{Machine as Seen, Reading};
 use portcullis_engine::origin::Origin;
-use portcullis_judge::window::{Invalid, Machine, Side, Window};
+use portcullis_judge::window::{Invalid, Machine, Readings, Side, Window};
 
 use crate::Failure;
 use crate::client::Client;
 
 use super::conduct::{Measure, NotStarted};
 use super::load::Load;
+use super::rulers::{Place, Rulers};
 use super::subject::{self, Addresses, Running, Subject};
 
 /// Measures two subjects.
@@ -26,6 +27,8 @@ pub(super) struct Local {
     /// What a GET that is not of the plan asks for.
     pub(super) path: String,
     pub(super) core: u32,
+    /// The core of the other side where both run at the same moment; the same where there is but one.
+    pub(super) other: u32,
     pub(super) folder: PathBuf,
     /// The server behind both.
     pub(super) origin: SocketAddr,
@@ -33,6 +36,7 @@ pub(super) struct Local {
     pub(super) _own: Option<Origin>,
     pub(super) begin: Instant,
     pub(super) running: Vec<(Side, Running)>,
+    pub(super) rulers: Rulers,
 }
 
 impl Local {
@@ -47,25 +51,80 @@ impl Local {
         let folder = self.folder.join(format!("{place}-place"));
         std::fs::create_dir_all(&folder)?;
         let at = Addresses::draw(self.origin, &folder)?;
-        let mut running = subject::start(self.subject(side), &self.load, at, self.core)?;
-        for _ in 0..if self.load.is_plain() { self.hold } else { 0 } {
-            let mut client = Client::connect(running.address)?;
-            client.get(&self.path)?;
-            running.held.push(client);
-        }
-        Ok(running)
+        let running = subject::start(self.subject(side), &self.load, at, self.core)?;
+        hold(running, self.held(), &self.path)
+    }
+
+    /// Connections that each side and each ruler holds.
+    fn held(&self) -> usize {
+        if self.load.is_plain() { self.hold } else { 0 }
+    }
+
+    /// Ends all that was started.
+    pub(super) fn stop(&mut self) {
+        self.running.clear();
+        self.rulers.stop();
+    }
+
+    fn start_rulers(&mut self) {
+        let Some((_, baseline)) = self.running.first() else { return };
+        let place = Place { load: &self.load, folder: &self.folder, core: self.core, origin: self.origin };
+        let (held, path) = (self.held(), &self.path);
+        self.rulers.start(place, baseline, &|running| hold(running, held, path));
+    }
+
+    pub(super) fn side(&self, place: Side) -> Result<&Running, Failure> {
+        let running = self.running.iter().find_map(|(at, running)| (*at == place).then_some(running));
+        running.ok_or_else(|| "nothing was started".into())
     }
 
     fn measure(&self, running: &Running, seed: u64) -> Result<Window, Failure> {
-        let began = self.begin.elapsed().as_secs_f64();
+        let watched = Watched::new(running, self.begin)?;
+        let readings = self.load.send(running.address, seed)?;
+        watched.window(readings, 0)
+    }
+}
+
+/// Opens connections that are only held.
+fn hold(mut running: Running, count: usize, path: &str) -> Result<Running, Failure> {
+    for _ in 0..count {
+        let mut client = Client::connect(running.address)?;
+        client.get(path)?;
+        running.held.push(client);
+    }
+    Ok(running)
+}
+
+/// What is read of a process from before a window to its end.
+pub(super) struct Watched<'a> {
+    running: &'a Running,
+    ids: Vec<u32>,
+    began: f64,
+    before: Reading,
+}
+
+impl<'a> Watched<'a> {
+    pub(super) fn new(running: &'a Running, begin: Instant) -> Result<Self, Failure> {
         let ids: Vec<u32> = running.process.iter().map(crate::process::Process::id).collect();
         let before = Reading::now(&ids)?;
-        let mut readings = self.load.send(running.address, seed)?;
+        Ok(Self { running, ids, began: begin.elapsed().as_secs_f64(), before })
+    }
+
+    /// Nanoseconds of CPU since it began; none of a process that ended meanwhile.
+    pub(super) fn cpu_so_far(&self) -> Result<u64, Failure> {
+        let now = Reading::now(&self.ids).or_else(|_| Reading::now(&[]))?;
+        Ok(now.since(&self.before).subject_cpu_ns)
+    }
+
+    /// The window that ends now. `beside` are nanoseconds of CPU of who is no neighbour either.
+    pub(super) fn window(self, mut readings: Readings, beside: u64) -> Result<Window, Failure> {
+        let Self { running, ids, began, before } = self;
         // A process that ended meanwhile has failed its requests; its CPU is not known, the rest is.
-        let (seen, alive) = match Reading::now(&ids) {
+        let (mut seen, alive) = match Reading::now(&ids) {
             Ok(after) => (after.since(&before), !ids.is_empty()),
             Err(_) => (Reading::now(&[])?.since(&before), false),
         };
+        seen.neighbour_cpu = (seen.neighbour_cpu - Duration::from_nanos(beside).as_secs_f64() / seen.seconds).max(0.0);
         readings.began = began;
         // How many connections the load opens is luck; those that are held are always as many.
         if !running.held.is_empty() {
@@ -88,17 +147,35 @@ fn machine(seen: &Seen) -> Machine {
 
 impl Measure for Local {
     fn start(&mut self, places: [Side; 2]) -> Result<(), NotStarted> {
-        self.running.clear();
+        self.stop();
         for (place, side) in Side::BOTH.into_iter().zip(places) {
             let running = self.launch(place, side).map_err(|failure| NotStarted { side, why: failure.to_string() })?;
             self.running.push((place, running));
         }
+        self.start_rulers();
         Ok(())
     }
 
     fn window(&mut self, place: Side, seed: u64) -> Result<Window, Invalid> {
-        let running = self.running.iter().find_map(|(at, running)| (*at == place).then_some(running));
-        let running = running.ok_or_else(|| Invalid::NotMeasured("nothing was started".to_owned()))?;
-        self.measure(running, seed).map_err(|failure| Invalid::NotMeasured(failure.to_string()))
+        let measured = self.side(place).and_then(|running| self.measure(running, seed));
+        measured.map_err(not_measured)
     }
+
+    fn both(&mut self, first: Side, seed: u64) -> Result<[Window; 2], Invalid> {
+        self.duet(first, seed).map_err(not_measured)
+    }
+
+    fn rulers(&self) -> Vec<&'static str> {
+        self.rulers.names()
+    }
+
+    fn ruler(&mut self, name: &str, seed: u64) -> Result<Window, Invalid> {
+        let running = self.rulers.running(name).ok_or_else(|| Invalid::NotMeasured("it does not run".to_owned()))?;
+        self.measure(running, seed).map_err(not_measured)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what an error is mapped by")]
+fn not_measured(failure: Failure) -> Invalid {
+    Invalid::NotMeasured(failure.to_string())
 }

@@ -1,37 +1,14 @@
 //! What a run says and leaves behind.
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
-use portcullis_artifacts::{Environment, Report, baseline, html, junit};
-use portcullis_judge::{Judge, Step};
+use portcullis_artifacts::{Environment, Ratio, Report, Ruler, baseline, html, junit};
+use portcullis_judge::Gate;
+use portcullis_judge::window::Side;
 
 use crate::Failure;
-
-/// Says how far it is: one line that is written over on a terminal, plain lines elsewhere.
-pub(super) fn progress(judge: &Judge, elapsed: f64) {
-    let left = judge.remaining();
-    let (twins, pairs) = (judge.twins_seen(), judge.pairs_seen());
-    let (stage, done) = match judge.step() {
-        Step::Twins(_) => ("A/A leg", twins),
-        Step::Compare(_) => ("comparison", pairs),
-        Step::End => ("done", pairs),
-    };
-    let seen = f64::from(twins + pairs).max(1.0);
-    let eta = elapsed / seen * f64::from(left);
-    let text = format!("{stage}: pair {done}, at most {left} to go, {eta:.0} s at most");
-    let mut err = std::io::stderr().lock();
-    // Nobody has to listen.
-    drop(if err.is_terminal() {
-        write!(err, "\r\x1b[K{text}").and_then(|()| err.flush())
-    } else {
-        writeln!(err, "{text}")
-    });
-    if matches!(judge.step(), Step::End) && std::io::stderr().is_terminal() {
-        drop(writeln!(std::io::stderr()));
-    }
-}
 
 /// What the machine is, as far as a number depends on it.
 pub(super) fn environment() -> Environment {
@@ -84,6 +61,9 @@ pub(super) fn summary(report: &Report) -> Result<(), Failure> {
     for finding in &judgement.findings {
         writeln!(out, "  {}: {finding}", finding.name())?;
     }
+    for ruler in &report.rulers {
+        writeln!(out, "  {}", against(ruler))?;
+    }
     match judgement.false_alarms {
         Some(alarms) => writeln!(out, "  false alarms: {alarms}; at most {} % by the test", judgement.alpha * 100.0)?,
         None => writeln!(out, "  false alarms: not measured, since the A/A leg was not finished")?,
@@ -94,4 +74,20 @@ pub(super) fn summary(report: &Report) -> Result<(), Failure> {
         judgement.twins, judgement.pairs, judgement.invalid_pairs, judgement.seed
     )?;
     Ok(out.flush()?)
+}
+
+/// A ruler in a line.
+fn against(ruler: &Ruler) -> String {
+    let Ruler { name, left_out, missed, .. } = ruler;
+    let told = |side: Side| {
+        let Ratio { ratio, .. } = ruler.ratio(side, Gate::Cpu)?;
+        let interval = ratio.low.zip(ratio.high).map(|(low, high)| format!(" [{low:.2}, {high:.2}]"));
+        Some(format!("{side} {:.2}{}", ratio.value, interval.unwrap_or_default()))
+    };
+    let ratios: Vec<String> = Side::BOTH.into_iter().filter_map(told).collect();
+    let ratios = if ratios.is_empty() { None } else { Some(format!("CPU against {name}: {}", ratios.join(", "))) };
+    let left_out = left_out.as_ref().map(|why| format!("ruler {name} was left out: {why}"));
+    let missed = (*missed > 0).then(|| format!("{missed} windows of {name} said nothing"));
+    let text: Vec<String> = [ratios, left_out, missed].into_iter().flatten().collect();
+    if text.is_empty() { format!("ruler {name} was not measured") } else { text.join("; ") }
 }

@@ -25,6 +25,24 @@ pub struct PowerArguments {
     /// Pairs of a comparison at most.
     #[arg(long, default_value_t = 40)]
     pairs_max: u32,
+    /// Pairs of the A/A leg; 19 at least.
+    #[arg(long, default_value_t = 20)]
+    twins: u32,
+    /// Judges what a request costs alone, as `judge --duet` does.
+    #[arg(long)]
+    duet: bool,
+}
+
+impl PowerArguments {
+    /// The command that prints the same table, without the noise's path.
+    fn command(&self) -> String {
+        let Self { noise, runs, seed, pairs_max, twins, duet } = self;
+        let noise = if noise.is_some() { " --noise FILE" } else { "" };
+        let duet = if *duet { " --duet" } else { "" };
+        format!(
+            "portcullis-load judge-power{noise} --runs {runs} --seed {seed} --twins {twins} --pairs-max {pairs_max}{duet}"
+        )
+    }
 }
 
 /// The regressions of the table.
@@ -53,9 +71,11 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             Noise::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
+        None if arguments.duet => Noise::measured_in_duets()?,
         None => Noise::measured()?,
     };
-    let rules = Rules { pairs_max: arguments.pairs_max, ..Rules::default() };
+    let rules =
+        Rules { pairs_max: arguments.pairs_max, twins: arguments.twins, cost_only: arguments.duet, ..Rules::default() };
     let mut table = Table::new(&[
         "regression",
         "FAIL",
@@ -63,10 +83,12 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
         "INCONCLUSIVE",
         "INVALID",
         "pairs to a FAIL, median",
+        "pairs in all, mean",
         "δ of CPU, median",
     ]);
     let mut alarms = 0;
-    for (name, effect) in EFFECTS {
+    let costs = |effect: Effect| matches!(effect, Effect::None | Effect::Cpu(_) | Effect::CpuByDelta(_));
+    for (name, effect) in EFFECTS.into_iter().filter(|(_, effect)| !arguments.duet || costs(*effect)) {
         progress(&name);
         let outcomes = simulate::runs(&rules, &noise, effect, arguments.runs, arguments.seed)?;
         let percent = |count: u32| format!("{:.1} %", f64::from(count) * 100.0 / f64::from(outcomes.runs.max(1)));
@@ -75,13 +97,13 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
             outcomes.delta.map_or_else(|| "–".to_owned(), |delta| format!("{:.1} %", (delta.exp() - 1.0) * 100.0));
         let [failed, passed, inconclusive, invalid] =
             [outcomes.failed, outcomes.passed, outcomes.inconclusive, outcomes.invalid].map(percent);
-        table.row([&name, &failed, &passed, &inconclusive, &invalid, &pairs, &delta]);
+        let all = format!("{:.0}", outcomes.pairs_in_all);
+        table.row([&name, &failed, &passed, &inconclusive, &invalid, &pairs, &all, &delta]);
         if effect == Effect::None {
             alarms = outcomes.failed;
         }
     }
-    let command = format!("portcullis-load judge-power --runs {} --seed {}", arguments.runs, arguments.seed);
-    table.print("The judge, judged by simulated runs", &command)?;
+    table.print("The judge, judged by simulated runs", &arguments.command())?;
     let most = (f64::from(arguments.runs) * rules.alpha).floor();
     Ok(if f64::from(alarms) > most { Exit::Rollback } else { Exit::Pass })
 }

@@ -36,6 +36,8 @@ fn report(scenes: &Json, gateway: &Path, began: &str, seconds: f64) -> Result<Re
         began: began.to_owned(),
         seconds,
         seed,
+        plan_digest: None,
+        duet: false,
         plan: if small { "scenes, small".to_owned() } else { "scenes".to_owned() },
         command: std::env::args().collect::<Vec<_>>().join(" "),
         environment: output::environment(),
@@ -45,6 +47,7 @@ fn report(scenes: &Json, gateway: &Path, began: &str, seconds: f64) -> Result<Re
         inconclusive: OnInconclusive::Fail,
         twins: Vec::new(),
         pairs: Vec::new(),
+        rulers: Vec::new(),
         scenes: list
             .iter()
             .map(|one| scene(one, seed))

@@ -119,16 +119,20 @@ const WARM_UP: (usize, Duration) = (8, Duration::from_millis(500));
 
 /// Starts a side, and waits until it answers a request of the load as it should.
 pub(super) fn start(subject: &Subject, load: &Load, at: Addresses<'_>, core: u32) -> Result<Running, Failure> {
-    let log = at.folder.join("output.log");
-    let (address, process) = match subject {
-        Subject::Url(url) => (url.resolve()?, None),
-        Subject::Command(command) => {
-            let words = Subject::words(command, at, &[]);
-            let process = Process::start(&Program { words, core: Some(core), log: log.clone() })?;
-            (at.serve, Some(process))
+    match subject {
+        Subject::Url(url) => {
+            let running = Running { address: url.resolve()?, process: None, held: Vec::new() };
+            ready(&running, load).map(|()| running)
         }
-    };
-    let running = Running { address, process, held: Vec::new() };
+        Subject::Command(command) => start_words(Subject::words(command, at, &[]), load, at, core),
+    }
+}
+
+/// The same of the words of a command.
+pub(super) fn start_words(words: Vec<OsString>, load: &Load, at: Addresses<'_>, core: u32) -> Result<Running, Failure> {
+    let log = at.folder.join("output.log");
+    let process = Process::start(&Program { words, core: Some(core), log: log.clone() })?;
+    let running = Running { address: at.serve, process: Some(process), held: Vec::new() };
     ready(&running, load).map_err(|failure| {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();

@@ -30,7 +30,9 @@ fn a_report_with_little_keeps_the_schema() {
 fn what_is_not_in_the_format_breaks_the_schema() {
     let good: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
     for (pointer, wrong) in [
-        ("/version", Value::from(2)),
+        ("/version", Value::from(3)),
+        ("/rulers/0/ratios/0/rounds", Value::from("many")),
+        ("/twins/0/rulers/nginx/requests", Value::from(-1)),
         ("/seed", Value::from("seven")),
         ("/judgement/verdict", Value::from("maybe")),
         ("/judgement/standings/0/gate", Value::from("p99")),
@@ -59,10 +61,31 @@ fn it_is_read_back_as_it_was_written() {
 #[test]
 fn another_version_and_a_window_that_does_not_add_up_are_refused() {
     let text = report().to_json().unwrap();
-    let newer = text.replacen("\"version\": 1", "\"version\": 2", 1);
-    assert_eq!(Report::from_json(&newer).unwrap_err().to_string(), "a report of version 2; this tool reads version 1");
+    // What a newer one has besides does not hide that it is newer.
+    let newer = text.replacen("\"version\": 2", "\"version\": 3, \"more\": 1", 1);
+    let refused = |text: &str| Report::from_json(text).unwrap_err().to_string();
+    assert_eq!(refused(&newer), "a report of version 3; this tool reads versions 1 to 2");
+    assert_eq!(refused("{}"), "no report: it says no version");
+    assert!(refused("<html>").starts_with("no report: expected value"));
     let wrong = text.replacen("\"succeeded\": 2000", "\"succeeded\": 1999", 1);
     assert!(Report::from_json(&wrong).unwrap_err().to_string().contains("2000 requests were sent"));
+}
+
+#[test]
+fn an_older_version_is_read() {
+    let mut value: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
+    let object = value.as_object_mut().unwrap();
+    object.insert("version".to_owned(), Value::from(1));
+    for newer in ["plan_digest", "duet", "rulers"] {
+        object.remove(newer).unwrap();
+    }
+    for list in ["twins", "pairs"] {
+        let pairs = value.get_mut(list).unwrap().as_array_mut().unwrap();
+        pairs.iter_mut().for_each(|pair| drop(pair.as_object_mut().unwrap().remove("rulers").unwrap()));
+    }
+    value["judgement"].as_object_mut().unwrap().remove("shown").unwrap();
+    let read = Report::from_json(&value.to_string()).unwrap();
+    assert_eq!((read.version, read.rulers.len(), read.pairs.len()), (1, 0, report().pairs.len()));
 }
 
 #[test]

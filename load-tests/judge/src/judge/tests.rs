@@ -218,3 +218,38 @@ fn a_run_that_is_abandoned_is_invalid_and_says_why() {
     assert_eq!((judgement.verdict, judgement.false_alarms), (Verdict::Invalid, None));
     assert_eq!(judgement.reason, "the canary ended: exit status 101");
 }
+
+#[test]
+fn where_cost_alone_is_judged_the_rest_is_shown_and_decides_nothing() {
+    let rules = || Rules { cost_only: true, ..quick() };
+    let failing = |_: u32, pair: &mut Pair| {
+        pair.canary.failed = [1000, 0, 0, 0, 0, 0, 0, 0];
+        pair.canary.beyond = 1000;
+        pair.canary.rss = pair.canary.rss.map(|rss| rss * 3.0);
+    };
+    let judgement = judged(rules(), failing).judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 1), "{judgement:#?}");
+    let shown = |gate: Gate| judgement.shown.iter().find(|standing| standing.gate == gate).unwrap();
+    assert_eq!((shown(Gate::Slo).worse, shown(Gate::Rss).worse), (20, 20));
+    assert!(judgement.shown.iter().all(|standing| standing.harm.is_none() && standing.gate != Gate::Cpu));
+    let dearer = |_: u32, pair: &mut Pair| pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+    let judgement = judged(rules(), dearer).judgement(Vec::new());
+    assert_eq!(
+        (judgement.verdict, judgement.pairs),
+        (Verdict::Fail(Remedy::Rollback), 9),
+        "one gate spends all of alpha"
+    );
+}
+
+#[test]
+fn where_nothing_that_decides_is_measured_there_is_no_pass() {
+    let mut judge = Judge::new(Rules { cost_only: true, ..quick() }, 1).unwrap();
+    for number in 0..40 {
+        let mut next = pair(number);
+        (next.baseline.cpu, next.canary.cpu) = (None, None);
+        judge.push(next);
+    }
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Invalid, 0), "{judgement:#?}");
+    assert!(judgement.reason.contains("nothing that decides"), "{}", judgement.reason);
+}

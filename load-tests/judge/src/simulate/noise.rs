@@ -44,6 +44,15 @@ impl Noise {
         Self::parse(include_str!("../../noise/two-shared-cores.csv"))
     }
 
+    /// The same of duets, in which both ran at the same moment.
+    ///
+    /// # Errors
+    ///
+    /// Never: the file is part of the crate, and a test reads it.
+    pub fn measured_in_duets() -> Result<Self, BadNoise> {
+        Self::parse(include_str!("../../noise/two-shared-cores-duet.csv"))
+    }
+
     /// The measured pairs.
     #[must_use]
     pub fn pairs(&self) -> &[Pair] {

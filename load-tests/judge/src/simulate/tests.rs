@@ -38,6 +38,16 @@ fn one_failed_request_in_a_hundred_is_found_in_nine_of_ten_runs() {
 }
 
 #[test]
+fn a_duet_calls_no_twins_harmful_and_finds_a_quarter_more_cpu() {
+    let rules = Rules { cost_only: true, ..Rules::default() };
+    let noise = Noise::measured_in_duets().unwrap();
+    let of = |effect: Effect| runs(&rules, &noise, effect, 200, 42).unwrap();
+    let (twins, dearer) = (of(Effect::None), of(Effect::Cpu(1.25)));
+    assert!(twins.failed <= 2 && twins.passed >= 180, "{twins:?}");
+    assert!(dearer.failed >= 190, "{dearer:?}");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_runs() {
     assert_eq!(runs_of(Effect::None, 5), runs_of(Effect::None, 5));
 }

@@ -15,6 +15,11 @@ struct MadeUp {
     /// Every so many windows the host steals.
     spoiled_every: usize,
     missing: Option<Side>,
+    rulers: Vec<&'static str>,
+    /// Windows of rulers: the name, the seed, and how many windows of sides there were before.
+    ruled: Vec<(String, u64, usize)>,
+    /// Pairs that were measured at once.
+    duets: Vec<(Side, u64)>,
 }
 
 impl Measure for MadeUp {
@@ -45,11 +50,35 @@ impl Measure for MadeUp {
         };
         Ok(Window::new(readings).unwrap())
     }
+
+    fn both(&mut self, first: Side, seed: u64) -> Result<[Window; 2], Invalid> {
+        self.duets.push((first, seed));
+        Ok([self.window(Side::Baseline, seed)?, self.window(Side::Canary, seed)?])
+    }
+
+    fn rulers(&self) -> Vec<&'static str> {
+        self.rulers.clone()
+    }
+
+    fn ruler(&mut self, name: &str, seed: u64) -> Result<Window, Invalid> {
+        self.ruled.push((name.to_owned(), seed, self.asked.len()));
+        if name == "broken" {
+            return Err(Invalid::NotMeasured("it does not run".to_owned()));
+        }
+        // Dearer than anything: it must not matter.
+        let readings =
+            Readings { requests: 1, succeeded: 1, cpu_ns: Some(1 << 40), seconds: 1.0, ..Readings::default() };
+        Ok(Window::new(readings).unwrap())
+    }
+}
+
+fn how() -> Conduct {
+    let rules = Rules { resamples: 1000, ..Rules::default() };
+    Conduct { rules, seed: 3, restart_every: 5, rulers_every: 2, duet: false }
 }
 
 fn conducted(made_up: &mut MadeUp) -> Conducted {
-    let rules = Rules { resamples: 1000, ..Rules::default() };
-    conduct(&Conduct { rules, seed: 3, restart_every: 5 }, made_up, &mut |_, _| {}).unwrap()
+    conduct(&how(), made_up, &mut |_, _| {}).unwrap()
 }
 
 #[test]
@@ -106,4 +135,46 @@ fn a_canary_that_does_not_start_is_taken_back_and_without_a_baseline_nothing_is_
     let run = conducted(&mut MadeUp { missing: Some(Side::Baseline), ..MadeUp::default() });
     let judgement = run.judge.judgement(run.findings);
     assert_eq!((judgement.verdict, judgement.reason.contains("exit status: 101")), (Verdict::Invalid, true));
+}
+
+#[test]
+fn rulers_have_windows_of_the_same_seeds_around_every_second_pair_and_decide_nothing() {
+    let mut made_up = MadeUp { rulers: vec!["one", "two", "broken"], ..MadeUp::default() };
+    let run = conducted(&mut made_up);
+    assert_eq!(run.judge.judgement(Vec::new()), conducted(&mut MadeUp::default()).judge.judgement(Vec::new()));
+    assert_eq!(made_up.ruled.len(), 3 * 20, "three in every second of 20 and 20 pairs");
+    for (name, seed, before) in &made_up.ruled {
+        assert!(before.is_multiple_of(2), "{name} between the two sides of a pair");
+        let near = made_up.asked[before.saturating_sub(2)..].iter().take(4).any(|(_, one)| one == seed);
+        assert!(near, "{name} with a seed of its own");
+    }
+    let names: Vec<&str> = run.pairs[0].rulers.keys().map(String::as_str).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert!(run.pairs[1].rulers.is_empty() && !run.twins[0].rulers.is_empty());
+    assert_eq!(run.missed["broken"], (20, "it does not run".to_owned()));
+    let orders: std::collections::BTreeSet<&str> = made_up.ruled.chunks(3).map(|round| round[0].0.as_str()).collect();
+    assert_eq!(orders.len(), 3, "each is the first now and then");
+}
+
+#[test]
+fn a_spoiled_pair_takes_its_rulers_with_it() {
+    let mut made_up = MadeUp { rulers: vec!["one"], spoiled_every: 7, ..MadeUp::default() };
+    let run = conducted(&mut made_up);
+    let kept = run.twins.iter().chain(&run.pairs).filter(|pair| !pair.rulers.is_empty()).count();
+    assert_eq!(kept, 20);
+    assert!(made_up.ruled.len() > kept);
+}
+
+#[test]
+fn a_duet_measures_both_at_once_and_judges_what_a_request_costs() {
+    let conduct_duet = |made_up: &mut MadeUp| {
+        let rules = Rules { cost_only: true, ..how().rules };
+        conduct(&Conduct { rules, duet: true, ..how() }, made_up, &mut |_, _| {}).unwrap()
+    };
+    let mut made_up = MadeUp { dearer: 30, ..MadeUp::default() };
+    let judgement = conduct_duet(&mut made_up).judge.judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Fail(Remedy::Rollback), 1));
+    assert_eq!(judgement.pairs as usize + 20, made_up.duets.len());
+    let first = made_up.duets.iter().filter(|(first, _)| *first == Side::Canary).count();
+    assert!((5..=25).contains(&first), "both have the first core now and then: {first}");
 }

@@ -1,0 +1,61 @@
+//! Both sides at the same moment, each with half the requests: what a neighbour does falls on both.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use portcullis_judge::window::{Side, Window};
+
+use crate::Failure;
+
+use super::load::LEAD;
+use super::local::{Local, Watched};
+use super::subject::Running;
+
+/// How long each side keeps a core until both exchange them. A neighbour sits on one core at a time, and longer than that: a side
+/// that kept its core would bear alone what is there.
+const TURN: Duration = Duration::from_millis(100);
+
+impl Local {
+    /// Both sides at once. Each has its core, where there are two; the first begins on the first.
+    pub(super) fn duet(&self, first: Side, seed: u64) -> Result<[Window; 2], Failure> {
+        let sides = [self.side(Side::Baseline)?, self.side(Side::Canary)?];
+        let [core, other] = if first == Side::Baseline { [self.core, self.other] } else { [self.other, self.core] };
+        seat(sides, [core, other])?;
+        let [baseline, canary] = sides.map(|running| Watched::new(running, self.begin));
+        let (baseline, canary) = (baseline?, canary?);
+        let start = Instant::now() + LEAD;
+        let send = |running: &Running| self.load.send_half(running.address, seed, start).map_err(|why| why.to_string());
+        let [here, there] = sides;
+        let [one, two] = std::thread::scope(|scope| {
+            let (running, ended) = channel();
+            scope.spawn(move || exchange(sides, [core, other], &ended));
+            let two = scope.spawn(move || send(there));
+            let sent = [send(here), two.join().unwrap_or_else(|_| Err("the canary's load panicked".to_owned()))];
+            drop(running);
+            sent
+        });
+        // To each of them the other is no neighbour.
+        let [of_baseline, of_canary] = [baseline.cpu_so_far()?, canary.cpu_so_far()?];
+        Ok([baseline.window(one?, of_canary)?, canary.window(two?, of_baseline)?])
+    }
+}
+
+/// Gives each side a core.
+fn seat(sides: [&Running; 2], cores: [u32; 2]) -> Result<(), Failure> {
+    for (running, core) in sides.into_iter().zip(cores) {
+        if let Some(process) = &running.process {
+            process.move_to(core)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets both exchange cores until the window is over. One that ends meanwhile fails its requests, which says it.
+fn exchange(sides: [&Running; 2], [mut core, mut other]: [u32; 2], ended: &Receiver<()>) {
+    while core != other && ended.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
+        std::mem::swap(&mut core, &mut other);
+        if seat(sides, [core, other]).is_err() {
+            return;
+        }
+    }
+}
