@@ -8,14 +8,18 @@
 //! INVALID, and so is one whose latency the machine could not hold: it is never slow.
 
 mod bodies;
+mod capped;
 mod crowd;
 mod fanout;
 mod faults;
 mod keys;
 mod kit;
+mod mutants;
 mod outcome;
+mod records;
 mod redis;
 mod reload;
+mod retries;
 mod slow;
 mod soak;
 mod steady;
@@ -33,6 +37,8 @@ use crate::report::{progress, say};
 use crate::tool::Ended;
 use crate::tool::progress::shown;
 use crate::tool::prove::as_json;
+
+pub use mutants::{Hunt, hunt};
 
 use kit::Stage;
 use outcome::{Outcome, Status};
@@ -68,7 +74,7 @@ const fn bound(small: u64, full: u64) -> [Duration; 2] {
 }
 
 /// All scenes.
-const SCENES: [Scene; 13] = [
+const SCENES: [Scene; 15] = [
     Scene {
         name: "steady",
         what: "open loop at 30, 60 and 80 % of capacity",
@@ -114,6 +120,18 @@ const SCENES: [Scene; 13] = [
         play: faults::faults,
     },
     Scene {
+        name: "retries",
+        what: "an upstream that answers 503: tried again within the budget, and no more",
+        bound: bound(60, 300),
+        play: retries::retries,
+    },
+    Scene {
+        name: "records",
+        what: "every request has its line in the log, and nobody waits for it",
+        bound: bound(90, 900),
+        play: records::records,
+    },
+    Scene {
         name: "keys",
         what: "many keys, races and bursts: no more than the caps, and good callers unmoved",
         bound: bound(90, 600),
@@ -134,7 +152,7 @@ const SCENES: [Scene; 13] = [
     Scene {
         name: "soak",
         what: "memory, descriptors and threads do not grow",
-        bound: bound(150, 4 * 3600),
+        bound: bound(240, 4 * 3600),
         play: soak::soak,
     },
 ];

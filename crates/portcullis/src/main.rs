@@ -6,5 +6,10 @@ use std::process::ExitCode;
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "mutants")]
+    if let Err(unknown) = portcullis_mutants::choose() {
+        eprintln!("error: {unknown}");
+        return ExitCode::from(2);
+    }
     portcullis::App::new().main()
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::{Progress, Reader};
+use portcullis_engine::drive::Load;
 use portcullis_engine::event::{Interest, Poll};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::websocket::{self, Frames, Opcode};
@@ -14,8 +15,9 @@ use socket2::SockRef;
 
 use crate::Failure;
 
-use super::kit::{Config, Edge, Stage, mib, until};
+use super::kit::{Config, Edge, Stage, mib, open, play_of, until, watched};
 use super::outcome::Outcome;
+use super::reload::Echo;
 
 /// What the gateway may keep for who does not read, and beside that.
 const EACH: u64 = 512 << 10;
@@ -177,7 +179,18 @@ pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
     let closed = until(Duration::from_secs(20), || Ok(edge.requests()? >= records))?;
     let found = edge.requests()?;
     outcome.expect("every client has a record", closed && found == records, format!("{found} of {records}"));
+    tunnel(stage, &edge, &mut outcome)?;
     Ok(outcome)
+}
+
+/// WebSockets that are the upstream's own business, and only passed through.
+fn tunnel(stage: &Stage, edge: &Edge, outcome: &mut Outcome) -> Result<(), Failure> {
+    let handshake = websocket::upgrade("/ws", "load.test", "");
+    let length = stage.size(Duration::from_secs(2), Duration::from_secs(20));
+    let messages = Load { upgrade: Some(&handshake), ..open(edge.address, 200.0, length, stage.seed) };
+    let echoes = watched(outcome, "tunnel", || Ok((play_of(&messages, &mut Echo)?, None)))?;
+    outcome.expect("through a tunnel every message comes back as it was", echoes.all.failures() == 0, &echoes.all);
+    Ok(())
 }
 
 /// Publishes slots from 1 on and reads until everybody has all, or nothing comes any more.
