@@ -22,6 +22,7 @@ mod reload;
 mod retries;
 mod slow;
 mod soak;
+mod starved;
 mod steady;
 mod upgrade;
 
@@ -230,16 +231,21 @@ fn chosen(only: &[String]) -> Result<Vec<Scene>, Failure> {
 /// Plays a scene that ends in time, or is given up. What it started ends with the tool then.
 fn bounded(play: fn(&Stage) -> Result<Outcome, Failure>, stage: Stage, limit: Duration) -> Outcome {
     let (done, wait) = mpsc::channel();
+    let watch = starved::Watch::start(stage.started.clone());
     std::thread::spawn(move || {
         let outcome = play(&stage).unwrap_or_else(|failure| Outcome::invalid(&failure.to_string()));
         // Nobody waits for it when its time was up.
         drop(done.send(outcome));
     });
-    match wait.recv_timeout(limit) {
+    let mut outcome = match wait.recv_timeout(limit) {
         Ok(outcome) => outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => Outcome::invalid(&format!("it did not end within {}", shown(limit))),
         Err(mpsc::RecvTimeoutError::Disconnected) => Outcome::invalid("it broke off"),
+    };
+    if let Some(excuse) = watch.stop() {
+        outcome.excuse(&excuse);
     }
+    outcome
 }
 
 #[cfg(test)]

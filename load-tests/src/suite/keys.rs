@@ -143,7 +143,7 @@ pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
             tally.all.refused > 0 && tally.all.failures() == 0,
             told(&tally),
         );
-        source.expect(&mut outcome, name, cap);
+        source.expect(&mut outcome, name, cap, tally.all.failures());
     }
     Ok(outcome)
 }

@@ -19,6 +19,7 @@ use portcullis_mutants::{Mutant, VARIABLE};
 use crate::Failure;
 
 use super::outcome::Outcome;
+use super::starved::Started;
 
 /// How long what is on its way may take to show in counters.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub(super) struct Stage {
     pub(super) seed: u64,
     /// The fault that the gateway is given.
     mutant: Option<Mutant>,
+    /// The gateways that were started.
+    pub(super) started: Started,
 }
 
 impl Stage {
@@ -50,7 +53,14 @@ impl Stage {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), gateway: gateway.to_owned(), small, seed, mutant: None })
+        Ok(Self {
+            folder: folder.to_owned(),
+            gateway: gateway.to_owned(),
+            small,
+            seed,
+            mutant: None,
+            started: Started::default(),
+        })
     }
 
     /// With a gateway that has a fault. Its binary must know it.
@@ -147,6 +157,7 @@ impl Edge {
         }
         let log = folder.join("gateway.out");
         let mut process = Process::start(&Program { words, core: None, log: log.clone() })?;
+        stage.started.add(process.id());
         process.ready_when(&|| Client::connect(admin)?.get("/readyz")).map_err(|failure| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("the gateway did not start: {failure}\n{said}")

@@ -104,7 +104,7 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
     );
     outcome.expect("no message on a WebSocket is lost or changed", echoes.all.failures() == 0, &echoes.all);
     for ((tally, source), (name, cap)) in capped.iter().zip([("a burst", SAVED), ("a quota", QUOTA)]) {
-        source.expect(&mut outcome, &format!("{name} over all reloads"), cap);
+        source.expect(&mut outcome, &format!("{name} over all reloads"), cap, tally.all.failures());
         outcome.expect(format!("{name}: nothing fails"), tally.all.failures() == 0, told(tally));
     }
     outcome.expect(
