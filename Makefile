@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench load load-full fuzz docs surfpool canary release
+.PHONY: run test lint bench load load-full mutants fuzz docs surfpool canary release
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -20,6 +20,9 @@ load: ## All scenes of the load tool, small: ten minutes beside the build.
 
 load-full: ## All scenes in full: hours.
 	@scripts/load full
+
+mutants: ## Gives the gateway faults on purpose, and looks whether each is found by its scene.
+	@scripts/mutants
 
 fuzz: ## Every fuzz target for 30 seconds; SECONDS=600 for longer.
 	@scripts/setup

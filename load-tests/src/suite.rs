@@ -8,16 +8,21 @@
 //! INVALID, and so is one whose latency the machine could not hold: it is never slow.
 
 mod bodies;
+mod capped;
 mod crowd;
 mod fanout;
 mod faults;
 mod keys;
 mod kit;
+mod mutants;
 mod outcome;
+mod records;
 mod redis;
 mod reload;
+mod retries;
 mod slow;
 mod soak;
+mod starved;
 mod steady;
 mod upgrade;
 
@@ -33,6 +38,8 @@ use crate::report::{progress, say};
 use crate::tool::Ended;
 use crate::tool::progress::shown;
 use crate::tool::prove::as_json;
+
+pub use mutants::{Hunt, hunt};
 
 use kit::Stage;
 use outcome::{Outcome, Status};
@@ -68,7 +75,7 @@ const fn bound(small: u64, full: u64) -> [Duration; 2] {
 }
 
 /// All scenes.
-const SCENES: [Scene; 13] = [
+const SCENES: [Scene; 15] = [
     Scene {
         name: "steady",
         what: "open loop at 30, 60 and 80 % of capacity",
@@ -114,6 +121,18 @@ const SCENES: [Scene; 13] = [
         play: faults::faults,
     },
     Scene {
+        name: "retries",
+        what: "an upstream that answers 503: tried again within the budget, and no more",
+        bound: bound(60, 300),
+        play: retries::retries,
+    },
+    Scene {
+        name: "records",
+        what: "every request has its line in the log, and nobody waits for it",
+        bound: bound(90, 900),
+        play: records::records,
+    },
+    Scene {
         name: "keys",
         what: "many keys, races and bursts: no more than the caps, and good callers unmoved",
         bound: bound(90, 600),
@@ -134,7 +153,7 @@ const SCENES: [Scene; 13] = [
     Scene {
         name: "soak",
         what: "memory, descriptors and threads do not grow",
-        bound: bound(150, 4 * 3600),
+        bound: bound(240, 4 * 3600),
         play: soak::soak,
     },
 ];
@@ -212,16 +231,21 @@ fn chosen(only: &[String]) -> Result<Vec<Scene>, Failure> {
 /// Plays a scene that ends in time, or is given up. What it started ends with the tool then.
 fn bounded(play: fn(&Stage) -> Result<Outcome, Failure>, stage: Stage, limit: Duration) -> Outcome {
     let (done, wait) = mpsc::channel();
+    let watch = starved::Watch::start(stage.started.clone());
     std::thread::spawn(move || {
         let outcome = play(&stage).unwrap_or_else(|failure| Outcome::invalid(&failure.to_string()));
         // Nobody waits for it when its time was up.
         drop(done.send(outcome));
     });
-    match wait.recv_timeout(limit) {
+    let mut outcome = match wait.recv_timeout(limit) {
         Ok(outcome) => outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => Outcome::invalid(&format!("it did not end within {}", shown(limit))),
         Err(mpsc::RecvTimeoutError::Disconnected) => Outcome::invalid("it broke off"),
+    };
+    if let Some(excuse) = watch.stop() {
+        outcome.excuse(&excuse);
     }
+    outcome
 }
 
 #[cfg(test)]

@@ -26,15 +26,16 @@ impl fmt::Display for Uses {
 }
 
 /// The crates by folder, lowest first, with what each may use. Some are not built yet; their place is settled.
-const TABLE: [(&str, Uses); 27] = [
+const TABLE: [(&str, Uses); 28] = [
     ("alloc", Uses::These(&[])),
     ("types", Uses::These(&[])),
+    ("mutants", Uses::These(&[])),
     ("wire", Uses::These(&[])),
     ("yaml-derive", Uses::These(&[])),
     ("yaml", Uses::These(&["types", "yaml-derive"])),
     ("policy", Uses::These(&["types"])),
     ("balance", Uses::These(&["types"])),
-    ("caps", Uses::These(&["types"])),
+    ("caps", Uses::These(&["types", "mutants"])),
     ("trial", Uses::These(&[])),
     ("judge", Uses::These(&["trial"])),
     ("artifacts", Uses::These(&["judge"])),
@@ -42,15 +43,26 @@ const TABLE: [(&str, Uses); 27] = [
     ("slo", Uses::These(&[])),
     ("health", Uses::These(&[])),
     ("identity", Uses::These(&["types"])),
-    ("telemetry", Uses::These(&["types"])),
+    ("telemetry", Uses::These(&["types", "mutants"])),
     ("tracing", Uses::These(&["types", "telemetry"])),
     ("store", Uses::These(&["types", "caps"])),
     ("filter", Uses::These(&["types", "yaml"])),
     ("filters", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
-    ("rpc", Uses::These(&["types", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
+    ("rpc", Uses::These(&["types", "mutants", "yaml", "filter", "policy", "caps", "identity", "telemetry"])),
     (
         "snapshot",
-        Uses::These(&["types", "policy", "balance", "caps", "identity", "filter", "telemetry", "wire", "slo"]),
+        Uses::These(&[
+            "types",
+            "mutants",
+            "policy",
+            "balance",
+            "caps",
+            "identity",
+            "filter",
+            "telemetry",
+            "wire",
+            "slo",
+        ]),
     ),
     (
         "config",

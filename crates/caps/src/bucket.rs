@@ -130,6 +130,11 @@ impl Bucket {
     #[inline]
     pub fn check(&self, full_at: FullAt, now: u64, cost: u64) -> Result<FullAt, Short> {
         let after = self.spend(full_at, now, cost);
+        portcullis_mutants::when!(BurstOffByOne =>
+            if self.debt(self.spend(full_at, now, cost.saturating_sub(1)), now) <= self.depth {
+                return Ok(after);
+            }
+        );
         if self.debt(after, now) <= self.depth { Ok(after) } else { Err(self.short(full_at, now, cost)) }
     }
 

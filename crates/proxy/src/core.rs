@@ -119,6 +119,7 @@ impl Core {
 
     /// Whether the requests of a generation may go on.
     pub(crate) fn allows(&self, generation: GenerationId) -> bool {
+        portcullis_mutants::when!(FailsOnReload => return generation == self.generations.peek().id);
         generation.0 >= self.cut_below.load(Ordering::Relaxed)
     }
 
@@ -129,6 +130,8 @@ impl Core {
 
     /// Hands a complete record on: metrics, recent requests, log.
     pub(crate) fn finish(&self, record: Record, route: Option<&RouteData>, cluster: Option<&Cluster>) {
+        portcullis_mutants::when!(LeakedBuffer => if portcullis_mutants::one_in(1000) { portcullis_mutants::leak(1024) });
+        portcullis_mutants::when!(Cpu10 => portcullis_mutants::work(2000));
         if !self.observes() {
             return;
         }

@@ -80,6 +80,9 @@ impl ProxyHttp for Service {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
         respond::expect(session);
+        portcullis_mutants::when!(Tail => if portcullis_mutants::one_in(100) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
             Ok(route::Next::Answer(answer)) => {

@@ -63,6 +63,9 @@ impl Sinks {
 
 impl RecordSink for Sinks {
     fn record(&self, record: &Arc<Record>) {
+        portcullis_mutants::when!(SlowLog => if portcullis_mutants::one_in(100) {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        });
         for sink in &self.0 {
             sink.record(record);
         }

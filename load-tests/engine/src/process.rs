@@ -268,6 +268,17 @@ impl Process {
         resident(self.id())
     }
 
+    /// Bytes of memory that are its own: no file's, and counted page by page. What `resident` says may be off by some dozens
+    /// of pages, since the kernel adds up what each thread has noted when it has noted enough.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn anonymous(&self) -> Result<u64, Failure> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
+        kibibytes(&rollup, "Anonymous:").ok_or_else(|| "no Anonymous in smaps_rollup".into())
+    }
+
     /// Tells it to read its config again.
     ///
     /// # Errors
@@ -295,9 +306,13 @@ impl Process {
 /// When it has ended.
 pub fn resident(id: u32) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kibibytes.map(|number| number * 1024).ok_or_else(|| "no VmRSS".into())
+    kibibytes(&status, "VmRSS:").ok_or_else(|| "no VmRSS".into())
+}
+
+/// The bytes of a line like `VmRSS:  12 kB`.
+fn kibibytes(text: &str, key: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    Some(rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 impl Drop for Process {

@@ -116,6 +116,50 @@ pub enum Outlook {
     Unclear,
 }
 
+/// What equal blocks of work leave behind, such as bytes of memory: the median block. An allocator takes and gives back in leaps of
+/// hundreds of kibibytes, which say nothing of the work; a leap lies in one block, where it tilts every slope over the whole run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Residue {
+    /// Of the median block.
+    pub median: f64,
+    /// The median block leaves more than this with a chance of 99 %.
+    pub low: f64,
+    /// Blocks.
+    pub blocks: usize,
+}
+
+impl Residue {
+    /// Of what each block left; `None` for fewer than seven, of which nothing is shown. The bound is an order statistic: as with
+    /// the sign test, nothing is assumed of how blocks differ.
+    #[must_use]
+    pub fn of(blocks: &[f64]) -> Option<Self> {
+        let mut sorted: Vec<f64> = blocks.iter().copied().filter(|left| left.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let low = *sorted.get(below(sorted.len()).checked_sub(1)?)?;
+        Some(Self { median: middle(&sorted)?, low, blocks: sorted.len() })
+    }
+}
+
+/// The largest r for which the r-th smallest of so many values lies above their true median with a chance of at most 1 %.
+fn below(count: usize) -> usize {
+    let (mut chance, mut sum, mut rank) = (0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX)), 0.0, 0);
+    while rank < count {
+        sum += chance;
+        if sum > 0.01 {
+            break;
+        }
+        rank += 1;
+        chance *= ratio(count, rank);
+    }
+    rank
+}
+
+/// From one binomial coefficient to the next.
+#[expect(clippy::cast_precision_loss, reason = "a few hundred blocks")]
+fn ratio(count: usize, rank: usize) -> f64 {
+    (count - rank + 1) as f64 / rank as f64
+}
+
 /// Growth against a cap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Growth {

@@ -64,6 +64,24 @@ enum What {
         #[arg(long, default_value = "target/load-scenes")]
         out: PathBuf,
     },
+    /// Gives the gateway faults on purpose, and says which scene finds which. Its binary is built with `--features mutants`.
+    Mutants {
+        /// The gateway's binary. Default: `portcullis` beside this one, or on the `PATH`.
+        #[arg(long, alias = "binary")]
+        gateway: Option<PathBuf>,
+        /// Only these mutants.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// How often the scenes are played without a fault, which they must pass.
+        #[arg(long, default_value_t = 1)]
+        sound: usize,
+        /// What is drawn at random follows from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where `mutants.json`, `mutants.md`, configs and logs go.
+        #[arg(long, default_value = "target/load-mutants")]
+        out: PathBuf,
+    },
     /// Compares a canary with its baseline, in pairs of windows, or live by metrics.
     Judge(Box<JudgeArguments>),
     /// Lays two results of `judge` side by side: a baseline carried to another day or another machine. Exit codes: 0 the same or
@@ -94,6 +112,9 @@ fn command(what: What) -> Result<Exit, Failure> {
         What::Prove => prove::prove().map(exit),
         What::Scenes { small, only, seed, gateway, out } => {
             suite::play(&Which { small, only, seed, gateway, out }).map(exit)
+        }
+        What::Mutants { gateway, only, sound, seed, out } => {
+            suite::hunt(&suite::Hunt { gateway, only, sound, seed, out }).map(exit)
         }
         What::Judge(arguments) => judge(&arguments),
         What::Compare(arguments) => compare(&arguments),

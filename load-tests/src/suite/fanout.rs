@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::{Progress, Reader};
+use portcullis_engine::drive::Load;
 use portcullis_engine::event::{Interest, Poll};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::websocket::{self, Frames, Opcode};
@@ -14,8 +15,9 @@ use socket2::SockRef;
 
 use crate::Failure;
 
-use super::kit::{Config, Edge, Stage, mib, until};
+use super::kit::{Config, Edge, Stage, mib, open, play_of, until, watched};
 use super::outcome::Outcome;
+use super::reload::Echo;
 
 /// What the gateway may keep for who does not read, and beside that.
 const EACH: u64 = 512 << 10;
@@ -141,11 +143,15 @@ fn slot(payload: &[u8]) -> Option<u64> {
 pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let origin = Origin::start("{\"fine\":true}")?;
+    tunnel(stage, &origin, &mut outcome)?;
     let filter = "      - { name: pubsub, match: { exact: / }, filters: [{ rpc_websocket: { to: origin, path: /pubsub } }], to: origin }\n";
     let edge = Edge::start(stage, "edge", &Config { routes: filter.to_owned(), ..Config::to(origin.address()) })?;
     let (clients, lazy, slots) = stage.size((200, 20, 400), (2000, 200, 5000));
-    let mut reading = (0..clients).map(|_| Client::subscribe(edge.address)).collect::<Result<Vec<_>, _>>()?;
-    let idle = (0..lazy).map(|_| Client::subscribe(edge.address)).collect::<Result<Vec<_>, _>>()?;
+    let subscribed = |count: usize| (0..count).map(|_| Client::subscribe(edge.address)).collect::<Result<Vec<_>, _>>();
+    let both = subscribed(clients).and_then(|reading| Ok((reading, subscribed(lazy)?)));
+    let found = both.as_ref().map_or_else(ToString::to_string, |_| "all can".to_owned());
+    outcome.expect(format!("{} clients can subscribe", clients + lazy), both.is_ok(), found);
+    let Ok((mut reading, idle)) = both else { return Ok(outcome) };
     for client in &idle {
         SockRef::from(&client.stream).set_recv_buffer_size(4096)?;
     }
@@ -178,6 +184,17 @@ pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
     let found = edge.requests()?;
     outcome.expect("every client has a record", closed && found == records, format!("{found} of {records}"));
     Ok(outcome)
+}
+
+/// WebSockets that are the upstream's own business, and only passed through.
+fn tunnel(stage: &Stage, origin: &Origin, outcome: &mut Outcome) -> Result<(), Failure> {
+    let edge = Edge::start(stage, "tunnel", &Config::to(origin.address()))?;
+    let handshake = websocket::upgrade("/ws", "load.test", "");
+    let length = stage.size(Duration::from_secs(2), Duration::from_secs(20));
+    let messages = Load { upgrade: Some(&handshake), ..open(edge.address, 200.0, length, stage.seed) };
+    let echoes = watched(outcome, "tunnel", || Ok((play_of(&messages, &mut Echo)?, None)))?;
+    outcome.expect("through a tunnel every message comes back as it was", echoes.all.failures() == 0, &echoes.all);
+    Ok(())
 }
 
 /// Publishes slots from 1 on and reads until everybody has all, or nothing comes any more.

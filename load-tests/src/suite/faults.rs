@@ -115,11 +115,6 @@ fn play_one(stage: &Stage, trouble: Trouble, seed: u64, outcome: &mut Outcome) -
 fn check(trouble: Trouble, tally: &Tally, outcome: &mut Outcome) {
     let name = trouble.name();
     let status = tally.all.failed.get(&Kind::Status).copied().unwrap_or_default();
-    outcome.expect(
-        format!("{name}: every failure is answered, none is a closed connection or a silence"),
-        status == tally.all.failures(),
-        told(tally),
-    );
     outcome.number(&format!("{name}.failed"), tally.all.failures());
     let late = tally.failed.iter().filter(|failed| failed.planned >= WELL).count();
     let early = tally.failed.iter().filter(|failed| failed.planned + LASTS < BEFORE).count();
@@ -128,6 +123,14 @@ fn check(trouble: Trouble, tally: &Tally, outcome: &mut Outcome) {
         late + early == 0,
         format!("{late} failed afterwards, {early} before"),
     );
+    let criterion = format!("{name}: every failure is answered, none is a closed connection or a silence");
+    let unanswered = tally.all.failures() - status;
+    // A machine that is busy does not pick the moment of the fault.
+    if unanswered > status && late + early == 0 {
+        outcome.insist(criterion, false, told(tally));
+    } else {
+        outcome.expect(criterion, unanswered == 0, told(tally));
+    }
     let longest = tally.quantile(0.999).unwrap_or(tally.longest());
     outcome.number(&format!("{name}.p999_ms"), longest.as_secs_f64() * 1e3);
     match trouble {

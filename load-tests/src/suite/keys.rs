@@ -12,12 +12,19 @@ use portcullis_engine::tally::Tally;
 use crate::Failure;
 use crate::gatekeeper::keys as hashes;
 
+use super::capped::Capped;
 use super::kit::{Books, Config, Edge, Stage, closed, ms, open, play_of, told, watched};
 use super::outcome::Outcome;
 
 /// What a key of the abusers may spend.
 const RATE: u32 = 10;
 const BURST: u32 = 20;
+
+/// What is let in of keys that nothing comes back to while the scene plays: a burst of 1/h, a quota of a month.
+const SAVED: u64 = 25;
+const QUOTA: u64 = 40;
+const SAVED_KEY: &str = "load-test-saved-caller-0000000000000000000000000";
+const QUOTA_KEY: &str = "load-test-quota-caller-0000000000000000000000000";
 
 /// Requests a second of the good caller.
 const GOOD: f64 = 50.0;
@@ -77,13 +84,16 @@ fn start(stage: &Stage, origin: &Origin, keys: usize) -> Result<Edge, Failure> {
     for number in 0..keys {
         consumers.push_str(&one(&format!("abuser-{number}"), "small", &key(number)));
     }
-    consumers.push_str(&one("good", "large", GOOD_KEY));
+    for (id, plan, key) in [("good", "large", GOOD_KEY), ("saved", "saved", SAVED_KEY), ("quota", "quota", QUOTA_KEY)] {
+        consumers.push_str(&one(id, plan, key));
+    }
     let folder = stage.folder.join("edge");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("consumers.ndjson"), consumers)?;
     std::fs::write(folder.join("secret"), hashes::secret())?;
     let mut top = String::new();
     writeln!(top, "plans:\n  small: {{ rate: {RATE}/s, burst: {BURST} }}\n  large: {{ rate: 10000/s, burst: 10000 }}")?;
+    writeln!(top, "  saved: {{ rate: 1/h, burst: {SAVED} }}\n  quota: {{ quota: {QUOTA}/month }}")?;
     writeln!(top, "consumers: {{ file: consumers.ndjson, secret: \"file:secret\" }}")?;
     let host = "    filters: [api_key, caps]\n".to_owned();
     Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })
@@ -93,7 +103,8 @@ fn start(stage: &Stage, origin: &Origin, keys: usize) -> Result<Edge, Failure> {
 pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let origin = Origin::start("{\"fine\":true}")?;
-    let count = stage.size(50, 500);
+    let count = stage.size(25, 500);
+    let racing = stage.size(16, 64);
     let edge = start(stage, &origin, count)?;
     let length = stage.size(Duration::from_secs(4), Duration::from_secs(30));
     let good = || Keyed::new(vec![GOOD_KEY.to_owned()]);
@@ -106,7 +117,7 @@ pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
     let rate = f64::from(RATE) * 4.0 * f64::from(u32::try_from(count)?);
     for (name, mut abuse, load) in [
         ("bursts", bursts, open(edge.address, rate, length, stage.seed + 1)),
-        ("race", race, closed(edge.address, 64, length)),
+        ("race", race, closed(edge.address, racing, length)),
     ] {
         let books = Books::open(&edge, &origin)?;
         let begun = Instant::now();
@@ -122,6 +133,17 @@ pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
         check(&mut outcome, name, &abuse, took, [&abused, &alone, &beside]);
         let sent = abused.all.sent() + beside.all.sent();
         books.close(&mut outcome, name, [sent, abused.all.succeeded + beside.all.succeeded])?;
+    }
+    for (name, key, cap) in [("a saved burst", SAVED_KEY, SAVED), ("a quota", QUOTA_KEY, QUOTA)] {
+        let mut source = Capped::get("/", &format!("X-Api-Key: {key}\r\n"));
+        let load = closed(edge.address, racing, Duration::from_millis(500));
+        let tally = watched(&mut outcome, name, || Ok((play_of(&load, &mut source)?, None)))?;
+        outcome.expect(
+            format!("{name}: the rest is refused, and nothing fails"),
+            tally.all.refused > 0 && tally.all.failures() == 0,
+            told(&tally),
+        );
+        source.expect(&mut outcome, name, cap, tally.all.failures());
     }
     Ok(outcome)
 }

@@ -1,5 +1,6 @@
 //! What every scene needs: the gateway as a process, the origin, loads between, and their books reconciled.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,12 @@ use portcullis_engine::process::{Process, Program, free_address};
 use portcullis_engine::proof;
 use portcullis_engine::schedule::{Arrivals, Schedule};
 use portcullis_engine::tally::Tally;
+use portcullis_mutants::{Mutant, VARIABLE};
 
 use crate::Failure;
 
 use super::outcome::Outcome;
+use super::starved::Started;
 
 /// How long what is on its way may take to show in counters.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -37,6 +40,10 @@ pub(super) struct Stage {
     pub(super) small: bool,
     /// What is drawn at random follows from it.
     pub(super) seed: u64,
+    /// The fault that the gateway is given.
+    mutant: Option<Mutant>,
+    /// The gateways that were started.
+    pub(super) started: Started,
 }
 
 impl Stage {
@@ -46,7 +53,19 @@ impl Stage {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), gateway: gateway.to_owned(), small, seed })
+        Ok(Self {
+            folder: folder.to_owned(),
+            gateway: gateway.to_owned(),
+            small,
+            seed,
+            mutant: None,
+            started: Started::default(),
+        })
+    }
+
+    /// With a gateway that has a fault. Its binary must know it.
+    pub(super) fn with(self, mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..self }
     }
 
     /// The one of two that the size says.
@@ -88,7 +107,7 @@ impl Config {
         Self { origin, top, limits, cluster, host, routes }
     }
 
-    fn yaml(&self, address: SocketAddr, admin: SocketAddr) -> String {
+    pub(super) fn yaml(&self, address: SocketAddr, admin: SocketAddr) -> String {
         let Self { origin, top, limits, cluster, host, routes } = self;
         let store = if top.contains("store:") { "" } else { "store: off\n" };
         format!(
@@ -131,9 +150,14 @@ impl Edge {
         fs::create_dir_all(&folder)?;
         let file = folder.join("gateway.yaml");
         fs::write(&file, config.yaml(address, admin))?;
-        let words = vec![stage.gateway.clone().into(), "run".into(), "-c".into(), file.clone().into()];
+        let mut words: Vec<OsString> =
+            vec![stage.gateway.clone().into(), "run".into(), "-c".into(), file.clone().into()];
+        if let Some(mutant) = stage.mutant {
+            words.splice(0..0, ["env".into(), format!("{VARIABLE}={}", mutant.name()).into()]);
+        }
         let log = folder.join("gateway.out");
         let mut process = Process::start(&Program { words, core: None, log: log.clone() })?;
+        stage.started.add(process.id());
         process.ready_when(&|| Client::connect(admin)?.get("/readyz")).map_err(|failure| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("the gateway did not start: {failure}\n{said}")

@@ -32,6 +32,8 @@ struct Finding {
     what: String,
     holds: bool,
     found: String,
+    /// Whether it must hold whatever the machine does.
+    always: bool,
 }
 
 /// What came of a scene.
@@ -52,7 +54,12 @@ impl Outcome {
 
     /// Something must hold, and this was found.
     pub(super) fn expect(&mut self, what: impl Display, holds: bool, found: impl Display) {
-        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string() });
+        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string(), always: false });
+    }
+
+    /// Something must hold whatever the machine does, such as a count that no lateness changes: nothing excuses it.
+    pub(super) fn insist(&mut self, what: impl Display, holds: bool, found: impl Display) {
+        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string(), always: true });
     }
 
     /// It says nothing, and why.
@@ -73,11 +80,30 @@ impl Outcome {
 
     /// How it ended.
     pub(super) fn status(&self) -> Status {
+        if self.findings.iter().any(|finding| finding.always && !finding.holds) {
+            return Status::Failed;
+        }
         let holds = self.findings.iter().all(|finding| finding.holds);
         match (self.flaws.is_empty(), holds, self.excuses.is_empty()) {
             (false, ..) | (true, false, false) => Status::Invalid,
             (true, true, _) => Status::Passed,
             (true, false, true) => Status::Failed,
+        }
+    }
+
+    /// Whether a criterion with these words does not hold.
+    pub(super) fn misses(&self, words: &str) -> bool {
+        self.findings.iter().any(|finding| !finding.holds && finding.what.contains(words))
+    }
+
+    /// What does not hold, with what was found; of what cannot be told, why not.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        let broken = self.findings.iter().filter(|finding| !finding.holds);
+        let broken = broken.map(|finding| format!("{}: {}", finding.what, finding.found));
+        match self.status() {
+            Status::Passed => Vec::new(),
+            Status::Failed => broken.collect(),
+            Status::Invalid => broken.chain(self.flaws.iter().chain(&self.excuses).cloned()).collect(),
         }
     }
 
@@ -134,6 +160,9 @@ mod tests {
         held.excuse("late");
         assert_eq!(held.status(), Status::Passed, "what holds on a bad machine holds");
         outcome.invalidate("the machine");
+        let mut counted = outcome.clone();
+        counted.insist("exactly 25 are let in", false, 26);
+        assert_eq!(counted.status(), Status::Failed, "no lateness makes 26 of 25");
         assert_eq!(outcome.json("a", "b", Duration::ZERO)["status"], "invalid");
     }
 }

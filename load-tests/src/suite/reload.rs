@@ -1,5 +1,6 @@
-//! A reload every second, under load: no request fails, no WebSocket drops.
+//! A reload every second, under load: no request fails, no WebSocket drops, nothing that was counted is forgotten.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::Answer;
@@ -7,10 +8,12 @@ use portcullis_engine::client::Client;
 use portcullis_engine::drive::{Load, Source};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
-use portcullis_engine::websocket;
+use portcullis_engine::tally::Tally;
+use portcullis_engine::{proof, websocket};
 
 use crate::Failure;
 
+use super::capped::Capped;
 use super::kit::{Books, Config, Edge, Stage, open, play, play_of, told, until, watched};
 use super::outcome::Outcome;
 
@@ -37,56 +40,82 @@ impl Source for Echo {
     }
 }
 
+/// Requests a second: short ones, messages on WebSockets, ones that wait at the origin and are in flight at every reload, and
+/// those of a caller with a cap.
+const SHORT: f64 = 300.0;
+const MESSAGES: f64 = 100.0;
+const LONG: f64 = 20.0;
+const CAPPED: f64 = 30.0;
+
+/// What one caller may do while the scene plays: nothing comes back of it.
+const SAVED: u64 = 30;
+const QUOTA: u64 = 40;
+
+/// The config, with one route more.
+fn config(origin: SocketAddr, route: &str) -> Config {
+    let top = format!("plans:\n  saved: {{ rate: 1/h, burst: {SAVED} }}\n  quota: {{ quota: {QUOTA}/month }}\n");
+    let capped = |name: &str| {
+        format!(
+            "      - {{ name: {name}, match: {{ path: /{name} }}, filters: [{{ anonymous: {{ plan: {name}, by: address }} }}, caps], to: origin }}\n"
+        )
+    };
+    let routes = format!("{route}{}{}", capped("saved"), capped("quota"));
+    Config { top, routes, ..Config::to(origin) }
+}
+
+/// What came of the loads.
+#[derive(Debug)]
+struct Played {
+    short: Tally,
+    long: Tally,
+    echoes: Tally,
+    /// Of a burst, and of a quota.
+    capped: [(Tally, Capped); 2],
+    /// The gateway's counter of requests, before each reload.
+    counted: Vec<u64>,
+}
+
+impl Played {
+    fn requests(&self) -> impl Iterator<Item = &Tally> {
+        [&self.short, &self.long].into_iter().chain(self.capped.iter().map(|(tally, _)| tally))
+    }
+}
+
 /// Plays.
 pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let origin = Origin::start("{\"fine\":true}")?;
-    let edge = stage.plain(origin.address())?;
+    let edge = Edge::start(stage, "edge", &config(origin.address(), ""))?;
     let reloads = stage.size(8, 300);
-    let length = Duration::from_secs(reloads + 1);
     let books = Books::open(&edge, &origin)?;
     let applied = |edge: &Edge| edge.metric("portcullis_reloads_total", "outcome=\"applied\"");
     let before = applied(&edge)?;
-    let handshake = websocket::upgrade("/ws", "load.test", "");
-    let http = open(edge.address, 300.0, length, stage.seed);
-    let messages = Load { upgrade: Some(&handshake), ..open(edge.address, 100.0, length, stage.seed + 1) };
-    let (tally, echoes) = watched(&mut outcome, "load", || {
-        std::thread::scope(|scope| {
-            let http = scope.spawn(|| play(&http));
-            let messages = scope.spawn(|| play_of(&messages, &mut Echo));
-            let start = Instant::now();
-            let reloaded = (1..=reloads).try_for_each(|number| {
-                std::thread::sleep((start + Duration::from_secs(number)).saturating_duration_since(Instant::now()));
-                let route = format!(
-                    "      - {{ name: r{number}, match: {{ exact: /r{number} }}, respond: {{ body: \"{number}\" }} }}\n"
-                );
-                edge.write(&Config { routes: route, ..Config::to(origin.address()) })?;
-                edge.process.hang_up()
-            });
-            let http = http.join().map_err(|_| "the load panicked")??;
-            let messages = messages.join().map_err(|_| "the load panicked")??;
-            reloaded?;
-            let lag = http.lag();
-            Ok(((http, messages), Some(lag)))
-        })
+    let played = watched(&mut outcome, "load", || {
+        let played = load(stage, &edge, &origin, reloads)?;
+        let lag = played.short.lag();
+        Ok((played, Some(lag)))
     })?;
-    outcome.expect("no request fails", tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
+    let Played { short, long, echoes, capped, counted } = &played;
+    outcome.expect("no request fails", short.all.failures() == 0 && short.all.refused == 0, told(short));
+    outcome.expect(
+        "none fails that is in flight while a config is loaded",
+        long.all.failures() == 0 && long.all.refused == 0,
+        told(long),
+    );
     outcome.expect("no message on a WebSocket is lost or changed", echoes.all.failures() == 0, &echoes.all);
+    for ((tally, source), (name, cap)) in capped.iter().zip([("a burst", SAVED), ("a quota", QUOTA)]) {
+        source.expect(&mut outcome, &format!("{name} over all reloads"), cap, tally.all.failures());
+        outcome.expect(format!("{name}: nothing fails"), tally.all.failures() == 0, told(tally));
+    }
+    outcome.expect(
+        "counters of requests never go back",
+        counted.is_sorted(),
+        format!("{} at last", counted.last().copied().unwrap_or_default()),
+    );
     // The gateway also looks at the file by itself, and may read one more than once.
     let all = until(Duration::from_secs(5), || Ok(applied(&edge)? - before > reloads as f64 - 0.5))?;
     outcome.expect(format!("all {reloads} reloads are applied"), all, applied(&edge)? - before);
-    // A WebSocket is one request. Its record comes at its end, which is that of the tool's connection.
-    let sockets = echoes.most_in_flight as u64;
-    let found = until(Duration::from_secs(5), || Ok(books.since()?.iter().all(|count| *count >= tally.all.sent())))?;
-    let [at_edge, at_origin] = books.since()?;
-    outcome.expect(
-        "the books of client, gateway and origin agree",
-        found && at_edge == at_origin && at_edge <= tally.all.sent() + sockets.max(1) * 100,
-        format!(
-            "{} at the client and some WebSockets, {at_edge} at the gateway, {at_origin} at the origin",
-            tally.all.sent()
-        ),
-    );
+    close(&played, &books, &mut outcome)?;
     // Asked for when the books are closed: the gateway answers it by itself.
     let last = until(Duration::from_secs(5), || {
         let answer = Client::connect(edge.address)?.get(&format!("/r{reloads}"))?;
@@ -94,4 +123,73 @@ pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
     })?;
     outcome.expect("the last config is in force", last, last);
     Ok(outcome)
+}
+
+/// All loads at once, and a reload every second.
+fn load(stage: &Stage, edge: &Edge, origin: &Origin, reloads: u64) -> Result<Played, Failure> {
+    let length = Duration::from_secs(reloads + 1);
+    let handshake = websocket::upgrade("/ws", "load.test", "");
+    let load = |rate, seed| open(edge.address, rate, length, stage.seed + seed);
+    let messages = Load { upgrade: Some(&handshake), ..load(MESSAGES, 1) };
+    std::thread::scope(|scope| {
+        let capped = |target: &'static str, seed| {
+            let load = load(CAPPED, seed);
+            scope.spawn(move || {
+                let mut source = Capped::get(target, "");
+                Ok::<_, Failure>((play_of(&load, &mut source)?, source))
+            })
+        };
+        let capped = [capped("/saved", 2), capped("/quota", 3)];
+        let short = load(SHORT, 0);
+        let short = scope.spawn(move || play(&short));
+        let long = load(LONG, 4);
+        let long = scope.spawn(move || play_of(&long, &mut proof::get("/wait/400")));
+        let echoes = scope.spawn(|| play_of(&messages, &mut Echo));
+        let counted = reload_often(edge, origin, reloads);
+        let panicked = "the load panicked";
+        let [saved, quota] = capped.map(|capped| capped.join().map_err(|_| panicked));
+        Ok(Played {
+            short: short.join().map_err(|_| panicked)??,
+            long: long.join().map_err(|_| panicked)??,
+            echoes: echoes.join().map_err(|_| panicked)??,
+            capped: [saved??, quota??],
+            counted: counted?,
+        })
+    })
+}
+
+/// Says what the gateway had counted before each reload.
+fn reload_often(edge: &Edge, origin: &Origin, reloads: u64) -> Result<Vec<u64>, Failure> {
+    let start = Instant::now();
+    let mut counted = Vec::new();
+    for number in 1..=reloads {
+        std::thread::sleep((start + Duration::from_secs(number)).saturating_duration_since(Instant::now()));
+        counted.push(edge.requests()?);
+        let route = format!(
+            "      - {{ name: r{number}, match: {{ exact: /r{number} }}, respond: {{ body: \"{number}\" }} }}\n"
+        );
+        edge.write(&config(origin.address(), &route))?;
+        edge.process.hang_up()?;
+    }
+    Ok(counted)
+}
+
+fn close(played: &Played, books: &Books<'_>, outcome: &mut Outcome) -> Result<(), Failure> {
+    let sent: u64 = played.requests().map(|tally| tally.all.sent()).sum();
+    let refused: u64 = played.requests().map(|tally| tally.all.refused).sum();
+    // A WebSocket is one request. Its record comes at its end, which is that of the tool's connection.
+    let sockets = played.echoes.most_in_flight as u64;
+    let found = until(Duration::from_secs(5), || {
+        let [at_edge, at_origin] = books.since()?;
+        Ok(at_edge >= sent && at_edge == at_origin + refused)
+    })?;
+    let [at_edge, at_origin] = books.since()?;
+    outcome.expect(
+        "the books of client, gateway and origin agree",
+        found && at_edge <= sent + sockets.max(1) * 100,
+        format!(
+            "{sent} at the client and some WebSockets, {at_edge} at the gateway, of which {refused} are refused; {at_origin} at the origin"
+        ),
+    );
+    Ok(())
 }

@@ -6,11 +6,14 @@ use portcullis_engine::answer::Answer;
 use portcullis_engine::drive::Source;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
-use portcullis_judge::growth::{Growth, Outlook, Point, Slope};
+use portcullis_engine::proof;
+use portcullis_judge::growth::{Growth, Outlook, Point, Residue, Slope};
+use rustix::thread::disable_transparent_huge_pages;
 
 use crate::Failure;
+use crate::tool::progress::shown;
 
-use super::kit::{Books, Edge, Stage, open, play, play_of, told, until, watched};
+use super::kit::{Books, Edge, Stage, closed, open, play, play_of, told, until, watched};
 use super::outcome::Outcome;
 
 /// Requests a second.
@@ -20,6 +23,17 @@ const RATE: f64 = 200.0;
 const MEMORY: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 const DESCRIPTORS: f64 = 1000.0;
 const THREADS: f64 = 50.0;
+
+/// Bytes that may stay behind of a thousand requests, once pools and rings are full.
+const LEFT: f64 = 256.0;
+
+/// Records in a ring of what was slow or failed.
+const RING: usize = 250;
+
+/// The closed loop that looks for what requests leave behind: its connections, its rounds, and the requests of a block at least.
+const LOOP: usize = 8;
+const ROUND: Duration = Duration::from_millis(500);
+const BLOCK: u64 = 8000;
 
 /// Requests on connections of their own.
 #[derive(Debug)]
@@ -65,9 +79,9 @@ pub(super) fn churn(stage: &Stage) -> Result<Outcome, Failure> {
 pub(super) fn soak(stage: &Stage) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let origin = Origin::start("{\"fine\":true}")?;
-    let edge = stage.plain(origin.address())?;
-    // Pools, buffers and the ring of recent requests fill at first: that is no growth.
-    play(&open(edge.address, RATE * 4.0, stage.size(Duration::from_secs(10), Duration::from_secs(60)), stage.seed))?;
+    let edge = on_small_pages(|| stage.plain(origin.address()))?;
+    fill(stage, &edge)?;
+    left_behind(stage, &edge, &origin, &mut outcome)?;
     let books = Books::open(&edge, &origin)?;
     let length = stage.size(Duration::from_secs(60), Duration::from_secs(3 * 3600));
     let step = length / 240;
@@ -104,6 +118,66 @@ pub(super) fn soak(stage: &Stage) -> Result<Outcome, Failure> {
         outcome.expect(format!("{what}: {says}"), holds, &growth);
     }
     Ok(outcome)
+}
+
+/// Starts something whose memory comes in small pages alone. The kernel puts small pages together when it finds time, and with
+/// what was free between them a process grows by two mebibytes at a moment that says nothing of it.
+fn on_small_pages<T>(start: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // Of this process, and of those that it starts.
+    disable_transparent_huge_pages(true)?;
+    let started = start();
+    disable_transparent_huge_pages(false)?;
+    started
+}
+
+/// Pools, buffers and the rings of records fill at first: that is no growth. There is a ring for what was slow and one for what
+/// failed, which on a busy machine fill in the midst of a run.
+fn fill(stage: &Stage, edge: &Edge) -> Result<(), Failure> {
+    play(&open(edge.address, RATE * 2.0, stage.size(Duration::from_secs(5), Duration::from_secs(60)), stage.seed))?;
+    for (target, length) in [("/wait/1050", 1000), ("/status/500", 500)] {
+        play_of(&closed(edge.address, RING, Duration::from_millis(length)), &mut proof::get(target))?;
+    }
+    Ok(())
+}
+
+/// What requests leave behind, however slowly time passes: a closed loop in blocks of equally many requests, and what each has added
+/// to the memory when nothing is in flight. A kibibyte in a thousand requests is proven within a minute, where memory over time
+/// moves by more than that in the same minute.
+fn left_behind(stage: &Stage, edge: &Edge, origin: &Origin, outcome: &mut Outcome) -> Result<(), Failure> {
+    let books = Books::open(edge, origin)?;
+    let (enough, patience) = stage.size((24, Duration::from_secs(60)), (240, Duration::from_secs(1200)));
+    let (mut sent, mut failed, mut blocks) = (0, 0, Vec::new());
+    let (start, mut begun) = (Instant::now(), (0, edge.process.anonymous()?));
+    while blocks.len() < enough && start.elapsed() < patience {
+        let tally = play(&closed(edge.address, LOOP, ROUND))?;
+        sent += tally.all.sent();
+        failed += tally.all.failures() + tally.all.refused;
+        if sent - begun.0 >= BLOCK {
+            let now = (sent, edge.process.anonymous()?);
+            blocks.push((now.1 as f64 - begun.1 as f64) / ((now.0 - begun.0) as f64 / 1e3));
+            begun = now;
+        }
+    }
+    outcome.expect("blocks: nothing fails", failed == 0, failed);
+    books.close(outcome, "blocks", [sent, sent])?;
+    outcome.number("left_behind.requests", sent);
+    let Some(left) = Residue::of(&blocks) else {
+        outcome.invalidate(&format!(
+            "only {sent} requests in {}: nothing is shown of what they leave behind",
+            shown(patience)
+        ));
+        return Ok(());
+    };
+    outcome.number("left_behind.bytes_in_thousand", left.median);
+    outcome.insist(
+        format!("more than {LEFT} bytes left behind of a thousand requests are not proven"),
+        left.low <= LEFT,
+        format!(
+            "{:.0}, at least {:.0}, in the middle of {} blocks of {BLOCK} requests",
+            left.median, left.low, left.blocks
+        ),
+    );
+    Ok(())
 }
 
 fn look(edge: &Edge, length: Duration, step: Duration) -> Result<[Vec<Point>; 3], Failure> {

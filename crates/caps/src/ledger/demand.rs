@@ -178,6 +178,7 @@ impl Purpose {
             (Self::Credits(credits), Unit::Credits) => credits,
             (Self::Bytes(_), Unit::Requests | Unit::Credits) | (Self::Credits(_), Unit::Requests | Unit::Bytes) => 0,
         };
+        portcullis_mutants::when!(DoubleCountedCap => return (cost > 0).then_some(cost * 2));
         (cost > 0).then_some(cost)
     }
 

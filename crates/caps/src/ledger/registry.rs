@@ -64,6 +64,7 @@ impl Registry {
     /// The number of a cap, now and ever; `None` when there are too many.
     pub(super) fn cap(&self, key: CapKey) -> Option<(CapId, Arc<Counts>)> {
         let mut names = self.0.lock();
+        portcullis_mutants::when!(ReloadResetsCounters => names.ids.remove(&key));
         if let Some(id) = names.ids.get(&key).copied() {
             let counts = names.entry(id).map(|(_, counts)| Arc::clone(counts));
             return counts.map(|counts| (id, counts));

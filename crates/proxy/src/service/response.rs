@@ -120,6 +120,9 @@ pub(super) async fn head(
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    portcullis_mutants::when!(FailsOn5xx => if response.status.is_server_error() {
+        std::future::pending::<()>().await;
+    });
     cache::admit(request, response, ctx);
     filters(request, response, ctx, Source::Upstream).await?;
     frame(request, response)?;
@@ -192,6 +195,7 @@ pub(super) fn body(
     ctx: &mut Ctx,
 ) -> Result<(), ProxyError> {
     if ctx.is_stream() {
+        portcullis_mutants::when!(FailsOnWebsocket => if portcullis_mutants::one_in(50) { *chunk = None });
         let bytes = chunk.as_ref().map_or(0, Bytes::len);
         ctx.body.sent += bytes as u64;
         ctx.places.pass(bytes);

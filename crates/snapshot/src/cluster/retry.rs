@@ -45,6 +45,7 @@ impl Retries {
     /// Asks to try one request again.
     #[must_use = "what is granted is spent"]
     pub fn grant(&self, now: Instant) -> bool {
+        portcullis_mutants::when!(LostRetryBudget => return true);
         self.budget.grant(now) || self.reserve.grant(now)
     }
 }

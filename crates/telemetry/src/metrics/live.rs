@@ -41,6 +41,7 @@ impl<K: Hash + Eq, V> Live<K, V> {
     /// name.
     pub(crate) fn get(&self, key: K, make: impl Fn(Option<&K>) -> V) -> Arc<V> {
         let mut known = self.known.lock();
+        portcullis_mutants::when!(ReloadResetsCounters => known.names.remove(&key));
         if let Some(handle) = known.names.get(&key).and_then(Weak::upgrade) {
             return handle;
         }

@@ -144,6 +144,7 @@ impl Session {
             if let Item::Notification(notification, _) = &item {
                 delivered.add(notification.kind);
             }
+            portcullis_mutants::when!(FailsOnWebsocket => if portcullis_mutants::one_in(50) { return });
             match item {
                 Item::Frame(frame) if frame.len() <= BATCH => batch.put(&frame),
                 Item::Notification(it, number) if it.length() <= BATCH - Item::OVERHEAD => {

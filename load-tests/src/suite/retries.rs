@@ -1,0 +1,73 @@
+//! An upstream that answers nothing but 503, before a gateway that tries again: what it gets is bounded by the budget.
+
+use std::time::Duration;
+
+use portcullis_engine::origin::Origin;
+
+use crate::Failure;
+
+use super::kit::{Books, Config, Edge, Stage, open, play, told, until, watched};
+use super::outcome::Outcome;
+
+/// Requests a second.
+const RATE: f64 = 300.0;
+
+/// How often one request may be tried.
+const ATTEMPTS: u32 = 3;
+
+/// The share of requests that may be tried again, in percent, and what may be besides within ten seconds.
+const BUDGET: u64 = 20;
+const RESERVE: u64 = 30;
+
+/// Plays.
+pub(super) fn retries(stage: &Stage) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::default();
+    let origin = Origin::start("{\"fine\":true}")?;
+    let retry = format!("on: [\"503\"], attempts: {ATTEMPTS}, budget: {BUDGET}%");
+    let cluster = format!(", retry: {{ {retry} }}");
+    let edge = Edge::start(stage, "edge", &Config { cluster, ..Config::to(origin.address()) })?;
+    let books = Books::open(&edge, &origin)?;
+    let length = stage.size(Duration::from_secs(5), Duration::from_secs(60));
+    origin.answer_with(503);
+    let tally = watched(&mut outcome, "load", || Ok((play(&open(edge.address, RATE, length, stage.seed))?, None)))?;
+    let sent = tally.all.sent();
+    let recorded = until(Duration::from_secs(5), || Ok(books.since()?.first() == Some(&sent)))?;
+    let [at_edge, at_origin] = books.since()?;
+    outcome.expect("client and gateway count the same", recorded, format!("{sent} and {at_edge}"));
+    let said = tally.failed.iter().filter(|failed| failed.status == Some(503)).count() as u64;
+    outcome.expect(
+        "every failure is answered, by the upstream's own status",
+        said == tally.all.failures(),
+        told(&tally),
+    );
+    outcome.expect(
+        "some are tried again, so that the budget is asked",
+        at_origin > sent,
+        format!("{at_origin} at the origin for {sent}"),
+    );
+    let most = most(sent, length);
+    outcome.insist(
+        format!("the origin gets at most {BUDGET} % more than clients send, and {RESERVE} within ten seconds"),
+        at_origin <= most,
+        format!("{at_origin} for {sent}, {most} allowed"),
+    );
+    outcome.number("amplification", at_origin as f64 / sent.max(1) as f64);
+    Ok(outcome)
+}
+
+/// What an origin may get of so many requests.
+fn most(sent: u64, length: Duration) -> u64 {
+    sent + sent * BUDGET / 100 + RESERVE * (length.as_secs() / 10 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_budget_the_bound_is_far_exceeded() {
+        let sent = 1500;
+        assert_eq!(most(sent, Duration::from_secs(5)), 1830);
+        assert!(most(sent, Duration::from_secs(5)) < sent * u64::from(ATTEMPTS) / 2);
+    }
+}
