@@ -7,15 +7,20 @@
 //! Invariants: everything is on the loopback interface; what a scene starts ends with it; a scene that does not end in time is
 //! INVALID, and so is one whose latency the machine could not hold: it is never slow.
 
+mod allocator;
 mod bodies;
+mod capacity;
 mod capped;
 mod crowd;
+mod descriptors;
 mod fanout;
 mod faults;
+mod headers;
 mod keys;
 mod kit;
 mod mutants;
 mod outcome;
+mod pool;
 mod records;
 mod redis;
 mod reload;
@@ -24,13 +29,15 @@ mod slow;
 mod soak;
 mod starved;
 mod steady;
+mod storm;
 mod upgrade;
+mod workloads;
 
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use portcullis_engine::{process, proof};
+use portcullis_engine::{cores, process, proof};
 use serde_json::{Value as Json, json};
 
 use crate::Failure;
@@ -75,11 +82,11 @@ const fn bound(small: u64, full: u64) -> [Duration; 2] {
 }
 
 /// All scenes.
-const SCENES: [Scene; 15] = [
+const SCENES: [Scene; 21] = [
     Scene {
         name: "steady",
         what: "open loop at 30, 60 and 80 % of capacity",
-        bound: bound(90, 600),
+        bound: bound(120, 900),
         play: steady::steady,
     },
     Scene {
@@ -87,6 +94,12 @@ const SCENES: [Scene; 15] = [
         what: "what it holds: doubled, bisected to 3 %, confirmed three times",
         bound: bound(150, 900),
         play: steady::saturation,
+    },
+    Scene {
+        name: "capacity",
+        what: "what one core holds, and what a request costs it, by workload",
+        bound: bound(300, 1800),
+        play: capacity::capacity,
     },
     Scene { name: "crowd", what: "closed loops of 32 and 256", bound: bound(60, 300), play: crowd::crowd },
     Scene {
@@ -107,7 +120,31 @@ const SCENES: [Scene; 15] = [
         bound: bound(90, 300),
         play: slow::slow,
     },
+    Scene {
+        name: "headers",
+        what: "floods of heads, on HTTP/1 and HTTP/2: refused, memory bounded, good callers unmoved",
+        bound: bound(90, 300),
+        play: headers::headers,
+    },
+    Scene {
+        name: "descriptors",
+        what: "no descriptors are left: no busy loop, who is connected goes on, all is well afterwards",
+        bound: bound(60, 120),
+        play: descriptors::descriptors,
+    },
+    Scene {
+        name: "pool",
+        what: "more requests than the upstream may have: refused in time, none hangs",
+        bound: bound(60, 300),
+        play: pool::pool,
+    },
     Scene { name: "reload", what: "a reload every second: nothing fails", bound: bound(60, 600), play: reload::reload },
+    Scene {
+        name: "storm",
+        what: "reloads of 1,000 routes without a pause: nothing fails, memory returns",
+        bound: bound(120, 900),
+        play: storm::storm,
+    },
     Scene {
         name: "upgrade",
         what: "another process takes over: nothing fails",
@@ -140,7 +177,7 @@ const SCENES: [Scene; 15] = [
     },
     Scene {
         name: "redis",
-        what: "Redis slow, dead and back: no request waits for it",
+        what: "Redis slow, dead and back, under peak load: no request waits for it",
         bound: bound(90, 600),
         play: redis::redis,
     },
@@ -149,6 +186,12 @@ const SCENES: [Scene; 15] = [
         what: "connections that come and go leave nothing behind",
         bound: bound(60, 300),
         play: soak::churn,
+    },
+    Scene {
+        name: "allocator",
+        what: "bodies of all sizes come and go: memory returns",
+        bound: bound(90, 600),
+        play: allocator::allocator,
     },
     Scene {
         name: "soak",
@@ -177,6 +220,8 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
     let gateway = which.gateway.clone().or_else(|| process::find("portcullis"));
     let gateway =
         gateway.filter(|file| file.is_file()).ok_or("the gateway's binary is not there: build it, or say --gateway")?;
+    // A core for the gateway, the others for the tool, its origins and Redis: as the rig does.
+    let core = cores::leave_one()?;
     let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
     let proof = proof::prove()?;
     let mut results = Vec::new();
@@ -191,7 +236,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
             shown(limit),
             scene.what
         ));
-        let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?;
+        let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?.on(core);
         let began = Instant::now();
         let mut outcome = bounded(scene.play, stage, limit);
         // A tool that cannot show what it knows has nothing to say of time.
@@ -207,6 +252,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         "format": "portcullis-load/scenes/1",
         "seed": which.seed,
         "small": which.small,
+        "core": core,
         "proof": as_json(&proof),
         "scenes": json,
     });
@@ -261,6 +307,27 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), SCENES.len());
         assert_eq!(names(&["soak", "keys"]).unwrap(), ["keys", "soak"]);
         assert!(names(&["sok"]).unwrap_err().to_string().contains("there is no scene `sok`"));
+    }
+
+    #[test]
+    fn every_scene_is_told_of_and_what_is_told_of_is_one() {
+        let list = include_str!("../../docs/load-tests.md");
+        let risks = include_str!("../../docs/production-ready.md");
+        for scene in SCENES {
+            let name = scene.name;
+            assert!(list.contains(&format!("\n| `{name}` |")), "docs/load-tests.md has no {name}");
+            assert!(risks.contains(&format!("`{name}`")), "docs/production-ready.md has no {name}");
+        }
+        // The last column of the risks begins with the scene that guards one.
+        let rows = risks
+            .split("\n## ")
+            .find(|part| part.starts_with("Risks"))
+            .unwrap()
+            .lines()
+            .filter(|line| line.starts_with("| **"));
+        let guards: Vec<&str> = rows.map(|row| row.rsplit(" | ").next().unwrap().split('`').nth(1).unwrap()).collect();
+        assert!(guards.len() >= 8, "{guards:?}");
+        assert!(guards.iter().all(|guard| SCENES.iter().any(|scene| scene.name == *guard)), "{guards:?}");
     }
 
     #[test]

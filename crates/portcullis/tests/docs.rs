@@ -172,6 +172,39 @@ fn every_command_of_a_console_block_prints_what_is_written() {
     }
 }
 
+/// The text of all sources below a folder.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            sources(&entry, text);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(entry).unwrap());
+        }
+    }
+}
+
+/// Metrics that the page for on-call names have these names, and so have files and reasons.
+#[test]
+fn what_the_production_page_looks_at_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/production-ready.md")).unwrap();
+    let mut code = String::new();
+    sources(&root().join("crates"), &mut code);
+    let words: Vec<&str> = page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
+    let of = |prefix: &str| words.iter().filter(|word| word.starts_with(prefix)).copied().collect::<Vec<_>>();
+    let named = [of("portcullis_"), of("process_")].concat();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        assert!(code.contains(&format!("\"{name}\"")), "nothing is called {name}");
+    }
+    let quoted: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    for path in quoted.iter().filter(|word| word.starts_with("crates/")) {
+        assert!(root().join(path).exists() || root().join(format!("{path}.rs")).exists(), "{path} is not there");
+    }
+    for reason in ["overloaded", "head_too_large", "client_too_slow", "descriptors_exhausted", "memory_pressure"] {
+        assert!(quoted.contains(&reason) && reason.parse::<Reason>().is_ok(), "{reason}");
+    }
+}
+
 fn compare(path: &str, generated: &str) {
     let path = root().join(path);
     if std::env::var_os("PORTCULLIS_BLESS").is_some() {

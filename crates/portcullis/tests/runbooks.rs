@@ -25,6 +25,12 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
+/// What on-call reads besides, whose commands are run too.
+fn production() -> (String, String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("docs/production-ready.md");
+    ("production-ready".to_owned(), std::fs::read_to_string(file).unwrap())
+}
+
 /// The commands of a page, a line each.
 fn commands(page: &str) -> Vec<String> {
     let mut inside = false;
@@ -102,7 +108,7 @@ impl Gateway {
 fn every_command_of_a_runbook_runs() {
     let gateway = Gateway::start();
     let path = format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    for (name, page) in pages() {
+    for (name, page) in pages().into_iter().chain([production()]) {
         let commands = commands(&page);
         assert!(!commands.is_empty(), "{name} names no command");
         for command in commands {

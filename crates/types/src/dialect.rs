@@ -103,6 +103,7 @@ pub const fn json_rpc_code(reason: Reason) -> i32 {
         | Reason::MemoryPressure
         | Reason::EventLoopDelay
         | Reason::ProcessConnections
+        | Reason::DescriptorsExhausted
         | Reason::Draining
         | Reason::FaultInjected
         | Reason::FilterFailed

@@ -147,6 +147,7 @@ reasons! {
     MemoryPressure, "memory_pressure", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is short of memory and refuses what is least important";
     EventLoopDelay, "event_loop_delay", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway cannot keep up and refuses what is least important";
     ProcessConnections, "process_connections", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway holds as many connections as it may";
+    DescriptorsExhausted, "descriptors_exhausted", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway has no file descriptors left";
     Draining, "draining", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is shutting down";
     FaultInjected, "fault_injected", Gateway, Later, 503, "proxy_internal_response", 14, "A configured fault was injected";
     FilterFailed, "filter_failed", Gateway, Never, 500, "proxy_internal_error", 13, "A filter failed";

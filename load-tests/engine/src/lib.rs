@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod cores;
 pub mod drive;
 pub mod event;
 pub mod fault;

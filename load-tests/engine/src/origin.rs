@@ -1,7 +1,8 @@
 //! The tool's own origin: it counts what it is asked, so that what a client saw can be reconciled with it.
 //!
 //! One thread answers everything short from an epoll loop: a fixed body, JSON-RPC with the id of the call, a status that
-//! is asked for. What takes long has a thread of its own (`slow`): bodies of any size both ways, WebSockets.
+//! is asked for, an echo on WebSockets. What takes long has a thread of its own (`slow`): large bodies both ways, waits,
+//! subscriptions. Threads compete with the load's one thread for the tool's core, so there are few of them.
 //!
 //! | target | answer |
 //! |---|---|
@@ -15,6 +16,8 @@
 //!
 //! Invariants: a request is counted when its head has been read, whatever becomes of it; the thread ends with the origin.
 
+mod echo;
+pub mod grpc;
 mod hub;
 pub mod pattern;
 mod slow;
@@ -33,13 +36,21 @@ use crate::event::{Interest, Poll};
 use crate::head::{self, Seen};
 use crate::slots::Slots;
 
+use echo::Echo;
 use hub::Hub;
+use pattern::Pattern;
 
 /// How often it is looked whether the origin shall end.
 const TICK: Duration = Duration::from_millis(50);
 
 /// The longest request that is answered from the loop.
 const LONGEST: usize = 1 << 20;
+
+/// The largest answer that is made in the loop.
+const SMALL: u64 = 256 << 10;
+
+/// The most that waits for a client to read it. Who leaves more unread is left.
+const UNREAD: usize = 8 << 20;
 
 /// The token of the listener; no slot has it.
 const LISTENER: u64 = 0;
@@ -57,6 +68,10 @@ pub struct Counters {
     pub sockets: AtomicU64,
     /// Bytes of bodies that came to `/sink`.
     pub sunk: AtomicU64,
+    /// Requests to `/wait` that wait now.
+    pub waiting: AtomicU64,
+    /// The most that ever waited at once.
+    pub most_waiting: AtomicU64,
 }
 
 /// What all threads of an origin share.
@@ -182,6 +197,8 @@ struct Connection {
     got: Vec<u8>,
     out: Vec<u8>,
     both: bool,
+    /// It has become a WebSocket that returns what it gets.
+    echo: Option<Echo>,
 }
 
 struct Server {
@@ -242,7 +259,13 @@ impl Server {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-            let token = self.connections.insert(Connection { stream, got: Vec::new(), out: Vec::new(), both: false });
+            let token = self.connections.insert(Connection {
+                stream,
+                got: Vec::new(),
+                out: Vec::new(),
+                both: false,
+                echo: None,
+            });
             if let Some(connection) = self.connections.get_mut(token) {
                 self.poll.add(&connection.stream, token, Interest::Read)?;
             }
@@ -282,12 +305,16 @@ impl Server {
     }
 }
 
-fn serve(connection: &mut Connection, shared: &Shared, body: &[u8], buffer: &mut [u8]) -> Next {
+fn serve(connection: &mut Connection, shared: &Arc<Shared>, body: &[u8], buffer: &mut [u8]) -> Next {
     match connection.stream.read(buffer) {
         Ok(0) => return Next::Ends,
         Ok(count) => connection.got.extend_from_slice(buffer.get(..count).unwrap_or_default()),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(_) => return Next::Ends,
+    }
+    if let Some(echo) = &mut connection.echo {
+        let goes_on = echo.answer(&mut connection.got, &mut connection.out);
+        return if flush(connection) && goes_on && connection.out.len() <= UNREAD { Next::Stays } else { Next::Ends };
     }
     let (mut taken, mut closes) = (0, false);
     while let Some(rest) = connection.got.get(taken..).filter(|rest| !rest.is_empty()) {
@@ -301,8 +328,12 @@ fn serve(connection: &mut Connection, shared: &Shared, body: &[u8], buffer: &mut
             Seen::Whole(head) => {
                 let request = rest.get(..head.length).unwrap_or_default();
                 shared.counters.requests.fetch_add(1, Ordering::SeqCst);
-                reply(request, rest.get(head.word).unwrap_or_default(), shared, body, &mut connection.out);
                 taken += head.length;
+                if rest.get(head.word.clone()).is_some_and(|target| target.starts_with(b"/ws")) {
+                    connection.echo = Some(Echo::agree(request, shared, &mut connection.out));
+                    break;
+                }
+                reply(request, rest.get(head.word).unwrap_or_default(), shared, body, &mut connection.out);
                 closes |= head.closes;
             }
         }
@@ -314,7 +345,9 @@ fn serve(connection: &mut Connection, shared: &Shared, body: &[u8], buffer: &mut
 fn reply(request: &[u8], target: &[u8], shared: &Shared, body: &[u8], out: &mut Vec<u8>) {
     let forced = shared.status.load(Ordering::Relaxed);
     let asked = target.strip_prefix(b"/status/").and_then(head::number::<u16>).unwrap_or(200);
+    let bytes = target.strip_prefix(b"/bytes/").and_then(head::number::<u64>);
     match if forced == 0 { asked } else { forced } {
+        200 if bytes.is_some() => pattern(bytes.unwrap_or_default(), out),
         200 => match json_rpc_id(request) {
             Some(id) => {
                 out.extend(answer(200, &format!("{{\"jsonrpc\":\"2.0\",\"result\":{{\"value\":1}},\"id\":{id}}}")));
@@ -323,6 +356,15 @@ fn reply(request: &[u8], target: &[u8], shared: &Shared, body: &[u8], out: &mut 
         },
         status => out.extend(answer(status, "{\"error\":\"as asked\"}")),
     }
+}
+
+/// So many bytes of the pattern, few enough to be made at once.
+fn pattern(count: u64, out: &mut Vec<u8>) {
+    thread_local!(static BYTES: Vec<u8> = Pattern::first(SMALL));
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {count}\r\n\r\n");
+    out.extend_from_slice(head.as_bytes());
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    BYTES.with(|bytes| out.extend_from_slice(bytes.get(..count).unwrap_or_default()));
 }
 
 /// The id of a call as it stands in the text, if it is a number.

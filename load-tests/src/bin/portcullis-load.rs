@@ -129,9 +129,13 @@ mod tests {
     /// Every command of the docs is one that is understood.
     #[test]
     fn understands_what_the_docs_say() {
-        let docs = include_str!("../../../docs/load-tests.md");
-        let commands: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("    portcullis-load ")).collect();
-        assert!(commands.len() >= 5, "{commands:?}");
+        let docs = [include_str!("../../../docs/load-tests.md"), include_str!("../../../docs/production-ready.md")];
+        let commands: Vec<&str> = docs
+            .iter()
+            .flat_map(|page| page.lines())
+            .filter_map(|line| line.trim_start().strip_prefix("portcullis-load ").filter(|_| line.starts_with("    ")))
+            .collect();
+        assert!(commands.len() >= 8, "{commands:?}");
         for command in commands {
             let words = command.split(" #").next().unwrap().split_whitespace();
             let parsed = Arguments::try_parse_from(std::iter::once("portcullis-load").chain(words));

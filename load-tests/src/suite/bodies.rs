@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::{Progress, Reader};
@@ -12,7 +11,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, mib};
+use super::kit::{Books, Config, Edge, Stage, mib, most_held};
 use super::outcome::Outcome;
 
 const KIB: u64 = 1 << 10;
@@ -39,7 +38,7 @@ pub(super) fn bodies(stage: &Stage) -> Result<Outcome, Failure> {
             let name = format!("{} {way}", mib(*size));
             let before = edge.process.resident()?;
             let start = Instant::now();
-            let (found, most) = held(&edge, || play(edge.address, *size))?;
+            let (found, most) = most_held(&edge, || play(edge.address, *size))?;
             sent += 1;
             outcome
                 .number(&format!("{name}.mib_per_second"), *size as f64 / MIB as f64 / start.elapsed().as_secs_f64());
@@ -51,24 +50,6 @@ pub(super) fn bodies(stage: &Stage) -> Result<Outcome, Failure> {
     }
     books.close(&mut outcome, "all bodies", [sent, sent])?;
     Ok(outcome)
-}
-
-/// Runs something, and says the most memory that the gateway held meanwhile.
-fn held<T>(edge: &Edge, run: impl FnOnce() -> T) -> Result<(T, u64), Failure> {
-    let (stop, most) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        let looking = scope.spawn(|| -> Result<(), Failure> {
-            while !stop.load(Ordering::SeqCst) {
-                most.fetch_max(edge.process.resident()?, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Ok(())
-        });
-        let brought = run();
-        stop.store(true, Ordering::SeqCst);
-        looking.join().map_err(|_| "the look at the gateway's memory panicked")??;
-        Ok((brought, most.load(Ordering::SeqCst)))
-    })
 }
 
 fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {

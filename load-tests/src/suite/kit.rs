@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_engine::client::Client;
 use portcullis_engine::drive::{self, Load, Pace, Source, Watch};
 use portcullis_engine::machine::Sampler;
 use portcullis_engine::origin::Origin;
-use portcullis_engine::process::{Process, Program, free_address};
+use portcullis_engine::process::{Process, Program, Turns, free_address};
 use portcullis_engine::proof;
 use portcullis_engine::schedule::{Arrivals, Schedule};
 use portcullis_engine::tally::Tally;
@@ -30,12 +31,17 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The share of the cores that the hypervisor may take.
 const STEAL: f64 = 0.1;
 
+/// The share of the time that others may keep the gateway from its own core.
+const KEPT_OUT: f64 = 0.05;
+
 /// Where a scene is played.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     /// A folder of its own, for configs and logs.
     pub(super) folder: PathBuf,
     gateway: PathBuf,
+    /// The gateway's own core; `None` where there is one core for all.
+    core: Option<u32>,
     /// Whether it is played short and small.
     pub(super) small: bool,
     /// What is drawn at random follows from it.
@@ -56,6 +62,7 @@ impl Stage {
         Ok(Self {
             folder: folder.to_owned(),
             gateway: gateway.to_owned(),
+            core: None,
             small,
             seed,
             mutant: None,
@@ -66,6 +73,11 @@ impl Stage {
     /// With a gateway that has a fault. Its binary must know it.
     pub(super) fn with(self, mutant: Option<Mutant>) -> Self {
         Self { mutant, ..self }
+    }
+
+    /// With a core for the gateway that nothing else of the suite runs on.
+    pub(super) fn on(self, core: Option<u32>) -> Self {
+        Self { core, ..self }
     }
 
     /// The one of two that the size says.
@@ -91,6 +103,10 @@ pub(super) struct Config {
     pub(super) origin: SocketAddr,
     /// Lines at the top.
     pub(super) top: String,
+    /// More lines of the listener, indented by four.
+    pub(super) listener: String,
+    /// Neither records nor metrics nor a log, for what these cost.
+    pub(super) bare: bool,
     /// More of the listener's limits, each behind a comma.
     pub(super) limits: String,
     /// More keys of the cluster, each behind a comma.
@@ -103,23 +119,23 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn to(origin: SocketAddr) -> Self {
-        let [top, limits, cluster, host, routes] = [const { String::new() }; 5];
-        Self { origin, top, limits, cluster, host, routes }
+        let [top, listener, limits, cluster, host, routes] = [const { String::new() }; 6];
+        Self { origin, top, listener, bare: false, limits, cluster, host, routes }
     }
 
     pub(super) fn yaml(&self, address: SocketAddr, admin: SocketAddr) -> String {
-        let Self { origin, top, limits, cluster, host, routes } = self;
+        let Self { origin, top, listener, bare, limits, cluster, host, routes } = self;
+        let watched = if *bare { "observe: false\nrecent_requests: 0\n" } else { "access_log: { path: access.log }\n" };
         let store = if top.contains("store:") { "" } else { "store: off\n" };
         format!(
             "version: 1
 threads: 1
 admin: {{ bind: \"{admin}\" }}
-access_log: {{ path: access.log }}
-{store}{top}listeners:
+{watched}{store}{top}listeners:
   edge:
     bind: \"{address}\"
     limits: {{ connections: 20000, connections_per_network: 20000{limits} }}
-clusters:
+{listener}clusters:
   origin: {{ endpoints: [\"{origin}\"]{cluster} }}
 hosts:
   - names: [\"*\"]
@@ -140,29 +156,54 @@ pub(super) struct Edge {
     admin: SocketAddr,
     /// Its config's file.
     pub(super) file: PathBuf,
+    /// Whether it has a core of its own.
+    alone: bool,
 }
 
 impl Edge {
     /// Starts it on a config, and waits until it is ready.
     pub(super) fn start(stage: &Stage, name: &str, config: &Config) -> Result<Self, Failure> {
+        Self::start_under(stage, name, config, &[])
+    }
+
+    /// The same by a program that becomes the gateway, with other limits, say.
+    pub(super) fn start_under(stage: &Stage, name: &str, config: &Config, under: &[OsString]) -> Result<Self, Failure> {
         let (address, admin) = (free_address()?, free_address()?);
         let folder = stage.folder.join(name);
         fs::create_dir_all(&folder)?;
         let file = folder.join("gateway.yaml");
         fs::write(&file, config.yaml(address, admin))?;
-        let mut words: Vec<OsString> =
-            vec![stage.gateway.clone().into(), "run".into(), "-c".into(), file.clone().into()];
+        let own = [stage.gateway.clone().into(), "run".into(), "-c".into(), file.clone().into()];
+        let mut words: Vec<OsString> = under.iter().cloned().chain(own).collect();
         if let Some(mutant) = stage.mutant {
             words.splice(0..0, ["env".into(), format!("{VARIABLE}={}", mutant.name()).into()]);
         }
         let log = folder.join("gateway.out");
-        let mut process = Process::start(&Program { words, core: None, log: log.clone() })?;
+        let mut process = Process::start(&Program { words, core: stage.core, log: log.clone() })?;
         stage.started.add(process.id());
         process.ready_when(&|| Client::connect(admin)?.get("/readyz")).map_err(|failure| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("the gateway did not start: {failure}\n{said}")
         })?;
-        Ok(Self { process, address, admin, file })
+        Ok(Self { process, address, admin, file, alone: stage.core.is_some() })
+    }
+
+    /// What it has said to its log.
+    pub(super) fn said(&self) -> Result<String, Failure> {
+        Ok(fs::read_to_string(self.file.with_file_name("gateway.out"))?)
+    }
+
+    /// What its threads have run and waited, to be compared with later.
+    pub(super) fn turns(&self) -> Result<Turns, Failure> {
+        self.process.turns()
+    }
+
+    /// Why a window that began with these turns says nothing of it: others had the core that is its own. Where it has none,
+    /// the tool's own lateness must tell.
+    pub(super) fn kept_out(&self, since: &Turns, window: Duration) -> Result<Option<String>, Failure> {
+        let share = self.turns()?.kept_out_since(since).as_secs_f64() / window.as_secs_f64().max(1e-9);
+        let told = self.alone && share > KEPT_OUT;
+        Ok(told.then(|| format!("others kept the gateway from its core for {:.0} % of the time", share * 100.0)))
     }
 
     /// Writes another config for it, in one step. Nobody has read it yet.
@@ -201,7 +242,8 @@ fn sum(page: &str, name: &str, labels: &str) -> f64 {
         let (family, given) = key.split_once('{').unwrap_or((key, ""));
         (family == name && given.contains(labels)).then(|| value.parse::<f64>().ok())?
     };
-    page.lines().filter(|line| !line.starts_with('#')).filter_map(sample).sum()
+    // From 0: the sum of nothing is -0 otherwise.
+    page.lines().filter(|line| !line.starts_with('#')).filter_map(sample).fold(0.0, |sum, value| sum + value)
 }
 
 /// Waits until a condition holds; false when it does not in time.
@@ -312,6 +354,37 @@ pub(super) fn watched<T>(
         outcome.excuse(&format!("{name}: the machine did not hold the rate, the tool was late by {:?} (p99)", lag.p99));
     }
     Ok(brought)
+}
+
+/// Runs something, and says the most memory that the gateway held meanwhile.
+pub(super) fn most_held<T>(edge: &Edge, run: impl FnOnce() -> T) -> Result<(T, u64), Failure> {
+    let (stop, most) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| -> Result<(), Failure> {
+            while !stop.load(Ordering::SeqCst) {
+                most.fetch_max(edge.process.resident()?, Ordering::SeqCst);
+                std::thread::sleep(LOOK);
+            }
+            Ok(())
+        });
+        let brought = run();
+        stop.store(true, Ordering::SeqCst);
+        looking.join().map_err(|_| "the look at the gateway's memory panicked")??;
+        Ok((brought, most.load(Ordering::SeqCst)))
+    })
+}
+
+/// Good requests beside something: nothing of them fails, and they are hardly slower than alone.
+pub(super) fn expect_unmoved(outcome: &mut Outcome, [alone, beside]: [&Tally; 2]) {
+    let bad = |tally: &Tally| tally.all.failures() + tally.all.refused;
+    outcome.expect("good requests: nothing fails", bad(alone) + bad(beside) == 0, told(beside));
+    let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
+    let most = p99(alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
+    outcome.expect(
+        "p99 of good requests at most three times that alone, and 30 ms",
+        p99(beside) <= most,
+        format!("{} beside, {} alone", ms(p99(beside)), ms(p99(alone))),
+    );
 }
 
 /// Milliseconds, for people. What has no end is a quantile that lies among failed requests.

@@ -73,6 +73,15 @@ impl Outcome {
         self.excuses.push(why.to_owned());
     }
 
+    /// What came of a part.
+    pub(super) fn append(&mut self, part: Self) {
+        let Self { findings, flaws, excuses, numbers } = part;
+        self.findings.extend(findings);
+        self.flaws.extend(flaws);
+        self.excuses.extend(excuses);
+        self.numbers.extend(numbers);
+    }
+
     /// A figure to keep.
     pub(super) fn number(&mut self, name: &str, value: impl Into<Json>) {
         self.numbers.insert(name.to_owned(), value.into());

@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use crate::Failure;
 
-use super::kit::{Config, Edge, Stage, mib, ms, open, play, told, until, watched};
+use super::kit::{Config, Edge, Stage, expect_unmoved, mib, open, play, until, watched};
 use super::outcome::Outcome;
 
 /// A letter of a head goes so often.
@@ -53,14 +53,7 @@ pub(super) fn slow(stage: &Stage) -> Result<Outcome, Failure> {
     })?;
     let grown = edge.process.resident()?.saturating_sub(before);
     let bound = EACH * (lorises + readers) as u64 + BESIDE;
-    outcome.expect("good requests: nothing fails", alone.all.failures() + beside.all.failures() == 0, told(&beside));
-    let p99 = |tally: &portcullis_engine::tally::Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
-    let most = p99(&alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
-    outcome.expect(
-        "p99 of good requests at most three times that without slow clients, and 30 ms",
-        p99(&beside) <= most,
-        format!("{} beside, {} alone", ms(p99(&beside)), ms(p99(&alone))),
-    );
+    expect_unmoved(&mut outcome, [&alone, &beside]);
     outcome.expect("who trickles a head is left when its time is up", left == lorises, format!("{left} of {lorises}"));
     outcome.expect(format!("memory grows by at most {}", mib(bound)), grown <= bound, mib(grown));
     drop(reading);

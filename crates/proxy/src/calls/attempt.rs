@@ -115,10 +115,11 @@ fn settle(
             Ok(Answered { response: UpstreamResponse { header, body, endpoint }, first_byte, judged })
         }
         Err(error) => {
-            if !run.blameless {
+            let blameless = run.blameless || error.reason == Reason::DescriptorsExhausted;
+            if !blameless {
                 choice.failure(now, error.reason);
             }
-            let late = (late || error.reason == Reason::UpstreamFirstByteTimeout) && !run.blameless;
+            let late = (late || error.reason == Reason::UpstreamFirstByteTimeout) && !blameless;
             Err(Failed { error, reused: run.reused, late, took })
         }
     }

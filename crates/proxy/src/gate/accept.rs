@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,9 @@ use crate::gateway::Gateway;
 
 /// How long accepting pauses when the process has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the log says so while it lasts.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// What an accept loop works with. The listener is swapped by a reload while the loop runs.
 pub(crate) struct Acceptor {
@@ -36,6 +39,7 @@ pub(crate) struct Bound {
 
 /// Accepts while the gate is open, until it is told to stop; connections it accepted live on in tasks of their own.
 pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mut gate: watch::Receiver<bool>) {
+    let mut said = None;
     loop {
         let open = *gate.borrow_and_update();
         let accepted = tokio::select! {
@@ -49,17 +53,23 @@ pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mu
         };
         match accepted {
             Ok((tcp, peer)) => acceptor.admit(tcp, peer),
-            Err(error) => wait_out(&error).await,
+            Err(error) => {
+                acceptor.current.load().listener.metrics.accept_failed();
+                wait_out(&error, &mut said).await;
+            }
         }
     }
 }
 
 /// A connection that died in the queue costs nothing; a lack of descriptors needs a pause, or the loop would spin.
-async fn wait_out(error: &io::Error) {
+async fn wait_out(error: &io::Error, said: &mut Option<Instant>) {
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
-    log::warn!("accept failed: {error}");
+    if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+        *said = Some(Instant::now());
+        log::warn!("accept failed: {error}; connections wait, and are tried again 20 times a second");
+    }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 

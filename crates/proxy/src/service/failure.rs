@@ -19,7 +19,7 @@ use crate::reasons::{Progress, of_pingora};
 /// An attempt that never connected.
 pub(super) fn of_connecting(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
     let reason = timed_out(ctx, ctx.upstream.attempt_started, of_pingora(&error, Progress::Connecting));
-    attempt_failed(ctx, reason, true);
+    attempt_failed(ctx, reason, reason != Reason::DescriptorsExhausted);
     error.set_retry(retry::unanswered(session, ctx, reason, false) || fallback::follows(session, ctx, reason));
     error
 }

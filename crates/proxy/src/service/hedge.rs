@@ -190,7 +190,10 @@ impl Loser {
             let reason = of_pingora(error, self.own.progress.unwrap_or(Progress::Connecting));
             failure::timed_out(ctx, self.own.started, reason)
         });
-        let to_blame = ours.is_none() && *error.esource() == ErrorSource::Upstream && !failure::is_callers(ctx, reason);
+        let to_blame = ours.is_none()
+            && *error.esource() == ErrorSource::Upstream
+            && reason != Reason::DescriptorsExhausted
+            && !failure::is_callers(ctx, reason);
         if let Some(choice) = self.own.choice.as_mut().filter(|_| to_blame) {
             choice.failure(self.now, reason);
         }

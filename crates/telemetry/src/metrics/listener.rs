@@ -13,6 +13,7 @@ use crate::bound::Bound;
 #[derive(Debug, Default)]
 struct Shard {
     accepted: Count,
+    not_accepted: Count,
     closed: Count,
     handshakes: Count,
 }
@@ -33,6 +34,11 @@ impl ListenerMetrics {
     /// A connection was accepted by the operating system, whether it is then let in or not.
     pub fn accepted(&self) {
         self.shards.mine().accepted.add(1);
+    }
+
+    /// The operating system did not hand over a connection that waits: there are no descriptors left, mostly.
+    pub fn accept_failed(&self) {
+        self.shards.mine().not_accepted.add(1);
     }
 
     /// A connection has ended: by itself, or for a reason.
@@ -66,6 +72,7 @@ impl ListenerMetrics {
         for (outcome, reason) in [("failed", Reason::TlsHandshakeFailed), ("timeout", Reason::TlsHandshakeTimeout)] {
             page.count(4, &[name, outcome], self.failed.get(reason_place(reason)));
         }
+        page.count(5, &[name], self.shards.sum(|shard| shard.not_accepted.get()));
     }
 }
 
@@ -91,6 +98,11 @@ impl Export for Listeners {
             "portcullis_listener_tls_handshakes_total",
             "TLS handshakes, by outcome.",
             &["listener", "outcome"],
+        ),
+        Family::counter(
+            "portcullis_listener_accept_failures_total",
+            "Times that no connection could be accepted; twenty a second while no descriptors are left.",
+            &["listener"],
         ),
     ];
 

@@ -103,6 +103,13 @@ fn every_planned_request_gets_one_outcome() {
 }
 
 #[test]
+fn the_tools_own_origin_answers_calls_and_counts_them() {
+    let origin = crate::origin::grpc::GrpcOrigin::start().unwrap();
+    let all = play(origin.address(), "/pkg.Service/Call", (true, None), open()).all;
+    assert_eq!((all.succeeded, all.sent(), origin.requests()), (99, 99, 99), "{all}");
+}
+
+#[test]
 fn a_closed_loop_ends() {
     let pace = Pace::Closed { connections: 5, length: Duration::from_millis(50) };
     let tally = play(server(None), "/ok", (false, None), pace);

@@ -44,6 +44,17 @@ impl Pattern {
         self.block.get(from..end).unwrap_or_default()
     }
 
+    /// So many bytes from the beginning.
+    #[must_use]
+    pub fn first(length: u64) -> Vec<u8> {
+        let (mut pattern, mut all) = (Self::default(), Vec::new());
+        while (all.len() as u64) < length {
+            let left = length - all.len() as u64;
+            all.extend_from_slice(pattern.next(left));
+        }
+        all
+    }
+
     /// The SHA-256 of so many bytes from the beginning, in hex.
     #[must_use]
     pub fn sha256(length: u64) -> String {

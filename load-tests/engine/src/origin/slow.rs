@@ -1,4 +1,4 @@
-//! What takes an origin long, each on a thread of its own: large bodies, waits, WebSockets.
+//! What takes an origin long, each on a thread of its own: large bodies, waits, WebSockets with subscriptions.
 
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::head;
 use crate::websocket::{self, Frames, Message, Opcode};
 
 use super::pattern::{Pattern, hex};
-use super::{Shared, answer};
+use super::{SMALL, Shared, answer};
 
 /// The longest wait.
 const LONGEST: u64 = 60_000;
@@ -25,8 +25,13 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Whether a request begins that takes long.
 pub(super) fn is_slow(request: &[u8]) -> bool {
-    let slow: [&[u8]; 6] = [b"GET /bytes/", b"POST /sink", b"PUT /sink", b"GET /wait/", b"GET /ws", b"GET /pubsub"];
-    slow.iter().any(|beginning| request.starts_with(beginning))
+    let slow: [&[u8]; 4] = [b"POST /sink", b"PUT /sink", b"GET /wait/", b"GET /pubsub"];
+    // Small bodies are made in the loop. A number that is not over yet is not small.
+    let bytes = request.strip_prefix(b"GET /bytes/").is_some_and(|rest| {
+        let end = rest.iter().position(|byte| *byte == b' ');
+        end.and_then(|end| head::number::<u64>(rest.get(..end)?)).is_none_or(|count| count > SMALL)
+    });
+    bytes || slow.iter().any(|beginning| request.starts_with(beginning))
 }
 
 /// Gives a connection a thread.
@@ -56,17 +61,21 @@ impl Conversation<'_> {
             let target = words.nth(1).unwrap_or_default();
             let length = view.field("content-length").and_then(head::number::<u64>).unwrap_or(0);
             let number = |prefix: &[u8]| target.strip_prefix(prefix).and_then(head::number::<u64>);
-            if target.starts_with(b"/ws") || target.starts_with(b"/pubsub") {
+            if target.starts_with(b"/pubsub") {
                 let key = view.field("sec-websocket-key").unwrap_or_default();
                 self.stream.write_all(&websocket::switching(&String::from_utf8_lossy(key)))?;
-                return self.socket(target.starts_with(b"/pubsub"));
+                return self.socket();
             } else if let Some(count) = number(b"/bytes/") {
                 self.send(count)?;
             } else if target.starts_with(b"/sink") {
                 self.sink(length)?;
             } else {
                 let milliseconds = number(b"/wait/").unwrap_or(0).min(LONGEST);
+                let counters = &self.shared.counters;
+                let waiting = counters.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+                counters.most_waiting.fetch_max(waiting, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(milliseconds));
+                counters.waiting.fetch_sub(1, Ordering::SeqCst);
                 self.stream.write_all(&answer(200, "{\"waited\":true}"))?;
             }
         }
@@ -138,16 +147,16 @@ impl Conversation<'_> {
         Ok(self.stream.write_all(&answer(200, &format!("{{\"bytes\":{length},\"sha256\":\"{hash}\"}}")))?)
     }
 
-    fn socket(&mut self, pubsub: bool) -> Result<(), Failure> {
+    fn socket(&mut self) -> Result<(), Failure> {
         self.shared.counters.sockets.fetch_add(1, Ordering::SeqCst);
         let mut subscriptions = Vec::new();
-        let ended = self.talk(pubsub, &mut subscriptions);
+        let ended = self.talk(&mut subscriptions);
         subscriptions.into_iter().for_each(|number| self.shared.hub.remove(number));
         self.shared.counters.sockets.fetch_sub(1, Ordering::SeqCst);
         ended
     }
 
-    fn talk(&mut self, pubsub: bool, subscriptions: &mut Vec<u64>) -> Result<(), Failure> {
+    fn talk(&mut self, subscriptions: &mut Vec<u64>) -> Result<(), Failure> {
         let mut frames = Frames::default();
         loop {
             frames.push(&std::mem::take(&mut self.got));
@@ -158,11 +167,7 @@ impl Conversation<'_> {
                     Opcode::Pong | Opcode::Continuation => {}
                     Opcode::Text | Opcode::Binary => {
                         self.shared.counters.messages.fetch_add(1, Ordering::SeqCst);
-                        if pubsub {
-                            self.call(&message, subscriptions)?
-                        } else {
-                            self.say(message.opcode, &message.payload)?
-                        }
+                        self.call(&message, subscriptions)?;
                     }
                 }
             }

@@ -38,6 +38,49 @@ fn sends_and_takes_bodies_whose_hash_is_known() {
 }
 
 #[test]
+fn returns_messages_and_answers_pings_on_websockets_of_its_loop() {
+    use crate::websocket::{Frames, Opcode, upgrade, write};
+    let origin = Origin::start("x").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    client.send_bytes(&upgrade("/ws", "a", "")).unwrap();
+    assert_eq!(client.answer().unwrap().status, 101);
+    let mut calls = Vec::new();
+    for (opcode, text) in [(Opcode::Text, "one"), (Opcode::Ping, "two"), (Opcode::Close, "")] {
+        write(opcode, text.as_bytes(), Some([1, 2, 3, 4]), &mut calls);
+    }
+    client.send_bytes(&calls).unwrap();
+    let (mut frames, mut found) = (Frames::default(), Vec::new());
+    while found.len() < 3 {
+        let mut byte = [0];
+        client.exchange(b"", &mut byte).unwrap();
+        frames.push(&byte);
+        found.extend(frames.message().unwrap().map(|message| (message.opcode, message.payload)));
+    }
+    let expected = [(Opcode::Text, b"one".to_vec()), (Opcode::Pong, b"two".to_vec()), (Opcode::Close, Vec::new())];
+    assert_eq!(found, expected);
+    assert!(client.exchange(b"", &mut [0]).is_err(), "it is over");
+    assert_eq!(origin.counters().messages.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_small_body_is_the_same_pattern_and_a_wait_is_counted() {
+    let origin = Origin::start("x").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    for length in [1, 1000, 100 << 10, SMALL, SMALL + 1] {
+        let body = client.get(&format!("/bytes/{length}")).unwrap().body;
+        assert!(body == pattern::Pattern::first(length), "{length}");
+    }
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(origin.address()).unwrap()).collect();
+    clients.iter_mut().for_each(|client| client.send("GET /wait/60000 HTTP/1.1\r\n\r\n").unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while origin.counters().waiting.load(Ordering::SeqCst) < 3 {
+        assert!(Instant::now() < deadline, "they do not wait");
+        std::thread::yield_now();
+    }
+    assert_eq!(origin.counters().most_waiting.load(Ordering::SeqCst), 3);
+}
+
+#[test]
 fn tells_subscribers_in_order_after_their_number() {
     use crate::websocket::{Frames, Opcode, upgrade, write};
     let origin = Origin::start("x").unwrap();

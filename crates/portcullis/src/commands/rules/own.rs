@@ -5,7 +5,7 @@ use portcullis_slo::Severity::{Page, Ticket};
 use super::Rule;
 
 /// All of them.
-pub(crate) const OWN: [Rule; 16] = [
+pub(crate) const OWN: [Rule; 17] = [
     Rule {
         name: "PortcullisDown",
         expr: "absent(portcullis_build_info)",
@@ -77,6 +77,16 @@ pub(crate) const OWN: [Rule; 16] = [
         lasts: "5m",
         severity: Ticket,
         summary: "{{ $labels.bound }} of {{ $labels.of }} is full and refuses.",
+        runbook: "overload",
+    },
+    Rule {
+        name: "PortcullisDescriptors",
+        // Every process has the first two: those that also say what gateway they are count.
+        expr: "(process_open_fds / process_max_fds > 0.8 and on (instance) portcullis_build_info) or \
+               rate(portcullis_listener_accept_failures_total[5m]) > 0",
+        lasts: "1m",
+        severity: Page,
+        summary: "The gateway is running out of file descriptors, or has none left: nobody new is let in then.",
         runbook: "overload",
     },
     Rule {
