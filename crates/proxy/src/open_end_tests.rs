@@ -56,7 +56,7 @@ impl AsyncWrite for Socket {
 
 /// Bytes that differ from place to place.
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|n| (n * 31 % 253) as u8).collect()
+    (0..=252).cycle().take(count).collect()
 }
 
 /// Reads a response of this head whose body comes in these pieces; the parts that were read, and the room of each read.
