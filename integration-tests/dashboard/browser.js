@@ -150,7 +150,10 @@ const checks = {
     const page = await open('overview');
     await page.keyboard.press('5');
     await page.getByRole('heading', { name: 'Requests' }).waitFor();
+    // The heading stands before what is searched has come.
+    await page.locator('main input').first().waitFor();
     await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement !== document.body);
     const focused = await page.evaluate(() => document.activeElement.tagName);
     await page.locator('h1').click();
     await page.keyboard.press('?');

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use portcullis_engine::process;
+use portcullis_engine::{cores, process};
 use portcullis_mutants::{Mutant, VARIABLE, names};
 use serde_json::{Value as Json, json};
 
@@ -116,7 +116,12 @@ impl Ground<'_> {
         if let Some(scene) = finder.scene()? {
             let stage = Stage::new(&folder, self.gateway, true, seed)?.with(mutant);
             let [small, _] = scene.bound;
-            return Ok(bounded(scene.play, stage, small));
+            // On a thread of its own, since the judge's two sides have all cores.
+            let played = std::thread::scope(|scope| {
+                let play = || cores::leave_one().map(|core| bounded(scene.play, stage.on(core), small));
+                scope.spawn(play).join()
+            });
+            return played.map_err(|_| "a scene panicked")?;
         }
         let played = match finder {
             Finder::Judge => judged::play(self.gateway, &folder, seed, mutant),
