@@ -21,6 +21,7 @@ mod outcome;
 mod pool;
 mod redis;
 mod reload;
+mod saturation;
 mod slow;
 mod soak;
 mod steady;
@@ -86,7 +87,7 @@ const SCENES: [Scene; 19] = [
         name: "saturation",
         what: "what it holds: doubled, bisected to 3 %, confirmed three times",
         bound: bound(150, 900),
-        play: steady::saturation,
+        play: saturation::saturation,
     },
     Scene {
         name: "capacity",
