@@ -25,6 +25,7 @@ mod records;
 mod redis;
 mod reload;
 mod retries;
+mod saturation;
 mod slow;
 mod soak;
 mod starved;
@@ -93,7 +94,7 @@ const SCENES: [Scene; 21] = [
         name: "saturation",
         what: "what it holds: doubled, bisected to 3 %, confirmed three times",
         bound: bound(150, 900),
-        play: steady::saturation,
+        play: saturation::saturation,
     },
     Scene {
         name: "capacity",

@@ -2,6 +2,7 @@
 //! memory is bounded, and good callers are not moved.
 
 mod attack;
+mod frames;
 
 use std::net::TcpStream;
 use std::sync::Mutex;

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use crate::Failure;
 
+use super::frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, frame, literal, next, preface,
+};
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -21,15 +25,6 @@ const CONTINUATIONS: usize = 2000;
 
 /// References to one entry of the dynamic table: 16,000 times 4,000 bytes of fields in 20 KiB.
 const REFERENCES: usize = 16_000;
-
-/// Frames of HTTP/2 and their flags (RFC 9113 section 6).
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// How an attack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,45 +201,6 @@ fn status(stream: &mut TcpStream, head: &[u8]) -> Option<u16> {
     text.split(' ').nth(1)?.parse().ok()
 }
 
-/// The connection's preface, with settings of nothing.
-fn preface() -> Vec<u8> {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    frame(&mut bytes, SETTINGS, 0, 0, b"");
-    bytes
-}
-
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
-    out.extend_from_slice(length.get(1..).unwrap_or_default());
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
-}
-
-/// A field as a literal, which goes into the dynamic table or not (RFC 7541 section 6.2), without Huffman coding.
-fn literal(name: &str, value: &str, indexed: bool) -> Vec<u8> {
-    let mut bytes = vec![if indexed { 0x40 } else { 0 }];
-    for text in [name, value] {
-        integer(&mut bytes, text.len());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
-}
-
-/// A length with a prefix of seven bits (RFC 7541 section 5.1).
-fn integer(out: &mut Vec<u8>, value: usize) {
-    let Some(mut rest) = value.checked_sub(127) else {
-        out.push(u8::try_from(value).unwrap_or_default());
-        return;
-    };
-    out.push(127);
-    while rest >= 128 {
-        out.push(u8::try_from(rest % 128).unwrap_or_default() | 0x80);
-        rest /= 128;
-    }
-    out.push(u8::try_from(rest).unwrap_or_default());
-}
-
 /// The fields of a GET.
 fn block() -> Vec<u8> {
     let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "load.test")];
@@ -297,41 +253,5 @@ fn ends(stream: &mut TcpStream) -> bool {
             Ok(_) => {}
             Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
-    }
-}
-
-/// The next frame: its type and its payload.
-fn next(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head).ok()?;
-    let [a, b, c, kind, ..] = head;
-    let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
-    let mut payload = vec![0; length];
-    stream.read_exact(&mut payload).ok()?;
-    Some((kind, payload))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_written_as_hpack_has_them() {
-        // Examples of RFC 7541 appendix C.1, with a prefix of seven bits.
-        for (value, expected) in
-            [(10, vec![10]), (126, vec![126]), (127, vec![127, 0]), (1337, vec![127, 0x80 | (1210 % 128) as u8, 9])]
-        {
-            let mut bytes = Vec::new();
-            integer(&mut bytes, value);
-            assert_eq!(bytes, expected, "{value}");
-        }
-        assert_eq!(literal("a", "bc", true), [0x40, 1, b'a', 2, b'b', b'c']);
-    }
-
-    #[test]
-    fn a_frame_says_its_length() {
-        let mut bytes = Vec::new();
-        frame(&mut bytes, HEADERS, END_STREAM, 3, b"hi");
-        assert_eq!(bytes, [0, 0, 2, 1, 1, 0, 0, 0, 3, b'h', b'i']);
     }
 }
