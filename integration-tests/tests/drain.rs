@@ -16,8 +16,17 @@ fn terminate(gateway: &Gateway) {
 
 #[test]
 fn lets_requests_in_flight_end_and_then_ends_at_once() {
+    drains("threads: 2");
+}
+
+#[test]
+fn lets_requests_in_flight_end_on_one_thread_too() {
+    drains("threads: 1");
+}
+
+fn drains(threads: &str) {
     let (origin, release) = holding();
-    let mut gateway = Setup::to(&origin).top("drain: { timeout: 60s, idle: 200ms }").start();
+    let mut gateway = Setup::to(&origin).top("drain: { timeout: 60s, idle: 200ms }").top(threads).start();
     let mut client = in_flight(&gateway, &origin);
     terminate(&gateway);
     let alive = gateway.admin().get("/healthz");

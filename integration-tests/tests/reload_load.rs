@@ -65,8 +65,18 @@ fn reload(gateway: &Gateway, setup: &Setup, number: usize) {
 
 #[test]
 fn fails_no_request_and_drops_no_websocket_over_a_hundred_reloads() {
+    over_reloads("threads: 2");
+}
+
+/// A single thread has another scheduler, and nobody who takes over what it is kept from.
+#[test]
+fn fails_no_request_and_drops_no_websocket_over_a_hundred_reloads_on_one_thread() {
+    over_reloads("threads: 1");
+}
+
+fn over_reloads(threads: &str) {
     let origin = origin();
-    let setup = Setup::to(&origin);
+    let setup = Setup::to(&origin).top(threads);
     let gateway = setup.start();
     let mut sockets: Vec<Client> = (0..SOCKETS).map(|_| websocket(&gateway)).collect();
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));

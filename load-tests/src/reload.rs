@@ -5,7 +5,7 @@
 //! slowest answer says how long the one worker was away, if it was the reload that kept it and not the machine. What the
 //! reload costs the worker at all, in CPU time while nobody asks anything, bounds every stall that is the reload's.
 
-mod load;
+pub(crate) mod load;
 
 use std::fs;
 use std::net::SocketAddr;

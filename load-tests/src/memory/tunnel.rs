@@ -7,16 +7,10 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::Failure;
+use crate::reload::load::{ECHO, FRAME, UPGRADE};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: rig.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// A masked text frame with the five letters of RFC 6455, section 5.7, and its echo.
-const FRAME: [u8; 11] = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-const ECHO: &[u8; 7] = b"\x81\x05Hello";
 
 /// The longest head of a 101 that is read.
 const LONGEST: usize = 4096;

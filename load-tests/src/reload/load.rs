@@ -16,10 +16,12 @@ const CLIENTS: usize = 16;
 const SOCKETS: usize = 50;
 
 /// A masked text frame with the five letters of RFC 6455, section 5.7, and its echo.
-const FRAME: [u8; 11] = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-const ECHO: &[u8; 7] = b"\x81\x05Hello";
+pub(crate) const FRAME: [u8; 11] = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// What comes back.
+pub(crate) const ECHO: &[u8; 7] = b"\x81\x05Hello";
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: rig.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+/// A request for a WebSocket that echoes.
+pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: rig.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// What the load saw.
