@@ -2,6 +2,9 @@
 
 use portcullis_integration_tests::origin::refused;
 use portcullis_integration_tests::{Gateway, Origin, Setup};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// A gateway that answers `/fixed` and `/denied` itself and has nobody behind `/gone`.
 fn gateway(origin: &Origin) -> Gateway {
@@ -84,4 +87,44 @@ fn tells_a_client_that_waits_for_100_its_refusal_at_once() {
         assert_eq!((answer.status, answer.closes()), (status, true), "{path}: {}", answer.head);
     }
     assert!(origin.received().is_empty());
+}
+
+/// An origin that answers a head and closes, with a window so small that the body cannot be written to it.
+fn refuses_bodies() -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(64).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Not a byte beyond the head: what is left makes the end a reset.
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+                head.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!").unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn passes_on_what_an_upstream_said_that_closed_before_it_was_sent_the_body() {
+    let origin = Origin::says("fine");
+    let gateway = Setup::to(&origin)
+        .and_cluster("refuses", refuses_bodies(), "")
+        .and_route("{ name: refuses, match: { path: /refuses }, to: refuses }")
+        .start();
+    for method in ["POST", "PUT"] {
+        for size in [60_000, 300_000] {
+            let mut client = gateway.client();
+            client.send(format!("{method} /refuses HTTP/1.1\r\nHost: app.test\r\nContent-Length: {size}\r\n\r\n"));
+            client.send(vec![b'x'; size]);
+            let answer = client.response();
+            assert_eq!((answer.status, answer.text().as_str()), (413, "no!"), "{method} of {size} bytes");
+        }
+    }
 }

@@ -5,20 +5,14 @@
 
 mod calls;
 mod core;
-#[cfg(test)]
-mod exchange_tests;
 mod gate;
 mod gateway;
-#[cfg(test)]
-mod idle_pool_tests;
 mod inherited;
 mod listeners;
-#[cfg(test)]
-mod open_end_tests;
 mod overload;
-mod probe;
 #[cfg(test)]
-mod queued_header_tests;
+mod pingora_tests;
+mod probe;
 mod reasons;
 mod service;
 mod streams;

@@ -103,6 +103,7 @@ use hedge::{H1Attempt, H2Attempt, Hedging};
 use subrequest::{BodyMode, Ctx as SubrequestCtx};
 
 pub use hedge::{Contestant, Lost, Settled}; // Added by Portcullis, see vendor/README.md.
+pub use proxy_h1::CLOSED_UNSENT; // Added by Portcullis, see vendor/README.md.
 pub use proxy_cache::range_filter::{range_header_filter, MultiRangeInfo, RangeType};
 pub use proxy_purge::PurgeStatus;
 pub use proxy_trait::{FailToProxy, ProxyHttp, ProxyWarnLogContext};

@@ -32,6 +32,9 @@ type TaskSender<'p> = exchange::Sender<'p, HttpTask, TASK_BUFFER_SIZE>;
 type TaskReceiver<'p> = exchange::Receiver<'p, HttpTask, TASK_BUFFER_SIZE>;
 type TaskPermit<'p> = exchange::Permit<'p, HttpTask, TASK_BUFFER_SIZE>;
 
+/// A connection that was kept open ended before anything of the request was sent on it.
+pub const CLOSED_UNSENT: pingora_error::ErrorType = Custom("ClosedUnsent");
+
 impl<SV, C> HttpProxy<SV, C>
 where
     C: custom::Connector,
@@ -134,6 +137,11 @@ where
         }
         // Every other request that has come meanwhile is read before one is sent, so that many are sent at a time.
         tokio::task::yield_now().await;
+        // The turn may have brought the end of a connection that was found silent before it.
+        if attempt.reused && !attempt.session.is_silent() {
+            let e = Error::explain(CLOSED_UNSENT, "the connection was closed before the request was sent");
+            return Err((false, e.into_up()));
+        }
         Ok(())
     }
 
@@ -494,8 +502,6 @@ where
                                 response_done = true;
                             }
                         },
-                        // Nothing was sent, so there is nothing that an answer could be to.
-                        Err(e) if unsent => return Err(e),
                         Err(e) => {
                            warn!("send error, draining read buf: {e}");
                            request_done = true;

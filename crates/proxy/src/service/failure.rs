@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::header::EXPECT;
 use pingora_core::{Error, ErrorSource};
-use pingora_proxy::{FailToProxy, Session};
+use pingora_proxy::{CLOSED_UNSENT, FailToProxy, Session};
 use std::time::Instant;
 
 use portcullis_balance::Answer;
@@ -13,14 +13,16 @@ use portcullis_telemetry::record::Flag;
 use portcullis_types::{Dialect, ProxyError, Reason};
 
 use super::context::Ctx;
+use super::retry::Connection;
 use super::{cache, fallback, peek, respond, retry};
 use crate::reasons::{Progress, of_pingora};
 
 /// An attempt that never connected.
 pub(super) fn of_connecting(session: &mut Session, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
     let reason = timed_out(ctx, ctx.upstream.attempt_started, of_pingora(&error, Progress::Connecting));
-    attempt_failed(ctx, reason, reason != Reason::DescriptorsExhausted);
-    error.set_retry(retry::unanswered(session, ctx, reason, false) || fallback::follows(session, ctx, reason));
+    attempt_failed(ctx, reason, !reason.is_own_lack());
+    error
+        .set_retry(retry::unanswered(session, ctx, reason, Connection::New) || fallback::follows(session, ctx, reason));
     error
 }
 
@@ -46,7 +48,12 @@ pub(super) fn of_exchange(session: &mut Session, ctx: &mut Ctx, mut error: Box<E
     }
     let late = matches!(reason, Reason::UpstreamTotalTimeout | Reason::UpstreamPerTryTimeout);
     attempt_failed(ctx, reason, !(late && owed));
-    let mut again = || retry::unanswered(session, ctx, reason, reused) || fallback::follows(session, ctx, reason);
+    let connection = match reused {
+        false => Connection::New,
+        true if *error.etype() == CLOSED_UNSENT => Connection::KeptUnsent,
+        true => Connection::Kept,
+    };
+    let mut again = || retry::unanswered(session, ctx, reason, connection) || fallback::follows(session, ctx, reason);
     error.set_retry(progress == Progress::Waiting && again());
     error
 }

@@ -31,20 +31,32 @@ const UNAVAILABLE: u32 = 14;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Failure {
     /// It gave no answer.
-    Unanswered { reason: Reason, stale: bool },
+    Unanswered { reason: Reason, stale: bool, unsent: bool },
     /// Its answer is one to try again after.
     Status { after: Option<Duration> },
 }
 
+/// The connection of an attempt that gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// There was none, or it was new.
+    New,
+    /// It was kept open from an exchange before.
+    Kept,
+    /// The same, and it was closed before anything of the request was sent on it.
+    KeptUnsent,
+}
+
 /// Whether an attempt without an answer is made again.
-pub(super) fn unanswered(session: &mut Session, ctx: &mut Ctx, reason: Reason, reused: bool) -> bool {
+pub(super) fn unanswered(session: &mut Session, ctx: &mut Ctx, reason: Reason, connection: Connection) -> bool {
     let Some((_, cluster)) = ctx.upstream.cluster.clone() else { return false };
     // A connection that the upstream closed while it was idle: no attempt was made in truth.
-    let stale = reused && reason == Reason::UpstreamReset && ctx.upstream.free == 0;
+    let stale = connection != Connection::New && reason == Reason::UpstreamReset && ctx.upstream.free == 0;
+    let unsent = connection == Connection::KeptUnsent || reason.retry() == Retry::Unsent;
     if !stale && !cause(reason).is_some_and(|cause| cluster.retry.policy.on.takes(cause)) {
         return false;
     }
-    let decided = judge(session, ctx, &cluster.retry, Failure::Unanswered { reason, stale });
+    let decided = judge(session, ctx, &cluster.retry, Failure::Unanswered { reason, stale, unsent });
     if stale && decided.is_ok() {
         ctx.upstream.free += 1;
     }
@@ -84,6 +96,7 @@ pub(crate) fn cause(reason: Reason) -> Option<RetryCause> {
             | Reason::UpstreamConnectRefused
             | Reason::UpstreamConnectFailed
             | Reason::UpstreamTlsFailed
+            | Reason::DescriptorsExhausted
     );
     let late = matches!(
         reason,
@@ -112,7 +125,7 @@ pub(super) fn may_repeat(session: &Session, ctx: &Ctx) -> bool {
 
 /// The pause before the next attempt, or why there is none.
 fn judge(session: &mut Session, ctx: &Ctx, retries: &Retries, failure: Failure) -> Result<Duration, NotRetried> {
-    let unsent = matches!(failure, Failure::Unanswered { reason, .. } if reason.retry() == Retry::Unsent);
+    let unsent = matches!(failure, Failure::Unanswered { unsent: true, .. });
     if !unsent && !may_repeat(session, ctx) {
         return Err(NotRetried::Unsafe);
     }

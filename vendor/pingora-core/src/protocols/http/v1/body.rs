@@ -13,6 +13,7 @@
 // limitations under the License.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::FutureExt;
 use log::{debug, trace, warn};
 use pingora_error::{
     Error,
@@ -479,6 +480,45 @@ impl BodyReader {
         }
     }
 
+    // Added by Portcullis, see vendor/README.md.
+    /// Reads of a stream without an end in sight with as much room as it filled lately; `None` when nothing is there, and
+    /// then no room is held either.
+    async fn read_what_is_there<S>(&mut self, stream: &mut S) -> Option<Result<usize>>
+    where
+        S: AsyncRead + Unpin + Send,
+    {
+        let room = self.open_end_read.min(self.body_buf_size);
+        if room <= SMALL_READ {
+            return None;
+        }
+        // now_or_never() must not meet the end of the task's budget.
+        let read = tokio::task::unconstrained(self.read_open_end(stream, room)).now_or_never();
+        if read.is_none() {
+            self.body_buf = None;
+        }
+        read
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Reads once, and learns how much room a stream fills.
+    async fn read_open_end<S>(&mut self, stream: &mut S, room: usize) -> Result<usize>
+    where
+        S: AsyncRead + Unpin + Send,
+    {
+        let room = room.min(self.body_buf_size);
+        if self.body_buf.as_ref().is_some_and(|held| held.capacity() > 2 * room) {
+            self.body_buf = None;
+        }
+        let body_buf = self.prepare_buf_for_io(room);
+        let n = stream.take(room as u64).read_buf(body_buf).await.or_err(ReadError, "when reading body")?;
+        if n == room {
+            self.open_end_read = self.open_end_read.max((2 * room).min(self.body_buf_size));
+        } else if n < room / 4 || room <= SMALL_READ {
+            self.open_end_read = (self.open_end_read / 2).max(SMALL_READ);
+        }
+        Ok(n)
+    }
+
     pub async fn do_read_body_until_closed<S>(&mut self, stream: &mut S) -> Result<Option<BufRef>>
     where
         S: AsyncRead + Unpin + Send,
@@ -488,21 +528,10 @@ impl BodyReader {
         if n == 0 {
             /* Need to actually read */
             // Changed by Portcullis, see vendor/README.md: `body_buf_size` before, however little comes.
-            let read_size = self.open_end_read.min(self.body_buf_size);
-            if self.body_buf.as_ref().is_some_and(|held| held.capacity() > 2 * read_size) {
-                self.body_buf = None;
-            }
-            let body_buf = self.prepare_buf_for_io(read_size);
-            n = stream
-                .take(read_size as u64)
-                .read_buf(body_buf)
-                .await
-                .or_err(ReadError, "when reading body")?;
-            if n == read_size {
-                self.open_end_read = (2 * read_size).min(self.body_buf_size);
-            } else if n < read_size / 4 {
-                self.open_end_read = (read_size / 2).max(SMALL_READ);
-            }
+            n = match self.read_what_is_there(stream).await {
+                Some(read) => read?,
+                None => self.read_open_end(stream, SMALL_READ).await?,
+            };
         }
         match self.body_state {
             PS::UntilClose(read) => {

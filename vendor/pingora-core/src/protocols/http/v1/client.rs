@@ -15,6 +15,7 @@
 //! HTTP/1.x client session
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::FutureExt;
 use http::{header, header::AsHeaderName, HeaderValue, StatusCode, Version};
 use log::{debug, trace};
 use pingora_error::{Error, ErrorType::*, OrErr, Result, RetryType};
@@ -149,6 +150,16 @@ impl HttpSession {
         self.queued_header = Some(to_wire);
         self.request_written = Some(req);
         Ok(size)
+    }
+
+    /// Whether the peer has neither sent anything nor closed. Asks the system only where something happened; what it
+    /// finds is gone, so that a connection that is not silent is of no use any more.
+    pub fn is_silent(&mut self) -> bool {
+        let mut found = [0; 1];
+        // now_or_never() must not meet the end of the task's budget.
+        tokio::task::unconstrained(self.underlying_stream.read(&mut found))
+            .now_or_never()
+            .is_none()
     }
 
     /// Whether a header waits to be sent.

@@ -76,6 +76,15 @@ impl ProxyTaskState {
 // Added by Portcullis, see vendor/README.md: from this on a write of its own costs less than a copy.
 const LARGE_PIECE: usize = 1024 * 16;
 
+// Added by Portcullis, see vendor/README.md: up to this, the stream's buffer takes header and body together.
+const SMALL_PIECE: usize = 1024;
+
+// Added by Portcullis, see vendor/README.md.
+/// Whether a task is a part of a body that is best copied behind its header.
+fn goes_behind_header(task: &HttpTask) -> bool {
+    matches!(task, HttpTask::Body(Some(piece), _) if piece.len() > SMALL_PIECE && piece.len() < LARGE_PIECE)
+}
+
 /// The HTTP 1.x server session
 pub struct HttpSession {
     underlying_stream: Stream,
@@ -678,6 +687,28 @@ impl HttpSession {
             }
             Err(e) => Error::e_because(WriteError, "writing response header", e),
         }
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Writes a response header with the first part of its body, in one write.
+    async fn write_response_header_and(&mut self, mut header: Box<ResponseHeader>, first: &[u8]) -> Result<()> {
+        let Some((head, _)) = self.prepare_response_header(&mut header)? else {
+            self.write_body(first).await?;
+            return Ok(());
+        };
+        let head = head.try_into_mut().unwrap_or_else(|head| BytesMut::from(&head[..]));
+        let limit = self.write_timeout(first.len());
+        let writing = self.body_writer.write_body_behind(head, &mut self.underlying_stream, first);
+        let written = match limit {
+            Some(t) => match timeout(t, writing).await {
+                Ok(written) => written?,
+                Err(_) => return Error::e_explain(WriteTimedout, format!("writing header and body, timeout: {t:?}")),
+            },
+            None => writing.await?,
+        };
+        self.body_bytes_sent += written.unwrap_or_default();
+        self.response_written = Some(header);
+        Ok(())
     }
 
     /// Return the response header if it is already sent.
@@ -1567,8 +1598,21 @@ impl HttpSession {
         }
 
         let mut end_stream = false;
-        for task in tasks.into_iter() {
+        let mut tasks = tasks.into_iter().peekable();
+        while let Some(task) = tasks.next() {
             end_stream = match task {
+                // Added by Portcullis, see vendor/README.md.
+                HttpTask::Header(header, false)
+                    if !header.status.is_informational() && tasks.peek().is_some_and(goes_behind_header) =>
+                {
+                    let Some(HttpTask::Body(Some(first), end_stream)) = tasks.next() else {
+                        unreachable!("looked at above");
+                    };
+                    self.write_response_header_and(header, &first)
+                        .await
+                        .map_err(|e| e.into_down())?;
+                    end_stream
+                }
                 HttpTask::Header(header, end_stream) => {
                     self.write_response_header(header)
                         .await

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-#[path = "../../../vendor/pingora-proxy/src/exchange.rs"]
+#[path = "../../../../vendor/pingora-proxy/src/exchange.rs"]
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all, reason = "not all of it is needed here, and it is of the vendored edition and style")]
 mod exchange;

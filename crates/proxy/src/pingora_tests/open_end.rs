@@ -1,58 +1,11 @@
 //! What the gateway relies on in Pingora's reading of bodies from an upstream, which is our change (`vendor/README.md`):
 //! a stream that lies idle holds little, one that flows is read in large pieces, and nothing is lost in between.
 
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Waker};
 
-use pingora_core::protocols::http::v1::client::HttpSession;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What comes, piece by piece, and how much room each read had.
-#[derive(Debug, Clone, Default)]
-struct Socket {
-    pieces: Arc<Mutex<VecDeque<Vec<u8>>>>,
-    rooms: Arc<Mutex<Vec<usize>>>,
-}
-
-impl VirtualSocket for Socket {
-    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.rooms.lock().unwrap().push(buffer.remaining());
-        let mut pieces = self.pieces.lock().unwrap();
-        if let Some(mut piece) = pieces.pop_front() {
-            let rest = piece.split_off(piece.len().min(buffer.remaining()));
-            buffer.put_slice(&piece);
-            if !rest.is_empty() {
-                pieces.push_front(rest);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
+use super::socket::{After, Socket};
 
 /// Bytes that differ from place to place.
 fn bytes(count: usize) -> Vec<u8> {
@@ -61,18 +14,16 @@ fn bytes(count: usize) -> Vec<u8> {
 
 /// Reads a response of this head whose body comes in these pieces; the parts that were read, and the room of each read.
 async fn read(head: &str, pieces: Vec<Vec<u8>>) -> (Vec<Vec<u8>>, Vec<usize>) {
-    let socket = Socket::default();
-    socket.pieces.lock().unwrap().extend([head.as_bytes().to_vec()].into_iter().chain(pieces));
-    let mut session = HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(socket.clone())))));
+    let socket = Socket::sends([head.as_bytes().to_vec()].into_iter().chain(pieces), After::End);
+    let mut session = socket.session();
     session.read_response().await.unwrap();
-    socket.rooms.lock().unwrap().clear();
+    socket.rooms();
     let mut parts = Vec::new();
     while let Some(part) = session.read_body_bytes().await.unwrap() {
         parts.push(part.to_vec());
     }
     assert_eq!(session.body_bytes_received(), parts.iter().map(Vec::len).sum::<usize>());
-    let rooms = socket.rooms.lock().unwrap().clone();
-    (parts, rooms)
+    (parts, socket.rooms())
 }
 
 const OPEN_END: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
@@ -92,6 +43,21 @@ async fn a_stream_that_flows_gets_more_room_and_loses_it_when_it_trickles() {
     assert_eq!(parts.concat(), sent.concat());
     assert_eq!(&rooms[..7], [2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 65_536]);
     assert_eq!(rooms.last(), Some(&2_048), "{rooms:?}");
+}
+
+#[tokio::test]
+async fn a_stream_waits_with_little_room_whatever_came_before() {
+    let socket = Socket::sends([OPEN_END.as_bytes().to_vec(), bytes(100_000)], After::Silence);
+    let mut session = socket.session();
+    session.read_response().await.unwrap();
+    let mut read = 0;
+    while read < 100_000 {
+        read += session.read_body_bytes().await.unwrap().unwrap().len();
+    }
+    socket.rooms();
+    let mut waiting = pin!(session.read_body_bytes());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(socket.rooms().last(), Some(&2_048), "what it waits with, after it looked with more");
 }
 
 #[tokio::test]

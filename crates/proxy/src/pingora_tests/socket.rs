@@ -1,0 +1,94 @@
+//! A socket whose other side is the test.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What comes when all pieces were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum After {
+    /// Nothing, for ever.
+    #[default]
+    Silence,
+    End,
+}
+
+/// What comes, piece by piece; how much room each read had; the writes, each as it came.
+#[derive(Debug, Default)]
+struct Sides {
+    pieces: VecDeque<Vec<u8>>,
+    after: After,
+    rooms: Vec<usize>,
+    writes: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Socket(Arc<Mutex<Sides>>);
+
+impl Socket {
+    pub(super) fn sends(pieces: impl IntoIterator<Item = Vec<u8>>, after: After) -> Self {
+        let sides = Sides { pieces: pieces.into_iter().collect(), after, ..Sides::default() };
+        Self(Arc::new(Mutex::new(sides)))
+    }
+
+    /// A session of a client over it.
+    pub(super) fn session(&self) -> HttpSession {
+        HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(self.clone())))))
+    }
+
+    /// The room of each read since this was asked last.
+    pub(super) fn rooms(&self) -> Vec<usize> {
+        std::mem::take(&mut self.0.lock().unwrap().rooms)
+    }
+
+    pub(super) fn writes(&self) -> Vec<Vec<u8>> {
+        self.0.lock().unwrap().writes.clone()
+    }
+}
+
+impl VirtualSocket for Socket {
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut sides = self.0.lock().unwrap();
+        sides.rooms.push(buffer.remaining());
+        match sides.pieces.pop_front() {
+            Some(mut piece) => {
+                let rest = piece.split_off(piece.len().min(buffer.remaining()));
+                buffer.put_slice(&piece);
+                if !rest.is_empty() {
+                    sides.pieces.push_front(rest);
+                }
+                Poll::Ready(Ok(()))
+            }
+            None if sides.after == After::End => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap().writes.push(bytes.to_vec());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
