@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -40,6 +40,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 64 * 1024;
 /// How long accepting pauses when the process has no descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the log says so while it lasts.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// The admin listener cannot bind.
 #[derive(Debug, thiserror::Error)]
@@ -317,6 +320,7 @@ impl Door {
 async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let router = router(state.clone());
+    let mut said: Option<Instant> = None;
     loop {
         let place = tokio::select! {
             biased;
@@ -338,7 +342,12 @@ async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken, con
                 });
             }
             Err(error) => {
-                log::warn!("admin: accept failed: {error}");
+                if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                    said = Some(Instant::now());
+                    log::warn!(
+                        "admin: accept failed: {error}; connections wait, and are tried again 20 times a second"
+                    );
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }

@@ -147,7 +147,7 @@ reasons! {
     MemoryPressure, "memory_pressure", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is short of memory and refuses what is least important";
     EventLoopDelay, "event_loop_delay", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway cannot keep up and refuses what is least important";
     ProcessConnections, "process_connections", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway holds as many connections as it may";
-    DescriptorsExhausted, "descriptors_exhausted", Gateway, Later, 503, "connection_limit_reached", 14, "The gateway has no file descriptors left";
+    DescriptorsExhausted, "descriptors_exhausted", Gateway, Unsent, 503, "connection_limit_reached", 14, "The gateway has no file descriptors left";
     Draining, "draining", Gateway, Later, 503, "proxy_internal_response", 14, "The gateway is shutting down";
     FaultInjected, "fault_injected", Gateway, Later, 503, "proxy_internal_response", 14, "A configured fault was injected";
     FilterFailed, "filter_failed", Gateway, Never, 500, "proxy_internal_error", 13, "A filter failed";
@@ -170,6 +170,14 @@ reasons! {
     UpstreamError, "upstream_error", Upstream, Never, 502, "http_protocol_error", 13, "The upstream answered with a status that is no success";
     UpstreamMalformed, "upstream_malformed", Upstream, Never, 502, "http_protocol_error", 13, "The upstream's answer is malformed";
     UpstreamIncomplete, "upstream_incomplete", Upstream, Never, 502, "http_response_incomplete", 14, "The upstream's answer ended before its end";
+}
+
+impl Reason {
+    /// Whether an attempt that ended so says nothing of its endpoint: the gateway itself lacked what an attempt needs.
+    #[must_use]
+    pub const fn is_own_lack(self) -> bool {
+        matches!(self, Self::DescriptorsExhausted)
+    }
 }
 
 impl fmt::Display for Reason {

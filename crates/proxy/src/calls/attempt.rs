@@ -115,7 +115,7 @@ fn settle(
             Ok(Answered { response: UpstreamResponse { header, body, endpoint }, first_byte, judged })
         }
         Err(error) => {
-            let blameless = run.blameless || error.reason == Reason::DescriptorsExhausted;
+            let blameless = run.blameless || error.reason.is_own_lack();
             if !blameless {
                 choice.failure(now, error.reason);
             }

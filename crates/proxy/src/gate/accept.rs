@@ -53,19 +53,17 @@ pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mu
         };
         match accepted {
             Ok((tcp, peer)) => acceptor.admit(tcp, peer),
-            Err(error) => {
-                acceptor.current.load().listener.metrics.accept_failed();
-                wait_out(&error, &mut said).await;
-            }
+            Err(error) => wait_out(&acceptor, &error, &mut said).await,
         }
     }
 }
 
 /// A connection that died in the queue costs nothing; a lack of descriptors needs a pause, or the loop would spin.
-async fn wait_out(error: &io::Error, said: &mut Option<Instant>) {
+async fn wait_out(acceptor: &Acceptor, error: &io::Error, said: &mut Option<Instant>) {
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
+    acceptor.current.load().listener.metrics.accept_failed();
     if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
         *said = Some(Instant::now());
         log::warn!("accept failed: {error}; connections wait, and are tried again 20 times a second");

@@ -1,11 +1,12 @@
 //! The TLS handshake, and what it says about the client.
 
+use rustls::CipherSuite;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -19,16 +20,22 @@ pub(super) async fn handshake(
     settings: &TlsListener,
     source: Option<Arc<dyn CertificateSource>>,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let Some(source) = source else {
-        return TlsAcceptor::from(settings.server.clone()).accept(tcp).await;
-    };
     let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
-    let name = started.client_hello().server_name().map(str::to_ascii_lowercase);
-    if let Some(name) = name.filter(|name| settings.certificates.configured(name).is_none()) {
+    let hello = started.client_hello();
+    let server = if wants_chacha(hello.cipher_suites()) { &settings.without_aes } else { &settings.server };
+    let name = source.as_ref().and_then(|_| hello.server_name()).map(str::to_ascii_lowercase);
+    if let Some((source, name)) = source.zip(name.filter(|name| settings.certificates.configured(name).is_none())) {
         let answer = source.certificate(&name).await;
         hold(settings, &name, answer);
     }
-    started.into_stream(settings.server.clone()).await
+    started.into_stream(server.clone()).await
+}
+
+/// Whether the first suite that a client names, but for those that test servers (GREASE, RFC 8701), is of ChaCha20.
+fn wants_chacha(suites: &[CipherSuite]) -> bool {
+    let is_grease = |suite: &CipherSuite| u16::from(*suite) & 0x0f0f == 0x0a0a;
+    let first = suites.iter().find(|suite| !is_grease(suite));
+    first.and_then(|suite| suite.as_str()).is_some_and(|name| name.contains("CHACHA20"))
 }
 
 /// Puts a source's answer where the resolver finds it. An answer that cannot be used is said, and the default is shown.
@@ -90,5 +97,25 @@ fn text_name(name: &GeneralName<'_>) -> Option<String> {
         | GeneralName::EDIPartyName(_)
         | GeneralName::RegisteredID(_)
         | GeneralName::Invalid(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_wants_chacha_says_so_first() {
+        use CipherSuite::{TLS13_AES_256_GCM_SHA384 as AES, TLS13_CHACHA20_POLY1305_SHA256 as CHACHA};
+        for (suites, wants) in [
+            (&[AES, CHACHA][..], false),
+            (&[CHACHA, AES], true),
+            (&[CipherSuite::Unknown(0x3a3a), CHACHA, AES], true),
+            (&[CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, AES], true),
+            (&[CipherSuite::Unknown(0x3a3a)], false),
+            (&[], false),
+        ] {
+            assert_eq!(wants_chacha(suites), wants, "{suites:?}");
+        }
     }
 }

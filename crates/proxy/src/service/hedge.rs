@@ -192,7 +192,7 @@ impl Loser {
         });
         let to_blame = ours.is_none()
             && *error.esource() == ErrorSource::Upstream
-            && reason != Reason::DescriptorsExhausted
+            && !reason.is_own_lack()
             && !failure::is_callers(ctx, reason);
         if let Some(choice) = self.own.choice.as_mut().filter(|_| to_blame) {
             choice.failure(self.now, reason);

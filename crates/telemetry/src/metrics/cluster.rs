@@ -262,7 +262,9 @@ impl EndpointMetrics {
         if !attempt.reused && attempt.connect.is_some() {
             shard.connections.add(1);
         }
-        if let (Err(reason), false) = (attempt.outcome, attempt.outrun) {
+        if let (Err(reason), false) = (attempt.outcome, attempt.outrun)
+            && !reason.is_own_lack()
+        {
             self.failures.add(reason_place(reason), 1);
         }
     }

@@ -83,7 +83,7 @@ pub(crate) const OWN: [Rule; 17] = [
         name: "PortcullisDescriptors",
         // Every process has the first two: those that also say what gateway they are count.
         expr: "(process_open_fds / process_max_fds > 0.8 and on (instance) portcullis_build_info) or \
-               rate(portcullis_listener_accept_failures_total[5m]) > 0",
+               rate(portcullis_listener_accept_failures_total[5m]) > 1",
         lasts: "1m",
         severity: Page,
         summary: "The gateway is running out of file descriptors, or has none left: nobody new is let in then.",
