@@ -80,20 +80,27 @@ impl Ledger {
     /// The same for who only looks: an account that is not there is not made. What was saved of it counts all the same.
     pub(super) fn look<'a>(&'a self, now: Moment, request: &Request<'a>, demands: &Demands<'a>) -> Locked<'a> {
         let shared = lock_shared(request, demands);
-        let own = request.consumer.and_then(|id| {
-            let hash = self.hash(id);
-            let shard = self.shard(hash)?;
-            let accounts = shard.lock();
-            let at = accounts.find(hash, id)?;
-            Some(Own { accounts, shard, at })
-        });
+        let own = self.own(request);
         let Some(absent) = request.consumer.filter(|_| own.is_none()) else {
             return Locked { shared, own, recalled: Slots::default() };
         };
         // Where it is saved may take a while to tell: nobody waits for that behind these locks.
         drop(shared);
         let recalled = self.recall(now, absent);
-        Locked { shared: lock_shared(request, demands), own: None, recalled }
+        let shared = lock_shared(request, demands);
+        // It may have come meanwhile, and spent: what was saved is older than that.
+        let own = self.own(request);
+        Locked { shared, own, recalled }
+    }
+
+    /// The account of a request's consumer, if there is one.
+    fn own<'a>(&'a self, request: &Request<'a>) -> Option<Own<'a>> {
+        let id = request.consumer?;
+        let hash = self.hash(id);
+        let shard = self.shard(hash)?;
+        let accounts = shard.lock();
+        let at = accounts.find(hash, id)?;
+        Some(Own { accounts, shard, at })
     }
 
     /// Whether the gateway's share of a cap allows what the cap itself may allow.
