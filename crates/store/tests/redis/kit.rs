@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
     pub(crate) ledger: Arc<Ledger>,
     clock: Clock,
     sets: [Arc<BoundSet>; 3],
-    /// How long decisions took.
+    /// How long decisions took, without the time that other threads had the core.
     decided: Vec<Duration>,
     _directory: tempfile::TempDir,
 }
@@ -33,6 +33,12 @@ pub(crate) struct Gateway {
 fn clock() -> Clock {
     let began = Instant::now();
     Arc::new(move || Moment::new(began.elapsed(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap()))
+}
+
+/// How long this thread has been ready to run and had no core (`/proc/thread-self/schedstat`, its second number, nanoseconds).
+fn queued() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
 fn terms(most: u64) -> Terms {
@@ -77,9 +83,10 @@ impl Gateway {
         let (id, calls) = (Arc::from(id), [MethodId::HTTP]);
         let scopes = Scopes::default().with(set);
         let request = Request { scopes, consumer: Some(&id), holds: Held::Requests, calls: &calls };
-        let began = Instant::now();
+        let (queued, began) = (queued(), Instant::now());
         let admitted = self.ledger.decide((self.clock)(), &request).is_ok();
-        self.decided.push(began.elapsed());
+        let took = began.elapsed();
+        self.decided.push(took.saturating_sub(self::queued().saturating_sub(queued)));
         admitted
     }
 
