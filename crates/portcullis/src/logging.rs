@@ -3,8 +3,10 @@
 use env_logger::{Builder, Env};
 use std::io::Write as _;
 
-/// What is said when `RUST_LOG` does not speak. Pingora tells failures that have a record already.
-const DEFAULT: &str = "info,pingora_core=error,pingora_proxy=error,pingora_pool=error,h2=error,hyper=error";
+/// What is said when `RUST_LOG` does not speak. Pingora tells failures that have a record already, and rustls warns of each
+/// handshake in which a client says something odd, such as an address for a name: clients must not fill a log.
+const DEFAULT: &str =
+    "info,pingora_core=error,pingora_proxy=error,pingora_pool=error,h2=error,hyper=error,rustls=error";
 
 /// Starts the log. A second call changes nothing.
 pub(crate) fn start() {

@@ -19,6 +19,8 @@ use portcullis_filter::seam::CertificatePem;
 pub struct TlsListener {
     /// The rustls configuration; its resolver is a [`CertificateTable`].
     pub server: Arc<ServerConfig>,
+    /// The same for clients that want ChaCha20 first, which have no instructions for AES.
+    pub without_aes: Arc<ServerConfig>,
     /// The same table, to ask whether a name needs the source.
     pub certificates: Arc<CertificateTable>,
     /// Whether client certificates are asked for, so that SNI and Host must agree.

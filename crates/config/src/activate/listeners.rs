@@ -94,8 +94,11 @@ fn make_tls(
         alpn: alpn(plan),
         tickets: Some(state.get_or_insert(&tickets, Tickets::new)),
     };
-    let server = tls::server_config(parts).map_err(|error| error.to_string())?;
-    Ok(TlsListener { server: Arc::new(server), certificates, client_auth: tls.client.is_some() })
+    let without_aes = tls::server_config(parts).map_err(|error| error.to_string())?;
+    let mut server = without_aes.clone();
+    server.ignore_client_order = true;
+    let (server, without_aes) = (Arc::new(server), Arc::new(without_aes));
+    Ok(TlsListener { server, without_aes, certificates, client_auth: tls.client.is_some() })
 }
 
 fn alpn(plan: &ListenerPlan) -> Vec<Vec<u8>> {

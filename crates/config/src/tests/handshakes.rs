@@ -2,7 +2,7 @@
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, version};
 use std::sync::Arc;
 
 use super::kit::{Rooted, World, conf};
@@ -24,12 +24,17 @@ fn server(example: &str, listener: &str) -> Arc<ServerConfig> {
     listener.tls.as_ref().unwrap().server.clone()
 }
 
-/// A client that trusts the test CA, with or without a certificate of its own.
-fn client(certificate: Option<&str>) -> Arc<ClientConfig> {
+/// The test CA.
+fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(chain("ca.pem").remove(0)).unwrap();
+    roots
+}
+
+/// A client that trusts the test CA, with or without a certificate of its own.
+fn client(certificate: Option<&str>) -> Arc<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(crate::tls::provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots());
     let mut config = match certificate {
         None => builder.with_no_client_auth(),
         Some(name) => {
@@ -83,6 +88,24 @@ fn the_server_name_picks_the_certificate() {
         assert_eq!(server.alpn_protocol(), Some(&b"http/1.1"[..]));
     }
     assert!(shake(&server, &client, "elsewhere.org").is_err());
+}
+
+#[test]
+fn aes_128_is_taken_of_who_names_others_first() {
+    let server = server("tls.yaml", "edge-tls");
+    for (version, taken) in [
+        (&version::TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&version::TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let mut provider = crate::tls::provider();
+        provider.cipher_suites.reverse();
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[version]).unwrap();
+        let mut config = builder.with_root_certificates(roots()).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (_, client) = shake(&server, &Arc::new(config), "edge.example.com").unwrap();
+        assert_eq!(client.negotiated_cipher_suite().unwrap().suite(), taken);
+    }
 }
 
 #[test]
