@@ -6,8 +6,6 @@
 //! once has no window and the unit `concurrent-requests`; connections, subscriptions and credits are told with units
 //! that the draft's registry does not have, since to call them requests would be wrong.
 
-use std::fmt::Write as _;
-
 use crate::policy::{Held, Unit};
 use crate::standing::{Counted, Refusal, Standing, ceil};
 
@@ -23,7 +21,7 @@ pub fn write_policy<'a>(standings: impl IntoIterator<Item = &'a Standing>, out: 
         integer("q", standing.limit, out);
         if let Some(unit) = unit(standing.counted) {
             // The units are constants without quotes.
-            let _ = write!(out, ";qu=\"{unit}\"");
+            [";qu=\"", unit, "\""].into_iter().for_each(|part| out.push_str(part));
         }
         if let Some(window) = standing.window {
             integer("w", ceil(window).max(1), out);
@@ -56,18 +54,28 @@ fn name(nth: usize, standing: &Standing, out: &mut String) {
         out.push_str(", ");
     }
     out.push('"');
-    for character in standing.cap.chars() {
+    if standing.cap.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.push_str(&standing.cap);
+    } else {
+        escaped(&standing.cap, out);
+    }
+    out.push('"');
+}
+
+#[cold]
+fn escaped(name: &str, out: &mut String) {
+    for character in name.chars() {
         if matches!(character, '"' | '\\') {
             out.push('\\');
         }
         // Names are checked to be printable when caps are made.
         out.push(if matches!(character, ' '..='~') { character } else { '?' });
     }
-    out.push('"');
 }
 
 fn integer(key: &str, value: u64, out: &mut String) {
-    let _ = write!(out, ";{key}={}", value.min(MAX_INTEGER));
+    let mut digits = itoa::Buffer::new();
+    [";", key, "=", digits.format(value.min(MAX_INTEGER))].into_iter().for_each(|part| out.push_str(part));
 }
 
 /// `None` for the default of the draft.

@@ -183,7 +183,7 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
-/// Metrics that the page for on-call names have these names, and so have files and reasons.
+/// Metrics that the page for on-call names have these names, and so have files, reasons, alerts and keys of the config.
 #[test]
 fn what_the_production_page_looks_at_is_there() {
     let page = std::fs::read_to_string(root().join("docs/production-ready.md")).unwrap();
@@ -200,8 +200,14 @@ fn what_the_production_page_looks_at_is_there() {
     for path in quoted.iter().filter(|word| word.starts_with("crates/")) {
         assert!(root().join(path).exists() || root().join(format!("{path}.rs")).exists(), "{path} is not there");
     }
-    for reason in ["overloaded", "head_too_large", "client_too_slow", "descriptors_exhausted", "memory_pressure"] {
-        assert!(quoted.contains(&reason) && reason.parse::<Reason>().is_ok(), "{reason}");
+    // Reasons, keys of the config and alerts.
+    let is_name =
+        |word: &&&str| word.contains('_') && word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let is_alert = |word: &&&str| word.len() > "Portcullis".len() && word.starts_with("Portcullis");
+    let named: Vec<&&str> = quoted.iter().filter(|word| is_name(word) || is_alert(word)).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(code.contains(name), "nothing is called {name}");
     }
 }
 

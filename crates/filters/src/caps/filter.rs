@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use portcullis_caps::{
     Held, MethodId, Refusal, RefusalKind, Spender, Standing, Wait, write_limit, write_policy, write_refused,
 };
@@ -26,6 +26,11 @@ use super::service::CapLedger;
 use super::spending::{Calls, Part, Spending, Terms};
 use super::tunnel::Tunnel;
 use crate::caller::asks_events;
+
+/// The fields that tell a caller where it stands (draft-ietf-httpapi-ratelimit-headers-11), and what most of them hold.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const FIELD: usize = 64;
 
 /// Holds callers to what they may spend.
 ///
@@ -156,12 +161,12 @@ impl Filter for Caps {
             return Ok(());
         }
         if let Some(refusal) = ctx.refused.as_ref().filter(|refusal| refusal.kind != RefusalKind::NoRoom) {
-            let mut limit = String::new();
+            let mut limit = String::with_capacity(FIELD);
             write_refused(refusal, &mut limit);
             say(cx, std::slice::from_ref(&refusal.standing), limit);
         } else if let Some(spending) = &ctx.spending {
             let standings = distinct(spending.standings());
-            let mut limit = String::new();
+            let mut limit = String::with_capacity(FIELD);
             write_limit(&standings, &mut limit);
             say(cx, &standings, limit);
         }
@@ -309,9 +314,9 @@ fn say(cx: &mut ResponseCx<'_>, standings: &[Standing], limit: String) {
     if standings.is_empty() {
         return;
     }
-    let mut policy = String::new();
+    let mut policy = String::with_capacity(FIELD);
     write_policy(standings, &mut policy);
-    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", limit)] {
+    for (name, value) in [(POLICY, policy), (LIMIT, limit)] {
         // Names of caps are printable, so the values are fields.
         if let Ok(value) = HeaderValue::try_from(value) {
             drop(cx.response.insert_header(name, value));

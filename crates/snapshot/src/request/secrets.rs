@@ -27,6 +27,10 @@ pub fn hidden<'a>(
     headers: &HeaderMap,
 ) -> (Cow<'a, str>, Option<Cow<'a, str>>) {
     let mut shown = (Cow::Borrowed(path), query.map(Cow::Borrowed));
+    // Where most calls of an RPC service go: there is no room for a secret.
+    if path == "/" && query.is_none() {
+        return shown;
+    }
     of(snapshot, host, &mut |one| {
         one.find(path, query, headers, &mut |text| {
             without(&mut shown.0, text);

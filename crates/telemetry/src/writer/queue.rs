@@ -13,8 +13,11 @@ use super::{DropCause, WriterStats};
 
 /// A chunk is handed over when it has this many bytes; it also bounds what one `push` may have to allocate.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Lines gather no longer when so many chunks are full, or half of what may be queued: each time costs the thread a wake-up, and
+/// whoever watches the file another.
+const READY_CHUNKS: usize = 4;
 /// Empty chunks kept for reuse.
-const SPARE_CHUNKS: usize = 4;
+const SPARE_CHUNKS: usize = 8;
 
 /// Whole lines, and how many.
 #[derive(Debug, Default)]
@@ -66,13 +69,16 @@ pub(super) struct Queue {
     /// From the thread: lines were handled.
     done: Condvar,
     limit: usize,
+    /// Full chunks that are not to gather longer.
+    ready: usize,
     pub(super) stats: Arc<WriterStats>,
 }
 
 impl Queue {
     pub(super) fn new(stats: Arc<WriterStats>) -> Self {
         let limit = usize::try_from(stats.queue.limit()).unwrap_or(usize::MAX);
-        Self { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), limit, stats }
+        let ready = (limit / 2 / CHUNK_BYTES).clamp(1, READY_CHUNKS);
+        Self { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), limit, ready, stats }
     }
 
     pub(super) fn push(&self, line: &[u8]) -> bool {
@@ -87,7 +93,7 @@ impl Queue {
             self.refuse(cause);
             return false;
         }
-        let full = state.append(line);
+        let full = state.append(line) && state.chunks.len() > self.ready;
         self.stats.queue.set_used(bytes(state.queued));
         let wake = std::mem::take(&mut state.idle) || full;
         drop(state);
@@ -169,7 +175,7 @@ impl Queue {
         }
         state.idle = false;
         let deadline = Instant::now() + gather;
-        while !state.hurry && !state.closing && state.chunks.len() < 2 {
+        while !state.hurry && !state.closing && state.chunks.len() <= self.ready {
             if self.work.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
@@ -230,7 +236,7 @@ impl Queue {
 }
 
 impl State {
-    /// Appends a line to the last chunk, or to a new one; `true` when a chunk has become ready.
+    /// Appends a line to the last chunk, or to a new one; `true` when another chunk is full.
     fn append(&mut self, line: &[u8]) -> bool {
         self.queued += line.len();
         self.pushed += 1;
