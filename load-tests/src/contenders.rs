@@ -20,6 +20,11 @@ pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
 pub use terminating::{Certificate, Terminating};
 
+/// The gateway that is measured: what `PORTCULLIS_BIN` names, such as what `make release` made, or the one beside the rig.
+pub(crate) fn gateway() -> Option<PathBuf> {
+    std::env::var_os("PORTCULLIS_BIN").map(PathBuf::from).or_else(|| find("portcullis"))
+}
+
 /// A proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Contender {
@@ -143,7 +148,7 @@ impl Contender {
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Bare => find("bare"),
-            Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => find("portcullis"),
+            Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => gateway(),
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
             Self::Envoy => std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| find("envoy")),
@@ -215,7 +220,7 @@ impl Gateway {
     ///
     /// When it is not built, or does not answer.
     pub fn start(place: &Place, config: &Path, address: SocketAddr) -> Result<Self, Failure> {
-        let program = find("portcullis").ok_or("portcullis is not built")?;
+        let program = gateway().ok_or("portcullis is not built")?;
         start(place, vec![program.into(), "run".into(), "-c".into(), config.into()], address, "reload")
     }
 

@@ -24,8 +24,8 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::client::{Answer, Client};
-use crate::contenders::{self, Contender, Entrant, Gateway, Place};
-use crate::process::{find, free_address};
+use crate::contenders::{self, Contender, Entrant, Gateway, Place, gateway};
+use crate::process::free_address;
 
 pub use flood::{Plan as FloodPlan, run as flood};
 pub use latency::{Plan as LatencyPlan, run as latency};
@@ -62,7 +62,7 @@ impl Who {
     #[must_use]
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Portcullis => find("portcullis"),
+            Self::Portcullis => gateway(),
             Self::Haproxy => Contender::Haproxy.program(),
             Self::Envoy => Contender::Envoy.program(),
         }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::client::Client;
-use crate::contenders::{Place, Portcullis};
-use crate::process::{Process, Program, find, free_address};
+use crate::contenders::{Place, Portcullis, gateway};
+use crate::process::{Process, Program, free_address};
 use crate::report::{Table, progress};
 use crate::stats::{Estimate, largest};
 
@@ -41,7 +41,7 @@ pub struct Plan {
 ///
 /// When it is not built, does not become ready, or does not answer once it says that it is.
 pub fn run(plan: &Plan, place: &Place) -> Result<Table, Failure> {
-    let binary = plan.binary.clone().or_else(|| find("portcullis")).ok_or("portcullis is not built")?;
+    let binary = plan.binary.clone().or_else(|| gateway()).ok_or("portcullis is not built")?;
     let binary = std::path::absolute(binary)?;
     start(&binary, plan.routes, place)?;
     let mut took = Vec::new();

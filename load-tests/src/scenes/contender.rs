@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::Failure;
-use crate::contenders::{self, Gateway, Place};
-use crate::process::{find, free_address};
+use crate::contenders::{self, Gateway, Place, gateway};
+use crate::process::free_address;
 
 use super::configs::{self, Setting};
 
@@ -43,7 +43,7 @@ impl Player {
     #[must_use]
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Portcullis => find("portcullis"),
+            Self::Portcullis => gateway(),
             Self::HaproxyRandom | Self::HaproxyLeastconn => contenders::Contender::Haproxy.program(),
             Self::Envoy => contenders::Contender::Envoy.program(),
         }
