@@ -107,7 +107,11 @@ fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Condu
     local.stop();
     if arguments.instructions {
         note("counting instructions");
-        run.findings.push(Finding::Instructions(instructions::count(&local, rules.instructions)?));
+        run.findings.push(Finding::Instructions(instructions::count(
+            [&local.baseline, &local.canary],
+            (&local).into(),
+            rules.instructions,
+        )?));
     }
     if arguments.flames {
         note("drawing flame graphs");
