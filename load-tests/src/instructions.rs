@@ -17,6 +17,9 @@ use crate::report::{Table, progress};
 /// Connections, in turns.
 const CONNECTIONS: usize = 8;
 
+/// Seconds that callgrind may take to write down what it counted.
+const PATIENCE: &str = "60";
+
 /// What a run counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Counts {
@@ -77,7 +80,8 @@ pub(crate) fn dumps(
 ) -> Result<[String; 2], Failure> {
     fs::create_dir_all(folder)?;
     let out = folder.join("out");
-    let mut under = ["valgrind", "--tool=callgrind"].map(OsString::from).to_vec();
+    // A program may be started by another that becomes it, such as `env`.
+    let mut under = ["valgrind", "--tool=callgrind", "--trace-children=yes"].map(OsString::from).to_vec();
     under.push(format!("--callgrind-out-file={}", out.display()).into());
     under.extend(options.iter().map(OsString::from));
     let gateway = contender.start(place, &under)?;
@@ -105,7 +109,9 @@ fn send(contender: &impl Entrant, clients: &mut [Client], requests: u32) -> Resu
 
 /// Asks for the counts since the last time and reads the file.
 fn dump(gateway: &Gateway, out: &Path, number: u32) -> Result<String, Failure> {
-    let output = Command::new("callgrind_control").arg("--dump").arg(gateway.process.id().to_string()).output()?;
+    // It waits for the process to take notice, which one that hangs never does.
+    let id = gateway.process.id().to_string();
+    let output = Command::new("timeout").args([PATIENCE, "callgrind_control", "--dump", &id]).output()?;
     if !output.status.success() {
         return Err(format!("callgrind_control: {}", String::from_utf8_lossy(&output.stderr)).into());
     }

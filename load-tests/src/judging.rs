@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod compare;
+pub mod instructions;
 pub mod power;
 pub mod scenes;
 
@@ -15,7 +16,6 @@ mod arguments;
 mod conduct;
 mod duet;
 mod flames;
-mod instructions;
 mod live;
 mod load;
 mod local;

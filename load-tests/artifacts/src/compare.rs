@@ -2,7 +2,8 @@
 //!
 //! What is compared on another machine is ratios to rulers that both runs had, since microseconds do not carry over. On the same
 //! machine numbers are compared as well, where no ruler tells. Two medians differ when their intervals do not touch and
-//! the ratio between them is beyond a margin: intervals hold what moved within a run, not what moves from one run to the next.
+//! the ratio between them is beyond a margin: intervals hold what moved within a run, not what moves from one run to the next. Two
+//! shares differ when windows that are dealt out at random between both runs hardly ever differ by as much.
 
 use portcullis_judge::bootstrap::{self, Count};
 use portcullis_judge::random::Random;
@@ -54,8 +55,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// What is to be known about it, a sentence each.
     pub warnings: Vec<String>,
-    /// Whether the costs of a request are those of the same requests.
-    comparable: bool,
+    /// Why what a request costs is not compared at all, if it is not.
+    incomparable: Option<&'static str>,
 }
 
 /// Why two results cannot be laid side by side.
@@ -89,27 +90,19 @@ impl Comparison {
         let by_ruler =
             |gate: &Gate| ruled.iter().any(|row| row.metric == gate.as_str() && row.change != Change::Unknown);
         let direct = sides.direct(&|gate| other.is_empty() && !by_ruler(&gate));
-        let mut comparison = Self {
-            rows: ruled.into_iter().chain(direct).collect(),
-            warnings: Vec::new(),
-            comparable: before.plan_digest.is_none() || before.plan_digest == now.plan_digest,
-        };
-        comparison.comparable |= now.plan_digest.is_none();
+        let incomparable = incomparable(before, now);
+        let rows = ruled.into_iter().chain(direct);
+        let rows = rows.map(|row| Row { judged: row.judged && incomparable.is_none(), ..row }).collect();
+        let mut comparison = Self { rows, warnings: Vec::new(), incomparable };
         comparison.warnings = comparison.warnings(before, now, &other);
         Ok(comparison)
     }
 
     fn warnings(&self, before: &Report, now: &Report, other: &[String]) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !self.comparable {
-            warnings.push(
-                "the plans are not the same, so the costs of a request are not those of the same request".to_owned(),
-            );
-        } else if before.plan_digest.is_none() || now.plan_digest.is_none() {
-            warnings.push(format!("whether both plans are the same is not told: {} and {}", before.plan, now.plan));
-        }
-        if before.duet != now.duet {
-            warnings.push("one of them was measured in a duet and the other was not".to_owned());
+        let mut warnings: Vec<String> =
+            self.incomparable.iter().map(|why| format!("nothing is compared: {why}")).collect();
+        if before.plan_digest.is_none() || now.plan_digest.is_none() {
+            warnings.push(format!("what they say of their plans: {}; {}", before.plan, now.plan));
         }
         if !other.is_empty() {
             let what = other.join("; ");
@@ -140,19 +133,18 @@ impl Comparison {
     }
 
     /// What it comes to. A metric with rulers is worse or better when most of the common ones say so; where some do, and not most, it is
-    /// not known. Nothing is known where what a request costs was measured and is not compared.
+    /// not known. What is worse is so whatever else is open; nothing else is known where what a request costs was measured and is not
+    /// compared.
     #[must_use]
     pub fn outcome(&self) -> Change {
         let mut metrics: Vec<&str> = self.judged().map(|row| row.metric.as_str()).collect();
         metrics.dedup();
         let cost = Gate::Cpu.as_str();
         let cost_is_open = self.rows.iter().any(|row| row.metric == cost) && !metrics.contains(&cost);
-        if !self.comparable || metrics.is_empty() || cost_is_open {
-            return Change::Unknown;
-        }
+        let open = metrics.is_empty() || cost_is_open;
         let outcomes: Vec<Change> = metrics.into_iter().map(|metric| self.of_metric(metric)).collect();
         let any = |change: Change| outcomes.contains(&change);
-        match (any(Change::Worse), any(Change::Unknown), any(Change::Better)) {
+        match (any(Change::Worse), open || any(Change::Unknown), any(Change::Better)) {
             (true, ..) => Change::Worse,
             (false, true, _) => Change::Unknown,
             (false, false, true) => Change::Better,
@@ -188,6 +180,17 @@ impl Comparison {
             Change::Unknown => Exit::Inconclusive,
         }
     }
+}
+
+/// Why a request of one is not a request of the other, if it is not.
+fn incomparable(before: &Report, now: &Report) -> Option<&'static str> {
+    match (&before.plan_digest, &now.plan_digest) {
+        (Some(then), Some(now)) if then != now => return Some("the plans differ"),
+        (None, _) | (_, None) => return Some("whether the plans are the same is not told"),
+        (Some(_), Some(_)) => {}
+    }
+    // At half the rate less is done at once, and a request costs more.
+    (before.duet != now.duet).then_some("one was measured in a duet and the other in turns")
 }
 
 /// In what two machines differ as far as a number depends on it. How much memory is told of a machine moves with its kernel.

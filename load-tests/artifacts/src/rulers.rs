@@ -109,7 +109,11 @@ impl Rounds<'_> {
     }
 }
 
+/// None of a window in which not all was done: what a refusal costs is not what an answer costs.
 fn value(gate: Gate, window: &Window) -> Option<f64> {
+    if window.failed_requests() + window.refused > 0 {
+        return None;
+    }
     gate.value(&Sample::of(window)).filter(|value| *value > 0.0)
 }
 
@@ -124,6 +128,7 @@ pub(crate) fn estimate(values: &[f64]) -> Option<Measured> {
 mod tests {
     use super::*;
     use crate::fixture::report;
+    use portcullis_judge::window::Readings;
 
     fn ruled() -> (Vec<WindowPair>, Vec<WindowPair>) {
         let report = report();
@@ -143,6 +148,25 @@ mod tests {
         let rounds = |list: &[WindowPair]| list.iter().filter(|pair| pair.rulers.contains_key("nginx")).count();
         let baseline = ruler.ratio(Side::Baseline, Gate::Cpu).unwrap();
         assert_eq!(baseline.rounds as usize, rounds(&twins) + rounds(&pairs));
+    }
+
+    #[test]
+    fn a_window_in_which_not_all_was_done_is_in_no_ratio() {
+        let (twins, mut pairs) = ruled();
+        let rounds = |pairs: &[WindowPair], side| {
+            let ruler = Ruler::measured("nginx", None, &twins, pairs);
+            ruler.ratio(side, Gate::Cpu).unwrap().rounds
+        };
+        let [baseline, canary] = Side::BOTH.map(|side| rounds(&pairs, side));
+        let refusing = |window: &mut Window| {
+            let mut readings = Readings::from(window.clone());
+            (readings.succeeded, readings.refused) = (readings.succeeded - 1, 1);
+            *window = Window::new(readings).unwrap();
+        };
+        let mut of_ruler = pairs.iter_mut().filter(|pair| pair.rulers.contains_key("nginx"));
+        refusing(&mut of_ruler.next().unwrap().canary);
+        refusing(of_ruler.next().unwrap().rulers.get_mut("nginx").unwrap());
+        assert_eq!(Side::BOTH.map(|side| rounds(&pairs, side)), [baseline - 1, canary - 2]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | anything | 200 with the body; a call of JSON-RPC gets a result with its id |
 //! | `/status/503` | that status |
-//! | `/bytes/1000` | so many bytes of a known pattern |
+//! | `GET /bytes/1000` | so many bytes of a known pattern |
 //! | `POST /sink` | how many bytes came, and their SHA-256 |
 //! | `/wait/250` | 200 after so many milliseconds |
 //! | `/ws` | a WebSocket that returns every message |
@@ -312,9 +312,8 @@ fn serve(connection: &mut Connection, shared: &Arc<Shared>, body: &[u8], buffer:
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(_) => return Next::Ends,
     }
-    if let Some(echo) = &mut connection.echo {
-        let goes_on = echo.answer(&mut connection.got, &mut connection.out);
-        return if flush(connection) && goes_on && connection.out.len() <= UNREAD { Next::Stays } else { Next::Ends };
+    if connection.echo.is_some() {
+        return echoed(connection);
     }
     let (mut taken, mut closes) = (0, false);
     while let Some(rest) = connection.got.get(taken..).filter(|rest| !rest.is_empty()) {
@@ -331,7 +330,9 @@ fn serve(connection: &mut Connection, shared: &Arc<Shared>, body: &[u8], buffer:
                 taken += head.length;
                 if rest.get(head.word.clone()).is_some_and(|target| target.starts_with(b"/ws")) {
                     connection.echo = Some(Echo::agree(request, shared, &mut connection.out));
-                    break;
+                    connection.got.drain(..taken);
+                    // Frames may have come with the handshake.
+                    return echoed(connection);
                 }
                 reply(request, rest.get(head.word).unwrap_or_default(), shared, body, &mut connection.out);
                 closes |= head.closes;
@@ -342,10 +343,17 @@ fn serve(connection: &mut Connection, shared: &Arc<Shared>, body: &[u8], buffer:
     if flush(connection) && !(closes && connection.out.is_empty()) { Next::Stays } else { Next::Ends }
 }
 
+/// Answers the frames that have come.
+fn echoed(connection: &mut Connection) -> Next {
+    let Some(echo) = &mut connection.echo else { return Next::Ends };
+    let goes_on = echo.answer(&mut connection.got, &mut connection.out);
+    if flush(connection) && goes_on && connection.out.len() <= UNREAD { Next::Stays } else { Next::Ends }
+}
+
 fn reply(request: &[u8], target: &[u8], shared: &Shared, body: &[u8], out: &mut Vec<u8>) {
     let forced = shared.status.load(Ordering::Relaxed);
     let asked = target.strip_prefix(b"/status/").and_then(head::number::<u16>).unwrap_or(200);
-    let bytes = target.strip_prefix(b"/bytes/").and_then(head::number::<u64>);
+    let bytes = target.strip_prefix(b"/bytes/").filter(|_| request.starts_with(b"GET ")).and_then(head::number::<u64>);
     match if forced == 0 { asked } else { forced } {
         200 if bytes.is_some() => pattern(bytes.unwrap_or_default(), out),
         200 => match json_rpc_id(request) {

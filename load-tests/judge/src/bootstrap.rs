@@ -46,6 +46,25 @@ pub fn total(windows: &[Count], level: f64, resamples: u32, random: &mut Random)
     bounds(&pairs, levels, resamples, random, |sums| share(sums.0))
 }
 
+/// The chance that the second run's share exceeds the first's by as much as it does when all their windows are dealt out between both
+/// at random, as many to each as it had: the permutation test of two samples. 1 without requests in both.
+#[must_use]
+pub fn dealt_out(one: &[Count], other: &[Count], deals: u32, random: &mut Random) -> f64 {
+    let plus = |sum, count: &Count| add((sum, Count::default()), &(*count, Count::default())).0;
+    let sum = |windows: &[Count]| windows.iter().fold(Count::default(), plus);
+    let excess = |one: &[Count], other: &[Count]| Some(share(sum(other))? - share(sum(one))?);
+    let Some(seen) = excess(one, other) else { return 1.0 };
+    let mut windows = [one, other].concat();
+    let as_much = (0..deals).filter(|_| {
+        random.shuffle(&mut windows);
+        let (one, other) = windows.split_at(one.len());
+        // Equal sums in another order are equal.
+        excess(one, other).is_some_and(|excess| excess >= seen - 1e-12)
+    });
+    let as_much = u32::try_from(as_much.count()).unwrap_or(u32::MAX);
+    f64::from(as_much.saturating_add(1)) / f64::from(deals.saturating_add(1))
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among the resamples")]
 fn bounds(
     pairs: &[(Count, Count)],
@@ -94,6 +113,20 @@ mod tests {
         for value in [bounds.estimate, bounds.low, bounds.high] {
             assert!((value - 0.01).abs() < 1e-12, "{bounds:?}");
         }
+    }
+
+    #[test]
+    fn windows_that_are_dealt_out_tell_how_often_chance_does_as_much() {
+        let failing = |count: usize| -> Vec<Count> {
+            (0..60).map(|place| Count { part: u64::from(place < count), whole: 1000 }).collect()
+        };
+        // Of 2k failing windows in 120 all are in one half: the chance is that of k heads, less what leaves the urn.
+        for (count, least, most) in [(0, 1.0, 1.0), (1, 0.45, 0.55), (4, 0.045, 0.07), (8, 0.0015, 0.0045)] {
+            let chance = dealt_out(&failing(0), &failing(count), 8000, &mut Random::new(1));
+            assert!((least..=most).contains(&chance), "{chance} of {count}");
+        }
+        assert!(dealt_out(&failing(30), &failing(10), 1000, &mut Random::new(1)) > 0.99);
+        assert!((dealt_out(&[], &failing(10), 1000, &mut Random::new(1)) - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -10,6 +10,13 @@ use crate::tally::Tally;
 /// The chance that the true excess lies above the bound that a PASS must prove.
 const PASS_LEVEL: f64 = 0.05;
 
+/// The evidence that a canary alone leaves requests unserved, where cost alone is judged. It adds a thousandth to the chance of a false
+/// alarm.
+const UNSERVED: f64 = 1000.0;
+
+/// Of so many pairs a gate may miss one for a PASS: what is known of too few says nothing of the rest.
+const MAY_MISS: u32 = 10;
+
 /// A gate with its δ: a logarithm of a ratio, or a difference of shares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Margin {
@@ -22,6 +29,8 @@ pub(crate) struct Margin {
 pub(crate) enum Decision {
     /// This gate found harm.
     Harm(Gate),
+    /// Cost alone is judged, and it is the canary that fails or refuses requests.
+    Unserved,
     /// No gate did, and all prove the contrary.
     Sound,
 }
@@ -34,6 +43,8 @@ pub(crate) struct Comparison {
     beyond: Vec<(Count, Count)>,
     random: Random,
     pairs: u32,
+    /// Pairs in which one side alone left requests unserved, where cost alone is judged.
+    pub(crate) unserved: Tally,
     /// The excess beyond the objective, as of the last look at the totals.
     pub(crate) excess: Option<Bounds>,
 }
@@ -41,7 +52,15 @@ pub(crate) struct Comparison {
 impl Comparison {
     pub(crate) fn new(rules: Rules, margins: &[Margin], seed: u64) -> Self {
         let gates = margins.iter().map(|margin| (*margin, Tally::default())).collect();
-        Self { rules, gates, beyond: Vec::new(), random: Random::new(seed), pairs: 0, excess: None }
+        Self {
+            rules,
+            gates,
+            beyond: Vec::new(),
+            random: Random::new(seed),
+            pairs: 0,
+            unserved: Tally::default(),
+            excess: None,
+        }
     }
 
     /// How many pairs were compared.
@@ -64,15 +83,22 @@ impl Comparison {
         self.pairs = self.pairs.saturating_add(1);
         self.beyond.push((beyond(&pair.baseline), beyond(&pair.canary)));
         for (Margin { gate, delta }, tally) in &mut self.gates {
-            if let Some(worse_by) = gate.worse_by(&pair.baseline, &pair.canary) {
+            if let Some(worse_by) = self.rules.worse_by(*gate, pair) {
                 tally.push(worse_by, *delta);
             }
+        }
+        if self.rules.cost_only {
+            let unserved = |sample: &Sample| f64::from(u8::from(self.rules.is_unserved(sample)));
+            self.unserved.push(unserved(&pair.canary) - unserved(&pair.baseline), 0.0);
         }
         let enough = self.enough();
         let harmed = self.gates.iter().filter(|(margin, _)| margin.gate != Gate::SloTotal);
         let worst = harmed.max_by(|one, other| harm(one).total_cmp(&harm(other)));
         if let Some((margin, _)) = worst.filter(|one| harm(one) >= enough) {
             return Some(Decision::Harm(margin.gate));
+        }
+        if self.unserved.harm_by_share() >= UNSERVED {
+            return Some(Decision::Unserved);
         }
         if !self.rules.is_look(self.pairs) {
             return None;
@@ -92,12 +118,18 @@ impl Comparison {
         self.excess = bootstrap::excess(&self.beyond, levels, self.rules.resamples, &mut self.random);
     }
 
+    /// Whether too many pairs say nothing of a gate.
+    pub(crate) const fn is_missed(&self, tally: &Tally) -> bool {
+        self.pairs.saturating_sub(tally.pairs) > self.pairs / MAY_MISS
+    }
+
     fn is_sound(&self) -> bool {
         let gates = self.gates.iter().all(|one| {
             let (Margin { gate, delta }, tally) = one;
             match gate {
                 Gate::SloTotal => self.excess.is_some_and(|bounds| bounds.high <= self.rules.slo_pass),
                 Gate::Cpu | Gate::Rss if *delta > self.rules.most_margin => false,
+                Gate::Cpu | Gate::Rss if self.is_missed(tally) => false,
                 Gate::Cpu | Gate::Rss | Gate::Slo | Gate::Refused | Gate::Failed(_) => {
                     tally.soundness() >= self.rules.sound && harm(one) < self.rules.doubt
                 }

@@ -142,22 +142,23 @@ impl Residue {
 
 /// The largest r for which the r-th smallest of so many values lies above their true median with a chance of at most 1 %.
 fn below(count: usize) -> usize {
-    let (mut chance, mut sum, mut rank) = (0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX)), 0.0, 0);
+    // In logarithms: of some 1,100 values on, ½ to the power of their number is less than the least number above zero.
+    let (mut chance, mut sum, mut rank) = (number(count) * 0.5_f64.ln(), 0.0, 0);
     while rank < count {
-        sum += chance;
+        sum += chance.exp();
         if sum > 0.01 {
             break;
         }
         rank += 1;
-        chance *= ratio(count, rank);
+        // From one binomial coefficient to the next.
+        chance += (number(count - rank + 1) / number(rank)).ln();
     }
     rank
 }
 
-/// From one binomial coefficient to the next.
-#[expect(clippy::cast_precision_loss, reason = "a few hundred blocks")]
-fn ratio(count: usize, rank: usize) -> f64 {
-    (count - rank + 1) as f64 / rank as f64
+#[expect(clippy::cast_precision_loss, reason = "a number of blocks")]
+const fn number(count: usize) -> f64 {
+    count as f64
 }
 
 /// Growth against a cap.

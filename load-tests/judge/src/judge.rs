@@ -3,7 +3,7 @@
 use crate::comparison::{Comparison, Decision, Margin};
 use crate::gate::Gate;
 use crate::judgement::{self, Finding, Judgement};
-use crate::margin::usual_distance;
+use crate::margin::{LEAST_TWINS, usual_distance};
 use crate::random::Random;
 use crate::rules::{BadRules, Rules};
 use crate::sample::Pair;
@@ -147,10 +147,9 @@ impl Judge {
     /// Sets the margins, unless twins differ.
     fn begin(&mut self) {
         let margins = margins(&self.rules, &self.twins);
-        if margins.is_empty() {
-            self.ending = Some(Ending::Invalid("nothing that decides could be measured of the twins".to_owned()));
-        }
-        if let Some(gate) = differing(&self.rules, &margins, &self.twins) {
+        if let Some(why) = Gate::all().into_iter().find_map(|gate| unknown(&self.rules, &self.twins, gate)) {
+            self.ending = Some(Ending::Invalid(why));
+        } else if let Some(gate) = differing(&self.rules, &margins, &self.twins) {
             self.ending = Some(Ending::Invalid(format!(
                 "the baseline differs from itself in {gate}: something else than the build tells the two places apart"
             )));
@@ -161,7 +160,7 @@ impl Judge {
     /// The verdict alone, and δ of CPU per request once it is known: what a simulation asks for.
     pub(crate) fn outcome(&self) -> (Verdict, Option<f64>) {
         let verdict = match &self.ending {
-            Some(Ending::Decided(Decision::Harm(_))) => Verdict::Fail(Remedy::Rollback),
+            Some(Ending::Decided(Decision::Harm(_) | Decision::Unserved)) => Verdict::Fail(Remedy::Rollback),
             Some(Ending::Decided(Decision::Sound)) => Verdict::Pass,
             Some(Ending::Invalid(_)) => Verdict::Invalid,
             Some(Ending::Cap) | None => Verdict::Inconclusive,
@@ -188,11 +187,39 @@ pub(crate) fn shown(rules: &Rules, twins: &[Pair]) -> Vec<Margin> {
     Gate::all().into_iter().filter(|gate| !rules.judges(*gate)).filter_map(|gate| margin(rules, twins, gate)).collect()
 }
 
-/// The margin that twins set; `None` where a value is missing among them.
+/// By how much twins differ, of those that tell.
+fn differences(rules: &Rules, twins: &[Pair], gate: Gate) -> Vec<f64> {
+    twins.iter().filter_map(|pair| rules.worse_by(gate, pair)).collect()
+}
+
+/// Why the A/A leg does not say enough of a gate that decides. One of which no twin has a value is left out instead, unless its values
+/// can be read.
+fn unknown(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<String> {
+    if !gate.is_ratio() || !rules.judges(gate) {
+        return None;
+    }
+    let told = differences(rules, twins, gate).len();
+    if told >= LEAST_TWINS || (told == 0 && !rules.costs_known && !rules.cost_only) {
+        return None;
+    }
+    let unserved = twins.iter().filter(|pair| rules.is_unserved(&pair.baseline) || rules.is_unserved(&pair.canary));
+    let unserved = unserved.count();
+    let mut why = format!("only {told} of {} twins say something of {gate}, and {LEAST_TWINS} are needed", twins.len());
+    if rules.cost_only && unserved > 0 {
+        let most = rules.most_unserved * 100.0;
+        why.push_str(&format!("; in {unserved} of them more than {most:.1} % of the requests failed or were refused"));
+    }
+    Some(why)
+}
+
+/// The margin that twins set; `None` where too few of them tell.
 fn margin(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<Margin> {
-    let differences: Option<Vec<f64>> = twins.iter().map(|pair| gate.worse_by(&pair.baseline, &pair.canary)).collect();
     let delta = match gate {
-        Gate::Cpu | Gate::Rss => usual_distance(&differences?).max(rules.least_margin),
+        Gate::Cpu | Gate::Rss => {
+            let differences = differences(rules, twins, gate);
+            let enough = differences.len() >= LEAST_TWINS;
+            enough.then(|| usual_distance(&differences).max(rules.least_margin))?
+        }
         Gate::Slo | Gate::SloTotal => rules.slo_margin,
         Gate::Refused | Gate::Failed(_) => 0.0,
     };
@@ -210,7 +237,7 @@ fn differing(rules: &Rules, margins: &[Margin], twins: &[Pair]) -> Option<Gate> 
             Gate::Refused | Gate::Failed(_) => 0.0,
         };
         let (mut ahead, mut behind) = (Tally::default(), Tally::default());
-        for worse_by in twins.iter().filter_map(|pair| gate.worse_by(&pair.baseline, &pair.canary)) {
+        for worse_by in differences(rules, twins, *gate) {
             ahead.push(worse_by, delta);
             behind.push(-worse_by, delta);
         }

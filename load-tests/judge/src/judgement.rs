@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{self, Count};
-use crate::comparison::{self, Decision, Margin, beyond};
+use crate::comparison::{self, Comparison, Decision, Margin, beyond};
 use crate::gate::Gate;
 use crate::growth::{Growth, Outlook};
 use crate::instructions::Instructions;
@@ -215,6 +215,9 @@ fn verdict(judge: &Judge, standings: &[Standing], findings: &[Finding]) -> Reaso
         let also: String = also.map(|one| format!("; and by {one}")).collect();
         return (fail(Remedy::Rollback), Some(gate.to_string()), format!("the canary is worse: {text}{also}"));
     }
+    if let (Some(Ending::Decided(Decision::Unserved)), Some(comparison)) = (&judge.ending, &judge.comparison) {
+        return (fail(Remedy::Rollback), Some("unserved".to_owned()), unserved(judge, comparison));
+    }
     let mut failing = findings.iter().filter(|finding| finding.fails(Side::Canary) == Some(true));
     if let Some(finding) = failing.clone().find(|finding| finding.fails(Side::Baseline) != Some(true)) {
         return (fail(Remedy::Rollback), Some(finding.name().to_owned()), format!("the canary fails: {finding}"));
@@ -240,7 +243,32 @@ fn verdict(judge: &Judge, standings: &[Standing], findings: &[Finding]) -> Reaso
     }
 }
 
+/// What is said of a canary that alone fails or refuses requests, where cost alone is judged.
+fn unserved(judge: &Judge, comparison: &Comparison) -> String {
+    let Tally { worse, better, .. } = comparison.unserved;
+    format!(
+        "the canary fails or refuses more than {:.1} % of its requests in {worse} pairs in which its baseline does not, and the \
+         baseline in {better} in which the canary does not",
+        judge.rules.most_unserved * 100.0
+    )
+}
+
+/// A gate of which too few pairs say something.
+fn missed(judge: &Judge) -> Option<Reasoned> {
+    let comparison = judge.comparison.as_ref()?;
+    let gates = comparison.gates().iter().filter(|(margin, _)| margin.gate.is_ratio());
+    let (Margin { gate, .. }, tally) = gates.clone().find(|(_, tally)| comparison.is_missed(tally))?;
+    let mut text = format!("only {} of {} pairs say something of {gate}", tally.pairs, comparison.pairs());
+    if comparison.unserved.pairs > 0 {
+        text.push_str(": in the others requests failed or were refused, which is to be judged in turns");
+    }
+    Some((Verdict::Inconclusive, Some(gate.to_string()), text))
+}
+
 fn inconclusive(judge: &Judge, standings: &[Standing]) -> Reasoned {
+    if let Some(missed) = missed(judge) {
+        return missed;
+    }
     let wide = standings.iter().find(|one| one.gate.is_ratio() && one.margin > judge.rules.most_margin);
     if let Some(standing) = wide {
         let text = format!("twins differ too much for a PASS, and no harm is proven: {standing}");
@@ -326,7 +354,7 @@ fn shown(judge: &Judge) -> Vec<Standing> {
     }
     let standing = |margin: Margin| {
         let mut tally = Tally::default();
-        let worse_by = judge.pairs.iter().filter_map(|pair| margin.gate.worse_by(&pair.baseline, &pair.canary));
+        let worse_by = judge.pairs.iter().filter_map(|pair| judge.rules.worse_by(margin.gate, pair));
         worse_by.for_each(|worse_by| tally.push(worse_by, margin.delta));
         seen(judge, margin, tally)
     };

@@ -1,5 +1,8 @@
 //! By how much twins differ: the A/A leg.
 
+/// Of fewer than these not even the largest distance is a 95 % range.
+pub(crate) const LEAST_TWINS: usize = 19;
+
 /// A distance that a new difference of twins does not exceed with a chance of at least 95 %, whatever their distribution is: the
 /// value of rank `ceil(0.95 (n + 1))` among the `n` seen, by size. Infinite where fewer than 19 were seen.
 #[must_use]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Gate;
-use crate::window::Limits;
+use crate::sample::{Pair, Sample};
+use crate::window::{Limits, Side};
 
 /// What a side must keep by itself, whatever the other does. `None` asks nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -56,6 +57,12 @@ pub struct Rules {
     /// Whether CPU per request alone is judged and the rest is only shown: both sides run at the same moment, so latency and
     /// what follows from it are also the other side's doing.
     pub cost_only: bool,
+    /// The share of a window's requests that may fail or be refused where cost alone is judged: what a refusal costs is not what an
+    /// answer costs.
+    pub most_unserved: f64,
+    /// Whether CPU and memory can be read of both sides, since both are processes of this machine. What is missing then was lost, and the
+    /// run is invalid or has no PASS; else a gate of which no twin has a value is left out.
+    pub costs_known: bool,
 }
 
 impl Default for Rules {
@@ -79,6 +86,8 @@ impl Default for Rules {
             criteria: Criteria::default(),
             irreversible: false,
             cost_only: false,
+            most_unserved: 0.01,
+            costs_known: false,
         }
     }
 }
@@ -108,6 +117,9 @@ impl Rules {
         if self.look_every == 0 || self.resamples < 1000 {
             return refuse("the totals are looked at after at least one pair, with at least 1000 resamples".to_owned());
         }
+        if !(0.0..1.0).contains(&self.most_unserved) {
+            return refuse(format!("the share that may fail is below 1, not {}", self.most_unserved));
+        }
         if !(self.least_margin > 0.0 && self.slo_margin >= 0.0 && self.instructions >= 1.0) {
             return refuse("a margin below nothing".to_owned());
         }
@@ -118,6 +130,21 @@ impl Rules {
     #[must_use]
     pub fn judges(&self, gate: Gate) -> bool {
         !self.cost_only || gate == Gate::Cpu
+    }
+
+    /// By how much the canary of a pair is worse; `None` where that is not known, or says nothing of what an answer costs.
+    #[must_use]
+    pub fn worse_by(&self, gate: Gate, pair: &Pair) -> Option<f64> {
+        let answers = |side: Side| !self.is_unserved(pair.side(side));
+        let told = !(self.cost_only && gate == Gate::Cpu) || Side::BOTH.into_iter().all(answers);
+        if told { gate.worse_by(&pair.baseline, &pair.canary) } else { None }
+    }
+
+    /// Whether more of a window's requests failed or were refused than [`Self::most_unserved`].
+    #[must_use]
+    pub fn is_unserved(&self, sample: &Sample) -> bool {
+        let unserved = sample.failed_in_all().saturating_add(sample.refused);
+        sample.share(unserved).is_some_and(|share| share > self.most_unserved)
     }
 
     /// How often the totals are looked at, at most.
@@ -150,6 +177,7 @@ mod tests {
         assert!(refused(Rules { alpha: 0.0, ..Rules::default() }).starts_with("alpha"));
         assert!(refused(Rules { twins: 18, ..Rules::default() }).starts_with("an A/A leg of 18"));
         assert!(refused(Rules { pairs_max: 19, ..Rules::default() }).starts_with("19 pairs at most"));
+        assert!(refused(Rules { most_unserved: 1.0, ..Rules::default() }).starts_with("the share that may fail"));
         assert!(refused(Rules { look_every: 0, ..Rules::default() }).starts_with("the totals"));
         assert!(refused(Rules { least_margin: f64::NAN, ..Rules::default() }).starts_with("a margin"));
     }

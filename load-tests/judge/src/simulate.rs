@@ -98,7 +98,7 @@ pub(crate) fn false_alarms(rules: &Rules, twins: &[Pair], runs: u32, seed: u64) 
                 let pair = twins.get(random.below(twins.len())).copied()?;
                 comparison.push(&if random.unit() < 0.5 { pair } else { pair.exchanged() })
             })
-            .is_some_and(|decision| matches!(decision, Decision::Harm(_)))
+            .is_some_and(|decision| matches!(decision, Decision::Harm(_) | Decision::Unserved))
     };
     u32::try_from((0..runs).filter(alarm).count()).unwrap_or(u32::MAX)
 }

@@ -8,6 +8,7 @@ use portcullis_judge::Exit;
 use portcullis_load::Failure;
 use portcullis_load::judging::command::{JudgeArguments, judge};
 use portcullis_load::judging::compare::{CompareArguments, compare};
+use portcullis_load::judging::instructions::{InstructionsArguments, instructions};
 use portcullis_load::judging::power::{PowerArguments, power};
 use portcullis_load::report::progress;
 use portcullis_load::suite::{self, Which};
@@ -64,17 +65,20 @@ enum What {
         #[arg(long, default_value = "target/load-scenes")]
         out: PathBuf,
     },
-    /// Gives the gateway faults on purpose, and says which scene finds which. Its binary is built with `--features mutants`.
+    /// Gives the gateway faults on purpose, and says which scene finds which.
     Mutants {
-        /// The gateway's binary. Default: `portcullis` beside this one, or on the `PATH`.
-        #[arg(long, alias = "binary")]
-        gateway: Option<PathBuf>,
+        /// The gateway's binary, built with `--features mutants` where nobody takes it for one without: see `scripts/mutants`.
+        #[arg(long)]
+        gateway: PathBuf,
         /// Only these mutants.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// How often the scenes are played without a fault, which they must pass.
-        #[arg(long, default_value_t = 1)]
-        sound: usize,
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+        sound: u64,
+        /// Every mutant before every scene that is meant for one, not only before its own and one other.
+        #[arg(long)]
+        whole: bool,
         /// What is drawn at random follows from it.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -87,6 +91,9 @@ enum What {
     /// Lays two results of `judge` side by side: a baseline carried to another day or another machine. Exit codes: 0 the same or
     /// better, 1 worse, 2 usage, 4 cannot tell.
     Compare(CompareArguments),
+    /// Counts the instructions of a request on both sides by callgrind, and nothing else, within a minute or two. Exit codes: 0 no
+    /// more than 5 % more, 1 more, 2 usage, 5 valgrind is not installed.
+    Instructions(InstructionsArguments),
     /// Tells how often the judge is wrong, by simulated runs drawn from measured noise.
     JudgePower(PowerArguments),
 }
@@ -113,11 +120,12 @@ fn command(what: What) -> Result<Exit, Failure> {
         What::Scenes { small, only, seed, gateway, out } => {
             suite::play(&Which { small, only, seed, gateway, out }).map(exit)
         }
-        What::Mutants { gateway, only, sound, seed, out } => {
-            suite::hunt(&suite::Hunt { gateway, only, sound, seed, out }).map(exit)
+        What::Mutants { gateway, only, sound, whole, seed, out } => {
+            suite::hunt(&suite::Hunt { gateway, only, sound, whole, seed, out }).map(exit)
         }
         What::Judge(arguments) => judge(&arguments),
         What::Compare(arguments) => compare(&arguments),
+        What::Instructions(arguments) => instructions(&arguments),
         What::JudgePower(arguments) => power(&arguments),
     }
 }
@@ -125,6 +133,15 @@ fn command(what: What) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hunt_names_its_gateway_and_has_plays_that_must_pass() {
+        let parsed = |words: &str| Arguments::try_parse_from(words.split(' '));
+        assert!(parsed("portcullis-load mutants --gateway x --sound 1").is_ok());
+        for wrong in ["portcullis-load mutants --gateway x --sound 0", "portcullis-load mutants"] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
 
     /// Every command of the docs is one that is understood.
     #[test]

@@ -55,7 +55,8 @@ enum What {
         #[arg(long, default_value_t = SMALL)]
         body: usize,
     },
-    /// CPU per connection over TLS, in turns: a full handshake and one request on each.
+    /// CPU per connection over TLS, in turns: a handshake and one request on each. `wrk` resumes its sessions by the tickets that it
+    /// gets, so nearly all handshakes have a key exchange and no certificate.
     Handshakes {
         /// Who takes part. Ratios are to the first.
         #[arg(long, value_delimiter = ',', default_value = "nginx,usual,haproxy")]

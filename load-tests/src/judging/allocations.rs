@@ -55,7 +55,7 @@ pub(super) fn record(local: &Local, out: &Path) -> Result<(), Failure> {
 /// Allocations of a request, by who called for them.
 fn count(local: &Local, side: Side) -> Result<Stacks, Failure> {
     let folder = local.folder.join(format!("allocations-{side}"));
-    let (counted, place) = Counted::of(local, side, &folder)?;
+    let (counted, place) = Counted::of(local.subject(side), side, local.into(), &folder)?;
     let options = ALLOCATE.map(|function| format!("--separate-callers{CALLERS}={function}"));
     let dumps = crate::instructions::dumps(&counted, REQUESTS, &place, &folder, &options)?;
     let [short, long] = dumps.map(|text| Stacks::fold_callgrind(&text, |name| ALLOCATE.contains(&name)));

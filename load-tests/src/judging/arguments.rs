@@ -178,7 +178,7 @@ impl From<Inconclusive> for OnInconclusive {
 }
 
 impl RulesArguments {
-    pub(super) fn rules(&self, duet: bool) -> Result<Rules, Failure> {
+    pub(super) fn rules(&self, duet: bool, commands: bool) -> Result<Rules, Failure> {
         let runs = if self.inconclusive == Inconclusive::Retry { RUNS } else { 1 };
         let defaults = Rules::default();
         let rules = Rules {
@@ -191,6 +191,7 @@ impl RulesArguments {
             criteria: Criteria { failed: self.most_failed, beyond_slo: self.most_beyond },
             irreversible: self.irreversible,
             cost_only: duet,
+            costs_known: commands,
             ..defaults
         };
         rules.check()?;

@@ -32,7 +32,7 @@ pub use super::arguments::JudgeArguments;
 ///
 /// When the arguments say what cannot be done, or a file cannot be written.
 pub fn judge(arguments: &JudgeArguments) -> Result<Exit, Failure> {
-    let rules = arguments.rules.rules(arguments.duet)?;
+    let rules = arguments.rules.rules(arguments.duet, arguments.are_commands())?;
     let began = jiff::Timestamp::now().to_string();
     let start = Instant::now();
     let environment = output::environment();
@@ -107,7 +107,11 @@ fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Condu
     local.stop();
     if arguments.instructions {
         note("counting instructions");
-        run.findings.push(Finding::Instructions(instructions::count(&local, rules.instructions)?));
+        run.findings.push(Finding::Instructions(instructions::count(
+            [&local.baseline, &local.canary],
+            (&local).into(),
+            rules.instructions,
+        )?));
     }
     if arguments.flames {
         note("drawing flame graphs");
@@ -141,6 +145,12 @@ fn write_noise(run: &Conducted, path: &Path) -> Result<(), Failure> {
 }
 
 impl JudgeArguments {
+    /// Whether both sides are processes that this tool starts.
+    fn are_commands(&self) -> bool {
+        let is_command = |text: &String| matches!(Subject::parse(text), Ok(Subject::Command(_)));
+        [&self.baseline, &self.canary].into_iter().all(|side| side.as_ref().is_some_and(is_command))
+    }
+
     fn local(&self, folder: &Path) -> Result<Local, Failure> {
         let side = |text: &Option<String>| Subject::parse(text.as_deref().unwrap_or_default());
         let file = match &self.plan {
@@ -151,8 +161,7 @@ impl JudgeArguments {
             return Err("--path begins with a slash and has no white space".into());
         }
         let (baseline, canary) = (side(&self.baseline)?, side(&self.canary)?);
-        let commands = [&baseline, &canary].into_iter().all(|side| matches!(side, Subject::Command(_)));
-        if self.duet && !commands {
+        if self.duet && !self.are_commands() {
             return Err("--duet compares CPU time, which is known of commands alone".into());
         }
         let load = Load::read(&file)?;

@@ -29,6 +29,9 @@ pub(super) trait Measure {
 
     /// One window of a ruler.
     fn ruler(&mut self, name: &str, seed: u64) -> Result<Window, Invalid>;
+
+    /// A place whose process has ended by itself, and how.
+    fn ended(&mut self) -> Option<(Side, String)>;
 }
 
 /// A side that does not come up.
@@ -149,6 +152,11 @@ pub(super) fn conduct(
             }
             Err(why) => run.judge.skip(&why.to_string()),
         }
+        if let Some((place, how)) = measure.ended() {
+            let side = if place == Side::Baseline { places[0] } else { places[1] };
+            ended(&mut run, side, &how);
+            return Ok(run);
+        }
         progress(&run.judge, begin.elapsed().as_secs_f64());
     }
 }
@@ -162,6 +170,19 @@ fn not_started(run: &mut Conducted, missing: &NotStarted) {
             baseline: Some(true),
             canary: false,
             text: format!("the canary does not start, and the baseline does: {}", missing.why),
+        }),
+    }
+}
+
+/// A canary that ends by itself has failed, whatever was measured; without a baseline nothing can be said.
+fn ended(run: &mut Conducted, side: Side, how: &str) {
+    match side {
+        Side::Baseline => run.judge.abandon(&format!("the baseline ended by itself: {how}")),
+        Side::Canary => run.findings.push(Finding::Scene {
+            name: "lives".to_owned(),
+            baseline: Some(true),
+            canary: false,
+            text: format!("the canary ended by itself, and the baseline did not: {how}"),
         }),
     }
 }
@@ -191,12 +212,25 @@ fn draw(seeds: &mut Random) -> u64 {
     u64::try_from(seeds.below(1 << 40)).unwrap_or_default()
 }
 
+/// A ruler is one while it does all of the work, and while its work is known.
+fn complete(window: Window) -> Result<Window, Invalid> {
+    let unserved = window.failed_requests() + window.refused;
+    let why = if unserved > 0 {
+        format!("{unserved} of its {} requests failed or were refused", window.requests)
+    } else if window.cpu_per_request().is_none() {
+        "its CPU time is not known".to_owned()
+    } else {
+        return Ok(window);
+    };
+    Err(Invalid::NotMeasured(why))
+}
+
 fn try_pair(measure: &mut dyn Measure, asked: &Asked<'_>, conduct: &Conduct, seed: u64) -> Result<Measured, Invalid> {
     let sound = |window: Window| window.flaw(&conduct.rules.limits).map_or(Ok(window), Err);
     let (mut rulers, mut missed) = (BTreeMap::new(), Vec::new());
     let mut ruled = |measure: &mut dyn Measure, names: &[&'static str]| {
         for name in names {
-            match measure.ruler(name, seed).and_then(sound) {
+            match measure.ruler(name, seed).and_then(sound).and_then(complete) {
                 Ok(window) => drop(rulers.insert((*name).to_owned(), window)),
                 Err(invalid) => missed.push((*name, invalid)),
             }

@@ -26,14 +26,16 @@ impl Local {
         let start = Instant::now() + LEAD;
         let send = |running: &Running| self.load.send_half(running.address, seed, start).map_err(|why| why.to_string());
         let [here, there] = sides;
-        let [one, two] = std::thread::scope(|scope| {
+        let ([one, two], exchanged) = std::thread::scope(|scope| {
             let (running, ended) = channel();
-            scope.spawn(move || exchange(sides, [core, other], &ended));
+            let exchange = scope.spawn(move || exchange(sides, [core, other], &ended));
             let two = scope.spawn(move || send(there));
             let sent = [send(here), two.join().unwrap_or_else(|_| Err("the canary's load panicked".to_owned()))];
             drop(running);
-            sent
+            (sent, exchange.join().unwrap_or_else(|_| Err("what exchanges their cores panicked".to_owned())))
         });
+        // A side that kept its core bore alone what is there.
+        exchanged?;
         // To each of them the other is no neighbour.
         let [of_baseline, of_canary] = [baseline.cpu_so_far()?, canary.cpu_so_far()?];
         Ok([baseline.window(one?, of_canary)?, canary.window(two?, of_baseline)?])
@@ -50,12 +52,11 @@ fn seat(sides: [&Running; 2], cores: [u32; 2]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets both exchange cores until the window is over. One that ends meanwhile fails its requests, which says it.
-fn exchange(sides: [&Running; 2], [mut core, mut other]: [u32; 2], ended: &Receiver<()>) {
+/// Lets both exchange cores until the window is over.
+fn exchange(sides: [&Running; 2], [mut core, mut other]: [u32; 2], ended: &Receiver<()>) -> Result<(), String> {
     while core != other && ended.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
         std::mem::swap(&mut core, &mut other);
-        if seat(sides, [core, other]).is_err() {
-            return;
-        }
+        seat(sides, [core, other]).map_err(|failure| format!("the sides did not exchange their cores: {failure}"))?;
     }
+    Ok(())
 }

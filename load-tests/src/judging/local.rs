@@ -173,6 +173,14 @@ impl Measure for Local {
         let running = self.rulers.running(name).ok_or_else(|| Invalid::NotMeasured("it does not run".to_owned()))?;
         self.measure(running, seed).map_err(not_measured)
     }
+
+    fn ended(&mut self) -> Option<(Side, String)> {
+        // The canary first: where both have ended, it is not excused by the other.
+        self.running.iter_mut().rev().find_map(|(place, running)| {
+            let status = running.process.as_mut()?.ended().ok()??;
+            Some((*place, status.to_string()))
+        })
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what an error is mapped by")]

@@ -1,7 +1,7 @@
 //! Rulers: other proxies before the same origin, whose windows of the same plan stand beside those of the two sides.
 //!
-//! A ruler passes every request on and does nothing else, with one worker and kept connections on both sides. Before it measures
-//! anything it must answer a request of each kind as the baseline does. One that cannot is left out, and that is said.
+//! A ruler passes every request on and does nothing else, with one worker and kept connections on both sides. Each time that it
+//! was started it must answer a request of each kind as the baseline does. One that cannot is left out, and that is said.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,8 +45,6 @@ struct One {
 #[derive(Debug, Default)]
 pub(super) struct Rulers {
     list: Vec<One>,
-    /// Whether their answers were laid beside the baseline's.
-    compared: bool,
 }
 
 /// Where a ruler is started.
@@ -68,7 +66,7 @@ impl Rulers {
         ];
         let asked = all.into_iter().filter(|(named, ..)| names.contains(named) || names.contains(&Named::All));
         let list = asked.map(|(_, name, contender)| One::new(name, contender, installed(contender))).collect();
-        Self { list, compared: false }
+        Self { list }
     }
 
     /// How many were asked for and are installed.
@@ -98,12 +96,9 @@ impl Rulers {
         baseline: &Running,
         settle: &dyn Fn(Running) -> Result<Running, Failure>,
     ) {
-        let compared = std::mem::replace(&mut self.compared, true);
         for one in self.list.iter_mut().filter(|one| one.left_out.is_none()) {
             let started = one.start(place).and_then(|running| {
-                if !compared {
-                    same_answers(place.load, &running, baseline)?;
-                }
+                same_answers(place.load, &running, baseline)?;
                 settle(running)
             });
             match started {

@@ -1,20 +1,21 @@
 //! Mutants: the gateway is given faults on purpose, one at a time, and each must be found by who is meant to find it.
 //!
-//! First the scenes are played without a fault, and must pass: who always cries wolf finds everything. Then each mutant is put
-//! before its scene, and is caught when a criterion does not hold. A scene that cannot tell is played again, three times at most.
+//! First everybody plays without a fault, several times, and must pass: who always cries wolf finds everything. Then each mutant is
+//! put before who is meant to find it, and is caught when the criterion that is meant for it does not hold; and before somebody
+//! else, whose word decides nothing. Who cannot tell plays again, three times at most.
 //!
-//! Invariants: every mutant that the gateway's crate knows has somebody who is meant to find it, since the table below does not
-//! compile otherwise; a gateway that knows other faults, or none, is a wrong use and no result.
+//! Invariants: every mutant that the gateway's crate knows has somebody who is meant to find it, since the table in `finder` does
+//! not compile otherwise; a gateway that knows other faults, or none, is a wrong use and no result; every play has a bound of time.
 
-mod cost;
-mod judged;
+mod finder;
 mod table;
+mod tool;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use portcullis_engine::{cores, process};
+use portcullis_engine::{cores, process, proof};
 use portcullis_mutants::{Mutant, VARIABLE, names};
 use serde_json::{Value as Json, json};
 
@@ -24,67 +25,77 @@ use crate::tool::Ended;
 
 use super::kit::Stage;
 use super::outcome::Outcome;
-use super::{SCENES, Scene, bounded};
+use super::{Scene, bounded};
 
-use table::Row;
+use finder::Finder;
+use table::Played;
+use tool::Sides;
 
-/// How often a scene that cannot tell is played.
+/// How often who cannot tell plays.
 const TRIES: u64 = 3;
 
 /// What is looked for.
 #[derive(Debug, Clone)]
 pub struct Hunt {
     /// The gateway's binary, built with the feature `mutants`.
-    pub gateway: Option<PathBuf>,
+    pub gateway: PathBuf,
     /// Only these mutants; none for all.
     pub only: Vec<String>,
-    /// How often the scenes are played without a fault.
-    pub sound: usize,
+    /// How often everybody plays without a fault: once at least.
+    pub sound: u64,
+    /// Every mutant before everybody, not only before who is meant to find it and one other.
+    pub whole: bool,
     /// What is drawn at random follows from it.
     pub seed: u64,
     /// Where results go.
     pub out: PathBuf,
 }
 
-/// Who is meant to find a mutant.
+/// Who plays before which fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finder {
-    /// A scene.
-    Scene(&'static str),
-    /// `judge`, against the same gateway without the fault.
-    Judge,
-    /// Instructions per request against those without the fault.
-    Instructions,
+struct Play {
+    finder: Finder,
+    /// `None` for a gateway without a fault.
+    mutant: Option<Mutant>,
 }
 
-impl Finder {
-    const fn of(mutant: Mutant) -> Self {
-        match mutant {
-            Mutant::SlowLog => Self::Scene("records"),
-            Mutant::LeakedBuffer => Self::Scene("soak"),
-            Mutant::LostRetryBudget => Self::Scene("retries"),
-            Mutant::DoubleCountedCap | Mutant::BurstOffByOne => Self::Scene("keys"),
-            Mutant::ReloadResetsCounters | Mutant::FailsOnReload => Self::Scene("reload"),
-            Mutant::FailsOn5xx => Self::Scene("faults"),
-            Mutant::FailsOnWebsocket => Self::Scene("fanout"),
-            Mutant::Tail => Self::Judge,
-            Mutant::Cpu10 => Self::Instructions,
-        }
-    }
-
+impl Play {
     const fn name(self) -> &'static str {
-        match self {
-            Self::Scene(name) => name,
-            Self::Judge => "judge",
-            Self::Instructions => "instructions",
+        match self.mutant {
+            Some(mutant) => mutant.name(),
+            None => "none",
         }
     }
 
-    fn scene(self) -> Result<Option<&'static Scene>, Failure> {
-        let Self::Scene(name) = self else { return Ok(None) };
-        let found = SCENES.iter().find(|scene| scene.name == name);
-        found.map(Some).ok_or_else(|| format!("there is no scene `{name}`").into())
+    /// Whether this is who is meant to find the fault.
+    fn is_meant(self) -> bool {
+        self.mutant.is_some_and(|mutant| Finder::of(mutant) == self.finder)
     }
+}
+
+/// All plays, in their order.
+fn plays(mutants: &[Mutant], sound: u64, whole: bool) -> Vec<Play> {
+    let mut faults = Vec::new();
+    for mutant in mutants {
+        let everybody = Mutant::ALL.map(Finder::of);
+        let some = [Finder::of(*mutant), Finder::beside(*mutant)];
+        let finders: &[Finder] = if whole { &everybody } else { &some };
+        for finder in finders {
+            let play = Play { finder: *finder, mutant: Some(*mutant) };
+            if !faults.contains(&play) {
+                faults.push(play);
+            }
+        }
+    }
+    let mut all: Vec<Play> = Vec::new();
+    for play in &faults {
+        let play = Play { mutant: None, ..*play };
+        if !all.contains(&play) {
+            all.extend((0..sound).map(|_| play));
+        }
+    }
+    all.extend(faults);
+    all
 }
 
 /// Where it is played.
@@ -95,79 +106,87 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Plays until somebody can tell.
-    fn row(&self, finder: Finder, mutant: Option<Mutant>) -> Result<Row, Failure> {
+    /// Plays until it can be told. The turn tells plays of a kind apart.
+    fn until_told(&self, play: Play, turn: u64) -> Result<Played, Failure> {
         let began = Instant::now();
-        let mut turn = 0;
+        let mut tries = 0;
         loop {
-            let outcome = self.play(finder, mutant, self.seed + turn)?;
-            let row = Row::new(finder.name(), mutant, &outcome, began.elapsed());
-            turn += 1;
-            if turn == TRIES || !row.is_unclear() {
-                return Ok(row);
+            let outcome = self.play(play, self.seed + turn * TRIES + tries, turn)?;
+            let played = Played::new(play, &outcome, began.elapsed());
+            tries += 1;
+            if tries == TRIES || !played.is_open() {
+                return Ok(played);
             }
-            progress(&format!("{} ({turn} of {TRIES} tries)", row.line()));
+            progress(&format!("{} ({tries} of {TRIES} tries)", played.line()));
         }
     }
 
     /// In a folder that is named by the fault.
-    fn play(&self, finder: Finder, mutant: Option<Mutant>, seed: u64) -> Result<Outcome, Failure> {
-        let folder = self.out.join(mutant.map_or("sound", Mutant::name)).join(finder.name());
+    fn play(&self, play: Play, seed: u64, turn: u64) -> Result<Outcome, Failure> {
+        let Play { finder, mutant } = play;
+        let name = mutant.map_or_else(|| format!("sound-{}", turn + 1), |mutant| mutant.name().to_owned());
+        let folder = self.out.join(name).join(finder.name());
         if let Some(scene) = finder.scene()? {
             let stage = Stage::new(&folder, self.gateway, true, seed)?.with(mutant);
-            let [small, _] = scene.bound;
             // On a thread of its own, since the judge's two sides have all cores.
-            let played = std::thread::scope(|scope| {
-                let play = || cores::leave_one().map(|core| bounded(scene.play, stage.on(core), small));
-                scope.spawn(play).join()
-            });
+            let played = std::thread::scope(|scope| scope.spawn(|| proven(scene, stage)).join());
             return played.map_err(|_| "a scene panicked")?;
         }
-        let played = match finder {
-            Finder::Judge => judged::play(self.gateway, &folder, seed, mutant),
-            Finder::Scene(_) | Finder::Instructions => cost::play(self.gateway, &folder, mutant),
-        };
+        let played = Sides { gateway: self.gateway, folder: &folder, seed, mutant }.play(finder);
         Ok(played.unwrap_or_else(|failure| Outcome::invalid(&failure.to_string())))
     }
+}
+
+/// Plays a scene, with a tool that has just shown what it knows: else it has nothing to say of time.
+fn proven(scene: &Scene, stage: Stage) -> Result<Outcome, Failure> {
+    let core = cores::leave_one()?;
+    let proof = proof::prove()?;
+    let [small, _] = scene.bound;
+    let mut outcome = bounded(scene.play, stage.on(core), small);
+    if let Some(flaw) = proof.flaw() {
+        outcome.excuse(&flaw);
+    }
+    Ok(outcome)
 }
 
 /// Plays everything, prints the table, and leaves `mutants.json` and `mutants.md`.
 ///
 /// # Errors
 ///
-/// When a mutant is not known, the gateway is not found or knows no mutants, or nothing can be written.
+/// When a mutant is not known, the gateway is not there or knows no mutants, nothing is to be played without a fault, or nothing can be
+/// written.
 pub fn hunt(hunt: &Hunt) -> Result<Ended, Failure> {
     let mutants = chosen(&hunt.only)?;
-    process::raise_file_limit()?;
-    let gateway = hunt.gateway.clone().or_else(|| process::find("portcullis"));
-    let gateway = gateway.filter(|file| file.is_file()).ok_or("the gateway's binary is not there: say --gateway")?;
-    let gateway = std::path::absolute(gateway)?;
+    if hunt.sound == 0 {
+        return Err("who is never played without a fault may find one everywhere: --sound is 1 at least".into());
+    }
+    if !hunt.gateway.is_file() {
+        return Err(format!("{}: the gateway's binary is not there", hunt.gateway.display()).into());
+    }
+    let gateway = std::path::absolute(&hunt.gateway)?;
     knows_mutants(&gateway)?;
+    process::raise_file_limit()?;
     std::fs::create_dir_all(&hunt.out)?;
     let out = std::path::absolute(&hunt.out)?;
     let ground = Ground { gateway: &gateway, out: &out, seed: hunt.seed };
-    let mut finders: Vec<Finder> = Vec::new();
-    for finder in mutants.iter().copied().map(Finder::of) {
-        if !finders.contains(&finder) {
-            finders.push(finder);
-        }
+    let plays = plays(&mutants, hunt.sound, hunt.whole);
+    let mut done: Vec<(Play, Played)> = Vec::new();
+    for (place, play) in plays.iter().enumerate() {
+        let what = if play.mutant.is_some() { play.name() } else { "no fault" };
+        progress(&format!("{what} before {} ({} of {})", play.finder.name(), place + 1, plays.len()));
+        let turn = done.iter().filter(|(other, _)| other == play).count();
+        let played = ground.until_told(*play, u64::try_from(turn)?)?;
+        progress(&played.line());
+        done.push((*play, played));
     }
-    let sound = finders.iter().flat_map(|finder| std::iter::repeat_n((*finder, None), hunt.sound));
-    let plays = sound.chain(mutants.iter().map(|mutant| (Finder::of(*mutant), Some(*mutant))));
-    let mut rows = Vec::new();
-    for (finder, mutant) in plays {
-        progress(&format!("{} before {}", mutant.map_or("no fault", Mutant::name), finder.name()));
-        let row = ground.row(finder, mutant)?;
-        progress(&row.line());
-        rows.push(row);
-    }
-    let json: Vec<Json> = rows.iter().map(Row::json).collect();
-    let json = json!({ "format": "portcullis-load/mutants/1", "seed": hunt.seed, "rows": json });
+    let played: Vec<Played> = done.into_iter().map(|(_, played)| played).collect();
+    let json: Vec<Json> = played.iter().map(Played::json).collect();
+    let json = json!({ "format": "portcullis-load/mutants/2", "seed": hunt.seed, "plays": json });
     std::fs::write(out.join("mutants.json"), format!("{json:#}\n"))?;
-    let text = table::markdown(&rows);
+    let text = table::markdown(&played);
     std::fs::write(out.join("mutants.md"), &text)?;
     say(&text)?;
-    Ok(table::ended(&rows))
+    Ok(table::ended(&played))
 }
 
 fn chosen(only: &[String]) -> Result<Vec<Mutant>, Failure> {
@@ -196,11 +215,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mutant_has_a_scene_that_is_there() {
-        for mutant in Mutant::ALL {
-            let finder = Finder::of(mutant);
-            assert_eq!(finder.scene().unwrap().is_some(), matches!(finder, Finder::Scene(_)), "{mutant:?}");
-        }
+    fn everybody_plays_without_a_fault_first_and_then_each_fault_before_two() {
+        let of = |scene, mutant| Play { finder: Finder::Scene(scene), mutant };
+        let [burst, retries] = [Mutant::BurstOffByOne, Mutant::LostRetryBudget];
+        let (keys, tries) = (of("keys", None), of("retries", None));
+        let sound = [keys, keys, tries, tries];
+        let faults = [
+            of("keys", Some(burst)),
+            of("retries", Some(burst)),
+            of("retries", Some(retries)),
+            of("keys", Some(retries)),
+        ];
+        assert_eq!(plays(&[burst, retries], 2, false), [sound, faults].concat());
+        let whole = plays(&[burst], 1, true);
+        assert_eq!(whole.len(), 18, "nine, of which each is meant for some mutant: {whole:?}");
+        assert_eq!(whole.iter().filter(|play| play.is_meant()).count(), 1);
     }
 
     #[test]
@@ -209,6 +238,17 @@ mod tests {
         assert_eq!(chosen(&["tail".to_owned()]).unwrap(), [Mutant::Tail]);
         let said = chosen(&["tale".to_owned()]).unwrap_err().to_string();
         assert!(said.contains("there is no mutant `tale`, there are slow_log, leaked_buffer"), "{said}");
+    }
+
+    #[test]
+    fn a_hunt_without_a_play_that_must_pass_is_refused() {
+        let [gateway, out] = ["/bin/true", "never"].map(PathBuf::from);
+        let said = |sound| {
+            let (gateway, out) = (gateway.clone(), out.clone());
+            hunt(&Hunt { gateway, only: Vec::new(), sound, whole: false, seed: 1, out }).unwrap_err().to_string()
+        };
+        assert!(said(0).contains("--sound is 1 at least"));
+        assert!(said(1).contains("--features mutants"));
     }
 
     #[test]

@@ -6,6 +6,12 @@ use super::{Change, Count, Gate, Measured, Random, Report, Row, Sample, Side, Wi
 const LEVEL: f64 = 0.025;
 const RESAMPLES: u32 = 2000;
 
+/// Shares that are compared: each may be called worse by chance in so much less of all cases.
+const SHARES: f64 = 10.0;
+
+/// How often windows are dealt out: often enough to tell a chance of one in 400.
+const DEALS: u32 = 8000;
+
 /// Shares that differ by less are the same, as for the judge.
 const POINTS: f64 = 0.001;
 
@@ -24,7 +30,7 @@ impl Sides<'_> {
             self.before.rulers.iter().filter_map(move |ruler| {
                 let later = self.now.rulers.iter().find(|later| later.name == ruler.name)?;
                 let (before, now) = (ruler.ratio(Side::Baseline, gate)?.ratio, later.ratio(self.side, gate)?.ratio);
-                let change = self.change(gate, before, now);
+                let change = self.change(before, now);
                 let (metric, judged) = (gate.as_str().to_owned(), change != Change::Unknown);
                 Some(Row { metric, ruler: Some(ruler.name.clone()), before, now, change, judged })
             })
@@ -37,16 +43,20 @@ impl Sides<'_> {
         let duet = self.before.duet || self.now.duet;
         let gates = Gate::all().into_iter().filter(|gate| *gate != Gate::SloTotal);
         let row = |gate: Gate| {
-            let before = measured(gate, &self.before.windows(Side::Baseline))?;
-            let now = measured(gate, &self.now.windows(self.side))?;
-            let change = self.change(gate, before, now);
+            let windows = [self.before.windows(Side::Baseline), self.now.windows(self.side)];
+            let [before, now] = [measured(gate, &windows[0])?, measured(gate, &windows[1])?];
+            let change = if gate.is_ratio() {
+                self.change(before, now)
+            } else {
+                change_of_share(gate, [before.value, now.value], windows.map(|windows| counts(gate, &windows)))
+            };
             let judged = judged(gate) && (gate == Gate::Cpu || !duet) && change != Change::Unknown;
             Some(Row { metric: gate.as_str().to_owned(), ruler: None, before, now, change, judged })
         };
         gates.filter_map(row).collect()
     }
 
-    fn change(&self, gate: Gate, before: Measured, now: Measured) -> Change {
+    fn change(&self, before: Measured, now: Measured) -> Change {
         let (
             Measured { low: Some(low), high: Some(high), .. },
             Measured { low: Some(low_now), high: Some(high_now), .. },
@@ -54,11 +64,7 @@ impl Sides<'_> {
         else {
             return Change::Unknown;
         };
-        let beyond = |less: f64, more: f64| match gate {
-            Gate::Cpu | Gate::Rss => more > less * self.margin,
-            Gate::Slo | Gate::SloTotal => more > less + POINTS,
-            Gate::Refused | Gate::Failed(_) => more > less,
-        };
+        let beyond = |less: f64, more: f64| more > less * self.margin;
         if low_now > high && beyond(before.value, now.value) {
             Change::Worse
         } else if high_now < low && beyond(now.value, before.value) {
@@ -69,19 +75,35 @@ impl Sides<'_> {
     }
 }
 
+/// Whether a share changed: intervals say little of what hardly ever happens, since of none in sixty windows they say none.
+fn change_of_share(gate: Gate, [before, now]: [f64; 2], [then, later]: [Vec<Count>; 2]) -> Change {
+    let margin = if gate == Gate::Slo { POINTS } else { 0.0 };
+    let chance = |less: &[Count], more: &[Count]| bootstrap::dealt_out(less, more, DEALS, &mut Random::new(7));
+    if now > before + margin && chance(&then, &later) <= LEVEL / SHARES {
+        Change::Worse
+    } else if before > now + margin && chance(&later, &then) <= LEVEL / SHARES {
+        Change::Better
+    } else {
+        Change::Same
+    }
+}
+
 fn measured(gate: Gate, windows: &[&Window]) -> Option<Measured> {
-    let samples: Vec<Sample> = windows.iter().map(|window| Sample::of(window)).collect();
     if gate.is_ratio() {
-        let values: Vec<f64> = samples.iter().filter_map(|sample| gate.value(sample)).collect();
+        let values: Vec<f64> = windows.iter().filter_map(|window| gate.value(&Sample::of(window))).collect();
         return estimate(&values);
     }
+    let bounds = bootstrap::total(&counts(gate, windows), LEVEL, RESAMPLES, &mut Random::new(7))?;
+    Some(Measured { value: bounds.estimate, low: Some(bounds.low), high: Some(bounds.high) })
+}
+
+/// What a share counts, by window.
+fn counts(gate: Gate, windows: &[&Window]) -> Vec<Count> {
     let part = |sample: &Sample| match gate {
         Gate::Failed(kind) => sample.failed_by(kind),
         Gate::Refused => sample.refused,
         Gate::Cpu | Gate::Rss | Gate::Slo | Gate::SloTotal => sample.beyond,
     };
-    let counts: Vec<Count> =
-        samples.iter().map(|sample| Count { part: part(sample), whole: sample.requests }).collect();
-    let bounds = bootstrap::total(&counts, LEVEL, RESAMPLES, &mut Random::new(7))?;
-    Some(Measured { value: bounds.estimate, low: Some(bounds.low), high: Some(bounds.high) })
+    let samples = windows.iter().map(|window| Sample::of(window));
+    samples.map(|sample| Count { part: part(&sample), whole: sample.requests }).collect()
 }

@@ -126,6 +126,71 @@ fn other_plans_few_rounds_and_other_versions_are_said() {
 }
 
 #[test]
+fn a_duet_is_not_compared_with_turns_nor_a_plan_with_an_unknown_one() {
+    let duet = Report { duet: true, rulers: Vec::new(), ..with(1.0, 1.0) };
+    // What costs a fifth more costs it because it was measured in another way.
+    let turns = Report { rulers: Vec::new(), ..with(1.2, 1.0) };
+    let mixed = compared(&duet, &turns);
+    assert_eq!(mixed.exit(), Exit::Inconclusive, "{}", mixed.text());
+    assert!(
+        mixed.text().contains("CANNOT TELL: one was measured in a duet and the other in turns"),
+        "{}",
+        mixed.text()
+    );
+    let dearer = Report { duet: true, ..turns };
+    assert_eq!(compared(&duet, &dearer).exit(), Exit::Rollback, "two duets are");
+
+    let unknown = Report { plan_digest: None, ..with(1.2, 1.0) };
+    for (before, now) in [(&with(1.0, 1.0), &unknown), (&unknown, &with(1.0, 1.0)), (&unknown, &unknown)] {
+        let comparison = compared(before, now);
+        assert_eq!(comparison.exit(), Exit::Inconclusive, "{}", comparison.text());
+        assert!(comparison.text().contains("CANNOT TELL: whether the plans are the same is not told"));
+    }
+}
+
+/// The fixture, of whose baseline's windows some have a request that was cut.
+fn cut(windows: usize) -> Report {
+    let mut report = with(1.0, 1.0);
+    let pairs = report.twins.iter_mut().chain(&mut report.pairs);
+    for window in pairs.map(|pair| &mut pair.baseline).take(windows) {
+        let mut readings = Readings::from(window.clone());
+        (readings.succeeded, readings.beyond_slo) = (readings.succeeded - 1, readings.beyond_slo.max(1));
+        readings.failed.insert(portcullis_judge::window::Failure::Cut, 1);
+        *window = Window::new(readings).unwrap();
+    }
+    report
+}
+
+#[test]
+fn a_few_failures_are_chance_and_many_are_none() {
+    let few = compared(&cut(0), &cut(3));
+    assert_eq!(few.exit(), Exit::Pass, "{}", few.text());
+    let many = compared(&cut(0), &cut(14));
+    assert_eq!(many.exit(), Exit::Rollback, "{}", many.text());
+    assert!(many.text().contains("WORSE: failed_cut."), "{}", many.text());
+    let back = compared(&cut(14), &cut(0));
+    assert_eq!(back.outcome(), Change::Better, "{}", back.text());
+}
+
+#[test]
+fn what_is_worse_is_said_though_the_cost_is_open() {
+    // Too few values of CPU for an interval, and no rulers.
+    let open = |cut: Report| {
+        let mut report = Report { rulers: Vec::new(), ..cut };
+        let pairs = report.twins.iter_mut().chain(&mut report.pairs).skip(1);
+        for window in pairs.flat_map(|pair| [&mut pair.baseline, &mut pair.canary]) {
+            let readings = Readings { cpu_ns: None, ..Readings::from(window.clone()) };
+            *window = Window::new(readings).unwrap();
+        }
+        report
+    };
+    let worse = compared(&open(cut(0)), &open(cut(14)));
+    assert_eq!(worse.exit(), Exit::Rollback, "{}", worse.text());
+    let same = compared(&open(cut(0)), &open(cut(0)));
+    assert_eq!(same.exit(), Exit::Inconclusive, "{}", same.text());
+}
+
+#[test]
 fn a_result_without_windows_is_refused() {
     let empty = crate::fixture::little();
     let refused = Comparison::of(&report(), &empty, Side::Baseline, 1.05).unwrap_err();

@@ -11,7 +11,7 @@ impl Comparison {
             put(&mut out, format_args!("- {}\n", escape(warning)));
         }
         out.push_str(
-            "\n| metric | as a ratio to | before, [95 %] | now, [95 %] | now / before | differs beyond both intervals |\n\
+            "\n| metric | as a ratio to | before, [95 %] | now, [95 %] | now / before | differs |\n\
              |---|---|---|---|---|---|\n",
         );
         // A failure that neither has is no line.
@@ -31,11 +31,13 @@ impl Comparison {
             };
             rows.map(name).collect::<Vec<_>>().join(", ")
         };
+        if let Some(why) = self.incomparable {
+            return format!("CANNOT TELL: {why}.");
+        }
         match self.outcome() {
-            Change::Same => "SAME: nothing differs beyond both intervals and the margin.".to_owned(),
+            Change::Same => "SAME: nothing differs beyond chance and the margin.".to_owned(),
             Change::Better => format!("BETTER: {}.", list(Change::Better)),
             Change::Worse => format!("WORSE: {}.", list(Change::Worse)),
-            Change::Unknown if !self.comparable => "CANNOT TELL: the plans differ.".to_owned(),
             Change::Unknown if !list(Change::Worse).is_empty() => {
                 format!("CANNOT TELL: rulers disagree; worse is {}.", list(Change::Worse))
             }

@@ -63,6 +63,37 @@ fn returns_messages_and_answers_pings_on_websockets_of_its_loop() {
 }
 
 #[test]
+fn answers_frames_that_come_with_the_handshake() {
+    use crate::websocket::{Frames, Opcode, upgrade, write};
+    let origin = Origin::start("x").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    let mut bytes = upgrade("/ws", "a", "");
+    write(Opcode::Text, b"at once", Some([1, 2, 3, 4]), &mut bytes);
+    client.send_bytes(&bytes).unwrap();
+    assert_eq!(client.answer().unwrap().status, 101);
+    let mut frames = Frames::default();
+    let message = loop {
+        let mut byte = [0];
+        client.exchange(b"", &mut byte).unwrap();
+        frames.push(&byte);
+        if let Some(message) = frames.message().unwrap() {
+            break message;
+        }
+    };
+    assert_eq!((message.opcode, message.payload), (Opcode::Text, b"at once".to_vec()));
+}
+
+#[test]
+fn what_a_post_asks_for_is_no_body_of_the_pattern() {
+    let origin = Origin::start("fixed").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    for _ in 0..2 {
+        client.send("POST /bytes/1000000 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc").unwrap();
+        assert_eq!(client.answer().unwrap().body, b"fixed");
+    }
+}
+
+#[test]
 fn a_small_body_is_the_same_pattern_and_a_wait_is_counted() {
     let origin = Origin::start("x").unwrap();
     let mut client = Client::connect(origin.address()).unwrap();

@@ -99,4 +99,10 @@ fn a_bound_of_99_percent_needs_seven_blocks() {
     assert_eq!(Residue::of(&[3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0]), Some(Residue { median: 3.0, low: 1.0, blocks: 7 }));
     // Sums of binomial coefficients: 1 + 20 + 190 + 1140 + 4845 of 2^20 are 0.6 %.
     assert_eq!([6, 7, 11, 20].map(below), [0, 1, 2, 5]);
+    // Of many it is the normal quantile: n/2 - 2.326 √n/2, to one or two.
+    for count in [200, 1000, 1100, 5000, 100_000] {
+        let expected = f64::from(count) / 2.0 - 2.326 * f64::from(count).sqrt() / 2.0;
+        let rank = below(usize::try_from(count).unwrap()) as f64;
+        assert!((rank - expected).abs() < 2.0, "{rank} of {count}, not {expected}");
+    }
 }

@@ -177,6 +177,43 @@ fn a_gate_without_values_is_left_out_and_the_others_share_the_chance() {
     assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 12));
 }
 
+/// A run in which some windows have no CPU time: of twins, and of pairs after them.
+fn without_cpu(rules: Rules, twins: impl Fn(u32) -> bool, pairs: impl Fn(u32) -> bool) -> Judgement {
+    let mut judge = Judge::new(rules, 1).unwrap();
+    for number in 0..60 {
+        let mut next = pair(number);
+        if if number < 20 { twins(number) } else { pairs(number) } {
+            next.canary.cpu = None;
+        }
+        judge.push(next);
+    }
+    judge.judgement(Vec::new())
+}
+
+#[test]
+fn a_gate_that_lost_values_does_not_disappear() {
+    let known = || Rules { costs_known: true, ..quick() };
+    let first = |count: u32| move |number: u32| number % 20 < count;
+    let never = first(0);
+    for (rules, lost, verdict) in [
+        (quick(), 1, Verdict::Pass),
+        (quick(), 2, Verdict::Invalid),
+        (quick(), 20, Verdict::Pass),
+        (known(), 1, Verdict::Pass),
+        (known(), 20, Verdict::Invalid),
+    ] {
+        let judgement = without_cpu(rules, first(lost), never);
+        assert_eq!(judgement.verdict, verdict, "{lost}: {}", judgement.reason);
+        let said = format!("only {} of 20 twins say something of cpu_per_request", 20 - lost);
+        assert_eq!(judgement.reason.contains(&said), verdict == Verdict::Invalid, "{}", judgement.reason);
+    }
+    let judgement = without_cpu(quick(), never, first(2));
+    assert_eq!((judgement.verdict, judgement.pairs, judgement.gates), (Verdict::Pass, 20, 13));
+    let judgement = without_cpu(quick(), never, first(3));
+    assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Inconclusive, 40), "{}", judgement.reason);
+    assert_eq!(judgement.reason, "only 34 of 40 pairs say something of cpu_per_request");
+}
+
 #[test]
 fn twins_that_differ_a_lot_allow_no_pass() {
     let mut judge = Judge::new(quick(), 1).unwrap();
@@ -222,10 +259,14 @@ fn a_run_that_is_abandoned_is_invalid_and_says_why() {
 #[test]
 fn where_cost_alone_is_judged_the_rest_is_shown_and_decides_nothing() {
     let rules = || Rules { cost_only: true, ..quick() };
-    let failing = |_: u32, pair: &mut Pair| {
-        pair.canary.failed = [1000, 0, 0, 0, 0, 0, 0, 0];
+    let slower = |_: u32, pair: &mut Pair| {
         pair.canary.beyond = 1000;
         pair.canary.rss = pair.canary.rss.map(|rss| rss * 3.0);
+    };
+    let failing = |number: u32, pair: &mut Pair| {
+        slower(number, pair);
+        // As many as a moment of the machine may cost: more would be unserved.
+        pair.canary.failed = [10, 0, 0, 0, 0, 0, 0, 0];
     };
     let judgement = judged(rules(), failing).judgement(Vec::new());
     assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 1), "{judgement:#?}");
@@ -251,5 +292,43 @@ fn where_nothing_that_decides_is_measured_there_is_no_pass() {
     }
     let judgement = judge.judgement(Vec::new());
     assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Invalid, 0), "{judgement:#?}");
-    assert!(judgement.reason.contains("nothing that decides"), "{}", judgement.reason);
+    assert!(judgement.reason.contains("only 0 of 20 twins"), "{}", judgement.reason);
+}
+
+#[test]
+fn where_cost_alone_is_judged_what_is_not_served_has_no_cost() {
+    let rules = || Rules { cost_only: true, ..quick() };
+    // A canary that only refuses needs half.
+    let refuse = |sample: &mut Sample, count| {
+        sample.refused = count;
+        sample.cpu = sample.cpu.map(|cpu| cpu / 2.0);
+    };
+    let judgement = judged(rules(), |_, pair| refuse(&mut pair.canary, 1000)).judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Fail(Remedy::Rollback), 13), "{judgement:#?}");
+    assert_eq!(judgement.decided_by.as_deref(), Some("unserved"));
+    assert!(judgement.reason.contains("more than 1.0 % of its requests in 13 pairs"), "{}", judgement.reason);
+    assert_eq!(judgement.standings[0].pairs, 0, "no evidence of cost");
+
+    // Both do so in every fourth pair: that is no harm of the canary's, and no PASS either.
+    let both = |number: u32, pair: &mut Pair| {
+        if number.is_multiple_of(4) {
+            refuse(&mut pair.baseline, 11);
+            refuse(&mut pair.canary, 11);
+        }
+    };
+    let judgement = judged(rules(), both).judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Inconclusive, 40), "{judgement:#?}");
+    assert!(judgement.reason.starts_with("only 30 of 40 pairs say something"), "{}", judgement.reason);
+    assert!(judgement.reason.contains("failed or were refused"), "{}", judgement.reason);
+
+    // A baseline that does not serve says nothing of what an answer costs.
+    let mut judge = Judge::new(rules(), 1).unwrap();
+    for number in 0..20 {
+        let mut next = pair(number);
+        refuse(&mut next.baseline, 500);
+        judge.push(next);
+    }
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert!(judgement.reason.ends_with("failed or were refused"), "{}", judgement.reason);
 }

@@ -20,6 +20,8 @@ struct MadeUp {
     ruled: Vec<(String, u64, usize)>,
     /// Pairs that were measured at once.
     duets: Vec<(Side, u64)>,
+    /// After so many windows a place ends by itself.
+    ends_after: Option<(usize, Side)>,
 }
 
 impl Measure for MadeUp {
@@ -68,7 +70,17 @@ impl Measure for MadeUp {
         // Dearer than anything: it must not matter.
         let readings =
             Readings { requests: 1, succeeded: 1, cpu_ns: Some(1 << 40), seconds: 1.0, ..Readings::default() };
+        let readings = match name {
+            "refusing" => Readings { succeeded: 0, refused: 1, ..readings },
+            "dead" => Readings { cpu_ns: None, ..readings },
+            _ => readings,
+        };
         Ok(Window::new(readings).unwrap())
+    }
+
+    fn ended(&mut self) -> Option<(Side, String)> {
+        let (windows, place) = self.ends_after?;
+        (self.asked.len() >= windows).then(|| (place, "signal: 11".to_owned()))
     }
 }
 
@@ -138,6 +150,22 @@ fn a_canary_that_does_not_start_is_taken_back_and_without_a_baseline_nothing_is_
 }
 
 #[test]
+fn a_canary_that_ends_by_itself_is_taken_back_and_without_a_baseline_nothing_is_said() {
+    // Of the A/A leg both places are the baseline's.
+    for (windows, place, verdict, says) in [
+        (50, Side::Canary, Verdict::Fail(Remedy::Rollback), "the canary ended by itself"),
+        (50, Side::Baseline, Verdict::Invalid, "the baseline ended by itself: signal: 11"),
+        (10, Side::Canary, Verdict::Invalid, "the baseline ended by itself: signal: 11"),
+    ] {
+        let run = conducted(&mut MadeUp { ends_after: Some((windows, place)), ..MadeUp::default() });
+        assert_eq!(run.twins.len() + run.pairs.len(), windows / 2);
+        let judgement = run.judge.judgement(run.findings);
+        assert_eq!(judgement.verdict, verdict, "{}", judgement.reason);
+        assert!(judgement.reason.contains(says), "{}", judgement.reason);
+    }
+}
+
+#[test]
 fn rulers_have_windows_of_the_same_seeds_around_every_second_pair_and_decide_nothing() {
     let mut made_up = MadeUp { rulers: vec!["one", "two", "broken"], ..MadeUp::default() };
     let run = conducted(&mut made_up);
@@ -154,6 +182,14 @@ fn rulers_have_windows_of_the_same_seeds_around_every_second_pair_and_decide_not
     assert_eq!(run.missed["broken"], (20, "it does not run".to_owned()));
     let orders: std::collections::BTreeSet<&str> = made_up.ruled.chunks(3).map(|round| round[0].0.as_str()).collect();
     assert_eq!(orders.len(), 3, "each is the first now and then");
+}
+
+#[test]
+fn a_ruler_that_does_not_do_all_of_the_work_misses_its_round() {
+    let run = conducted(&mut MadeUp { rulers: vec!["refusing", "dead"], ..MadeUp::default() });
+    assert!(run.pairs.iter().chain(&run.twins).all(|pair| pair.rulers.is_empty()));
+    assert_eq!(run.missed["refusing"], (20, "1 of its 1 requests failed or were refused".to_owned()));
+    assert_eq!(run.missed["dead"], (20, "its CPU time is not known".to_owned()));
 }
 
 #[test]

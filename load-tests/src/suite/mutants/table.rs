@@ -1,4 +1,4 @@
-//! What came of each play, and of all together.
+//! What came of each play, and of all together: a table of mutant by scene.
 
 use std::time::Duration;
 
@@ -8,13 +8,20 @@ use serde_json::{Value as Json, json};
 use crate::suite::outcome::{Outcome, Status};
 use crate::tool::Ended;
 
+use super::Play;
+use super::finder::{Finder, meant};
+
 /// What came of a play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// A fault, and a criterion that does not hold.
+    /// A fault, before who is meant to find it, and its criterion does not hold.
     Caught,
-    /// A fault, and all criteria hold.
+    /// The same, and all criteria hold.
     Missed,
+    /// A fault, before somebody else, and a criterion that does not hold.
+    Told,
+    /// The same, and all criteria hold.
+    NotTold,
     /// No fault, and all criteria hold.
     Sound,
     /// No fault, and a criterion that does not hold.
@@ -24,16 +31,20 @@ enum Found {
 }
 
 impl Found {
-    /// By a scene that found this. A fault is caught by the criterion that is meant for it: what else does not hold at that
-    /// moment may be the machine's affair.
-    fn of(mutant: Option<Mutant>, outcome: &Outcome) -> Self {
-        match (mutant, outcome.status()) {
+    /// By a finder that found this. Who is meant to find a fault catches it by the criterion that is meant for it: what else does
+    /// not hold at that moment may be the machine's affair.
+    fn of(play: Play, outcome: &Outcome) -> Self {
+        match (play.mutant, outcome.status()) {
             (_, Status::Invalid) => Self::Unclear,
-            (Some(mutant), Status::Failed) if outcome.misses(meant(mutant)) => Self::Caught,
-            (Some(_), Status::Failed) => Self::Unclear,
-            (Some(_), Status::Passed) => Self::Missed,
             (None, Status::Failed) => Self::FalseAlarm,
             (None, Status::Passed) => Self::Sound,
+            (Some(mutant), status) if play.is_meant() => match status {
+                Status::Failed if outcome.misses(meant(mutant)) => Self::Caught,
+                Status::Failed | Status::Invalid => Self::Unclear,
+                Status::Passed => Self::Missed,
+            },
+            (Some(_), Status::Failed) => Self::Told,
+            (Some(_), Status::Passed) => Self::NotTold,
         }
     }
 
@@ -41,6 +52,8 @@ impl Found {
         match self {
             Self::Caught => "caught",
             Self::Missed => "missed",
+            Self::Told => "told",
+            Self::NotTold => "not told",
             Self::Sound => "passes",
             Self::FalseAlarm => "false alarm",
             Self::Unclear => "cannot tell",
@@ -48,53 +61,28 @@ impl Found {
     }
 }
 
-/// Words of the criterion that is meant to find a fault.
-const fn meant(mutant: Mutant) -> &'static str {
-    match mutant {
-        Mutant::SlowLog => "more than without the gateway take longer",
-        Mutant::LeakedBuffer => "left behind of a thousand requests",
-        Mutant::LostRetryBudget => "more than clients send",
-        Mutant::DoubleCountedCap => "a quota: exactly",
-        Mutant::BurstOffByOne => "a saved burst: exactly",
-        Mutant::ReloadResetsCounters => "over all reloads: exactly",
-        Mutant::FailsOnReload => "in flight while a config is loaded",
-        Mutant::FailsOn5xx => "5xx: every failure is answered",
-        Mutant::FailsOnWebsocket => "through a tunnel",
-        Mutant::Tail => "beyond_slo",
-        Mutant::Cpu10 => "instructions per request",
-    }
-}
-
-/// A play.
+/// A play that is over.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    finder: &'static str,
-    mutant: Option<Mutant>,
+pub(super) struct Played {
+    play: Play,
     found: Found,
     /// What does not hold, or why it could not be told, each with what was found.
     by: Vec<String>,
     took: Duration,
 }
 
-impl Row {
-    pub(super) fn new(finder: &'static str, mutant: Option<Mutant>, outcome: &Outcome, took: Duration) -> Self {
+impl Played {
+    pub(super) fn new(play: Play, outcome: &Outcome, took: Duration) -> Self {
         let mut by = outcome.complaints();
-        if let Some(mutant) = mutant {
+        if let Some(mutant) = play.mutant {
             by.sort_by_key(|complaint| !complaint.contains(meant(mutant)));
         }
-        Self { finder, mutant, found: Found::of(mutant, outcome), by, took }
+        Self { play, found: Found::of(play, outcome), by, took }
     }
 
-    /// Whether it is to be played again.
-    pub(super) fn is_unclear(&self) -> bool {
-        self.found == Found::Unclear
-    }
-
-    const fn name(&self) -> &'static str {
-        match self.mutant {
-            Some(mutant) => mutant.name(),
-            None => "none",
-        }
+    /// Whether it is to be played again: what another scene says of a fault decides nothing.
+    pub(super) fn is_open(&self) -> bool {
+        self.found == Found::Unclear && (self.play.mutant.is_none() || self.play.is_meant())
     }
 
     /// For people, while it goes on.
@@ -110,8 +98,9 @@ impl Row {
     /// For machines.
     pub(super) fn json(&self) -> Json {
         json!({
-            "mutant": self.name(),
-            "scene": self.finder,
+            "mutant": self.play.name(),
+            "scene": self.play.finder.name(),
+            "meant": self.play.is_meant(),
             "found": self.found.name(),
             "by": self.by,
             "seconds": self.took.as_secs_f64(),
@@ -119,22 +108,75 @@ impl Row {
     }
 }
 
-/// All plays as a table.
-pub(super) fn markdown(rows: &[Row]) -> String {
-    let mut text = "| mutant | scene | | by |\n|---|---|---|---|\n".to_owned();
-    for row in rows {
-        let by = row.by.first().map_or("", String::as_str).replace('|', "/");
-        text.push_str(&format!("| `{}` | `{}` | {} | {by} |\n", row.name(), row.finder, row.found.name()));
+/// All plays: a line for each mutant, a column for each scene, and below it by what was told what was told.
+pub(super) fn markdown(played: &[Played]) -> String {
+    let (mut scenes, mut mutants): (Vec<Finder>, Vec<Option<Mutant>>) = (Vec::new(), Vec::new());
+    for Played { play, .. } in played {
+        if !scenes.contains(&play.finder) {
+            scenes.push(play.finder);
+        }
+        if !mutants.contains(&play.mutant) {
+            mutants.push(play.mutant);
+        }
+    }
+    let mut text = "| mutant |".to_owned();
+    scenes.iter().for_each(|scene| text.push_str(&format!(" `{}` |", scene.name())));
+    text.push_str(&format!("\n|---|{}\n", "---|".repeat(scenes.len())));
+    for mutant in mutants {
+        text.push_str(&format!("| `{}` |", mutant.map_or("none", Mutant::name)));
+        for finder in &scenes {
+            text.push_str(&format!(" {} |", cell(played, Play { finder: *finder, mutant })));
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    for Played { play, found, by, .. } in played {
+        if let Some(by) = by.first() {
+            text.push_str(&format!("- `{}`, `{}`: {}: {by}\n", play.name(), play.finder.name(), found.name()));
+        }
     }
     text
 }
 
-/// How all ended: passed only when every mutant is caught, and nothing else.
-pub(super) fn ended(rows: &[Row]) -> Ended {
-    let any = |found: &[Found]| rows.iter().any(|row| found.contains(&row.found));
+/// What came of all plays of a kind: `passes 3 of 3`. Of who is meant to find a fault it is bold.
+fn cell(played: &[Played], play: Play) -> String {
+    let all: Vec<Found> = played.iter().filter(|one| one.play == play).map(|one| one.found).collect();
+    let mut kinds: Vec<Found> = Vec::new();
+    for found in &all {
+        if !kinds.contains(found) {
+            kinds.push(*found);
+        }
+    }
+    let count = |kind: &Found| all.iter().filter(|found| *found == kind).count();
+    let told = |kind: &Found| match play.mutant {
+        None => format!("{} {} of {}", kind.name(), count(kind), all.len()),
+        Some(_) => kind.name().to_owned(),
+    };
+    let told: Vec<String> = kinds.iter().map(told).collect();
+    match (told.is_empty(), play.is_meant()) {
+        (true, _) => "–".to_owned(),
+        (false, true) => format!("**{}**", told.join(", ")),
+        (false, false) => told.join(", "),
+    }
+}
+
+/// How all ended: passed only when every mutant is caught by who is meant to, nobody cries wolf, and each passes most plays without a
+/// fault. What others say of a fault decides nothing.
+pub(super) fn ended(played: &[Played]) -> Ended {
+    let any = |kinds: &[Found]| played.iter().any(|one| kinds.contains(&one.found));
     if any(&[Found::Missed, Found::FalseAlarm]) {
-        Ended::Missed
-    } else if any(&[Found::Unclear]) {
+        return Ended::Missed;
+    }
+    let open = |one: &Played| match one.play.mutant {
+        Some(_) => one.play.is_meant() && one.found != Found::Caught,
+        None => {
+            let same = || played.iter().filter(|other| other.play == one.play);
+            2 * same().filter(|other| other.found == Found::Sound).count() <= same().count()
+        }
+    };
+    // Of who has not shown that it passes without a fault nothing is shown.
+    let is_shown = |one: &Played| played.iter().any(|other| other.play == Play { mutant: None, ..one.play });
+    if played.is_empty() || played.iter().any(open) || !played.iter().all(is_shown) {
         Ended::Invalid
     } else {
         Ended::Passed
@@ -145,8 +187,10 @@ pub(super) fn ended(rows: &[Row]) -> Ended {
 mod tests {
     use super::*;
 
-    fn row(mutant: Option<Mutant>, outcome: &Outcome) -> Row {
-        Row::new("keys", mutant, outcome, Duration::from_secs(7))
+    const FAULT: Option<Mutant> = Some(Mutant::BurstOffByOne);
+
+    fn played(scene: &'static str, mutant: Option<Mutant>, outcome: &Outcome) -> Played {
+        Played::new(Play { finder: Finder::Scene(scene), mutant }, outcome, Duration::from_secs(7))
     }
 
     fn outcome(holds: bool) -> Outcome {
@@ -158,28 +202,54 @@ mod tests {
     #[test]
     fn who_is_caught_missed_or_wrongly_accused_decides_and_then_what_could_not_be_told() {
         let (holds, fails) = (outcome(true), outcome(false));
-        let mut late = outcome(false);
-        late.excuse("the tool was late");
+        let unclear = Outcome::invalid("the tool was late");
         let mut other = Outcome::default();
         other.expect("race: its p99 at most 50 ms", false, "99 ms");
-        let fault = Some(Mutant::BurstOffByOne);
-        for (rows, ends) in [
-            (vec![row(None, &holds), row(fault, &fails)], Ended::Passed),
-            (vec![row(None, &fails), row(fault, &fails)], Ended::Missed),
-            (vec![row(None, &holds), row(fault, &holds)], Ended::Missed),
-            (vec![row(None, &holds), row(fault, &late)], Ended::Invalid),
-            (vec![row(None, &holds), row(fault, &other)], Ended::Invalid),
-            (vec![row(None, &late), row(fault, &holds)], Ended::Missed),
+        let keys = |mutant, outcome| played("keys", mutant, outcome);
+        let beside = |mutant, outcome| played("retries", mutant, outcome);
+        for (plays, ends) in [
+            (vec![keys(None, &holds), keys(FAULT, &fails)], Ended::Passed),
+            (vec![keys(None, &fails), keys(FAULT, &fails)], Ended::Missed),
+            (vec![keys(None, &holds), keys(None, &fails), keys(FAULT, &fails)], Ended::Missed),
+            (vec![keys(None, &holds), keys(FAULT, &holds)], Ended::Missed),
+            (vec![keys(None, &holds), keys(FAULT, &unclear)], Ended::Invalid),
+            (vec![keys(None, &holds), keys(FAULT, &other)], Ended::Invalid),
+            (vec![keys(None, &unclear), keys(FAULT, &holds)], Ended::Missed),
+            // Most of the plays without a fault must pass.
+            (vec![keys(None, &holds), keys(None, &unclear), keys(None, &holds), keys(FAULT, &fails)], Ended::Passed),
+            (vec![keys(None, &holds), keys(None, &unclear), keys(FAULT, &fails)], Ended::Invalid),
+            (vec![keys(FAULT, &fails)], Ended::Invalid),
+            (Vec::new(), Ended::Invalid),
         ] {
-            assert_eq!(ended(&rows), ends, "{rows:?}");
+            assert_eq!(ended(&plays), ends, "{plays:?}");
+            // Another scene changes nothing, whatever it says.
+            for said in [&holds, &fails, &unclear] {
+                let beside = [beside(None, &holds), beside(FAULT, said)];
+                let ends = if plays.is_empty() { Ended::Passed } else { ends };
+                assert_eq!(ended(&[plays.as_slice(), &beside].concat()), ends, "{plays:?} {said:?}");
+            }
         }
     }
 
     #[test]
-    fn the_table_says_by_what() {
-        let text = markdown(&[row(None, &outcome(true)), row(Some(Mutant::BurstOffByOne), &outcome(false))]);
-        let expected = "| `none` | `keys` | passes |  |\n\
-                        | `burst_off_by_one` | `keys` | caught | a saved burst: exactly 25 are let in: 26 were |\n";
-        assert!(text.ends_with(expected), "{text}");
+    fn the_table_has_a_line_for_each_mutant_and_a_column_for_each_scene() {
+        let (holds, fails) = (outcome(true), outcome(false));
+        let text = markdown(&[
+            played("keys", None, &holds),
+            played("keys", None, &holds),
+            played("retries", None, &holds),
+            played("retries", None, &Outcome::invalid("late")),
+            played("keys", FAULT, &fails),
+            played("retries", FAULT, &holds),
+            played("retries", Some(Mutant::LostRetryBudget), &holds),
+        ]);
+        let expected = "| mutant | `keys` | `retries` |\n\
+                        |---|---|---|\n\
+                        | `none` | passes 2 of 2 | passes 1 of 2, cannot tell 1 of 2 |\n\
+                        | `burst_off_by_one` | **caught** | not told |\n\
+                        | `lost_retry_budget` | – | **missed** |\n\n\
+                        - `none`, `retries`: cannot tell: late\n\
+                        - `burst_off_by_one`, `keys`: caught: a saved burst: exactly 25 are let in: 26 were\n";
+        assert_eq!(text, expected);
     }
 }
