@@ -174,8 +174,9 @@ fn reload_often(edge: &Edge, origin: &Origin, reloads: u64) -> Result<Vec<u64>, 
 
 fn close(played: &Played, books: &Books<'_>, outcome: &Notes) -> Result<(), Failure> {
     // A WebSocket is one request, and its messages are none. Its record comes at its end, which is that of the tool's connection.
-    let (mut sent, mut passed) = (played.echoes.opened, played.echoes.opened);
-    let mut unsure = Bad::of(&played.echoes).late;
+    let echoes = Bad::of(&played.echoes);
+    let (mut sent, mut passed) = (played.echoes.opened, played.echoes.opened - echoes.refused);
+    let mut unsure = echoes.late;
     for tally in played.requests() {
         let bad = Bad::of(tally);
         sent += tally.all.sent();
