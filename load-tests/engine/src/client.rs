@@ -22,6 +22,14 @@ pub struct Answer {
     pub closes: bool,
 }
 
+/// The status of an answer of HTTP/1 that begins like this, if it is one.
+#[must_use]
+pub fn status(beginning: &[u8]) -> Option<u16> {
+    let line = beginning.strip_prefix(b"HTTP/1.")?;
+    let digits = line.split(|byte| *byte == b' ').nth(1)?.get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -36,6 +44,18 @@ impl Client {
     /// When there is no connection.
     pub fn connect(to: SocketAddr) -> Result<Self, Failure> {
         Self::over(TcpStream::connect_timeout(&to, PATIENCE)?)
+    }
+
+    /// Connects to somebody who may take so long for each answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection in that time.
+    pub fn patient(to: SocketAddr, patience: Duration) -> Result<Self, Failure> {
+        let client = Self::over(TcpStream::connect_timeout(&to, patience)?)?;
+        client.stream.get_ref().set_read_timeout(Some(patience))?;
+        client.stream.get_ref().set_write_timeout(Some(patience))?;
+        Ok(client)
     }
 
     /// Connects from an address of one's own, so that many connections do not run out of ports.
@@ -122,5 +142,23 @@ impl Client {
     pub fn exchange(&mut self, bytes: &[u8], back: &mut [u8]) -> Result<(), Failure> {
         self.stream.get_mut().write_all(bytes)?;
         Ok(self.stream.read_exact(back)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_what_stands_in_the_first_line() {
+        for (beginning, expected) in [
+            (b"HTTP/1.1 431 Too Large\r\n".as_slice(), Some(431)),
+            (b"HTTP/1.0 200 OK", Some(200)),
+            (b"HTTP/1.1 20", None),
+            (b"GET 200 HTTP/1.1", None),
+            (b"", None),
+        ] {
+            assert_eq!(status(beginning), expected, "{}", String::from_utf8_lossy(beginning));
+        }
     }
 }

@@ -139,7 +139,6 @@ pub fn run(load: &Load<'_>, source: &mut dyn Source, start: Instant, watch: &Wat
         now: Duration::ZERO,
         next: None,
         count: 0,
-        opened: 0,
         poll: Poll::new()?,
         connections: Slots::default(),
         idle: Vec::new(),
@@ -164,7 +163,6 @@ struct Driver<'a> {
     now: Duration,
     next: Option<Duration>,
     count: u64,
-    opened: usize,
     poll: Poll,
     connections: Slots<Connection>,
     /// Connections to use; the one that was used last is used first.
@@ -265,8 +263,9 @@ impl Driver<'_> {
             // Closed since its last answer; nothing was sent.
             self.connections.remove(token);
         }
-        let from = self.load.from.get(self.opened % self.load.from.len().max(1)).copied();
-        self.opened += 1;
+        let turn = usize::try_from(self.tally.opened).unwrap_or_default();
+        let from = self.load.from.get(turn % self.load.from.len().max(1)).copied();
+        self.tally.opened += 1;
         let token = self.connections.insert(Connection::open(self.load.to, from, self.load.tls, flight)?);
         self.deadlines.push_back((flight.planned + self.load.timeout, flight.id, token));
         match self.connections.get_mut(token) {

@@ -3,6 +3,7 @@
 //! A figure that was taken while somebody else had the cores says nothing about the server. So every window carries
 //! what the kernel counted in it, and a run that the machine did not hold is invalid.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,17 +118,40 @@ impl Reading {
     }
 }
 
+/// How long each core was busy so far, by its number.
+///
+/// # Errors
+///
+/// When `/proc/stat` is not that of Linux.
+pub fn busy_by_core() -> Result<BTreeMap<u32, Duration>, Failure> {
+    let text = fs::read_to_string("/proc/stat")?;
+    parse_cores(&text).ok_or_else(|| "/proc/stat is not understood".into())
+}
+
+fn parse_cores(text: &str) -> Option<BTreeMap<u32, Duration>> {
+    let cores = text.lines().filter_map(|line| line.strip_prefix("cpu")).filter(|rest| !rest.starts_with(' '));
+    cores
+        .map(|rest| {
+            let (number, ticks) = rest.split_once(' ')?;
+            Some((number.parse().ok()?, Duration::from_secs_f64(busy(ticks)?.0)))
+        })
+        .collect()
+}
+
 /// User, nice, system, irq and softirq are busy; idle and iowait are not; guests are within user. In hundredths.
 fn parse_stat(text: &str) -> Option<Stat> {
     let mut lines = text.lines();
-    let numbers = lines.next()?.strip_prefix("cpu ")?.split_whitespace();
-    let ticks = numbers.map(str::parse::<u64>).collect::<Result<Vec<_>, _>>().ok()?;
+    let (busy, steal) = busy(lines.next()?.strip_prefix("cpu ")?)?;
+    let cores = lines.filter(|line| line.starts_with("cpu")).count();
+    Some(Stat { busy, steal, cores: u32::try_from(cores).ok()? })
+}
+
+/// Seconds that were busy and stolen, of the numbers of a line.
+fn busy(numbers: &str) -> Option<(f64, f64)> {
+    let ticks = numbers.split_whitespace().map(str::parse::<u64>).collect::<Result<Vec<_>, _>>().ok()?;
     let &[user, nice, system, _idle, _iowait, irq, softirq, ref rest @ ..] = ticks.as_slice() else { return None };
     let seconds = |ticks: u64| Duration::from_millis(ticks.saturating_mul(10)).as_secs_f64();
-    let steal = rest.first().copied().unwrap_or_default();
-    let cores = lines.filter(|line| line.starts_with("cpu")).count();
-    let busy = seconds(user + nice + system + irq + softirq);
-    Some(Stat { busy, steal: seconds(steal), cores: u32::try_from(cores).ok()? })
+    Some((seconds(user + nice + system + irq + softirq), seconds(rest.first().copied().unwrap_or_default())))
 }
 
 fn parse_pressure(text: &str) -> Option<u64> {
@@ -193,6 +217,9 @@ mod tests {
     fn reads_what_the_kernel_writes() {
         assert_eq!(parse_stat(STAT), Some(Stat { busy: 12.33, steal: 0.5, cores: 2 }));
         assert_eq!(parse_stat("cpu 1 2"), None);
+        let cores = "cpu  9 9 9 9 9 9 9\ncpu0 100 1 20 500 7 3 1 5\ncpu11 1 0 0 0 0 0 0\nintr 5\n";
+        let expected = [(0, Duration::from_millis(1250)), (11, Duration::from_millis(10))].into();
+        assert_eq!(parse_cores(cores), Some(expected));
         let pressure = "some avg10=1.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 total=0\n";
         assert_eq!(parse_pressure(pressure), Some(1234));
     }

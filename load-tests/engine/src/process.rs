@@ -64,20 +64,44 @@ pub struct Turn {
 ///
 /// When it has ended.
 pub fn used(id: u32) -> Result<Turn, Failure> {
-    let mut sum = Turn::default();
+    let add = |sum: Turn, turn: &Turn| Turn { ran: sum.ran + turn.ran, waited: sum.waited + turn.waited };
+    Ok(threads(id)?.values().fold(Turn::default(), add))
+}
+
+/// What each thread of a process has run and waited so far, by its id.
+fn threads(id: u32) -> Result<BTreeMap<OsString, Turn>, Failure> {
+    let mut turns = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let path = task?.path();
         // A thread may end between the listing and the look.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let Ok(text) = fs::read_to_string(path.join("schedstat")) else { continue };
         let mut numbers = text.split_whitespace().map(str::parse::<u64>);
         if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
-            sum.ran += ran;
-            sum.waited += waited;
+            turns.insert(path.file_name().unwrap_or_default().to_owned(), Turn { ran, waited });
         }
     }
-    Ok(sum)
+    Ok(turns)
 }
 
 impl Turns {
+    /// Those of several processes that share one core. A process that has ended has none.
+    #[must_use]
+    pub fn of(ids: &[u32]) -> Self {
+        Self(ids.iter().filter_map(|id| threads(*id).ok()).flatten().collect())
+    }
+
+    /// What all of their threads have run and waited since an earlier look, but for those that have ended.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Turn {
+        self.0.iter().fold(Turn::default(), |sum, (id, now)| {
+            let then = before.0.get(id).copied().unwrap_or_default();
+            Turn {
+                ran: sum.ran + now.ran.saturating_sub(then.ran),
+                waited: sum.waited + now.waited.saturating_sub(then.waited),
+            }
+        })
+    }
+
     /// How long some thread waited since an earlier look while none of the process's own threads had the one core that
     /// all of them share. Threads that wait for each other do not count.
     #[must_use]
@@ -226,17 +250,7 @@ impl Process {
     ///
     /// When it has ended.
     pub fn turns(&self) -> Result<Turns, Failure> {
-        let mut turns = BTreeMap::new();
-        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
-            let path = task?.path();
-            // A thread may end between the listing and the look.
-            let Ok(text) = fs::read_to_string(path.join("schedstat")) else { continue };
-            let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-            if let (Some(Ok(ran)), Some(Ok(waited))) = (numbers.next(), numbers.next()) {
-                turns.insert(path.file_name().unwrap_or_default().to_owned(), Turn { ran, waited });
-            }
-        }
-        Ok(Turns(turns))
+        threads(self.id()).map(Turns)
     }
 
     /// CPU time of the oldest thread of a name, in nanoseconds. A runtime's first worker is older than any of its helpers.
@@ -372,6 +386,12 @@ mod tests {
         let check = |after: &[(u64, u64)], expected: u64| {
             assert_eq!(turns(after).kept_out_since(&before), Duration::from_nanos(expected), "{after:?}");
         };
+        // One has ended, one is new.
+        let after = Turns(
+            [(OsString::from("1"), Turn { ran: 7, waited: 4 }), (OsString::from("2"), Turn { ran: 1, waited: 1 })]
+                .into(),
+        );
+        assert_eq!(after.since(&before), Turn { ran: 3, waited: 5 });
         check(&[(100, 10), (5, 0)], 0);
         // The second waited for the first.
         check(&[(180, 10), (5, 80)], 0);
@@ -380,5 +400,14 @@ mod tests {
         check(&[(150, 60), (15, 0)], 40);
         // A thread that was not there before.
         check(&[(100, 10), (5, 0), (0, 7)], 7);
+    }
+
+    #[test]
+    fn who_has_ended_has_no_turns_and_what_all_threads_used_is_their_sum() {
+        let own = std::process::id();
+        assert!(Turns::of(&[u32::MAX]).0.is_empty());
+        let (before, turns, after) = (used(own).unwrap(), Turns::of(&[own, u32::MAX]), used(own).unwrap());
+        let ran: u64 = turns.0.values().map(|turn| turn.ran).sum();
+        assert!(ran > 0 && (before.ran..=after.ran).contains(&ran), "{before:?} {ran} {after:?}");
     }
 }

@@ -41,6 +41,8 @@ pub struct Lag {
     pub p99: Duration,
     /// One in a thousand.
     pub p999: Duration,
+    /// The latest of all.
+    pub most: Duration,
 }
 
 impl Lag {
@@ -80,6 +82,8 @@ pub struct Tally {
     pub delayed: u64,
     /// The most that were in flight at once.
     pub most_in_flight: usize,
+    /// Connections that were opened, of HTTP/1.1 and WebSockets.
+    pub opened: u64,
 }
 
 impl Tally {
@@ -103,6 +107,7 @@ impl Tally {
             all: Counts::default(),
             delayed: 0,
             most_in_flight: 0,
+            opened: 0,
         })
     }
 
@@ -170,12 +175,13 @@ impl Tally {
     }
 
     /// The latency that this share of the requests did not exceed. A failed one takes longer than any that was answered,
-    /// or to fail would make a tail shorter: `None` when the share reaches into them.
+    /// or to fail would make a tail shorter: `None` when the share reaches into them, and when nothing was answered.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let answered = self.latency.len() as f64;
         let rank = share * (answered + self.counted.failures() as f64);
-        (rank <= answered).then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered.max(1.0))))
+        let reached = !self.latency.is_empty() && rank <= answered;
+        reached.then(|| Duration::from_micros(self.latency.value_at_quantile(rank / answered)))
     }
 
     /// Requests that the tool itself sent later than this.
@@ -194,7 +200,7 @@ impl Tally {
     #[must_use]
     pub fn lag(&self) -> Lag {
         let at = |share| Duration::from_micros(self.lag.value_at_quantile(share));
-        Lag { p99: at(0.99), p999: at(0.999) }
+        Lag { p99: at(0.99), p999: at(0.999), most: Duration::from_micros(self.lag.max()) }
     }
 
     /// How long after a moment the last tenth of a second ended in which more than one in a hundred requests failed or
@@ -259,7 +265,7 @@ mod tests {
     #[test]
     fn to_fail_makes_no_tail_shorter() {
         let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
-        assert_eq!(tally.quantile(0.5), Some(Duration::ZERO));
+        assert_eq!(tally.quantile(0.5), None, "nothing was answered");
         (1..=98).for_each(|n| tally.answered(ms(n), ms(n)));
         (99..=100).for_each(|id| tally.failed(Failed { id, planned: ms(id), status: None, kind: Kind::Reset }));
         assert_eq!(tally.quantile(0.5).map(|found| found.as_millis()), Some(50));

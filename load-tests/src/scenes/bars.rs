@@ -112,7 +112,7 @@ mod tests {
             recovery: 4.0,
             delayed: 0,
             most_in_flight: 1,
-            lag: Lag { p99: Duration::ZERO, p999: Duration::ZERO },
+            lag: Lag { p99: Duration::ZERO, p999: Duration::ZERO, most: Duration::ZERO },
             waited: 0.0,
         }
     }

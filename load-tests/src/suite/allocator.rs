@@ -9,8 +9,10 @@ use portcullis_engine::outcome::{Kind, Outcome as Became};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, closed, mib, most_held, play_of, told, until};
-use super::outcome::Outcome;
+use super::books::Books;
+use super::kit::{Config, Edge, Stage, closed, mib, most_held, until};
+use super::outcome::Notes;
+use super::served::Bad;
 
 /// Bodies at a time.
 const AT_ONCE: usize = 64;
@@ -68,8 +70,7 @@ impl Source for Mixed {
 }
 
 /// Plays.
-pub(super) fn allocator(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn allocator(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{}")?;
     let routes = "      - { name: sink, match: { path: /sink }, body_limit: 0, to: origin }\n".to_owned();
     let edge = Edge::start(stage, "edge", &Config { routes, ..Config::to(origin.address()) })?;
@@ -79,29 +80,31 @@ pub(super) fn allocator(stage: &Stage) -> Result<Outcome, Failure> {
     let before = edge.process.resident()?;
     let length = stage.size(Duration::from_millis(1500), Duration::from_secs(20));
     let rounds = stage.size(5, 12);
-    let (mut peak, mut left, mut sent) = (0, Vec::new(), 0);
+    let (mut peak, mut left, mut sent, mut bad) = (0, Vec::new(), 0, Bad::default());
     for round in 1..=rounds {
-        let (tally, most) = most_held(&edge, || play_of(&closed(edge.address, AT_ONCE, length), &mut mixed))?;
-        let tally = tally?;
-        outcome.expect(format!("round {round}: nothing fails"), tally.all.failures() == 0, told(&tally));
+        let load = closed(edge.address, AT_ONCE, length);
+        let (played, most) = most_held(&edge, || edge.play_of(outcome, &format!("round {round}"), &load, &mut mixed));
+        let (tally, part) = played?;
+        part.expect_served(outcome, &tally);
         sent += tally.all.sent();
-        peak = peak.max(most);
-        until(SETTLE, || Ok(edge.process.resident()? <= before + LEFT / 2))?;
+        bad += Bad::of(&tally);
+        peak = peak.max(most?);
+        until(SETTLE, || Ok(edge.process.resident()? <= before + LEFT / 2));
         left.push(edge.process.resident()?.saturating_sub(before));
     }
-    books.close(&mut outcome, "all bodies", [sent, sent])?;
+    books.close(outcome, "all bodies", [sent, sent - bad.refused], bad.late)?;
     outcome.number("left_mib", left.iter().map(|left| *left as f64 / f64::from(1 << 20)).collect::<Vec<_>>());
     let most = peak.saturating_sub(before);
     let bound = EACH * AT_ONCE as u64 + BESIDE;
-    outcome.expect(format!("memory grows by at most {} meanwhile", mib(bound)), most <= bound, mib(most));
+    outcome.resource(format!("memory grows by at most {} meanwhile", mib(bound)), most <= bound, mib(most));
     let last = left.last().copied().unwrap_or_default();
-    outcome.expect(format!("at most {} of it stay", mib(LEFT)), last <= LEFT, mib(last));
+    outcome.resource(format!("at most {} of it stay", mib(LEFT)), last <= LEFT, mib(last));
     // The second round is the first that begins with full pools.
     let second = left.get(1).copied().unwrap_or_default();
-    outcome.expect(
+    outcome.resource(
         format!("the last round leaves at most {} more than the second", mib(GROWTH)),
         last <= second + GROWTH,
         format!("{} and {}", mib(last), mib(second)),
     );
-    Ok(outcome)
+    Ok(())
 }

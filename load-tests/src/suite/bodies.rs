@@ -11,8 +11,9 @@ use ring::digest::{Context, SHA256};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, mib, most_held};
-use super::outcome::Outcome;
+use super::books::Books;
+use super::kit::{Config, Edge, Stage, mib, most_held};
+use super::outcome::Notes;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -24,8 +25,7 @@ const BOUND: u64 = 48 * MIB;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Plays.
-pub(super) fn bodies(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn bodies(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let routes = "      - { name: sink, match: { path: /sink }, body_limit: 0, to: origin }\n".to_owned();
     let edge = Edge::start(stage, "edge", &Config { routes, ..Config::to(origin.address()) })?;
@@ -38,18 +38,17 @@ pub(super) fn bodies(stage: &Stage) -> Result<Outcome, Failure> {
             let name = format!("{} {way}", mib(*size));
             let before = edge.process.resident()?;
             let start = Instant::now();
-            let (found, most) = most_held(&edge, || play(edge.address, *size))?;
+            let (found, most) = most_held(&edge, || play(edge.address, *size));
             sent += 1;
             outcome
                 .number(&format!("{name}.mib_per_second"), *size as f64 / MIB as f64 / start.elapsed().as_secs_f64());
             let found = found.unwrap_or_else(|failure| failure.to_string());
-            outcome.expect(format!("{name}: what arrives is what was sent"), found == known, &found);
-            let grown = most.saturating_sub(before);
-            outcome.expect(format!("{name}: memory grows by at most {}", mib(BOUND)), grown <= BOUND, mib(grown));
+            outcome.count(format!("{name}: what arrives is what was sent"), found == known, &found);
+            let grown = most?.saturating_sub(before);
+            outcome.resource(format!("{name}: memory grows by at most {}", mib(BOUND)), grown <= BOUND, mib(grown));
         }
     }
-    books.close(&mut outcome, "all bodies", [sent, sent])?;
-    Ok(outcome)
+    books.close(outcome, "all bodies", [sent, sent], 0)
 }
 
 fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {

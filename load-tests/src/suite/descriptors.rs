@@ -4,19 +4,22 @@
 //! The good clients' requests go to an upstream of their own, to which there are as many connections as they can use: a
 //! gateway that cannot open another one answers `descriptors_exhausted`, which is right and not what is looked at here.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_engine::client::Client;
+use portcullis_engine::client::{self, Client};
 use portcullis_engine::origin::Origin;
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, until};
-use super::outcome::Outcome;
+use super::books::SETTLE;
+use super::kit::{Config, Edge, Stage, until};
+use super::outcome::Notes;
+use super::part::during;
+use super::served::Bad;
 
 /// What the gateway's process may open. Half of it is for clients, by its own default.
 const LIMIT: usize = 400;
@@ -43,13 +46,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long somebody who comes waits for an answer.
 const GIVES_UP: Duration = Duration::from_millis(400);
 
+/// Descriptors that may stay open after all: idle connections upstream.
+const LEFT: usize = 16;
+
 /// Plays.
-pub(super) fn descriptors(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn descriptors(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let (origin, good) = (Origin::start("{\"fine\":true}")?, Origin::start("{\"fine\":true}")?);
     // Without a bound of time on answers the hogs hold what they have.
     let config = Config {
-        cluster: format!(", timeouts: {{ first_byte: 60s }} }}\n  good: {{ endpoints: [\"{}\"]", good.address()),
+        cluster: ", timeouts: { first_byte: 60s }".to_owned(),
+        clusters: format!("  good: {{ endpoints: [\"{}\"] }}\n", good.address()),
         routes: "      - { name: good, match: { path: /good }, to: good }\n      \
                  - { name: warm, match: { path: /wait/200 }, to: good }\n"
             .to_owned(),
@@ -57,48 +63,63 @@ pub(super) fn descriptors(stage: &Stage) -> Result<Outcome, Failure> {
     };
     let under = ["prlimit".to_owned(), format!("--nofile={LIMIT}:{LIMIT}")].map(Into::into);
     let edge = Edge::start_under(stage, "edge", &config, &under)?;
-    let books = Books::open(&edge, &origin)?;
+    let idle = edge.process.descriptors()?;
     let length = stage.size(Duration::from_secs(3), Duration::from_secs(30));
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let (stop, asked, warm) = (&stop, &asked, &Barrier::new(GOOD + 1));
-    let alone = std::thread::scope(|scope| -> Result<f64, Failure> {
-        let good: Vec<_> = (0..GOOD).map(|_| scope.spawn(|| ask(edge.address, (stop, asked), warm))).collect();
-        warm.wait();
-        let played = starve(&edge, length, &mut outcome);
-        stop.store(true, Ordering::SeqCst);
-        for good in good {
-            let became = good.join().map_err(|_| "a client panicked")?;
-            let found = became.as_ref().map_or_else(ToString::to_string, |()| "all answered".to_owned());
-            outcome.expect("who was connected before goes on", became.is_ok(), found);
-        }
-        played
+    let ((starved, became), part) = edge.watched(outcome, "without descriptors", || {
+        std::thread::scope(|scope| {
+            let good: Vec<_> = (0..GOOD).map(|_| scope.spawn(|| ask(edge.address, (stop, asked), warm))).collect();
+            warm.wait();
+            let starved = starve(&edge, length, outcome);
+            stop.store(true, Ordering::SeqCst);
+            let became: Vec<_> = good.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            Ok(((starved, became), None))
+        })
     })?;
+    for became in became {
+        let (bad, found) = became.map_err(|_| "a client panicked")?;
+        part.expect_none(outcome, "who was connected before goes on", bad, &found);
+    }
+    let Some(alone) = starved? else { return Ok(()) };
     outcome.number("cpu_of_good_clients", alone);
-    let well = until(PATIENCE, || {
-        let answer = Client::connect(edge.address)?.get("/");
-        Ok(answer.is_ok_and(|answer| answer.status == 200))
-    })?;
-    outcome.expect(format!("afterwards new clients are served within {} s", PATIENCE.as_secs()), well, well);
-    let returned = until(PATIENCE, || Ok(edge.process.descriptors()? < LIMIT / 2))?;
-    outcome.expect("and what was held is given back", returned, edge.process.descriptors()?);
-    let counted = edge.metric("portcullis_listener_accept_failures_total", "")?;
-    outcome.expect("it is counted: portcullis_listener_accept_failures_total", counted > 0.0, counted);
-    let blamed = edge.metric("portcullis_endpoint_failures_total", "")?;
-    outcome.expect("no endpoint is blamed for it", blamed < 0.5, blamed);
-    let own = edge.metric("portcullis_failures_total", "reason=\"descriptors_exhausted\"")?;
-    outcome.number("refused_for_want_of_descriptors", own);
-    let good = asked.load(Ordering::SeqCst);
-    let [at_edge, at_origin] = books.since()?;
-    outcome.expect(
-        "the gateway has a record of every request of a good client",
-        at_edge >= good,
-        format!("{good} asked; with the others {at_edge} at the gateway, {at_origin} at the origin"),
+    let served = || until(PATIENCE, || Ok(Client::patient(edge.address, PATIENCE)?.get("/")?.status == 200));
+    let (well, part) = during(&[&edge], "afterwards", served)?;
+    let what = format!("afterwards new clients are served within {} s", PATIENCE.as_secs());
+    outcome.timing(part.excuse_for(PATIENCE), what, well, well);
+    let most = idle + LEFT;
+    until(PATIENCE, || Ok(edge.process.descriptors()? <= most));
+    let left = edge.process.descriptors()?;
+    outcome.resource(
+        "and what was held is given back but for idle connections upstream",
+        left <= most,
+        format!("{left} of {LIMIT}, {idle} before"),
     );
-    Ok(outcome)
+    let counted = edge.metric("portcullis_listener_accept_failures_total", "")?;
+    outcome.count("it is counted: portcullis_listener_accept_failures_total", counted > 0.0, counted);
+    let own = edge.refused_for("reason=\"descriptors_exhausted\"")?;
+    outcome.count("who needs another connection upstream is told descriptors_exhausted", own > 0, own);
+    let blamed = edge.metric("portcullis_endpoint_failures_total", "")?;
+    outcome.count("no endpoint is blamed for it", blamed < 0.5, blamed);
+    let [sent, warmed] = [asked.load(Ordering::SeqCst), GOOD as u64];
+    let books =
+        || -> Result<[u64; 3], Failure> { Ok([edge.requests_of("good")?, edge.requests_of("warm")?, good.requests()]) };
+    until(SETTLE, || Ok(books()? == [sent, warmed, sent + warmed]));
+    let found @ [at_edge, warm_at_edge, at_origin] = books()?;
+    outcome.count(
+        "good clients: the books of client, gateway and origin agree",
+        found == [sent, warmed, sent + warmed],
+        format!(
+            "{sent} and {warmed} at the client; {} and {} at the gateway, {} at the origin",
+            at_edge, warm_at_edge, at_origin
+        ),
+    );
+    Ok(())
 }
 
-/// Takes all descriptors for a while. Says the share of a core that the good clients alone cost.
-fn starve(edge: &Edge, length: Duration, outcome: &mut Outcome) -> Result<f64, Failure> {
+/// Takes all descriptors for a while. Says the share of a core that the good clients alone cost; `None` where not all could be
+/// taken, so that nothing is shown.
+fn starve(edge: &Edge, length: Duration, outcome: &Notes) -> Result<Option<f64>, Failure> {
     let busy = |length: Duration| -> Result<f64, Failure> {
         let before = edge.process.cpu()?.nanoseconds;
         std::thread::sleep(length);
@@ -108,18 +129,22 @@ fn starve(edge: &Edge, length: Duration, outcome: &mut Outcome) -> Result<f64, F
     let alone = busy(Duration::from_secs(1))?;
     // The listen queue takes those that are not accepted.
     let hogs = (0..HOGS).map(|_| hog(edge.address)).collect::<Result<Vec<_>, _>>()?;
-    let full = until(PATIENCE, || Ok(edge.process.descriptors()? + SPARE > LIMIT))?;
+    let taking = || until(PATIENCE, || Ok(edge.process.descriptors()? + SPARE > LIMIT));
+    let (full, part) = during(&[edge], "taking", taking)?;
     let open = edge.process.descriptors()?;
-    outcome.expect("all descriptors can be taken", full, format!("{open} of {LIMIT}"));
+    outcome.timing(part.excuse_for(PATIENCE), "all descriptors can be taken", full, format!("{open} of {LIMIT}"));
+    if !full {
+        return Ok(None);
+    }
     let (said, start) = (failed_lines(edge)?, Instant::now());
     let starved = busy(length)?;
-    outcome.expect(
+    outcome.resource(
         format!("it does not spin: at most {:.0} % of a core beyond the good clients' share", CALM * 100.0),
         starved - alone <= CALM,
         format!("{:.0} % and {:.0} %", starved * 100.0, alone * 100.0),
     );
     let refused = turned_away(edge.address)?;
-    outcome.expect(
+    outcome.count(
         "who comes now is refused or waits, and is not served by chance",
         refused != Some(200),
         match refused {
@@ -129,14 +154,14 @@ fn starve(edge: &Edge, length: Duration, outcome: &mut Outcome) -> Result<f64, F
     );
     let lines = failed_lines(edge)? - said;
     let seconds = start.elapsed().as_secs_f64();
-    outcome.expect("the log says it", failed_lines(edge)? > 0, format!("{} lines", failed_lines(edge)?));
-    outcome.expect(
+    outcome.count("the log says it", failed_lines(edge)? > 0, format!("{} lines", failed_lines(edge)?));
+    outcome.count(
         format!("and is not flooded: at most {LINES} lines a second"),
         lines as f64 <= LINES as f64 * seconds,
         format!("{lines} in {seconds:.1} s"),
     );
     drop(hogs);
-    Ok(alone)
+    Ok(Some(alone))
 }
 
 /// Lines of the gateway's log that say that nobody can be accepted.
@@ -152,23 +177,39 @@ fn hog(to: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Asks again and again on one connection until it is told to stop. The first request that is not answered is an error.
-fn ask(to: SocketAddr, (stop, asked): (&AtomicBool, &AtomicU64), warm: &Barrier) -> Result<(), Failure> {
-    let mut client = Client::connect(to)?;
-    // All at the same time, so that each leaves a connection upstream.
-    let warmed = client.get("/wait/200");
+/// Asks again and again on one connection until it is told to stop, or is not answered by 200. Says what was bad, in words too.
+fn ask(to: SocketAddr, (stop, asked): (&AtomicBool, &AtomicU64), warm: &Barrier) -> (Bad, String) {
+    let mut client = Client::patient(to, PATIENCE);
+    let mut get = |path: &str| {
+        client.as_mut().map_err(|failure| failure.to_string())?.get(path).map_err(|failure| {
+            let late = failure
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+            if late { LATE.to_owned() } else { failure.to_string() }
+        })
+    };
+    // All at the same time, so that each leaves a connection upstream. Who waits for all of them must not wait for ever.
+    let mut last = get("/wait/200");
     warm.wait();
-    warmed?;
-    while !stop.load(Ordering::SeqCst) {
-        let answer = client.get("/good")?;
+    while matches!(&last, Ok(answer) if answer.status == 200) && !stop.load(Ordering::SeqCst) {
+        last = get("/good");
         asked.fetch_add(1, Ordering::SeqCst);
-        if answer.status != 200 {
-            return Err(format!("answered {}", answer.status).into());
-        }
         std::thread::sleep(PAUSE);
     }
-    Ok(())
+    match last {
+        Ok(answer) if answer.status == 200 => (Bad::default(), "all answered".to_owned()),
+        Ok(answer) => {
+            let refused = u64::from(answer.status == 503);
+            (Bad { refused, wrong: 1 - refused, late: 0 }, format!("answered {}", answer.status))
+        }
+        Err(why) => {
+            let late = u64::from(why == LATE);
+            (Bad { late, wrong: 1 - late, refused: 0 }, why)
+        }
+    }
 }
+
+const LATE: &str = "no answer in time";
 
 /// The status that somebody who comes now gets, if any.
 fn turned_away(to: SocketAddr) -> Result<Option<u16>, Failure> {
@@ -178,6 +219,5 @@ fn turned_away(to: SocketAddr) -> Result<Option<u16>, Failure> {
     let mut head = [0; 64];
     // Nothing in time, or an end.
     let Ok(count) = stream.read(&mut head) else { return Ok(None) };
-    let text = String::from_utf8_lossy(head.get(..count).unwrap_or_default()).into_owned();
-    Ok(text.split(' ').nth(1).and_then(|status| status.parse().ok()))
+    Ok(client::status(head.get(..count).unwrap_or_default()))
 }

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use portcullis_engine::answer::{Progress, Reader};
@@ -15,9 +16,11 @@ use socket2::SockRef;
 
 use crate::Failure;
 
-use super::kit::{Config, Edge, Stage, mib, open, play_of, until, watched};
-use super::outcome::Outcome;
+use super::books::{Books, SETTLE};
+use super::kit::{Config, Edge, Stage, mib, open, until};
+use super::outcome::Notes;
 use super::reload::Echo;
+use super::served::{Bad, told};
 
 /// What the gateway may keep for who does not read, and beside that.
 const EACH: u64 = 512 << 10;
@@ -140,18 +143,17 @@ fn slot(payload: &[u8]) -> Option<u64> {
 }
 
 /// Plays.
-pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn fanout(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
-    tunnel(stage, &origin, &mut outcome)?;
+    tunnel(stage, &origin, outcome)?;
     let filter = "      - { name: pubsub, match: { exact: / }, filters: [{ rpc_websocket: { to: origin, path: /pubsub } }], to: origin }\n";
     let edge = Edge::start(stage, "edge", &Config { routes: filter.to_owned(), ..Config::to(origin.address()) })?;
     let (clients, lazy, slots) = stage.size((200, 20, 400), (2000, 200, 5000));
     let subscribed = |count: usize| (0..count).map(|_| Client::subscribe(edge.address)).collect::<Result<Vec<_>, _>>();
     let both = subscribed(clients).and_then(|reading| Ok((reading, subscribed(lazy)?)));
     let found = both.as_ref().map_or_else(ToString::to_string, |_| "all can".to_owned());
-    outcome.expect(format!("{} clients can subscribe", clients + lazy), both.is_ok(), found);
-    let Ok((mut reading, idle)) = both else { return Ok(outcome) };
+    outcome.count(format!("{} clients can subscribe", clients + lazy), both.is_ok(), found);
+    let Ok((mut reading, idle)) = both else { return Ok(()) };
     for client in &idle {
         SockRef::from(&client.stream).set_recv_buffer_size(4096)?;
     }
@@ -162,7 +164,7 @@ pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
     let told: u64 = reading.iter().map(|client| client.told).sum();
     let wrong: Vec<&String> = reading.iter().filter_map(|client| client.wrong.as_ref()).collect();
     let whole = reading.iter().filter(|client| client.told == slots && client.next == Some(slots + 1)).count();
-    outcome.expect(
+    outcome.count(
         format!("each of {clients} clients is told all of {slots} slots, once, in order"),
         wrong.is_empty() && whole == clients,
         format!(
@@ -171,29 +173,41 @@ pub(super) fn fanout(stage: &Stage) -> Result<Outcome, Failure> {
         ),
     );
     let bound = EACH * lazy as u64 + BESIDE;
-    outcome.expect(
+    outcome.resource(
         format!("{lazy} that do not read: memory grows by at most {}", mib(bound)),
         grown <= bound,
         mib(grown),
     );
     let shared = origin.subscriptions() as u64;
-    outcome.expect("clients share subscriptions upstream", shared <= 8, format!("{shared} for {}", clients + lazy));
+    outcome.count("clients share subscriptions upstream", shared <= 8, format!("{shared} for {}", clients + lazy));
     drop((reading, idle));
     let records = clients as u64 + lazy as u64;
-    let closed = until(Duration::from_secs(20), || Ok(edge.requests()? >= records))?;
+    until(SETTLE, || Ok(edge.requests()? >= records));
     let found = edge.requests()?;
-    outcome.expect("every client has a record", closed && found == records, format!("{found} of {records}"));
-    Ok(outcome)
+    outcome.count("every client has a record", found == records, format!("{found} of {records}"));
+    Ok(())
 }
 
 /// WebSockets that are the upstream's own business, and only passed through.
-fn tunnel(stage: &Stage, origin: &Origin, outcome: &mut Outcome) -> Result<(), Failure> {
+fn tunnel(stage: &Stage, origin: &Origin, outcome: &Notes) -> Result<(), Failure> {
     let edge = Edge::start(stage, "tunnel", &Config::to(origin.address()))?;
     let handshake = websocket::upgrade("/ws", "load.test", "");
     let length = stage.size(Duration::from_secs(2), Duration::from_secs(20));
     let messages = Load { upgrade: Some(&handshake), ..open(edge.address, 200.0, length, stage.seed) };
-    let echoes = watched(outcome, "tunnel", || Ok((play_of(&messages, &mut Echo)?, None)))?;
-    outcome.expect("through a tunnel every message comes back as it was", echoes.all.failures() == 0, &echoes.all);
+    let books = Books::open(&edge, origin)?;
+    let heard = || origin.counters().messages.load(Ordering::SeqCst);
+    let before = heard();
+    let (echoes, part) = edge.play_of(outcome, "through a tunnel", &messages, &mut Echo)?;
+    let bad = Bad::of(&echoes);
+    part.expect_none(outcome, "every message comes back as it was", bad, &told(&echoes));
+    // A WebSocket is one request, and its messages are none.
+    books.close(outcome, "through a tunnel", [echoes.opened, echoes.opened - bad.refused], bad.late)?;
+    let (sent, came) = (echoes.all.sent(), heard() - before);
+    outcome.count(
+        "through a tunnel: the origin has heard every message once",
+        sent > 0 && came.abs_diff(sent - bad.refused) <= bad.late,
+        format!("{came} of {sent}"),
+    );
     Ok(())
 }
 

@@ -7,14 +7,15 @@ use portcullis_engine::answer::Answer;
 use portcullis_engine::drive::Source;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
-use portcullis_engine::tally::Tally;
 
 use crate::Failure;
-use crate::gatekeeper::keys as hashes;
 
+use super::books::Books;
 use super::capped::Capped;
-use super::kit::{Books, Config, Edge, Stage, closed, ms, open, play_of, told, watched};
-use super::outcome::Outcome;
+use super::consumers;
+use super::kit::{Config, Edge, Stage, closed, open, play_of};
+use super::outcome::Notes;
+use super::served::{Bad, told};
 
 /// What a key of the abusers may spend.
 const RATE: u32 = 10;
@@ -25,6 +26,9 @@ const SAVED: u64 = 25;
 const QUOTA: u64 = 40;
 const SAVED_KEY: &str = "load-test-saved-caller-0000000000000000000000000";
 const QUOTA_KEY: &str = "load-test-quota-caller-0000000000000000000000000";
+
+/// Callers at a time with one key.
+const RACING: usize = 64;
 
 /// Requests a second of the good caller.
 const GOOD: f64 = 50.0;
@@ -77,51 +81,39 @@ fn key(number: usize) -> String {
 const GOOD_KEY: &str = "load-test-good-caller-00000000000000000000000000";
 
 fn start(stage: &Stage, origin: &Origin, keys: usize) -> Result<Edge, Failure> {
-    let mut consumers = String::new();
-    let one = |id: &str, plan: &str, key: &str| {
-        format!("{{\"id\":\"{id}\",\"plan\":\"{plan}\",\"keys\":[{{\"hash\":\"{}\"}}]}}\n", hashes::hash(key))
-    };
-    for number in 0..keys {
-        consumers.push_str(&one(&format!("abuser-{number}"), "small", &key(number)));
-    }
-    for (id, plan, key) in [("good", "large", GOOD_KEY), ("saved", "saved", SAVED_KEY), ("quota", "quota", QUOTA_KEY)] {
-        consumers.push_str(&one(id, plan, key));
-    }
-    let folder = stage.folder.join("edge");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("consumers.ndjson"), consumers)?;
-    std::fs::write(folder.join("secret"), hashes::secret())?;
+    let abusers: Vec<String> = (0..keys).map(key).collect();
+    let abusers = abusers.iter().enumerate().map(|(number, key)| (format!("abuser-{number}"), "small", key.as_str()));
+    let others = [("good", "large", GOOD_KEY), ("saved", "saved", SAVED_KEY), ("quota", "quota", QUOTA_KEY)];
+    let others = others.into_iter().map(|(id, plan, key)| (id.to_owned(), plan, key));
+    consumers::write(&stage.folder.join("edge"), abusers.chain(others))?;
     let mut top = String::new();
     writeln!(top, "plans:\n  small: {{ rate: {RATE}/s, burst: {BURST} }}\n  large: {{ rate: 10000/s, burst: 10000 }}")?;
     writeln!(top, "  saved: {{ rate: 1/h, burst: {SAVED} }}\n  quota: {{ quota: {QUOTA}/month }}")?;
-    writeln!(top, "consumers: {{ file: consumers.ndjson, secret: \"file:secret\" }}")?;
+    top.push_str(consumers::CONFIG);
     let host = "    filters: [api_key, caps]\n".to_owned();
     Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })
 }
 
 /// Plays.
-pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn keys(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
-    let count = stage.size(25, 500);
-    let racing = stage.size(16, 64);
+    let count = stage.size(50, 500);
     let edge = start(stage, &origin, count)?;
     let length = stage.size(Duration::from_secs(4), Duration::from_secs(30));
     let good = || Keyed::new(vec![GOOD_KEY.to_owned()]);
-    let alone = watched(&mut outcome, "alone", || {
-        Ok((play_of(&open(edge.address, GOOD, length, stage.seed), &mut good())?, None))
-    })?;
+    let alone = edge.play_of(outcome, "alone", &open(edge.address, GOOD, length, stage.seed), &mut good())?;
+    alone.1.expect_served(outcome, &alone.0);
     let bursts = Keyed::new((0..count).map(key).collect());
     let race = Keyed::new(vec![key(0)]);
     // In a race many ask with one key at the same time. A rate decides how fast the many keys burst.
     let rate = f64::from(RATE) * 4.0 * f64::from(u32::try_from(count)?);
     for (name, mut abuse, load) in [
         ("bursts", bursts, open(edge.address, rate, length, stage.seed + 1)),
-        ("race", race, closed(edge.address, racing, length)),
+        ("race", race, closed(edge.address, RACING, length)),
     ] {
         let books = Books::open(&edge, &origin)?;
         let begun = Instant::now();
-        let (abused, beside, took) = watched(&mut outcome, name, || {
+        let ((abused, beside, took), part) = edge.watched(outcome, name, || {
             std::thread::scope(|scope| {
                 let abuse = scope.spawn(|| play_of(&load, &mut abuse));
                 let beside = play_of(&open(edge.address, GOOD, length, stage.seed), &mut good())?;
@@ -130,45 +122,49 @@ pub(super) fn keys(stage: &Stage) -> Result<Outcome, Failure> {
                 Ok(((abused, beside, begun.elapsed()), Some(lag)))
             })
         })?;
-        check(&mut outcome, name, &abuse, took, [&abused, &alone, &beside]);
-        let sent = abused.all.sent() + beside.all.sent();
-        books.close(&mut outcome, name, [sent, abused.all.succeeded + beside.all.succeeded])?;
+        no_more(outcome, name, &abuse, took);
+        outcome.count(format!("{name}: the abuse is refused"), abused.all.refused > 0, told(&abused));
+        part.expect_none(outcome, "nothing of the abuse fails", Bad::failed(&abused), &told(&abused));
+        part.expect_served(outcome, &beside);
+        let most = alone.0.quantile(0.99).unwrap_or(Duration::MAX);
+        let most = most.saturating_mul(4).saturating_add(Duration::from_millis(50));
+        let what = "the good caller's p99 at most four times that alone, and 50 ms";
+        part.expect_quantile(outcome, what, (&beside, 0.99), most);
+        books.close_even(outcome, name, &[&abused, &beside])?;
     }
     for (name, key, cap) in [("a saved burst", SAVED_KEY, SAVED), ("a quota", QUOTA_KEY, QUOTA)] {
         let mut source = Capped::get("/", &format!("X-Api-Key: {key}\r\n"));
-        let load = closed(edge.address, racing, Duration::from_millis(500));
-        let tally = watched(&mut outcome, name, || Ok((play_of(&load, &mut source)?, None)))?;
-        outcome.expect(
-            format!("{name}: the rest is refused, and nothing fails"),
-            tally.all.refused > 0 && tally.all.failures() == 0,
-            told(&tally),
-        );
-        source.expect(&mut outcome, name, cap, tally.all.failures());
+        let load = closed(edge.address, RACING, Duration::from_millis(500));
+        let (tally, part) = edge.play_of(outcome, name, &load, &mut source)?;
+        source.expect(outcome, name, cap, (&tally, &part));
     }
-    Ok(outcome)
+    Ok(())
 }
 
-fn check(outcome: &mut Outcome, name: &str, abuse: &Keyed, took: Duration, [abused, alone, beside]: [&Tally; 3]) {
+/// No key gets more than its cap in the time that all of it took, however late somebody was.
+fn no_more(outcome: &Notes, name: &str, abuse: &Keyed, took: Duration) {
     let most = abuse.admitted.iter().copied().max().unwrap_or_default();
     // An exact bucket: what was saved up, what it brings meanwhile, and the one that a fraction of it makes.
     let cap = f64::from(BURST) + f64::from(RATE) * took.as_secs_f64() + 1.0;
-    outcome.expect(
+    outcome.count(
         format!("{name}: no key gets more than its burst and its rate"),
         most as f64 <= cap,
         format!("{most} at most, {cap:.0} allowed in {:.1} s", took.as_secs_f64()),
     );
-    outcome.expect(
-        format!("{name}: the abuse is refused, and nothing of it fails"),
-        abused.all.refused > 0 && abused.all.failures() == 0,
-        told(abused),
-    );
-    let moved = beside.all.refused + beside.all.failures();
-    outcome.expect(format!("{name}: the good caller is neither refused nor failed"), moved == 0, told(beside));
-    let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
-    let most = p99(alone).saturating_mul(4).saturating_add(Duration::from_millis(50));
-    outcome.expect(
-        format!("{name}: its p99 at most four times that alone, and 50 ms"),
-        p99(beside) <= most,
-        format!("{} beside, {} alone", ms(p99(beside)), ms(p99(alone))),
-    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::outcome::Status;
+
+    #[test]
+    fn one_more_than_a_cap_allows_is_a_failure() {
+        for (admitted, status) in [(41, Status::Passed), (42, Status::Failed)] {
+            let notes = Notes::default();
+            let abuse = Keyed { admitted: vec![3, admitted], ..Keyed::new(Vec::new()) };
+            no_more(&notes, "bursts", &abuse, Duration::from_secs(2));
+            assert_eq!(notes.outcome().status(), status, "{admitted}");
+        }
+    }
 }

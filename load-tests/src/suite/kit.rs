@@ -1,4 +1,4 @@
-//! What every scene needs: the gateway as a process, the origin, loads between, and their books reconciled.
+//! What every scene needs: the gateway as a process, and loads before it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,30 +9,26 @@ use std::time::{Duration, Instant};
 
 use portcullis_engine::client::Client;
 use portcullis_engine::drive::{self, Load, Pace, Source, Watch};
-use portcullis_engine::machine::Sampler;
-use portcullis_engine::origin::Origin;
-use portcullis_engine::process::{Process, Program, Turns, free_address};
+use portcullis_engine::process::{Process, Program, free_address};
 use portcullis_engine::proof;
 use portcullis_engine::schedule::{Arrivals, Schedule};
-use portcullis_engine::tally::Tally;
+use portcullis_engine::tally::{Lag, Tally};
 use portcullis_mutants::{Mutant, VARIABLE};
 
 use crate::Failure;
 
-use super::outcome::Outcome;
-use super::starved::Started;
-
-/// How long what is on its way may take to show in counters.
-const SETTLE: Duration = Duration::from_secs(5);
+use super::outcome::Notes;
+use super::part::{Part, answered, watched};
+use super::started::{Living, Started};
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The share of the cores that the hypervisor may take.
-const STEAL: f64 = 0.1;
+/// How long the admin API may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The share of the time that others may keep the gateway from its own core.
-const KEPT_OUT: f64 = 0.05;
+/// Times that a gateway is started whose port somebody else has taken since it was free.
+const STARTS: usize = 3;
 
 /// Where a scene is played.
 #[derive(Debug, Clone)]
@@ -111,6 +107,8 @@ pub(super) struct Config {
     pub(super) limits: String,
     /// More keys of the cluster, each behind a comma.
     pub(super) cluster: String,
+    /// More clusters, indented by two.
+    pub(super) clusters: String,
     /// Lines of the host, indented by four.
     pub(super) host: String,
     /// Routes before the one for everything, indented by six.
@@ -119,12 +117,12 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn to(origin: SocketAddr) -> Self {
-        let [top, listener, limits, cluster, host, routes] = [const { String::new() }; 6];
-        Self { origin, top, listener, bare: false, limits, cluster, host, routes }
+        let [top, listener, limits, cluster, clusters, host, routes] = [const { String::new() }; 7];
+        Self { origin, top, listener, bare: false, limits, cluster, clusters, host, routes }
     }
 
     pub(super) fn yaml(&self, address: SocketAddr, admin: SocketAddr) -> String {
-        let Self { origin, top, listener, bare, limits, cluster, host, routes } = self;
+        let Self { origin, top, listener, bare, limits, cluster, clusters, host, routes } = self;
         let watched = if *bare { "observe: false\nrecent_requests: 0\n" } else { "access_log: { path: access.log }\n" };
         let store = if top.contains("store:") { "" } else { "store: off\n" };
         format!(
@@ -137,7 +135,7 @@ admin: {{ bind: \"{admin}\" }}
     limits: {{ connections: 20000, connections_per_network: 20000{limits} }}
 {listener}clusters:
   origin: {{ endpoints: [\"{origin}\"]{cluster} }}
-hosts:
+{clusters}hosts:
   - names: [\"*\"]
 {host}    routes:
 {routes}      - {{ name: all, to: origin }}
@@ -150,14 +148,15 @@ hosts:
 #[derive(Debug)]
 pub(super) struct Edge {
     /// Its process.
-    pub(super) process: Process,
+    pub(super) process: Living,
     /// Where it accepts.
     pub(super) address: SocketAddr,
     admin: SocketAddr,
     /// Its config's file.
     pub(super) file: PathBuf,
-    /// Whether it has a core of its own.
-    alone: bool,
+    /// The core that is its own, if any.
+    pub(super) core: Option<u32>,
+    started: Started,
 }
 
 impl Edge {
@@ -168,24 +167,31 @@ impl Edge {
 
     /// The same by a program that becomes the gateway, with other limits, say.
     pub(super) fn start_under(stage: &Stage, name: &str, config: &Config, under: &[OsString]) -> Result<Self, Failure> {
-        let (address, admin) = (free_address()?, free_address()?);
         let folder = stage.folder.join(name);
         fs::create_dir_all(&folder)?;
         let file = folder.join("gateway.yaml");
-        fs::write(&file, config.yaml(address, admin))?;
         let own = [stage.gateway.clone().into(), "run".into(), "-c".into(), file.clone().into()];
         let mut words: Vec<OsString> = under.iter().cloned().chain(own).collect();
         if let Some(mutant) = stage.mutant {
             words.splice(0..0, ["env".into(), format!("{VARIABLE}={}", mutant.name()).into()]);
         }
-        let log = folder.join("gateway.out");
-        let mut process = Process::start(&Program { words, core: stage.core, log: log.clone() })?;
-        stage.started.add(process.id());
-        process.ready_when(&|| Client::connect(admin)?.get("/readyz")).map_err(|failure| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("the gateway did not start: {failure}\n{said}")
-        })?;
-        Ok(Self { process, address, admin, file, alone: stage.core.is_some() })
+        let program = Program { words, core: stage.core, log: folder.join("gateway.out") };
+        for turn in 1.. {
+            let (address, admin) = (free_address()?, free_address()?);
+            fs::write(&file, config.yaml(address, admin))?;
+            let mut process = Process::start(&program)?;
+            let Err(failure) = process.ready_when(&|| Client::connect(admin)?.get("/readyz")) else {
+                let process = stage.started.add(process, name, stage.core, [admin, address]);
+                let (core, started) = (stage.core, stage.started.clone());
+                return Ok(Self { process, address, admin, file, core, started });
+            };
+            let said = fs::read_to_string(&program.log).unwrap_or_default();
+            if turn == STARTS || !said.to_lowercase().contains("already in use") {
+                stage.started.wrong(format!("{name} did not start: {failure}"));
+                return Err(format!("the gateway did not start: {failure}\n{said}").into());
+            }
+        }
+        Err("the gateway was not started".into())
     }
 
     /// What it has said to its log.
@@ -193,17 +199,30 @@ impl Edge {
         Ok(fs::read_to_string(self.file.with_file_name("gateway.out"))?)
     }
 
-    /// What its threads have run and waited, to be compared with later.
-    pub(super) fn turns(&self) -> Result<Turns, Failure> {
-        self.process.turns()
+    /// Plays something before it, and says what the machine took meanwhile: see [`watched`].
+    pub(super) fn watched<T>(
+        &self,
+        outcome: &Notes,
+        name: &str,
+        play: impl FnOnce() -> Result<(T, Option<Lag>), Failure>,
+    ) -> Result<(T, Part), Failure> {
+        watched(&[self], outcome, name, play)
     }
 
-    /// Why a window that began with these turns says nothing of it: others had the core that is its own. Where it has none,
-    /// the tool's own lateness must tell.
-    pub(super) fn kept_out(&self, since: &Turns, window: Duration) -> Result<Option<String>, Failure> {
-        let share = self.turns()?.kept_out_since(since).as_secs_f64() / window.as_secs_f64().max(1e-9);
-        let told = self.alone && share > KEPT_OUT;
-        Ok(told.then(|| format!("others kept the gateway from its core for {:.0} % of the time", share * 100.0)))
+    /// The same of one load of GETs.
+    pub(super) fn play(&self, outcome: &Notes, name: &str, load: &Load<'_>) -> Result<(Tally, Part), Failure> {
+        self.play_of(outcome, name, load, &mut proof::get("/"))
+    }
+
+    /// The same of one load of anything.
+    pub(super) fn play_of(
+        &self,
+        outcome: &Notes,
+        name: &str,
+        load: &Load<'_>,
+        source: &mut dyn Source,
+    ) -> Result<(Tally, Part), Failure> {
+        self.watched(outcome, name, || play_of(load, source).map(with_lag(load)))
     }
 
     /// Writes another config for it, in one step. Nobody has read it yet.
@@ -213,21 +232,61 @@ impl Edge {
         Ok(fs::rename(&next, &self.file)?)
     }
 
-    /// The sum of all samples of a metric whose labels contain a text.
+    /// The sum of all samples of a metric whose labels contain a text. A gateway that does not say it has failed.
     pub(super) fn metric(&self, name: &str, labels: &str) -> Result<f64, Failure> {
+        if let Ok(page) = self.page() {
+            return Ok(sum(&page, name, labels));
+        }
+        let (page, excused) = answered(self.process.id(), self.core, PATIENCE, || self.page())?;
+        if let Err(failure) = &page
+            && !excused
+            && !is_own(failure)
+        {
+            self.started.wrong(format!("the admin API does not tell its metrics: {failure}"));
+        }
+        Ok(sum(&page?, name, labels))
+    }
+
+    fn page(&self) -> Result<String, Failure> {
         // The admin API answers nobody who calls it by another name.
-        let mut client = Client::connect(self.admin)?;
+        let mut client = Client::patient(self.admin, PATIENCE)?;
         client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
         let answer = client.answer()?;
         if answer.status != 200 {
             return Err(format!("/metrics was answered {}", answer.status).into());
         }
-        Ok(sum(&String::from_utf8_lossy(&answer.body), name, labels))
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
     /// Requests that it has records of.
     pub(super) fn requests(&self) -> Result<u64, Failure> {
         count(self.metric("portcullis_route_requests_total", "")?)
+    }
+
+    /// Those of a route.
+    pub(super) fn requests_of(&self, route: &str) -> Result<u64, Failure> {
+        count(self.metric("portcullis_route_requests_total", &format!("route=\"{route}\""))?)
+    }
+
+    /// What it has refused or failed for a reason, as `reason="overloaded"`.
+    pub(super) fn refused_for(&self, reason: &str) -> Result<u64, Failure> {
+        count(self.metric("portcullis_failures_total", reason)?)
+    }
+}
+
+/// Whether it is the tool that has no descriptors or ports.
+fn is_own(failure: &Failure) -> bool {
+    let errno = failure.downcast_ref::<std::io::Error>().and_then(rustix::io::Errno::from_io_error);
+    use rustix::io::Errno;
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// Of a load that followed a schedule, how late the tool was.
+fn with_lag(load: &Load<'_>) -> impl FnOnce(Tally) -> (Tally, Option<Lag>) {
+    let open = matches!(load.pace, Pace::Open(_));
+    move |tally| {
+        let lag = open.then(|| tally.lag());
+        (tally, lag)
     }
 }
 
@@ -246,15 +305,15 @@ fn sum(page: &str, name: &str, labels: &str) -> f64 {
     page.lines().filter(|line| !line.starts_with('#')).filter_map(sample).fold(0.0, |sum, value| sum + value)
 }
 
-/// Waits until a condition holds; false when it does not in time.
-pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> Result<bool, Failure>) -> Result<bool, Failure> {
+/// Waits until a condition holds; false when it does not in time. What cannot be looked at does not hold.
+pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> Result<bool, Failure>) -> bool {
     let start = Instant::now();
     loop {
-        if holds()? {
-            return Ok(true);
+        if holds().unwrap_or(false) {
+            return true;
         }
         if start.elapsed() > limit {
-            return Ok(false);
+            return false;
         }
         std::thread::sleep(LOOK);
     }
@@ -280,84 +339,30 @@ pub(super) fn play_of(load: &Load<'_>, source: &mut dyn Source) -> Result<Tally,
     drive::run(load, source, Instant::now() + Duration::from_millis(5), &Watch::default())
 }
 
-/// Requests per second that a gateway answers in a closed loop, and CPU per request in seconds.
-pub(super) fn capacity(edge: &Edge, connections: usize, length: Duration) -> Result<(f64, f64), Failure> {
-    // Connections and pools are made before it counts.
-    play(&closed(edge.address, connections, length / 4))?;
-    let before = edge.process.cpu()?;
-    let tally = play(&closed(edge.address, connections, length))?;
-    let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
-    if tally.all.failures() > 0 {
-        return Err(format!("a closed loop of {connections}: {}", tally.all).into());
-    }
+/// Requests per second that a gateway answers in a closed loop of which nothing may fail, and CPU per request in seconds.
+pub(super) fn capacity(
+    outcome: &Notes,
+    edge: &Edge,
+    connections: usize,
+    length: Duration,
+) -> Result<(f64, f64), Failure> {
+    let name = format!("closed loop of {connections}");
+    let ((warm, tally, spent), part) = edge.watched(outcome, &name, || {
+        // Connections and pools are made before it counts.
+        let warm = play(&closed(edge.address, connections, length / 4))?;
+        let before = edge.process.cpu()?;
+        let tally = play(&closed(edge.address, connections, length))?;
+        let spent = edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds);
+        Ok(((warm, tally, Duration::from_nanos(spent)), None))
+    })?;
+    part.expect_served(outcome, &warm);
+    part.expect_served(outcome, &tally);
     let sent = tally.all.sent().max(1) as f64;
     Ok((sent / length.as_secs_f64(), spent.as_secs_f64() / sent))
 }
 
-/// The books of a gateway and an origin, opened before a load and closed behind it.
-#[derive(Debug)]
-pub(super) struct Books<'a> {
-    edge: &'a Edge,
-    origin: &'a Origin,
-    before: [u64; 2],
-}
-
-impl<'a> Books<'a> {
-    pub(super) fn open(edge: &'a Edge, origin: &'a Origin) -> Result<Self, Failure> {
-        Ok(Self { edge, origin, before: [edge.requests()?, origin.requests()] })
-    }
-
-    /// What the gateway and the origin counted since.
-    pub(super) fn since(&self) -> Result<[u64; 2], Failure> {
-        let [edge, origin] = self.before;
-        Ok([self.edge.requests()?.saturating_sub(edge), self.origin.requests().saturating_sub(origin)])
-    }
-
-    /// Both must have counted so many; what is on its way may take a moment.
-    pub(super) fn close(&self, outcome: &mut Outcome, name: &str, expected: [u64; 2]) -> Result<(), Failure> {
-        let agreed = until(SETTLE, || Ok(self.since()? == expected))?;
-        let [edge, origin] = self.since()?;
-        let [sent, passed] = expected;
-        outcome.expect(
-            format!("{name}: the books of client, gateway and origin agree"),
-            agreed,
-            format!("{sent} at the client, {edge} at the gateway; {passed} of them to the origin, {origin} there"),
-        );
-        Ok(())
-    }
-
-    /// The same where every request is passed on once.
-    pub(super) fn close_even(&self, outcome: &mut Outcome, name: &str, tally: &Tally) -> Result<(), Failure> {
-        self.close(outcome, name, [tally.all.sent(), tally.all.sent()])
-    }
-}
-
-/// Plays a load, and says whether the machine held it: an excuse if not.
-pub(super) fn watched<T>(
-    outcome: &mut Outcome,
-    name: &str,
-    play: impl FnOnce() -> Result<(T, Option<portcullis_engine::tally::Lag>), Failure>,
-) -> Result<T, Failure> {
-    let sampler = Sampler::start(Vec::new(), Duration::from_secs(1))?;
-    let (brought, lag) = play()?;
-    let windows = sampler.stop()?;
-    let most = |value: fn(&portcullis_engine::machine::Machine) -> f64| windows.iter().map(value).fold(0.0, f64::max);
-    outcome.number(&format!("{name}.neighbour_cpu"), most(|window| window.neighbour_cpu));
-    outcome.number(&format!("{name}.steal"), most(|window| window.steal));
-    if most(|window| window.steal) > STEAL {
-        outcome.invalidate(&format!(
-            "{name}: the hypervisor took {:.0} % of the cores",
-            most(|window| window.steal) * 100.0
-        ));
-    }
-    if let Some(lag) = lag.filter(|lag| !lag.held()) {
-        outcome.excuse(&format!("{name}: the machine did not hold the rate, the tool was late by {:?} (p99)", lag.p99));
-    }
-    Ok(brought)
-}
-
-/// Runs something, and says the most memory that the gateway held meanwhile.
-pub(super) fn most_held<T>(edge: &Edge, run: impl FnOnce() -> T) -> Result<(T, u64), Failure> {
+/// Runs something, and says the most memory that the gateway held meanwhile: an error when it has ended.
+pub(super) fn most_held<T>(edge: &Edge, run: impl FnOnce() -> T) -> (T, Result<u64, Failure>) {
     let (stop, most) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let looking = scope.spawn(|| -> Result<(), Failure> {
@@ -369,37 +374,14 @@ pub(super) fn most_held<T>(edge: &Edge, run: impl FnOnce() -> T) -> Result<(T, u
         });
         let brought = run();
         stop.store(true, Ordering::SeqCst);
-        looking.join().map_err(|_| "the look at the gateway's memory panicked")??;
-        Ok((brought, most.load(Ordering::SeqCst)))
+        let looked = looking.join().unwrap_or_else(|_| Err("the look at the gateway's memory panicked".into()));
+        (brought, looked.map(|()| most.load(Ordering::SeqCst)))
     })
-}
-
-/// Good requests beside something: nothing of them fails, and they are hardly slower than alone.
-pub(super) fn expect_unmoved(outcome: &mut Outcome, [alone, beside]: [&Tally; 2]) {
-    let bad = |tally: &Tally| tally.all.failures() + tally.all.refused;
-    outcome.expect("good requests: nothing fails", bad(alone) + bad(beside) == 0, told(beside));
-    let p99 = |tally: &Tally| tally.quantile(0.99).unwrap_or(Duration::MAX);
-    let most = p99(alone).saturating_mul(3).saturating_add(Duration::from_millis(30));
-    outcome.expect(
-        "p99 of good requests at most three times that alone, and 30 ms",
-        p99(beside) <= most,
-        format!("{} beside, {} alone", ms(p99(beside)), ms(p99(alone))),
-    );
 }
 
 /// Milliseconds, for people. What has no end is a quantile that lies among failed requests.
 pub(super) fn ms(time: Duration) -> String {
     if time == Duration::MAX { "among failed".to_owned() } else { format!("{:.1} ms", time.as_secs_f64() * 1e3) }
-}
-
-/// What became of a load, for people, with the statuses of what failed.
-pub(super) fn told(tally: &Tally) -> String {
-    let mut statuses = std::collections::BTreeMap::new();
-    for status in tally.failed.iter().filter_map(|failed| failed.status) {
-        *statuses.entry(status).or_insert(0_u64) += 1;
-    }
-    let words: String = statuses.iter().map(|(status, count)| format!(", {count} times {status}")).collect();
-    format!("{}{words}", tally.all)
 }
 
 /// Mebibytes, for people.

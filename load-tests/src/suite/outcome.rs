@@ -1,6 +1,7 @@
 //! What came of a scene: what was asked for, what was found, and whether the machine could tell.
 
 use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -26,14 +27,45 @@ impl Status {
     }
 }
 
+/// What a criterion is about, which decides whether the machine can be at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// How long something took: whoever was kept from a core was late. What the machine took of the window that it is about, if
+    /// that is enough to explain it.
+    Timing(Option<String>),
+    /// How many, which bytes, in which order, by which status: nothing excuses it.
+    Count,
+    /// Memory, descriptors, threads, CPU: nothing excuses it.
+    Resource,
+}
+
+impl Kind {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Timing(_) => "timing",
+            Self::Count => "count",
+            Self::Resource => "resource",
+        }
+    }
+}
+
 /// A criterion, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Finding {
     what: String,
     holds: bool,
     found: String,
-    /// Whether it must hold whatever the machine does.
-    always: bool,
+    kind: Kind,
+}
+
+impl Finding {
+    /// Why it is no failure though it does not hold: the machine in its own window, or that of the whole scene.
+    fn excuse<'a>(&'a self, scene: &'a [String]) -> Option<&'a str> {
+        match &self.kind {
+            Kind::Timing(own) => own.as_deref().or_else(|| scene.first().map(String::as_str)),
+            Kind::Count | Kind::Resource => None,
+        }
+    }
 }
 
 /// What came of a scene.
@@ -41,7 +73,7 @@ struct Finding {
 pub(super) struct Outcome {
     findings: Vec<Finding>,
     flaws: Vec<String>,
-    /// What the machine did not hold.
+    /// What excuses every criterion of time, such as a tool that could not prove itself.
     excuses: Vec<String>,
     numbers: Map<String, Json>,
 }
@@ -52,14 +84,28 @@ impl Outcome {
         Self { flaws: vec![why.to_owned()], ..Self::default() }
     }
 
-    /// Something must hold, and this was found.
+    /// Something must hold, and this was found. What excuses the whole scene excuses it too.
     pub(super) fn expect(&mut self, what: impl Display, holds: bool, found: impl Display) {
-        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string(), always: false });
+        self.timing(None, what, holds, found);
     }
 
-    /// Something must hold whatever the machine does, such as a count that no lateness changes: nothing excuses it.
-    pub(super) fn insist(&mut self, what: impl Display, holds: bool, found: impl Display) {
-        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string(), always: true });
+    /// Something must happen in time. The excuse is what the machine took of the window in which it was looked at.
+    pub(super) fn timing(&mut self, excuse: Option<String>, what: impl Display, holds: bool, found: impl Display) {
+        self.add(Kind::Timing(excuse), what, holds, found);
+    }
+
+    /// So many, these bytes, this order, this answer: it must hold whatever the machine does.
+    pub(super) fn count(&mut self, what: impl Display, holds: bool, found: impl Display) {
+        self.add(Kind::Count, what, holds, found);
+    }
+
+    /// So much memory, descriptors, threads, CPU and no more: it must hold whatever the machine does.
+    pub(super) fn resource(&mut self, what: impl Display, holds: bool, found: impl Display) {
+        self.add(Kind::Resource, what, holds, found);
+    }
+
+    fn add(&mut self, kind: Kind, what: impl Display, holds: bool, found: impl Display) {
+        self.findings.push(Finding { what: what.to_string(), holds, found: found.to_string(), kind });
     }
 
     /// It says nothing, and why.
@@ -67,8 +113,7 @@ impl Outcome {
         self.flaws.push(why.to_owned());
     }
 
-    /// The machine did not hold the load, and why one thinks so. It takes nothing from what holds nevertheless; what does not
-    /// hold is invalid, and no failure.
+    /// Nothing that it says of time can be believed, and why. It takes nothing from what holds nevertheless.
     pub(super) fn excuse(&mut self, why: &str) {
         self.excuses.push(why.to_owned());
     }
@@ -87,44 +132,59 @@ impl Outcome {
         self.numbers.insert(name.to_owned(), value.into());
     }
 
-    /// How it ended.
+    fn broken(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| !finding.holds)
+    }
+
+    /// What does not hold, and is nobody's fault but the gateway's.
+    fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.broken().filter(|finding| finding.excuse(&self.excuses).is_none())
+    }
+
+    /// How it ended. A failure that nothing excuses is one, whatever else could not be told.
     pub(super) fn status(&self) -> Status {
-        if self.findings.iter().any(|finding| finding.always && !finding.holds) {
-            return Status::Failed;
-        }
-        let holds = self.findings.iter().all(|finding| finding.holds);
-        match (self.flaws.is_empty(), holds, self.excuses.is_empty()) {
-            (false, ..) | (true, false, false) => Status::Invalid,
-            (true, true, _) => Status::Passed,
-            (true, false, true) => Status::Failed,
+        if self.failures().next().is_some() {
+            Status::Failed
+        } else if !self.flaws.is_empty() || self.broken().next().is_some() {
+            Status::Invalid
+        } else {
+            Status::Passed
         }
     }
 
-    /// Whether a criterion with these words does not hold.
+    /// Whether a criterion with these words fails it.
     pub(super) fn misses(&self, words: &str) -> bool {
-        self.findings.iter().any(|finding| !finding.holds && finding.what.contains(words))
+        self.failures().any(|finding| finding.what.contains(words))
     }
 
-    /// What does not hold, with what was found; of what cannot be told, why not.
+    /// What fails it, with what was found; of what cannot be told, why not.
     pub(super) fn complaints(&self) -> Vec<String> {
-        let broken = self.findings.iter().filter(|finding| !finding.holds);
-        let broken = broken.map(|finding| format!("{}: {}", finding.what, finding.found));
+        let told = |finding: &Finding| format!("{}: {}", finding.what, finding.found);
         match self.status() {
             Status::Passed => Vec::new(),
-            Status::Failed => broken.collect(),
-            Status::Invalid => broken.chain(self.flaws.iter().chain(&self.excuses).cloned()).collect(),
+            Status::Failed => self.failures().map(told).collect(),
+            Status::Invalid => self.broken().map(told).chain(self.reasons()).collect(),
         }
+    }
+
+    /// Why it cannot be told.
+    fn reasons(&self) -> Vec<String> {
+        let excused = self.broken().filter_map(|finding| Some((finding, finding.excuse(&self.excuses)?)));
+        let excused = excused.map(|(finding, why)| format!("{}: cannot be told, {why}", finding.what));
+        self.flaws.iter().cloned().chain(excused).collect()
     }
 
     /// For people.
     pub(super) fn text(&self, name: &str, took: Duration) -> String {
         let mut text = format!("{name}: {} in {:.1} s\n", self.status().name().to_uppercase(), took.as_secs_f64());
         for finding in &self.findings {
-            let mark = if finding.holds { "ok  " } else { "FAIL" };
-            text.push_str(&format!("  {mark} {}: {}\n", finding.what, finding.found));
-        }
-        for excuse in &self.excuses {
-            text.push_str(&format!("  the machine: {excuse}\n"));
+            let Finding { what, holds, found, .. } = finding;
+            let line = match (holds, finding.excuse(&self.excuses)) {
+                (true, _) => format!("  ok   {what}: {found}\n"),
+                (false, None) => format!("  FAIL {what}: {found}\n"),
+                (false, Some(why)) => format!("  ??   {what}: {found}; the machine: {why}\n"),
+            };
+            text.push_str(&line);
         }
         for flaw in &self.flaws {
             text.push_str(&format!("  INVALID {flaw}\n"));
@@ -132,20 +192,68 @@ impl Outcome {
         text
     }
 
-    /// For machines.
+    /// For machines. `flaws` are all reasons for which it could not be told.
     pub(super) fn json(&self, name: &str, what: &str, took: Duration) -> Json {
-        let findings = self.findings.iter();
-        let findings = findings.map(|one| json!({ "criterion": one.what, "holds": one.holds, "found": one.found }));
+        let findings = self.findings.iter().map(|finding| {
+            let Finding { what, holds, found, kind } = finding;
+            let excuse = finding.excuse(&self.excuses).filter(|_| !holds);
+            json!({ "criterion": what, "kind": kind.name(), "holds": holds, "found": found, "excuse": excuse })
+        });
         json!({
             "name": name,
             "what": what,
             "status": self.status().name(),
             "seconds": took.as_secs_f64(),
             "findings": findings.collect::<Vec<_>>(),
-            "flaws": self.flaws,
-            "excuses": self.excuses,
+            "flaws": self.reasons(),
             "numbers": self.numbers,
         })
+    }
+}
+
+/// Where a scene writes down what it finds, as soon as it finds it: what was found is there too when the scene breaks off, or is
+/// given up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Notes(Arc<Mutex<Outcome>>);
+
+impl Notes {
+    fn with(&self, write: impl FnOnce(&mut Outcome)) {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What was found so far.
+    pub(super) fn outcome(&self) -> Outcome {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`Outcome::timing`].
+    pub(super) fn timing(&self, excuse: Option<String>, what: impl Display, holds: bool, found: impl Display) {
+        self.with(|outcome| outcome.timing(excuse, what, holds, found));
+    }
+
+    /// See [`Outcome::count`].
+    pub(super) fn count(&self, what: impl Display, holds: bool, found: impl Display) {
+        self.with(|outcome| outcome.count(what, holds, found));
+    }
+
+    /// See [`Outcome::resource`].
+    pub(super) fn resource(&self, what: impl Display, holds: bool, found: impl Display) {
+        self.with(|outcome| outcome.resource(what, holds, found));
+    }
+
+    /// See [`Outcome::invalidate`].
+    pub(super) fn invalidate(&self, why: &str) {
+        self.with(|outcome| outcome.invalidate(why));
+    }
+
+    /// See [`Outcome::number`].
+    pub(super) fn number(&self, name: &str, value: impl Into<Json>) {
+        self.with(|outcome| outcome.number(name, value));
+    }
+
+    /// See [`Outcome::append`].
+    pub(super) fn append(&self, part: Outcome) {
+        self.with(|outcome| outcome.append(part));
     }
 }
 
@@ -153,25 +261,74 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_criterion_that_does_not_hold_fails_it_and_a_flaw_makes_it_invalid() {
+    /// An outcome of one criterion that does not hold.
+    fn broken(kind: Kind) -> Outcome {
         let mut outcome = Outcome::default();
-        outcome.expect("nothing fails", true, 0);
-        assert_eq!(outcome.status(), Status::Passed);
-        outcome.expect("p99 at most 5 ms", false, "7 ms");
+        outcome.count("nothing fails", true, 0);
+        outcome.add(kind, "it", false, "7");
+        outcome
+    }
+
+    #[test]
+    fn only_time_is_excused_and_only_by_its_own_window_or_for_the_whole_scene() {
+        let late = || Some("late".to_owned());
+        for (kind, status) in [
+            (Kind::Timing(None), Status::Failed),
+            (Kind::Timing(late()), Status::Invalid),
+            (Kind::Count, Status::Failed),
+            (Kind::Resource, Status::Failed),
+        ] {
+            let mut outcome = broken(kind.clone());
+            // Another window's excuse is none of this one's.
+            outcome.timing(late(), "another", true, "");
+            assert_eq!(outcome.status(), status, "{kind:?}");
+            outcome.excuse("no proof");
+            let all = if matches!(kind, Kind::Timing(_)) { Status::Invalid } else { Status::Failed };
+            assert_eq!(outcome.status(), all, "{kind:?}");
+            assert_eq!(outcome.misses("it"), all == Status::Failed);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_though_the_scene_could_not_be_played_to_its_end() {
+        let mut outcome = broken(Kind::Count);
+        outcome.invalidate("it broke off");
         assert_eq!(outcome.status(), Status::Failed);
+        assert_eq!(outcome.complaints(), ["it: 7"]);
+        assert_eq!(Outcome::invalid("it broke off").status(), Status::Invalid);
+    }
+
+    #[test]
+    fn what_holds_on_a_bad_machine_holds() {
+        let mut outcome = Outcome::default();
+        outcome.timing(Some("late".to_owned()), "p99 at most 5 ms", true, "4 ms");
+        outcome.excuse("no proof");
+        assert_eq!((outcome.status(), outcome.complaints()), (Status::Passed, Vec::new()));
+    }
+
+    #[test]
+    fn people_and_machines_are_told_why() {
+        let mut outcome = broken(Kind::Timing(Some("others had the core".to_owned())));
         let text = outcome.text("a", Duration::from_secs(1));
-        assert_eq!(text, "a: FAILED in 1.0 s\n  ok   nothing fails: 0\n  FAIL p99 at most 5 ms: 7 ms\n");
-        outcome.excuse("late");
-        assert_eq!(outcome.status(), Status::Invalid, "it could not be told");
-        let mut held = Outcome::default();
-        held.expect("nothing fails", true, 0);
-        held.excuse("late");
-        assert_eq!(held.status(), Status::Passed, "what holds on a bad machine holds");
-        outcome.invalidate("the machine");
-        let mut counted = outcome.clone();
-        counted.insist("exactly 25 are let in", false, 26);
-        assert_eq!(counted.status(), Status::Failed, "no lateness makes 26 of 25");
-        assert_eq!(outcome.json("a", "b", Duration::ZERO)["status"], "invalid");
+        let excused = "  ??   it: 7; the machine: others had the core\n";
+        assert_eq!(text, format!("a: INVALID in 1.0 s\n  ok   nothing fails: 0\n{excused}"));
+        let json = outcome.json("a", "b", Duration::ZERO);
+        assert_eq!((json["status"].as_str(), json["findings"][1]["kind"].as_str()), (Some("invalid"), Some("timing")));
+        assert_eq!(json["flaws"][0], "it: cannot be told, others had the core");
+        outcome.resource("memory", false, "much");
+        assert!(outcome.text("a", Duration::ZERO).ends_with("  FAIL memory: much\n"));
+    }
+
+    #[test]
+    fn what_was_written_down_is_there_though_the_scene_goes_on() {
+        let notes = Notes::default();
+        let scene = notes.clone();
+        std::thread::spawn(move || {
+            scene.count("nothing fails", false, 1);
+            scene.0.lock().map(|_| panic!("as the test wants")).ok();
+        })
+        .join()
+        .unwrap_err();
+        assert_eq!(notes.outcome().status(), Status::Failed);
     }
 }

@@ -10,8 +10,10 @@ use portcullis_engine::outcome::{Kind, Outcome as Became};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, ms, open, play_of, told, watched};
-use super::outcome::Outcome;
+use super::books::Books;
+use super::kit::{Config, Edge, Stage, ms, open};
+use super::outcome::Notes;
+use super::served::{Bad, told};
 
 /// Requests that the upstream may have at once, and those that may wait for a place.
 const AT_ONCE: u64 = 8;
@@ -60,8 +62,7 @@ impl Source for Waits {
 }
 
 /// Plays.
-pub(super) fn pool(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn pool(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{}")?;
     let wait = WAIT.as_millis();
     let cluster = format!(
@@ -71,41 +72,39 @@ pub(super) fn pool(stage: &Stage) -> Result<Outcome, Failure> {
     let (books, mut waits) = (Books::open(&edge, &origin)?, Waits::default());
     let length = stage.size(Duration::from_secs(5), Duration::from_secs(60));
     let able = AT_ONCE as f64 / SERVICE.as_secs_f64();
-    let tally = watched(&mut outcome, "peak", || {
-        let tally = play_of(&open(edge.address, able * OVER, length, stage.seed), &mut waits)?;
-        let lag = tally.lag();
-        Ok((tally, Some(lag)))
-    })?;
-    outcome.expect("peak: none fails, and none hangs", tally.all.failures() == 0, told(&tally));
-    outcome.expect(
-        "peak: what does not fit is refused, as `overloaded` with Retry-After",
-        tally.all.refused > 0 && waits.unclear == 0,
-        format!("{} refused, {} of them unclear", tally.all.refused, waits.unclear),
-    );
+    let reason = "reason=\"overloaded\"";
+    let before = edge.refused_for(reason)?;
+    let (tally, part) =
+        edge.play_of(outcome, "peak", &open(edge.address, able * OVER, length, stage.seed), &mut waits)?;
+    part.expect_none(outcome, "none fails, and none hangs", Bad::failed(&tally), &told(&tally));
+    outcome.count("peak: what does not fit is refused", tally.all.refused > 0, tally.all.refused);
+    // What it refused for its own lateness says so, and no time to come back at.
+    let unclear = Bad { refused: waits.unclear, ..Bad::default() };
+    let found = format!("{} refused, {} of them otherwise", tally.all.refused, waits.unclear);
+    part.expect_none(outcome, "it is refused as `overloaded` with Retry-After", unclear, &found);
     let most = origin.counters().most_waiting.load(Ordering::SeqCst);
-    outcome.expect(format!("the upstream never has more than {AT_ONCE} at once"), most <= AT_ONCE, most);
+    outcome.count(format!("the upstream never has more than {AT_ONCE} at once"), most <= AT_ONCE, most);
     let done = tally.all.succeeded as f64 / length.as_secs_f64();
-    outcome.expect(
+    outcome.timing(
+        part.excuse(1.0 - USED),
         format!("peak: at least {:.0} % of what the upstream can do is done", USED * 100.0),
         done >= able * USED,
         format!("{done:.0}/s of {able:.0}/s"),
     );
     // The queue's wait, the service, and as much again for a core that others have.
     let bound = (WAIT + SERVICE) * 2;
-    let p999 = tally.quantile(0.999).unwrap_or(Duration::MAX);
-    outcome.expect(
-        format!("peak: who is served waits no longer than the queue allows, p99.9 at most {}", ms(bound)),
-        p999 <= bound,
-        ms(p999),
-    );
-    books.close(&mut outcome, "peak", [tally.all.sent(), tally.all.succeeded])?;
-    let refused = edge.metric("portcullis_failures_total", "reason=\"overloaded\"")?;
-    outcome.expect(
+    let what = format!("who is served waits no longer than the queue allows, p99.9 at most {}", ms(bound));
+    part.expect_quantile(outcome, &what, (&tally, 0.999), bound);
+    books.close_even(outcome, "peak", &[&tally])?;
+    let refused = edge.refused_for(reason)?.saturating_sub(before);
+    let seen = tally.all.refused.saturating_sub(waits.unclear);
+    outcome.count(
         "every refusal is in portcullis_failures_total",
-        (refused - tally.all.refused as f64).abs() < 0.5,
-        format!("{refused} counted, {} seen", tally.all.refused),
+        refused == seen,
+        format!("{refused} counted, {seen} seen"),
     );
-    let after = play_of(&open(edge.address, able * UNDER, length / 4, stage.seed + 1), &mut waits)?;
-    outcome.expect("afterwards: nothing fails or is refused", after.all.succeeded == after.all.sent(), told(&after));
-    Ok(outcome)
+    let load = open(edge.address, able * UNDER, length / 4, stage.seed + 1);
+    let (after, part) = edge.play_of(outcome, "afterwards", &load, &mut waits)?;
+    part.expect_served(outcome, &after);
+    Ok(())
 }

@@ -13,8 +13,10 @@ use portcullis_engine::tally::Tally;
 
 use crate::Failure;
 
-use super::kit::{Books, Stage, ms, open, play, told, until, watched};
-use super::outcome::Outcome;
+use super::books::{Books, SETTLE};
+use super::kit::{Stage, ms, open, play, until};
+use super::outcome::Notes;
+use super::served::Bad;
 
 /// Requests a second.
 const RATE: f64 = 400.0;
@@ -26,16 +28,16 @@ const LATE: Duration = Duration::from_millis(25);
 const MORE: f64 = 0.03;
 
 /// Plays.
-pub(super) fn records(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn records(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = stage.plain(origin.address())?;
     let books = Books::open(&edge, &origin)?;
     let (rounds, length) = stage.size((7, Duration::from_millis(1500)), (41, Duration::from_secs(5)));
     let load = |to, seed| Load { objective: LATE, ..open(to, RATE, length, seed) };
-    let (mut more, mut through, mut passed, mut failed) = (Vec::new(), 0, 0, Vec::new());
+    let (mut more, mut through, mut straight, mut bad) = (Vec::new(), 0, 0, Bad::default());
+    let mut disturbed = Vec::new();
     for (round, seed) in (0..rounds).zip(stage.seed..) {
-        let (with, without) = watched(&mut outcome, "rounds", || {
+        let ((with, without), part) = edge.watched(outcome, &format!("round {}", round + 1), || {
             let (with, without) = (load(edge.address, seed), load(origin.address(), seed));
             // Neither is always first.
             let played = if round % 2 == 0 {
@@ -45,31 +47,36 @@ pub(super) fn records(stage: &Stage) -> Result<Outcome, Failure> {
                 let without = play(&without)?;
                 (play(&with)?, without)
             };
-            Ok((played, None))
+            let lag = played.0.lag();
+            Ok((played, Some(lag)))
         })?;
+        part.expect_served(outcome, &with);
+        bad += Bad::of(&with);
         through += with.all.sent();
-        passed += with.all.sent() + without.all.sent();
+        straight += without.all.sent();
         more.push(late(&with) - late(&without));
-        if with.all.failures() + with.all.refused > 0 {
-            failed.push(told(&with));
-        }
+        disturbed.extend(part.excuse(MORE));
     }
-    outcome.expect("nothing fails", failed.is_empty(), failed.join("; "));
-    books.close(&mut outcome, "all rounds", [through, passed])?;
+    books.close(outcome, "all rounds", [through, through - bad.refused + straight], bad.late)?;
     let lines = || -> Result<u64, Failure> {
         let log = fs::read(stage.folder.join("edge/access.log"))?;
         Ok(log.iter().filter(|byte| **byte == b'\n').count() as u64)
     };
-    let written = until(Duration::from_secs(5), || Ok(lines()? == through))?;
-    outcome.expect("each has one line in the log", written, format!("{} for {through}", lines()?));
+    until(SETTLE, || Ok(lines()? == through));
+    let written = lines()?;
+    let each = written <= through && written + bad.late >= through;
+    outcome.count("each has one line in the log", each, format!("{written} for {through}"));
     let more = middle(&mut more);
-    outcome.expect(
+    // Rounds take turns, and the middle one decides: a few that the machine disturbed do not.
+    let excuse = disturbed.first().filter(|_| disturbed.len() * 2 > rounds);
+    outcome.timing(
+        excuse.map(|first| format!("{} of {rounds} rounds were disturbed: {first}, for one", disturbed.len())),
         format!("at most {:.0} % more than without the gateway take longer than {}", MORE * 100.0, ms(LATE)),
         more <= MORE,
         format!("{:.2} % more, in the middle of {rounds} rounds", more * 100.0),
     );
     outcome.number("late_more", more);
-    Ok(outcome)
+    Ok(())
 }
 
 fn late(tally: &Tally) -> f64 {

@@ -1,8 +1,12 @@
-//! Redis slow, gone and back: no request waits for it, none is refused that has tokens, and it is found again.
+//! Redis slow, gone and back: no request waits for it, none is refused that has tokens, it is found again, and no caller gets more than
+//! the cap that gateways share and what is stated beyond it.
+
+mod shared;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use portcullis_engine::fault::{Fault, FaultProxy, Harm};
@@ -11,8 +15,9 @@ use portcullis_engine::process::{Process, Program, find, free_address};
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, capacity, ms, open, play, told, until, watched};
-use super::outcome::Outcome;
+use super::books::Books;
+use super::kit::{Config, Edge, Stage, capacity, ms, open, play, until};
+use super::outcome::Notes;
 
 /// Faults one after the other, each for a second and a half.
 const FAULTS: [(&str, Fault); 3] = [
@@ -22,23 +27,32 @@ const FAULTS: [(&str, Fault); 3] = [
 ];
 const EACH: Duration = Duration::from_millis(1500);
 
-/// The share of a closed loop's rate that is sent: at the peak, and with room for what Redis itself takes of the tool's core.
-const SHARE: f64 = 0.4;
+/// The share of a closed loop's rate that is sent. Of an open loop it is nearly half of what a core holds: with more, a vCPU that the
+/// hypervisor takes for 30 ms lets hundreds of requests pile up, whose connections need memory that was never touched before. On a
+/// virtual machine two MiB of it take 10 to 30 ms, and p99.9 tells of that and not of Redis.
+const SHARE: f64 = 0.25;
 
 /// Who waits for Redis waits at least for its timeout, which is 100 ms.
 const MOST: Duration = Duration::from_millis(90);
 
 /// Plays.
-pub(super) fn redis(stage: &Stage) -> Result<Outcome, Failure> {
+pub(super) fn redis(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let Some(program) = find("redis-server") else {
-        return Ok(Outcome::invalid("redis-server is not installed: scripts/setup test"));
+        outcome.invalidate("redis-server is not installed: scripts/setup test");
+        return Ok(());
     };
-    let mut outcome = Outcome::default();
     let address = free_address()?;
     let _redis = serve(program, stage, address)?;
-    if !until(Duration::from_secs(20), || Ok(TcpStream::connect(address).is_ok()))? {
-        return Ok(Outcome::invalid("redis-server does not start"));
+    if !until(Duration::from_secs(20), || Ok(TcpStream::connect(address).is_ok())) {
+        outcome.invalidate("redis-server does not start");
+        return Ok(());
     }
+    peak(stage, address, outcome)?;
+    shared::caps(stage, address, outcome)
+}
+
+/// All faults under load: nobody waits for Redis.
+fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<(), Failure> {
     let (origin, proxy) = (Origin::start("{\"fine\":true}")?, FaultProxy::start(address)?);
     let top = format!(
         "store: {{ redis: {{ url: \"redis://{}\", timeout: 100ms }} }}\nplans:\n  shared: {{ rate: 1000000/s, gateways: shared }}\n",
@@ -46,17 +60,17 @@ pub(super) fn redis(stage: &Stage) -> Result<Outcome, Failure> {
     );
     let host = "    filters: [{ anonymous: { plan: shared, by: address } }, caps]\n".to_owned();
     let edge = Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })?;
-    let (closed, _) = capacity(&edge, 32, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
+    let (closed, _) = capacity(outcome, &edge, 32, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
     let rate = closed * SHARE;
     outcome.number("requests_per_second", rate);
-    let (books, turns) = (Books::open(&edge, &origin)?, edge.turns()?);
+    let books = Books::open(&edge, &origin)?;
     let rounds = stage.size(1, 10);
     let length = EACH * 2 * u32::try_from(FAULTS.len())? * rounds + EACH;
-    let tally = watched(&mut outcome, "load", || {
+    let names = FAULTS.map(|(name, _)| name).join(", ");
+    let (tally, part) = edge.watched(outcome, &format!("{rate:.0}/s beside Redis {names}"), || {
         std::thread::scope(|scope| {
             let load = scope.spawn(|| play(&open(edge.address, rate, length, stage.seed)));
-            let start = Instant::now();
-            let mut next = start;
+            let mut next = Instant::now();
             for (_, fault) in std::iter::repeat_n(FAULTS, rounds as usize).flatten() {
                 for fault in [Fault::default(), fault] {
                     proxy.set(fault);
@@ -70,33 +84,18 @@ pub(super) fn redis(stage: &Stage) -> Result<Outcome, Failure> {
             Ok((tally, Some(lag)))
         })
     })?;
-    if let Some(why) = edge.kept_out(&turns, length)? {
-        outcome.excuse(&why);
-    }
-    let names = FAULTS.map(|(name, _)| name).join(", ");
-    outcome.expect(
-        format!("{rate:.0} requests/s: nothing fails, nothing is refused ({names})"),
-        tally.all.succeeded == tally.all.sent(),
-        told(&tally),
-    );
-    let p999 = tally.quantile(0.999).unwrap_or(Duration::MAX);
-    outcome.expect(format!("p99.9 at most {}: no request waits for Redis", ms(MOST)), p999 <= MOST, ms(p999));
-    let asked = proxy.passed().up.load(std::sync::atomic::Ordering::SeqCst);
+    part.expect_served(outcome, &tally);
+    let what = format!("p99.9 at most {}: no request waits for Redis", ms(MOST));
+    part.expect_quantile(outcome, &what, (&tally, 0.999), MOST);
+    books.close_even(outcome, "load", &[&tally])?;
+    let up = || proxy.passed().up.load(Ordering::SeqCst);
+    let asked = up();
     let back = until(Duration::from_secs(15), || {
         play(&open(edge.address, 20.0, Duration::from_millis(200), stage.seed))?;
-        Ok(proxy.passed().up.load(std::sync::atomic::Ordering::SeqCst) > asked)
-    })?;
-    outcome.expect("Redis is spoken to again afterwards", back, format!("{asked} bytes before"));
-    let [at_edge, at_origin] = books.since()?;
-    outcome.expect(
-        "the books of gateway and origin agree",
-        at_edge == at_origin && at_edge >= tally.all.sent(),
-        format!(
-            "{} at the client and a few more, {at_edge} at the gateway, {at_origin} at the origin",
-            tally.all.sent()
-        ),
-    );
-    Ok(outcome)
+        Ok(up() > asked)
+    });
+    outcome.count("Redis is spoken to again afterwards", back, format!("{asked} bytes before"));
+    Ok(())
 }
 
 /// Starts Redis on an address, with nothing kept.

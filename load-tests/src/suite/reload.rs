@@ -13,9 +13,11 @@ use portcullis_engine::{proof, websocket};
 
 use crate::Failure;
 
+use super::books::{Books, SETTLE};
 use super::capped::Capped;
-use super::kit::{Books, Config, Edge, Stage, open, play, play_of, told, until, watched};
-use super::outcome::Outcome;
+use super::kit::{Config, Edge, Stage, open, play, play_of, until};
+use super::outcome::Notes;
+use super::served::{Bad, PATIENCE, told};
 
 /// Messages on WebSockets that come back as they were.
 #[derive(Debug)]
@@ -82,47 +84,43 @@ impl Played {
 }
 
 /// Plays.
-pub(super) fn reload(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn reload(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = Edge::start(stage, "edge", &config(origin.address(), ""))?;
     let reloads = stage.size(8, 300);
     let books = Books::open(&edge, &origin)?;
-    let applied = |edge: &Edge| edge.metric("portcullis_reloads_total", "outcome=\"applied\"");
-    let before = applied(&edge)?;
-    let played = watched(&mut outcome, "load", || {
+    let applied = || edge.metric("portcullis_reloads_total", "outcome=\"applied\"");
+    let before = applied()?;
+    let (played, part) = edge.watched(outcome, "load", || {
         let played = load(stage, &edge, &origin, reloads)?;
         let lag = played.short.lag();
         Ok((played, Some(lag)))
     })?;
     let Played { short, long, echoes, capped, counted } = &played;
-    outcome.expect("no request fails", short.all.failures() == 0 && short.all.refused == 0, told(short));
-    outcome.expect(
-        "none fails that is in flight while a config is loaded",
-        long.all.failures() == 0 && long.all.refused == 0,
-        told(long),
-    );
-    outcome.expect("no message on a WebSocket is lost or changed", echoes.all.failures() == 0, &echoes.all);
+    part.expect_served(outcome, short);
+    let what = "none fails that is in flight while a config is loaded";
+    part.expect_none(outcome, what, Bad::of(long), &told(long));
+    let what = "no message on a WebSocket is lost or changed";
+    part.expect_none(outcome, what, Bad::of(echoes), &told(echoes));
     for ((tally, source), (name, cap)) in capped.iter().zip([("a burst", SAVED), ("a quota", QUOTA)]) {
-        source.expect(&mut outcome, &format!("{name} over all reloads"), cap, tally.all.failures());
-        outcome.expect(format!("{name}: nothing fails"), tally.all.failures() == 0, told(tally));
+        source.expect(outcome, &format!("{name} over all reloads"), cap, (tally, &part));
     }
-    outcome.expect(
+    outcome.count(
         "counters of requests never go back",
         counted.is_sorted(),
         format!("{} at last", counted.last().copied().unwrap_or_default()),
     );
     // The gateway also looks at the file by itself, and may read one more than once.
-    let all = until(Duration::from_secs(5), || Ok(applied(&edge)? - before > reloads as f64 - 0.5))?;
-    outcome.expect(format!("all {reloads} reloads are applied"), all, applied(&edge)? - before);
-    close(&played, &books, &mut outcome)?;
+    let all = until(SETTLE, || Ok(applied()? - before > reloads as f64 - 0.5));
+    outcome.count(format!("all {reloads} reloads are applied"), all, applied()? - before);
+    close(&played, &books, outcome)?;
     // Asked for when the books are closed: the gateway answers it by itself.
-    let last = until(Duration::from_secs(5), || {
-        let answer = Client::connect(edge.address)?.get(&format!("/r{reloads}"))?;
+    let last = until(SETTLE, || {
+        let answer = Client::patient(edge.address, PATIENCE)?.get(&format!("/r{reloads}"))?;
         Ok(answer.body == reloads.to_string().as_bytes())
-    })?;
-    outcome.expect("the last config is in force", last, last);
-    Ok(outcome)
+    });
+    outcome.count("the last config is in force", last, last);
+    Ok(())
 }
 
 /// All loads at once, and a reload every second.
@@ -174,22 +172,16 @@ fn reload_often(edge: &Edge, origin: &Origin, reloads: u64) -> Result<Vec<u64>, 
     Ok(counted)
 }
 
-fn close(played: &Played, books: &Books<'_>, outcome: &mut Outcome) -> Result<(), Failure> {
-    let sent: u64 = played.requests().map(|tally| tally.all.sent()).sum();
-    let refused: u64 = played.requests().map(|tally| tally.all.refused).sum();
-    // A WebSocket is one request. Its record comes at its end, which is that of the tool's connection.
-    let sockets = played.echoes.most_in_flight as u64;
-    let found = until(Duration::from_secs(5), || {
-        let [at_edge, at_origin] = books.since()?;
-        Ok(at_edge >= sent && at_edge == at_origin + refused)
-    })?;
-    let [at_edge, at_origin] = books.since()?;
-    outcome.expect(
-        "the books of client, gateway and origin agree",
-        found && at_edge <= sent + sockets.max(1) * 100,
-        format!(
-            "{sent} at the client and some WebSockets, {at_edge} at the gateway, of which {refused} are refused; {at_origin} at the origin"
-        ),
-    );
-    Ok(())
+fn close(played: &Played, books: &Books<'_>, outcome: &Notes) -> Result<(), Failure> {
+    // A WebSocket is one request, and its messages are none. Its record comes at its end, which is that of the tool's connection.
+    let echoes = Bad::of(&played.echoes);
+    let (mut sent, mut passed) = (played.echoes.opened, played.echoes.opened - echoes.refused);
+    let mut unsure = echoes.late;
+    for tally in played.requests() {
+        let bad = Bad::of(tally);
+        sent += tally.all.sent();
+        passed += tally.all.sent() - bad.refused;
+        unsure += bad.late;
+    }
+    books.close(outcome, "requests and WebSockets", [sent, passed], unsure)
 }

@@ -9,8 +9,12 @@ use portcullis_engine::tally::Tally;
 use crate::Failure;
 use crate::report::progress;
 
-use super::kit::{Books, Edge, Stage, capacity, ms, open, play, told, watched};
-use super::outcome::{Outcome, Status};
+use super::books::Books;
+use super::kit::{Edge, Stage, capacity, ms, open};
+use super::outcome::{Notes, Status};
+use super::part::Part;
+use super::rates::{Search, Window};
+use super::served::{Bad, told};
 
 /// The p99 up to which a rate is held.
 const HELD: Duration = Duration::from_millis(100);
@@ -22,52 +26,42 @@ const SHARES: [(f64, Duration); 3] =
 /// The share of a core that a gateway has used which is at its end.
 const FULL: f64 = 0.95;
 
-/// By how much the rate is lowered until one is held, and how often.
-const STEP: f64 = 0.9;
-const STEPS: usize = 12;
-
 /// Times that a share is tried at most.
 const TRIES: usize = 3;
 
 /// An open loop at 30, 60 and 80 % of what an open loop holds: a closed one answers many at a time, which costs less each, and
 /// brings more.
-pub(super) fn steady(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn steady(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = stage.plain(origin.address())?;
-    let (closed, cost) = capacity(&edge, 32, stage.size(Duration::from_secs(2), Duration::from_secs(10)))?;
+    let (closed, cost) = capacity(outcome, &edge, 32, stage.size(Duration::from_secs(2), Duration::from_secs(10)))?;
     outcome.number("closed_per_second", closed);
     outcome.number("cpu_per_request_us", cost * 1e6);
-    let mut seed = stage.seed;
-    let held = lowered(closed, &mut |rate| {
-        // Again where the machine could not tell.
-        for _ in 0..TRIES {
-            seed += 1;
-            let (found, _) = window(&edge, rate, stage.size(Duration::from_secs(2), Duration::from_secs(10)), seed)?;
-            progress(&format!("  {rate:.0}/s: {found:?}"));
-            if found != Window::Unclear {
-                return Ok(found == Window::Held);
-            }
-        }
-        Ok(false)
-    })?;
+    let mut windows = Windows::new(stage, &edge, outcome);
+    let mut play = |rate| windows.play(rate);
+    let mut search = Search::new(&mut play);
+    let held = search.lowered(closed)?;
+    let gateways = search.is_the_gateways();
+    windows.expect_no_wrong();
     let Some(capacity) = held else {
-        outcome.invalidate(&format!("no rate is held, down to {:.0} % of a closed loop's", STEP.powi(12) * 100.0));
-        return Ok(outcome);
+        let excuse = (!gateways).then(|| "the machine did not hold the lowest rates".to_owned());
+        let lowest = closed * Search::lowest();
+        outcome.timing(excuse, "some rate is held", false, format!("none from {closed:.0}/s down to {lowest:.0}/s"));
+        return Ok(());
     };
     outcome.number("capacity_per_second", capacity);
+    if !gateways {
+        outcome.invalidate(&format!(
+            "the shares are of {capacity:.0}/s, which may be the machine's limit: the next higher rate could not be told"
+        ));
+    }
     for (seed, (share, most)) in (stage.seed..).zip(SHARES) {
         let length = stage.size(Duration::from_secs(5), Duration::from_secs(60));
-        // Again where the machine did not hold it, which the last try is excused for.
+        // Again where the machine did not hold it, which the last try is excused for. A failure that nothing excuses stays one.
         for left in (0..TRIES).rev() {
-            let mut tried = Outcome::default();
-            at(
-                &edge,
-                &origin,
-                (share, most),
-                (&open(edge.address, capacity * share, length, seed), length),
-                &mut tried,
-            )?;
+            let tried = Notes::default();
+            at(&edge, &origin, (share, most), &open(edge.address, capacity * share, length, seed), &tried)?;
+            let tried = tried.outcome();
             if tried.status() != Status::Invalid || left == 0 {
                 outcome.append(tried);
                 break;
@@ -75,7 +69,7 @@ pub(super) fn steady(stage: &Stage) -> Result<Outcome, Failure> {
             progress(&format!("  {:.0} %: the machine did not hold it", share * 100.0));
         }
     }
-    Ok(outcome)
+    Ok(())
 }
 
 /// One share of the capacity, with the p99 that it may have.
@@ -83,65 +77,77 @@ fn at(
     edge: &Edge,
     origin: &Origin,
     (share, most): (f64, Duration),
-    (load, length): (&Load<'_>, Duration),
-    outcome: &mut Outcome,
+    load: &Load<'_>,
+    outcome: &Notes,
 ) -> Result<(), Failure> {
     let name = format!("{:.0} %", share * 100.0);
-    let (books, turns) = (Books::open(edge, origin)?, edge.turns()?);
-    let tally = watched(outcome, &name, || {
-        let tally = play(load)?;
-        let lag = tally.lag();
-        Ok((tally, Some(lag)))
-    })?;
-    if let Some(why) = edge.kept_out(&turns, length)? {
-        outcome.excuse(&format!("{name}: {why}"));
-    }
-    outcome.expect(format!("{name}: nothing fails"), tally.all.failures() == 0 && tally.all.refused == 0, told(&tally));
-    let p99 = tally.quantile(0.99);
-    let shown = p99.map_or_else(|| "among failed".to_owned(), ms);
-    outcome.expect(format!("{name}: p99 at most {}", ms(most)), p99.is_some_and(|p99| p99 <= most), shown);
-    outcome.number(&format!("{name}.p99_ms"), p99.map(|p99| p99.as_secs_f64() * 1e3));
-    books.close_even(outcome, &name, &tally)
+    let books = Books::open(edge, origin)?;
+    let (tally, part) = edge.play(outcome, &name, load)?;
+    part.expect_served(outcome, &tally);
+    part.expect_quantile(outcome, &format!("p99 at most {}", ms(most)), (&tally, 0.99), most);
+    outcome.number(&format!("{name}.p99_ms"), tally.quantile(0.99).map(|p99| p99.as_secs_f64() * 1e3));
+    books.close_even(outcome, &name, &[&tally])
 }
 
-/// The first rate that is held, from one on down; `None` when none is.
-fn lowered(from: f64, held: &mut dyn FnMut(f64) -> Result<bool, Failure>) -> Result<Option<f64>, Failure> {
-    let mut rate = from;
-    for _ in 0..STEPS {
-        if held(rate)? {
-            return Ok(Some(rate));
+/// Windows at rates, and what all of them together brought.
+pub(super) struct Windows<'a> {
+    edge: &'a Edge,
+    outcome: &'a Notes,
+    length: Duration,
+    seed: u64,
+    /// Requests that were sent, were refused, and failed.
+    pub(super) sent: u64,
+    pub(super) bad: Bad,
+    worst: String,
+}
+
+impl<'a> Windows<'a> {
+    pub(super) fn new(stage: &Stage, edge: &'a Edge, outcome: &'a Notes) -> Self {
+        let length = stage.size(Duration::from_secs(2), Duration::from_secs(10));
+        Self { edge, outcome, length, seed: stage.seed, sent: 0, bad: Bad::default(), worst: String::new() }
+    }
+
+    /// Plays one.
+    pub(super) fn play(&mut self, rate: f64) -> Result<Window, Failure> {
+        self.seed += 1;
+        let before = self.edge.process.cpu()?;
+        let (tally, part) =
+            self.edge.play(self.outcome, "window", &open(self.edge.address, rate, self.length, self.seed))?;
+        let spent = self.edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds);
+        let used = Duration::from_nanos(spent).as_secs_f64() / self.length.as_secs_f64();
+        let found = judged(&tally, &part, used, HELD);
+        let p99 = tally.quantile(0.99).map_or_else(|| "among failed".to_owned(), ms);
+        progress(&format!("  {rate:.0}/s: {found:?}, p99 {p99}, {:.0} % of its core", used * 100.0));
+        self.note(&tally);
+        Ok(found)
+    }
+
+    /// Counts a load's requests among those of all windows.
+    pub(super) fn note(&mut self, tally: &Tally) {
+        let bad = Bad::of(tally);
+        self.sent += tally.all.sent();
+        self.bad += bad;
+        if bad.wrong > 0 {
+            self.worst = format!(": {}", told(tally));
         }
-        rate *= STEP;
     }
-    Ok(None)
+
+    /// Who is asked for more than it can do is late, or refuses. It cuts nothing, and answers nothing else.
+    pub(super) fn expect_no_wrong(&self) {
+        let Bad { wrong, late, refused } = self.bad;
+        self.outcome.count(
+            "at no rate anything fails but by its time or by a refusal",
+            wrong == 0,
+            format!("{wrong} of {}, beside {late} whose time was up and {refused} refused{}", self.sent, self.worst),
+        );
+    }
 }
 
-/// What one window at a rate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Window {
-    Held,
-    /// The gateway did not hold it.
-    Missed,
-    /// The tool itself did not, or the gateway was kept from its core.
-    Unclear,
-}
-
-/// A window at a rate.
-pub(super) fn window(edge: &Edge, rate: f64, length: Duration, seed: u64) -> Result<(Window, Tally), Failure> {
-    let (turns, before) = (edge.turns()?, edge.process.cpu()?);
-    let tally = play(&open(edge.address, rate, length, seed))?;
-    let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
-    let held = tally.all.failures() == 0 && tally.quantile(0.99).is_some_and(|p99| p99 <= HELD);
-    let clear = tally.lag().held() && edge.kept_out(&turns, length)?.is_none();
-    // A gateway that had its core all the time is at its end, however late the tool was.
-    let full = spent.as_secs_f64() >= FULL * length.as_secs_f64();
-    let window = match (held, clear || full) {
-        // Latency counts from the planned moment: what a late tool found is no shorter than it was.
-        (true, _) => Window::Held,
-        (false, true) => Window::Missed,
-        (false, false) => Window::Unclear,
-    };
-    Ok((window, tally))
+/// What a window says, in which the gateway used a share of its core.
+pub(super) fn judged(tally: &Tally, part: &Part, used: f64, most: Duration) -> Window {
+    let all = tally.all.sent() > 0 && tally.all.succeeded == tally.all.sent();
+    let held = all && tally.quantile(0.99).is_some_and(|p99| p99 <= most);
+    Window::of(held, part.excuse(0.01).is_none(), used >= FULL)
 }
 
 #[cfg(test)]
@@ -149,14 +155,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_lowered_until_it_is_held_or_there_is_none() {
-        let mut tried = Vec::new();
-        let found = lowered(1000.0, &mut |rate| {
-            tried.push(rate);
-            Ok(rate <= 800.0)
-        });
-        assert!((found.unwrap().unwrap() - 729.0).abs() < 1e-9);
-        assert_eq!(tried.len(), 4);
-        assert_eq!(lowered(1000.0, &mut |_| Ok(false)).unwrap(), None);
+    fn a_window_in_which_one_is_refused_or_nothing_is_answered_is_not_held() {
+        let part = |kept_out| Part::fixture(Duration::from_secs(10), Duration::from_millis(kept_out), 0);
+        let mut tally = Tally::new(HELD, Duration::ZERO).unwrap();
+        assert_eq!(judged(&tally, &part(0), 0.1, HELD), Window::Missed);
+        (0..1000).for_each(|n| tally.answered(Duration::from_millis(n), Duration::from_millis(1)));
+        assert_eq!(judged(&tally, &part(9000), 0.1, HELD), Window::Held);
+        tally.refused(Duration::ZERO);
+        for (kept_out, used, found) in
+            [(0, 0.1, Window::Missed), (9000, 0.1, Window::Unclear), (9000, 0.96, Window::Missed)]
+        {
+            assert_eq!(judged(&tally, &part(kept_out), used, HELD), found, "{kept_out} {used}");
+        }
     }
 }

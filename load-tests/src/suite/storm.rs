@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use portcullis_engine::client::Client;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::Counts;
+use portcullis_engine::tally::Lag;
 
 use crate::Failure;
 
-use super::kit::{Books, Config, Edge, Stage, mib, most_held, open, play, told, until, watched};
-use super::outcome::Outcome;
+use super::books::Books;
+use super::kit::{Config, Edge, Stage, mib, most_held, open, play, until};
+use super::outcome::Notes;
+use super::served::{Bad, told};
 
 /// Routes of each config.
 const ROUTES: usize = 1000;
@@ -21,6 +24,9 @@ const RATE: f64 = 200.0;
 
 /// Reloads until memory counts: allocators keep what a second config beside the first needs.
 const FIRST: usize = 5;
+
+/// Reloads that are asked for at once.
+const AT_ONCE: usize = 20;
 
 /// What may be held more after all reloads than after the first ones, and at most meanwhile.
 const LEFT: u64 = 24 << 20;
@@ -52,76 +58,84 @@ fn reload(edge: &Edge, origin: &Origin, numbers: std::ops::Range<usize>) -> Resu
         let before = applied(edge)?;
         edge.write(&config(origin, number)?)?;
         edge.process.hang_up()?;
-        done += usize::from(until(PATIENCE, || Ok(applied(edge)? > before))?);
+        done += usize::from(until(PATIENCE, || Ok(applied(edge)? > before)));
     }
     Ok(done)
 }
 
+/// The load, in slices until it is told to stop. Says what was sent, what was bad, what that was in words, and how late the tool was.
+fn slices(stage: &Stage, edge: &Edge, stop: &AtomicBool) -> Result<((Counts, Bad, String), Lag), Failure> {
+    let (mut counts, mut bad, mut worst) = (Counts::default(), Bad::default(), String::new());
+    let mut latest = Lag { p99: Duration::ZERO, p999: Duration::ZERO, most: Duration::ZERO };
+    for seed in stage.seed + 1.. {
+        let tally = play(&open(edge.address, RATE, SLICE, seed))?;
+        let (now, lag) = (Bad::of(&tally), tally.lag());
+        if now.total() > 0 {
+            worst = format!(", at the last {}", told(&tally));
+        }
+        counts.merge(&tally.all);
+        bad += now;
+        latest = if lag.most > latest.most { lag } else { latest };
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    Ok(((counts, bad, worst), latest))
+}
+
 /// Plays.
-pub(super) fn storm(stage: &Stage) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
+pub(super) fn storm(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = Edge::start(stage, "edge", &config(&origin, 0)?)?;
-    play(&open(edge.address, RATE, SLICE, stage.seed))?;
+    let (warm, part) = edge.play(outcome, "warm", &open(edge.address, RATE, SLICE, stage.seed))?;
+    part.expect_served(outcome, &warm);
     let first = reload(&edge, &origin, 1..FIRST + 1)?;
-    let one = |edge: &Edge| Ok(edge.metric("portcullis_generations_live", "")? < 1.5);
-    until(PATIENCE, || one(&edge))?;
+    let one = || Ok(edge.metric("portcullis_generations_live", "")? < 1.5);
+    until(PATIENCE, one);
     let before = edge.process.resident()?;
     let (books, reloads) = (Books::open(&edge, &origin)?, stage.size(30, 500));
     let (stop, begun) = (AtomicBool::new(false), Instant::now());
-    let ((counts, done), peak) = most_held(&edge, || {
-        watched(&mut outcome, "load", || {
+    let (played, peak) = most_held(&edge, || {
+        edge.watched(outcome, "load", || {
             std::thread::scope(|scope| {
-                let load = scope.spawn(|| -> Result<Counts, Failure> {
-                    let mut counts = Counts::default();
-                    for seed in stage.seed + 1.. {
-                        let tally = play(&open(edge.address, RATE, SLICE, seed))?;
-                        if tally.all.failures() + tally.all.refused > 0 {
-                            crate::report::progress(&format!("  {}", told(&tally)));
-                        }
-                        counts.merge(&tally.all);
-                        if stop.load(Ordering::SeqCst) {
-                            break;
-                        }
-                    }
-                    Ok(counts)
-                });
+                let load = scope.spawn(|| slices(stage, &edge, &stop));
                 let done = reload(&edge, &origin, FIRST + 1..FIRST + 1 + reloads);
                 stop.store(true, Ordering::SeqCst);
-                let counts = load.join().map_err(|_| "the load panicked")??;
-                Ok(((counts, done?), None))
+                let (sent, lag) = load.join().map_err(|_| "the load panicked")??;
+                Ok(((sent, done?), Some(lag)))
             })
         })
-    })
-    .and_then(|(played, peak)| Ok((played?, peak)))?;
+    });
+    let (((counts, bad, worst), done), part) = played?;
     outcome.number("reloads_per_second", reloads as f64 / begun.elapsed().as_secs_f64());
-    outcome.expect("no request fails", counts.failures() == 0 && counts.refused == 0, &counts);
-    outcome.expect(
+    part.expect_none(outcome, "no request fails", bad, &format!("{counts}{worst}"));
+    outcome.timing(
+        part.excuse_for(PATIENCE),
         format!("all {} reloads serve within {} s", FIRST + reloads, PATIENCE.as_secs()),
         first == FIRST && done == reloads,
         first + done,
     );
-    books.close(&mut outcome, "load", [counts.sent(), counts.sent()])?;
+    books.close(outcome, "load", [counts.sent(), counts.sent() - bad.refused], bad.late)?;
     // Signals that come faster than a config is read: the last text is in force in the end.
-    let last = FIRST + 1 + reloads;
-    for number in last..=last + 20 {
+    let last = FIRST + reloads + AT_ONCE;
+    for number in last - AT_ONCE + 1..=last {
         edge.write(&config(&origin, number)?)?;
         edge.process.hang_up()?;
     }
-    let newest = (last + 20).to_string();
-    let now = until(PATIENCE, || Ok(Client::connect(edge.address)?.get("/now")?.body == newest.as_bytes()))?;
-    outcome.expect("of twenty at once the last is in force", now, now);
-    let ended = until(PATIENCE, || one(&edge))?;
-    outcome.expect("one generation lives in the end", ended, edge.metric("portcullis_generations_live", "")?);
-    until(PATIENCE, || Ok(edge.process.resident()? <= before + LEFT))?;
+    let newest = last.to_string();
+    let now = until(PATIENCE, || Ok(Client::patient(edge.address, PATIENCE)?.get("/now")?.body == newest.as_bytes()));
+    outcome.count(format!("of {AT_ONCE} at once the last is in force"), now, now);
+    let ended = until(PATIENCE, one);
+    outcome.count("one generation lives in the end", ended, edge.metric("portcullis_generations_live", "")?);
+    until(PATIENCE, || Ok(edge.process.resident()? <= before + LEFT));
     let after = edge.process.resident()?.saturating_sub(before);
-    outcome.number("memory_peak_mib", peak.saturating_sub(before) as f64 / f64::from(1 << 20));
-    outcome.expect(
+    let most = peak?.saturating_sub(before);
+    outcome.number("memory_peak_mib", most as f64 / f64::from(1 << 20));
+    outcome.resource(
         format!("memory returns to at most {} more than before", mib(LEFT)),
         after <= LEFT,
         format!("{} more, of {}", mib(after), mib(before)),
     );
-    let most = peak.saturating_sub(before);
-    outcome.expect(format!("and is never more than {} above it", mib(PEAK)), most <= PEAK, mib(most));
-    Ok(outcome)
+    outcome.resource(format!("and is never more than {} above it", mib(PEAK)), most <= PEAK, mib(most));
+    Ok(())
 }

@@ -1,22 +1,21 @@
 //! Workloads whose capacity is measured: what the gateway is asked to do, and the plan that asks it.
 
-use std::fmt::Write as _;
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portcullis_engine::drive::Watch;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::origin::grpc::GrpcOrigin;
 use portcullis_engine::plan::When;
-use portcullis_engine::process::Cpu;
 use portcullis_engine::request::Mix;
 use portcullis_engine::schedule::{Arrivals, Segment};
 use portcullis_engine::tally::Tally;
 
 use crate::Failure;
-use crate::gatekeeper::keys as hashes;
 use crate::tool::run::Prepared;
 
+use super::consumers;
 use super::kit::{Config, Edge, Stage};
 
 /// Keys of the gatekeeper's workload.
@@ -93,8 +92,10 @@ impl Workload {
 /// Who answers.
 #[derive(Debug)]
 enum Behind {
-    Http(#[expect(dead_code, reason = "it ends when it is dropped")] Origin),
-    Grpc(#[expect(dead_code, reason = "it ends when it is dropped")] GrpcOrigin),
+    Http(Origin),
+    /// Where what is asked are messages on WebSockets.
+    Messages(Origin),
+    Grpc(GrpcOrigin),
 }
 
 /// A gateway at a workload, and who asks it.
@@ -102,9 +103,18 @@ enum Behind {
 pub(super) struct Running {
     /// The gateway.
     pub(super) edge: Edge,
+    /// Who asks.
+    pub(super) caller: Caller,
+    behind: Behind,
+    /// Whether the gateway has a record of each.
+    recorded: bool,
+}
+
+/// Who asks a gateway at a workload.
+#[derive(Debug)]
+pub(super) struct Caller {
     prepared: Prepared,
     mix: Mix,
-    _behind: Behind,
 }
 
 impl Running {
@@ -117,7 +127,8 @@ impl Running {
         } else {
             let origin = Origin::start("{\"fine\":true}")?;
             let address = origin.address();
-            (Behind::Http(origin), address)
+            let messages = workload == Workload::Websocket;
+            (if messages { Behind::Messages(origin) } else { Behind::Http(origin) }, address)
         };
         let name = workload.name();
         let folder = stage.folder.join(name);
@@ -152,9 +163,22 @@ impl Running {
         fs::write(&plan, text)?;
         let prepared = Prepared::new(&plan, None, None)?;
         let mix = prepared.plan.mix("load.test");
-        Ok(Self { edge, prepared, mix, _behind: behind })
+        let recorded = !matches!(workload, Workload::Plain | Workload::Websocket);
+        Ok(Self { edge, caller: Caller { prepared, mix }, behind, recorded })
     }
 
+    /// What the gateway has records of, where it makes any, and what the origin was asked.
+    pub(super) fn counted(&self) -> Result<(Option<u64>, u64), Failure> {
+        let behind = match &self.behind {
+            Behind::Http(origin) => origin.requests(),
+            Behind::Messages(origin) => origin.counters().messages.load(Ordering::SeqCst),
+            Behind::Grpc(origin) => origin.requests(),
+        };
+        Ok((self.recorded.then(|| self.edge.requests()).transpose()?, behind))
+    }
+}
+
+impl Caller {
     /// Callers that ask again when they are answered.
     pub(super) fn closed(&mut self, connections: usize, length: Duration) -> Result<Tally, Failure> {
         self.prepared.plan.when = When::Closed { connections, length };
@@ -171,26 +195,14 @@ impl Running {
     fn send(&mut self) -> Result<Tally, Failure> {
         self.prepared.send(&mut self.mix, &Watch::default())
     }
-
-    /// What the gateway's process has spent since.
-    pub(super) fn spent_since(&self, before: Cpu) -> Result<Duration, Failure> {
-        Ok(Duration::from_nanos(self.edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds)))
-    }
 }
 
 /// The files and the config of the gatekeeper's work. Says the keys.
 fn gatekeeper(folder: &std::path::Path, config: &mut Config) -> Result<Vec<String>, Failure> {
     let keys: Vec<String> = (0..KEYS).map(|number| format!("load-test-caller-{number:031}")).collect();
-    let mut consumers = String::new();
-    for (number, key) in keys.iter().enumerate() {
-        let hash = hashes::hash(key);
-        writeln!(consumers, "{{\"id\":\"caller-{number}\",\"plan\":\"all\",\"keys\":[{{\"hash\":\"{hash}\"}}]}}")?;
-    }
-    fs::write(folder.join("consumers.ndjson"), consumers)?;
-    fs::write(folder.join("secret"), hashes::secret())?;
-    config.top = "plans: { all: { rate: 1000/s } }\n\
-                  consumers: { file: consumers.ndjson, secret: \"file:secret\" }\n"
-        .to_owned();
+    let numbered = keys.iter().enumerate().map(|(number, key)| (format!("caller-{number}"), "all", key.as_str()));
+    consumers::write(folder, numbered)?;
+    config.top = format!("plans: {{ all: {{ rate: 1000/s }} }}\n{}", consumers::CONFIG);
     config.host = "    filters: [api_key, jsonrpc, caps]\n".to_owned();
     config.routes = "      - { name: blocks, match: { jsonrpc: [getBlock] }, to: origin }\n".to_owned();
     Ok(keys)

@@ -218,7 +218,7 @@ mod tests {
             measured_p90: ms(201),
             p99: ms(470),
             measured_p99: ms(470),
-            lag: Lag { p99: ms(0), p999: ms(0) },
+            lag: Lag { p99: ms(0), p999: ms(0), most: ms(0) },
             failed: 0,
             tries: 1,
         }

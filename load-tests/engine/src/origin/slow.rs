@@ -14,11 +14,15 @@ use crate::answer::Answer;
 use crate::head;
 use crate::websocket::{self, Frames, Message, Opcode};
 
+use super::echo::Echo;
 use super::pattern::{Pattern, hex};
 use super::{SMALL, Shared, answer};
 
 /// The longest wait.
 const LONGEST: u64 = 60_000;
+
+/// The body for who has waited, or is on a connection on which somebody has.
+const WAITED: &str = "{\"waited\":true}";
 
 /// How often a thread that waits looks whether the origin ends.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,17 +45,18 @@ pub(super) fn take(stream: TcpStream, got: Vec<u8>, shared: &Arc<Shared>) -> Res
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("origin-slow".to_owned()).stack_size(256 << 10);
     // A client that goes away ends its own thread and nothing else.
-    thread.spawn(move || drop(Conversation { stream, got, shared: &shared }.run()))?;
+    thread.spawn(move || drop(Conversation { stream, got, shared }.run()))?;
     Ok(())
 }
 
-struct Conversation<'a> {
+/// A connection that has once asked for what takes long. Whatever it asks for next is answered here too.
+struct Conversation {
     stream: TcpStream,
     got: Vec<u8>,
-    shared: &'a Shared,
+    shared: Arc<Shared>,
 }
 
-impl Conversation<'_> {
+impl Conversation {
     fn run(mut self) -> Result<(), Failure> {
         loop {
             let Some(head) = self.head()? else { return Ok(()) };
@@ -65,18 +70,38 @@ impl Conversation<'_> {
                 let key = view.field("sec-websocket-key").unwrap_or_default();
                 self.stream.write_all(&websocket::switching(&String::from_utf8_lossy(key)))?;
                 return self.socket();
+            } else if target.starts_with(b"/ws") {
+                let mut out = Vec::new();
+                let echo = Echo::agree(&head, &self.shared, &mut out);
+                return self.echo(echo, out);
             } else if let Some(count) = number(b"/bytes/") {
                 self.send(count)?;
             } else if target.starts_with(b"/sink") {
                 self.sink(length)?;
-            } else {
-                let milliseconds = number(b"/wait/").unwrap_or(0).min(LONGEST);
+            } else if let Some(milliseconds) = number(b"/wait/") {
+                let milliseconds = milliseconds.min(LONGEST);
                 let counters = &self.shared.counters;
                 let waiting = counters.waiting.fetch_add(1, Ordering::SeqCst) + 1;
                 counters.most_waiting.fetch_max(waiting, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(milliseconds));
                 counters.waiting.fetch_sub(1, Ordering::SeqCst);
-                self.stream.write_all(&answer(200, "{\"waited\":true}"))?;
+                self.stream.write_all(&answer(200, WAITED))?;
+            } else {
+                let mut out = Vec::new();
+                super::reply(&head, target, &self.shared, &answer(200, WAITED), &mut out);
+                self.stream.write_all(&out)?;
+            }
+        }
+    }
+
+    /// Returns every message of a WebSocket.
+    fn echo(&mut self, mut echo: Echo, mut out: Vec<u8>) -> Result<(), Failure> {
+        loop {
+            let goes_on = echo.answer(&mut self.got, &mut out);
+            self.stream.write_all(&out)?;
+            out.clear();
+            if !goes_on || !self.more()? {
+                return Ok(());
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::Client;
+use crate::websocket::{self, Opcode};
 
 #[test]
 fn answers_and_counts_what_it_is_asked() {
@@ -135,4 +136,23 @@ fn tells_subscribers_in_order_after_their_number() {
     }
     assert_eq!(texts[0], "{\"jsonrpc\":\"2.0\",\"result\":1,\"id\":5}");
     assert!(texts[1].contains("\"slot\":7}") && texts[2].contains("\"slot\":8}"), "{texts:?}");
+}
+
+#[test]
+fn a_connection_that_has_waited_is_answered_as_any_other() {
+    let origin = Origin::start("{}").unwrap();
+    let mut client = Client::connect(origin.address()).unwrap();
+    for (target, status) in [("/wait/1", 200), ("/status/418", 418), ("/", 200)] {
+        assert_eq!(client.get(target).unwrap().status, status, "{target}");
+    }
+    assert_eq!(origin.counters().most_waiting.load(Ordering::SeqCst), 1);
+    client.send_bytes(&websocket::upgrade("/ws", "a", "")).unwrap();
+    assert_eq!(client.answer().unwrap().status, 101);
+    let (mut sent, mut expected) = (Vec::new(), Vec::new());
+    websocket::write(Opcode::Text, b"hello", Some([1, 2, 3, 4]), &mut sent);
+    websocket::write(Opcode::Text, b"hello", None, &mut expected);
+    let mut back = vec![0; expected.len()];
+    client.exchange(&sent, &mut back).unwrap();
+    assert_eq!(back, expected);
+    assert_eq!((origin.requests(), origin.counters().messages.load(Ordering::SeqCst)), (4, 1));
 }

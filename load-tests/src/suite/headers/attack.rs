@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use portcullis_engine::client;
+
 use crate::Failure;
 
 use super::frames::{
@@ -31,8 +33,21 @@ const REFERENCES: usize = 16_000;
 pub(super) enum Answered {
     /// As it must.
     Refused,
-    /// Served, or not at all.
-    Other,
+    /// Served, or by anything else.
+    Served,
+    /// Not at all.
+    Silent,
+}
+
+impl Answered {
+    /// By the status of an answer, if there was one, and the one that must be.
+    fn by(status: Option<u16>, must: u16) -> Self {
+        match status {
+            Some(status) if status == must => Self::Refused,
+            Some(_) => Self::Served,
+            None => Self::Silent,
+        }
+    }
 }
 
 /// A way to attack by heads.
@@ -119,28 +134,28 @@ impl Attack {
     /// Plays it on a connection of its own.
     pub(super) fn play(self, to: SocketAddr) -> Result<Answered, Failure> {
         let mut stream = connect(to)?;
-        let refused = match self {
+        Ok(match self {
             Self::ManyFields => {
                 let fields: String = (0..500).map(|number| format!("X-{number}: v\r\n")).collect();
-                status(&mut stream, format!("{BEGINNING}{fields}\r\n").as_bytes()) == Some(431)
+                Answered::by(status(&mut stream, format!("{BEGINNING}{fields}\r\n").as_bytes()), 431)
             }
             Self::LargeField => {
                 let value = "v".repeat(64 << 10);
-                status(&mut stream, format!("{BEGINNING}X-Large: {value}\r\n\r\n").as_bytes()) == Some(431)
+                Answered::by(status(&mut stream, format!("{BEGINNING}X-Large: {value}\r\n\r\n").as_bytes()), 431)
             }
             Self::Endless => {
                 let field = format!("X-Field: {}\r\n", "v".repeat(1000)).repeat(1024);
-                status(&mut stream, format!("{BEGINNING}{field}").as_bytes()) == Some(431)
+                Answered::by(status(&mut stream, format!("{BEGINNING}{field}").as_bytes()), 431)
             }
             Self::LongTarget => {
                 let target = "t".repeat(16 << 10);
-                let head = format!("GET /{target} HTTP/1.1\r\nHost: load.test\r\n\r\n");
-                status(&mut stream, head.as_bytes()) == Some(414)
+                let head = format!("GET {MALFORMED}/{target} HTTP/1.1\r\nHost: load.test\r\n\r\n");
+                Answered::by(status(&mut stream, head.as_bytes()), 414)
             }
             Self::Table => table(&mut stream),
             Self::Continuations => {
                 let mut bytes = preface();
-                frame(&mut bytes, HEADERS, END_STREAM, 1, &block());
+                frame(&mut bytes, HEADERS, END_STREAM, 1, &block(MALFORMED));
                 let field = literal("x-a", &"v".repeat(100), false);
                 (0..CONTINUATIONS).for_each(|_| frame(&mut bytes, CONTINUATION, 0, 1, &field));
                 // It may end before all is out.
@@ -169,12 +184,15 @@ impl Attack {
                 }
                 ends(&mut stream)
             }
-        };
-        Ok(if refused { Answered::Refused } else { Answered::Other })
+        })
     }
 }
 
-const BEGINNING: &str = "GET / HTTP/1.1\r\nHost: load.test\r\n";
+/// What is asked for by what is malformed, and by streams that are well-formed until they are reset.
+const MALFORMED: &str = "/malformed";
+const STREAMS: &str = "/streams";
+
+const BEGINNING: &str = "GET /malformed HTTP/1.1\r\nHost: load.test\r\n";
 
 /// A connection whose head goes on for 31 KiB and is not over.
 pub(super) fn unfinished(to: SocketAddr) -> Result<TcpStream, Failure> {
@@ -197,19 +215,18 @@ fn status(stream: &mut TcpStream, head: &[u8]) -> Option<u16> {
     drop(stream.write_all(head));
     let mut answer = [0; 64];
     let count = stream.read(&mut answer).ok()?;
-    let text = String::from_utf8_lossy(answer.get(..count)?).into_owned();
-    text.split(' ').nth(1)?.parse().ok()
+    client::status(answer.get(..count)?)
 }
 
 /// The fields of a GET.
-fn block() -> Vec<u8> {
-    let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "load.test")];
+fn block(path: &str) -> Vec<u8> {
+    let fields = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "load.test")];
     fields.into_iter().flat_map(|(name, value)| literal(name, value, false)).collect()
 }
 
 /// A large entry of the table, and many references to it, in one block that fits the limit of bytes.
-fn table(stream: &mut TcpStream) -> bool {
-    let mut fields = block();
+fn table(stream: &mut TcpStream) -> Answered {
+    let mut fields = block(MALFORMED);
     fields.extend(literal("x-large", &"v".repeat(4000), true));
     // The newest entry of the dynamic table has the index 62.
     fields.extend(std::iter::repeat_n(0x80 | 62, REFERENCES));
@@ -218,25 +235,21 @@ fn table(stream: &mut TcpStream) -> bool {
     frame(&mut bytes, HEADERS, END_STREAM, 1, first);
     frame(&mut bytes, CONTINUATION, END_HEADERS, 1, rest);
     drop(stream.write_all(&bytes));
-    let mut refused = false;
     while let Some((kind, payload)) = next(stream) {
         match kind {
             // The status 431 as a literal, or as what Huffman makes of it: whatever it is, it is not the 200 of the static table.
-            HEADERS => return payload.first() != Some(&0x88),
-            RST_STREAM | GOAWAY => refused = true,
+            HEADERS if payload.first() == Some(&0x88) => return Answered::Served,
+            HEADERS | RST_STREAM | GOAWAY => return Answered::Refused,
             _ => {}
         }
-        if refused {
-            break;
-        }
     }
-    refused
+    Answered::Silent
 }
 
 /// A stream that asks for something and takes it back: a HEADERS frame, and one of [`RESET`] bytes.
 fn opened_and_reset(out: &mut Vec<u8>, number: u32) {
     let id = number * 2 + 1;
-    frame(out, HEADERS, END_STREAM | END_HEADERS, id, &block());
+    frame(out, HEADERS, END_STREAM | END_HEADERS, id, &block(STREAMS));
     // CANCEL.
     frame(out, RST_STREAM, 0, id, &8_u32.to_be_bytes());
 }
@@ -245,13 +258,16 @@ fn opened_and_reset(out: &mut Vec<u8>, number: u32) {
 const RESET: usize = 13;
 
 /// Whether the connection ends: by GOAWAY, by its end, or by a reset. One that is only silent does not.
-fn ends(stream: &mut TcpStream) -> bool {
+fn ends(stream: &mut TcpStream) -> Answered {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return true,
+            Ok(0) => return Answered::Refused,
             Ok(_) => {}
-            Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Answered::Silent;
+            }
+            Err(_) => return Answered::Refused,
         }
     }
 }

@@ -1,0 +1,179 @@
+//! Requests that were not answered as they should, and what that can mean.
+//!
+//! No lateness cuts a connection, changes a byte or makes a 500. It does let requests run out of time, at the client or at the gateway
+//! (504), and a gateway that is kept from its core for half a second refuses by `event_loop_delay`: these alone may be the machine's
+//! fault, where it took enough of that very window.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use portcullis_engine::outcome::Kind;
+use portcullis_engine::tally::{Failed, Tally};
+
+use super::kit::ms;
+use super::outcome::Notes;
+use super::part::Part;
+
+/// How long a request may take for an answer unless somebody says less: the tool's own bound.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a gateway is late until it refuses.
+pub(super) const SHEDS_AFTER: Duration = Duration::from_millis(500);
+
+/// Requests by what can explain them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Nothing but the gateway: another status, a cut, other bytes.
+    pub(super) wrong: u64,
+    /// Their time was up.
+    pub(super) late: u64,
+    /// Refused, or answered 503.
+    pub(super) refused: u64,
+}
+
+impl Bad {
+    /// Of a load of which nothing may fail or be refused.
+    pub(super) fn of(tally: &Tally) -> Self {
+        let failed = Self::failed(tally);
+        Self { refused: failed.refused + tally.all.refused, ..failed }
+    }
+
+    /// Of a load that may be refused.
+    pub(super) fn failed(tally: &Tally) -> Self {
+        // Those that are too many to be kept one by one are wrong.
+        let kept = Self::among(tally.failed.iter());
+        Self { wrong: kept.wrong + tally.all.failures().saturating_sub(tally.failed.len() as u64), ..kept }
+    }
+
+    /// Of failures.
+    pub(super) fn among<'a>(failed: impl Iterator<Item = &'a Failed>) -> Self {
+        let mut bad = Self::default();
+        for failed in failed {
+            match (failed.status, failed.kind) {
+                (Some(503), _) => bad.refused += 1,
+                (Some(504), _) | (None, Kind::Timeout | Kind::Unfinished) => bad.late += 1,
+                _ => bad.wrong += 1,
+            }
+        }
+        bad
+    }
+
+    /// All of them.
+    pub(super) const fn total(self) -> u64 {
+        self.wrong + self.late + self.refused
+    }
+}
+
+impl AddAssign for Bad {
+    fn add_assign(&mut self, other: Self) {
+        self.wrong += other.wrong;
+        self.late += other.late;
+        self.refused += other.refused;
+    }
+}
+
+impl Part {
+    /// Nothing of it is bad.
+    pub(super) fn expect_none(&self, outcome: &Notes, what: &str, bad: Bad, found: &str) {
+        let what = format!("{}: {what}", self.name);
+        // What it did not refuse for its own lateness, it refused of its own accord.
+        if bad.wrong > 0 || bad.refused > self.shed || bad.total() == 0 {
+            return outcome.count(what, bad.total() == 0, found);
+        }
+        let excuse = if bad.late > 0 { self.excuse_for_silence() } else { self.excuse_for_lateness(SHEDS_AFTER) };
+        let shed = if bad.refused > 0 { format!("; {} by event_loop_delay", self.shed) } else { String::new() };
+        outcome.timing(excuse, what, false, format!("{found}{shed}"));
+    }
+
+    /// Nothing of a load fails or is refused.
+    pub(super) fn expect_served(&self, outcome: &Notes, tally: &Tally) {
+        self.expect_none(outcome, "nothing fails", Bad::of(tally), &told(tally));
+        outcome.count(format!("{}: something is asked", self.name), tally.all.sent() > 0, tally.all.sent());
+    }
+
+    /// A quantile of the latency is at most so long.
+    pub(super) fn expect_quantile(&self, outcome: &Notes, what: &str, (tally, share): (&Tally, f64), most: Duration) {
+        let found = tally.quantile(share);
+        outcome.timing(
+            self.excuse(1.0 - share),
+            format!("{}: {what}", self.name),
+            found.is_some_and(|found| found <= most),
+            found.map_or_else(|| "among failed".to_owned(), |found| format!("{} of {}", ms(found), ms(most))),
+        );
+    }
+}
+
+/// Good requests beside something: nothing of them fails, and they are hardly slower than alone.
+pub(super) fn expect_unmoved(outcome: &Notes, [alone, beside]: [&(Tally, Part); 2]) {
+    alone.1.expect_served(outcome, &alone.0);
+    beside.1.expect_served(outcome, &beside.0);
+    let p99 = alone.0.quantile(0.99).unwrap_or(Duration::MAX);
+    let most = p99.saturating_mul(3).saturating_add(Duration::from_millis(30));
+    let what = "p99 of good requests at most three times that alone, and 30 ms";
+    beside.1.expect_quantile(outcome, what, (&beside.0, 0.99), most);
+}
+
+/// What became of a load, for people, with the statuses of what failed.
+pub(super) fn told(tally: &Tally) -> String {
+    let mut statuses = BTreeMap::new();
+    for status in tally.failed.iter().filter_map(|failed| failed.status) {
+        *statuses.entry(status).or_insert(0_u64) += 1;
+    }
+    let words: String = statuses.iter().map(|(status, count)| format!(", {count} times {status}")).collect();
+    format!("{}{words}", tally.all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::outcome::Status;
+
+    fn tally(failed: &[(Option<u16>, Kind)], refused: u64) -> Tally {
+        let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
+        (0..100).for_each(|n| tally.answered(ms(n), ms(1)));
+        for &(status, kind) in failed {
+            tally.failed(Failed { id: 1, planned: ms(1), status, kind });
+        }
+        (0..refused).for_each(|n| tally.refused(ms(n)));
+        tally
+    }
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn status(tally: &Tally, kept_out: u64, shed: u64) -> Status {
+        let notes = Notes::default();
+        Part::fixture(ms(10_000), ms(kept_out), shed).expect_served(&notes, tally);
+        notes.outcome().status()
+    }
+
+    #[test]
+    fn what_no_lateness_explains_is_a_failure_on_any_machine() {
+        for kind in [Kind::Reset, Kind::Connect, Kind::Malformed, Kind::Mismatch] {
+            assert_eq!(status(&tally(&[(None, kind)], 0), 10_000, 0), Status::Failed, "{kind}");
+        }
+        assert_eq!(status(&tally(&[(Some(500), Kind::Status)], 0), 10_000, 0), Status::Failed);
+        assert_eq!(status(&tally(&[(Some(502), Kind::Status), (None, Kind::Timeout)], 0), 10_000, 9), Status::Failed);
+        assert_eq!(status(&tally(&[], 0), 10_000, 0), Status::Passed);
+        assert_eq!(status(&Tally::new(ms(50), ms(0)).unwrap(), 10_000, 0), Status::Failed, "nothing was sent");
+    }
+
+    #[test]
+    fn who_hangs_is_excused_by_a_machine_that_took_half_of_the_wait_and_by_no_less() {
+        for bad in [(None, Kind::Timeout), (None, Kind::Unfinished), (Some(504), Kind::Status)] {
+            assert_eq!(status(&tally(&[bad], 0), 0, 0), Status::Failed, "{bad:?}");
+            assert_eq!(status(&tally(&[bad], 0), 2499, 0), Status::Failed, "{bad:?}");
+            assert_eq!(status(&tally(&[bad], 0), 2500, 0), Status::Invalid, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_excused_when_the_gateway_was_late_and_the_machine_took_its_core() {
+        assert_eq!(status(&tally(&[], 3), 250, 3), Status::Invalid);
+        assert_eq!(status(&tally(&[(Some(503), Kind::Status)], 2), 250, 3), Status::Invalid);
+        assert_eq!(status(&tally(&[], 3), 249, 3), Status::Failed, "it was late by itself");
+        assert_eq!(status(&tally(&[], 3), 10_000, 2), Status::Failed, "one was refused for another reason");
+    }
+}
