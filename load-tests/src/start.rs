@@ -41,7 +41,7 @@ pub struct Plan {
 ///
 /// When it is not built, does not become ready, or does not answer once it says that it is.
 pub fn run(plan: &Plan, place: &Place) -> Result<Table, Failure> {
-    let binary = plan.binary.clone().or_else(|| gateway()).ok_or("portcullis is not built")?;
+    let binary = plan.binary.clone().or_else(gateway).ok_or("portcullis is not built")?;
     let binary = std::path::absolute(binary)?;
     start(&binary, plan.routes, place)?;
     let mut took = Vec::new();
