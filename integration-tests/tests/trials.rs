@@ -137,7 +137,8 @@ fn a_file_that_is_refused_leaves_a_trial_alone_and_one_that_is_taken_ends_it() {
     assert_eq!(admin.json("/api/trial")["generation"], 2, "it goes on");
     gateway.write(&answers("status: 200, body: three"));
     until("the file", || (gateway.get("/").text() == "three").then_some(()));
-    let trial = admin.json("/api/trial");
+    // Written down when the new generation serves already.
+    let trial = until("the trial's end", || Some(admin.json("/api/trial")).filter(|trial| !trial["last"].is_null()));
     assert!(trial["kind"].is_null() && trial["last"]["says"] == "another change came", "{trial}");
 }
 

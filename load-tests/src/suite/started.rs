@@ -6,15 +6,19 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_engine::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::outcome::Outcome;
 use super::part::answered;
+
+/// How long a process may take to end whose memory is gone.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// The gateways of a scene.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +120,18 @@ impl Living {
     pub(super) fn may_end(&self) {
         self.may_end.store(true, Ordering::SeqCst);
     }
+
+    /// How it ended, if it has. One whose memory is gone already is about to, and is waited for.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            let ended = self.process.ended().ok().flatten();
+            if ended.is_some() || self.process.resident().is_ok() || begun.elapsed() > ENDING {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Deref for Living {
@@ -128,8 +144,8 @@ impl Deref for Living {
 
 impl Drop for Living {
     fn drop(&mut self) {
-        let ended = self.process.ended().ok().flatten();
-        let fine = |status: std::process::ExitStatus| self.may_end.load(Ordering::SeqCst) && status.success();
+        let ended = self.ended();
+        let fine = |status: ExitStatus| self.may_end.load(Ordering::SeqCst) && status.success();
         let mut all = self.started.all();
         if let Some(status) = ended.filter(|status| !fine(*status)) {
             all.wrongs.push(format!("{} ended by itself: {status}", self.name));
@@ -174,7 +190,6 @@ pub(super) fn runs_on(folder: &Path) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Instant;
 
     use portcullis_engine::process::Program;
 
