@@ -99,7 +99,9 @@ pub(super) fn descriptors(stage: &Stage, outcome: &Notes) -> Result<(), Failure>
     outcome.count("it is counted: portcullis_listener_accept_failures_total", counted > 0.0, counted);
     let own = edge.refused_for("reason=\"descriptors_exhausted\"")?;
     outcome.count("who needs another connection upstream is told descriptors_exhausted", own > 0, own);
-    let blamed = edge.metric("portcullis_endpoint_failures_total", "")?;
+    // Those that held the descriptors leave without their answers.
+    let failures = |labels: &str| edge.metric("portcullis_endpoint_failures_total", labels);
+    let blamed = failures("")? - failures("reason=\"client_closed\"")?;
     outcome.count("no endpoint is blamed for it", blamed < 0.5, blamed);
     let [sent, warmed] = [asked.load(Ordering::SeqCst), GOOD as u64];
     let books =
