@@ -16,10 +16,11 @@ use crate::tally::{Lag, Tally};
 use crate::template::{Template, Values};
 
 /// The stall, and the load around it.
-const STALL: Duration = Duration::from_millis(500);
-const LENGTH: Duration = Duration::from_secs(3);
+const STALL: Duration = Duration::from_secs(1);
+const LENGTH: Duration = Duration::from_secs(5);
 const BEFORE: Duration = Duration::from_secs(1);
-const RATE: f64 = 1000.0;
+/// Few enough that what has piled up in the stall is worked off at once, on a slow core too: that takes no part of what is known.
+const RATE: f64 = 150.0;
 
 /// Times that the proof may be tried: a busy machine is no fault of the tool.
 const TRIES: usize = 3;
@@ -133,7 +134,7 @@ mod tests {
     /// A tally as a tool would fill it that counts latency from the planned moment, or from the send.
     fn tally(stall: Duration, from_the_send: bool) -> Tally {
         let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
-        for n in 0..3000 {
+        for n in 0..5000 {
             let planned = Duration::from_millis(n);
             let wait = (BEFORE + stall).saturating_sub(planned);
             let stalled = planned >= BEFORE && !wait.is_zero();
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_tells_the_truth_passes_and_one_that_leaves_out_waits_does_not() {
-        assert_eq!((known(STALL, 0.9).as_millis(), known(STALL, 0.99).as_millis()), (200, 470));
+        assert_eq!((known(STALL, 0.9).as_millis(), known(STALL, 0.99).as_millis()), (500, 950));
         let proof = compare(STALL, &tally(STALL, false), 1);
         assert_eq!(proof.flaw(), None, "{proof:?}");
         let proof = compare(STALL, &tally(STALL, true), 1);
