@@ -93,9 +93,9 @@ impl Queue {
             self.refuse(cause);
             return false;
         }
-        let full = state.append(line) && state.chunks.len() > self.ready;
+        let ready = state.append(line) && state.chunks.len() > self.ready;
         self.stats.queue.set_used(bytes(state.queued));
-        let wake = std::mem::take(&mut state.idle) || full;
+        let wake = std::mem::take(&mut state.idle) || ready;
         drop(state);
         if wake {
             self.work.notify_one();
@@ -236,7 +236,7 @@ impl Queue {
 }
 
 impl State {
-    /// Appends a line to the last chunk, or to a new one; `true` when another chunk is full.
+    /// Appends a line to the last chunk, or to a new one; `true` when it begins one.
     fn append(&mut self, line: &[u8]) -> bool {
         self.queued += line.len();
         self.pushed += 1;
@@ -249,7 +249,7 @@ impl State {
         let mut bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
         bytes.extend_from_slice(line);
         self.chunks.push_back(Chunk { bytes, lines: 1, reopen: false });
-        self.chunks.len() > 1
+        true
     }
 }
 
