@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use portcullis_snapshot::settings::{Admin, AdminTls, SocketMode};
+use portcullis_types::Seldom;
 
 use crate::actor::{Handshake, Peer};
 use crate::control::AdminState;
@@ -320,7 +321,7 @@ impl Door {
 async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken, connections: TaskTracker) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let router = router(state.clone());
-    let mut said: Option<Instant> = None;
+    let mut said = Seldom::new(SAID_EVERY);
     loop {
         let place = tokio::select! {
             biased;
@@ -342,8 +343,7 @@ async fn accept(door: Door, state: Arc<AdminState>, stop: CancellationToken, con
                 });
             }
             Err(error) => {
-                if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-                    said = Some(Instant::now());
+                if said.is_due(Instant::now()) {
                     log::warn!(
                         "admin: accept failed: {error}; connections wait, and are tried again 20 times a second"
                     );

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use portcullis_telemetry::Exporter;
 use portcullis_telemetry::metrics::SpanDrop;
+use portcullis_types::Seldom;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::exporter::{Collector, Outcome};
@@ -30,7 +31,7 @@ pub(crate) struct Worker {
     failures: u32,
     /// Spans that were dropped in front of a full queue, as far as that was said.
     full: u64,
-    said: Option<Instant>,
+    said: Seldom,
     close_by: Option<Instant>,
 }
 
@@ -45,7 +46,7 @@ impl Worker {
             wait: settings.wait,
             failures: 0,
             full,
-            said: None,
+            said: Seldom::new(REMIND),
             close_by: None,
         }
     }
@@ -136,7 +137,7 @@ impl Worker {
             self.say(&format!("the collector refuses {rejected} of {} spans{says}", batch.spans));
         } else if more > 0 {
             self.say(&format!("{more} spans were dropped since the queue was full"));
-        } else if self.said.take().is_some() {
+        } else if self.said.over() {
             log::info!("traces: the collector at {} takes spans again", self.url);
         }
         true
@@ -185,9 +186,7 @@ impl Worker {
     }
 
     fn say(&mut self, what: &str) {
-        let now = Instant::now();
-        if self.said.is_none_or(|said| now.duration_since(said) >= REMIND) {
-            self.said = Some(now);
+        if self.said.is_due(Instant::now().into_std()) {
             log::warn!("traces: {}: {what}", self.url);
         }
     }

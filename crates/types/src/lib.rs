@@ -8,6 +8,7 @@ pub mod error;
 pub mod ids;
 pub mod quantity;
 pub mod reason;
+pub mod seldom;
 pub mod view;
 
 pub use dialect::Dialect;
@@ -15,4 +16,5 @@ pub use error::ProxyError;
 pub use ids::{ClusterName, EndpointName, GenerationId, ListenerName, RequestId, RouteName};
 pub use quantity::{ByteSize, Percent, QuantityError, Rate};
 pub use reason::{Fault, Reason, Retry};
+pub use seldom::Seldom;
 pub use view::{Batch, BatchPart, BodyView, ClientCertificate, Downstream, Protocol, RequestView, Scheme, TlsInfo};

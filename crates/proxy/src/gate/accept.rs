@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use portcullis_snapshot::Listener;
 use portcullis_telemetry::Held;
-use portcullis_types::Reason;
+use portcullis_types::{Reason, Seldom};
 
 use super::caps::{ConnectionCaps, ConnectionPermit};
 use super::{reject, serve};
@@ -39,7 +39,7 @@ pub(crate) struct Bound {
 
 /// Accepts while the gate is open, until it is told to stop; connections it accepted live on in tasks of their own.
 pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mut gate: watch::Receiver<bool>) {
-    let mut said = None;
+    let mut said = Seldom::new(SAID_EVERY);
     loop {
         let open = *gate.borrow_and_update();
         let accepted = tokio::select! {
@@ -59,13 +59,12 @@ pub(crate) async fn accept_loop(socket: Arc<TcpListener>, acceptor: Acceptor, mu
 }
 
 /// A connection that died in the queue costs nothing; a lack of descriptors needs a pause, or the loop would spin.
-async fn wait_out(acceptor: &Acceptor, error: &io::Error, said: &mut Option<Instant>) {
+async fn wait_out(acceptor: &Acceptor, error: &io::Error, said: &mut Seldom) {
     if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         return;
     }
     acceptor.current.load().listener.metrics.accept_failed();
-    if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-        *said = Some(Instant::now());
+    if said.is_due(Instant::now()) {
         log::warn!("accept failed: {error}; connections wait, and are tried again 20 times a second");
     }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;

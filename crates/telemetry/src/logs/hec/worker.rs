@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use portcullis_types::ByteSize;
+use portcullis_types::{ByteSize, Seldom};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep_until};
 
@@ -101,7 +101,7 @@ pub(super) struct Worker {
     next_ask: Instant,
     next_spool: Instant,
     behind: HecDrop,
-    said: Option<Instant>,
+    said: Seldom,
     close_by: Option<Instant>,
 }
 
@@ -120,7 +120,7 @@ impl Worker {
             next_ask: now,
             next_spool: now,
             behind: HecDrop::QueueFull,
-            said: None,
+            said: Seldom::new(REMIND),
             close_by: None,
         }
     }
@@ -325,15 +325,13 @@ impl Worker {
 
     fn recovered(&mut self) {
         self.failures = 0;
-        if self.said.take().is_some() {
+        if self.said.over() {
             log::info!("log `{}`: the collector takes events again", self.name);
         }
     }
 
     fn say(&mut self, what: &str) {
-        let now = Instant::now();
-        if self.said.is_none_or(|said| now.duration_since(said) >= REMIND) {
-            self.said = Some(now);
+        if self.said.is_due(Instant::now().into_std()) {
             let (events, bytes) = (self.backlog.events_in_memory(), ByteSize(self.backlog.in_spool()));
             log::warn!("log `{}`: {what}; {events} events wait in memory, {bytes} in the spool", self.name);
         }
