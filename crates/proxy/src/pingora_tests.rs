@@ -1,6 +1,7 @@
 //! What the gateway relies on in Pingora that is our change (`vendor/README.md`).
 
 mod exchange;
+mod gathered;
 mod idle_pool;
 mod open_end;
 mod queued_header;

@@ -62,11 +62,20 @@ impl fmt::Display for NoPermit {
 
 impl error::Error for NoPermit {}
 
+/// What an item in a pipe holds, in bytes.
+pub(crate) trait Weigh {
+    fn weight(&self) -> usize;
+}
+
+/// A pipe that holds as much takes nothing more.
+const HEAVY: usize = 128 * 1024;
+
 struct State<T, const N: usize> {
     /// A ring, beginning at `head`.
     items: [Option<T>; N],
     head: usize,
     len: usize,
+    weight: usize,
     /// Whether one more place is spoken for. There is one sender, and it holds one permit at most.
     reserved: bool,
     closed: bool,
@@ -87,6 +96,7 @@ impl<'t, T, const N: usize> Pipe<'t, T, N> {
             items: [const { None }; N],
             head: 0,
             len: 0,
+            weight: 0,
             reserved: false,
             closed: false,
             sender_waits: false,
@@ -106,9 +116,13 @@ impl<'t, T, const N: usize> Pipe<'t, T, N> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, item: T, state: &mut State<T, N>) {
+    fn push(&self, item: T, state: &mut State<T, N>)
+    where
+        T: Weigh,
+    {
         let tail = (state.head + state.len) % N;
         if let Some(place) = state.items.get_mut(tail) {
+            state.weight += item.weight();
             *place = Some(item);
             state.len += 1;
         }
@@ -119,7 +133,7 @@ impl<'t, T, const N: usize> Pipe<'t, T, N> {
 /// The end that is written to. The pipe is closed when it is dropped.
 pub(crate) struct Sender<'p, T, const N: usize>(&'p Pipe<'p, T, N>);
 
-impl<'p, T, const N: usize> Sender<'p, T, N> {
+impl<'p, T: Weigh, const N: usize> Sender<'p, T, N> {
     /// Waits for a place in the pipe.
     pub(crate) async fn reserve(&self) -> Result<Permit<'p, T, N>, Closed> {
         poll_fn(|_| match self.poll_reserve() {
@@ -140,7 +154,7 @@ impl<'p, T, const N: usize> Sender<'p, T, N> {
         if state.closed {
             return Err(NoPermit::Closed);
         }
-        if state.reserved || state.len == N {
+        if state.reserved || state.len == N || state.weight >= HEAVY {
             state.sender_waits = true;
             return Err(NoPermit::Full);
         }
@@ -169,7 +183,7 @@ impl<T, const N: usize> Drop for Sender<'_, T, N> {
 /// A place in the pipe. It is given back if nothing is sent.
 pub(crate) struct Permit<'p, T, const N: usize>(&'p Pipe<'p, T, N>);
 
-impl<T, const N: usize> Permit<'_, T, N> {
+impl<T: Weigh, const N: usize> Permit<'_, T, N> {
     pub(crate) fn send(self, item: T) {
         let mut state = self.0.state();
         state.reserved = false;
@@ -190,7 +204,7 @@ impl<T, const N: usize> Drop for Permit<'_, T, N> {
 /// The end that is read from. The pipe is closed when it is dropped, and what is in it is lost.
 pub(crate) struct Receiver<'p, T, const N: usize>(&'p Pipe<'p, T, N>);
 
-impl<T, const N: usize> Receiver<'_, T, N> {
+impl<T: Weigh, const N: usize> Receiver<'_, T, N> {
     /// Waits for the next item. `None` when the sender is gone and nothing is left.
     pub(crate) async fn recv(&mut self) -> Option<T> {
         poll_fn(|_| {
@@ -218,6 +232,7 @@ impl<T, const N: usize> Receiver<'_, T, N> {
         let item = state.items.get_mut(head)?.take()?;
         state.head = (head + 1) % N;
         state.len -= 1;
+        state.weight -= item.weight();
         if std::mem::take(&mut state.sender_waits) {
             self.0.sender.give();
         }
@@ -229,7 +244,8 @@ impl<T, const N: usize> Drop for Receiver<'_, T, N> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.closed = true;
-        while self.pop(&mut state).is_some() {}
+        state.items = [const { None }; N];
+        state.len = 0;
         self.0.sender.give();
     }
 }

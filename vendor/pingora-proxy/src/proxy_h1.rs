@@ -27,10 +27,23 @@ use pingora_core::protocols::http::{
     v1::common::is_upgrade_req as is_h1_upgrade_req,
 };
 
+// Added by Portcullis, see vendor/README.md: a header, and what of its body is there already.
+const PIPE_SIZE: usize = 4;
+
 // Changed by Portcullis, see vendor/README.md: channels of `tokio::sync::mpsc` before.
-type TaskSender<'p> = exchange::Sender<'p, HttpTask, TASK_BUFFER_SIZE>;
-type TaskReceiver<'p> = exchange::Receiver<'p, HttpTask, TASK_BUFFER_SIZE>;
-type TaskPermit<'p> = exchange::Permit<'p, HttpTask, TASK_BUFFER_SIZE>;
+type TaskSender<'p> = exchange::Sender<'p, HttpTask, PIPE_SIZE>;
+type TaskReceiver<'p> = exchange::Receiver<'p, HttpTask, PIPE_SIZE>;
+type TaskPermit<'p> = exchange::Permit<'p, HttpTask, PIPE_SIZE>;
+
+// Added by Portcullis, see vendor/README.md.
+impl exchange::Weigh for HttpTask {
+    fn weight(&self) -> usize {
+        match self {
+            HttpTask::Body(piece, _) | HttpTask::UpgradedBody(piece, _) => piece.as_ref().map_or(0, Bytes::len),
+            _ => 0,
+        }
+    }
+}
 
 /// A connection that was kept open ended before anything of the request was sent on it.
 pub const CLOSED_UNSENT: pingora_error::ErrorType = Custom("ClosedUnsent");
@@ -552,7 +565,7 @@ where
         }
 
         // Batch: pull as many tasks as we can from rx
-        let mut tasks = Vec::with_capacity(TASK_BUFFER_SIZE);
+        let mut tasks = Vec::with_capacity(PIPE_SIZE);
         tasks.push(initial_task);
         while let Some(t) = rx.try_recv() {
             debug!("upstream event now: {t:?}");
@@ -560,7 +573,7 @@ where
         }
 
         /* run filters before sending to downstream */
-        let mut filtered_tasks = Vec::with_capacity(TASK_BUFFER_SIZE);
+        let mut filtered_tasks = Vec::with_capacity(PIPE_SIZE);
         for mut t in tasks {
             if self.revalidate_or_stale(session, &mut t, ctx).await {
                 serve_from_cache.enable();

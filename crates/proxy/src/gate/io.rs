@@ -13,7 +13,7 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -415,6 +415,30 @@ impl AsyncWrite for DownstreamIo {
         self.note_continue(passed);
         self.watch_outbound(passed)?;
         Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if matches!(self.mode, Mode::Through(_)) {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |slice| slice));
+        }
+        let written = ready!(self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices)))?;
+        let mut left = written;
+        for slice in slices {
+            let passed = slice.get(..left).unwrap_or(slice);
+            self.note_continue(passed);
+            self.watch_outbound(passed)?;
+            left -= passed.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

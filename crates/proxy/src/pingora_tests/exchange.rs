@@ -14,10 +14,17 @@ use std::task::{Context, Poll, Wake, Waker};
 #[allow(dead_code, clippy::all, reason = "not all of it is needed here, and it is of the vendored edition and style")]
 mod exchange;
 
-use exchange::{Pipe, Turn, exchange};
+use exchange::{Pipe, Turn, Weigh, exchange};
 
 /// How often the halves take turns in one poll, as the vendored file has it.
 const ROUNDS: usize = 64;
+
+/// A chunk of so many bytes.
+impl Weigh for usize {
+    fn weight(&self) -> usize {
+        *self
+    }
+}
 
 /// Counts how often the task is woken.
 #[derive(Default)]
@@ -107,4 +114,26 @@ fn an_exchange_that_waits_for_the_outside_is_not_woken_by_itself() {
         assert!(matches!(both.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending));
     }
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+}
+
+/// How many chunks of `size` bytes a pipe takes that nobody reads from, and that it takes more once one was read.
+fn held(size: usize) -> usize {
+    let (to_client, to_upstream) = (Turn::default(), Turn::default());
+    let pipe = Pipe::<usize, 4>::new(&to_upstream, &to_client);
+    let (sender, mut receiver) = pipe.ends();
+    let mut taken = 0;
+    while let Ok(place) = sender.try_reserve() {
+        place.send(size);
+        taken += 1;
+    }
+    assert_eq!(receiver.try_recv(), Some(size));
+    assert!(sender.try_reserve().is_ok());
+    taken
+}
+
+#[test]
+fn a_pipe_is_bounded_by_number_and_by_bytes() {
+    for (size, chunks) in [(0, 4), (100, 4), (32 * 1024, 4), (64 * 1024, 2), (100 * 1024, 2), (1024 * 1024, 1)] {
+        assert_eq!(held(size), chunks, "of {size} bytes");
+    }
 }

@@ -1,7 +1,7 @@
 //! A socket whose other side is the test.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -20,13 +20,15 @@ pub(super) enum After {
     End,
 }
 
-/// What comes, piece by piece; how much room each read had; the writes, each as it came.
+/// What comes, piece by piece; how much room each read had; the writes, each as it came; how much one takes, if not all.
 #[derive(Debug, Default)]
 struct Sides {
     pieces: VecDeque<Vec<u8>>,
     after: After,
     rooms: Vec<usize>,
     writes: Vec<Vec<u8>>,
+    most: Option<usize>,
+    broken: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,21 @@ impl Socket {
     /// A session of a client over it.
     pub(super) fn session(&self) -> HttpSession {
         HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(self.clone())))))
+    }
+
+    /// More comes.
+    pub(super) fn send(&self, piece: Vec<u8>) {
+        self.0.lock().unwrap().pieces.push_back(piece);
+    }
+
+    /// A write takes so many bytes and no more.
+    pub(super) fn takes(&self, most: usize) {
+        self.0.lock().unwrap().most = Some(most);
+    }
+
+    /// Every write fails from now on.
+    pub(super) fn breaks(&self) {
+        self.0.lock().unwrap().broken = true;
     }
 
     /// The room of each read since this was asked last.
@@ -79,9 +96,28 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().unwrap().writes.push(bytes.to_vec());
-        Poll::Ready(Ok(bytes.len()))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut sides = self.0.lock().unwrap();
+        if sides.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let most = sides.most.unwrap_or(usize::MAX);
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
+        let taken = bytes.len();
+        sides.writes.push(bytes);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -70,6 +70,22 @@ impl AsyncWrite for VirtualSocketStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut *self.get_mut().socket).poll_shutdown(cx)
     }
+
+    // Added by Portcullis, see vendor/README.md.
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut *self.get_mut().socket).poll_write_vectored(cx, bufs)
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    #[inline]
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
 }
 
 #[cfg(test)]

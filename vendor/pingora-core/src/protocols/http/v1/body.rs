@@ -22,6 +22,7 @@ use pingora_error::{
 };
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::{self, IoSlice};
 use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -40,9 +41,6 @@ const TRAILER_SIZE_LIMIT: usize = 1024 * 64;
 
 // Added by Portcullis, see vendor/README.md: what is first made room for where nobody says how much comes, and when.
 const SMALL_READ: usize = 1024 * 2;
-
-// Added by Portcullis, see vendor/README.md: up to this, copying a body costs less than a second write does.
-const BODY_BEHIND_HEADER: usize = 1024 * 16;
 
 const LAST_CHUNK: &[u8; 5] = &[b'0', CR, LF, CR, LF];
 const CR: u8 = b'\r';
@@ -1324,6 +1322,31 @@ impl SendBodyState {
     }
 }
 
+// Added by Portcullis, see vendor/README.md.
+/// The first `length` bytes of `pieces`.
+fn push_slices<'p, B: AsRef<[u8]>>(slices: &mut Vec<IoSlice<'p>>, pieces: &'p [B], mut length: usize) {
+    for piece in pieces {
+        let piece = piece.as_ref();
+        let taken = &piece[..piece.len().min(length)];
+        length -= taken.len();
+        if !taken.is_empty() {
+            slices.push(IoSlice::new(taken));
+        }
+    }
+}
+
+// Added by Portcullis, see vendor/README.md.
+/// Writes all of it, in one write if the stream takes it.
+async fn write_slices<S: AsyncWrite + Unpin>(stream: &mut S, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !slices.is_empty() {
+        match stream.write_vectored(slices).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut slices, written),
+        }
+    }
+    Ok(())
+}
+
 /// Tracks how response body bytes are framed and written to the wire.
 ///
 /// Supports both a legacy async API (`write_body` / `finish`) and a cancel-safe
@@ -1396,39 +1419,67 @@ impl BodyWriter {
     }
 
     // Added by Portcullis, see vendor/README.md.
-    /// Writes the header of the message and the first part of its body, in one write if the part is small, and flushes:
-    /// what a header waited for must not wait for more of the body.
-    pub(crate) async fn write_body_behind<S>(
+    /// Writes the header of the message and `pieces` of its body, in one write where the stream takes it so; with `last`, the end
+    /// of chunks as well. Flushes what goes behind a header, so that what the header waited for need not wait for more of the body.
+    pub(crate) async fn write_together<S, B>(
         &mut self,
-        mut header: BytesMut,
         stream: &mut S,
-        buf: &[u8],
+        header: Option<&[u8]>,
+        pieces: &[B],
+        last: bool,
     ) -> Result<Option<usize>>
     where
         S: AsyncWrite + Unpin + Send,
+        B: AsRef<[u8]>,
     {
-        let written = match self.body_mode {
-            BM::ContentLength(total, 0) if buf.len() <= total.min(BODY_BEHIND_HEADER) => {
-                header.extend_from_slice(buf);
-                stream.write_all(&header).await.or_err(WriteError, "while writing header and body")?;
-                self.body_mode = BM::ContentLength(total, buf.len());
-                Some(buf.len())
+        if header.is_none() && pieces.is_empty() && !last {
+            return Ok(None);
+        }
+        let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+        let chunk_head;
+        let mut slices = Vec::with_capacity(pieces.len() + 4);
+        slices.extend(header.map(IoSlice::new));
+        let (mode, taken, flush) = match self.body_mode {
+            BM::ContentLength(total, written) => {
+                let room = total.saturating_sub(written);
+                if length > room && room > 0 {
+                    warn!("Trying to write data over content-length: {total}");
+                }
+                let taken = length.min(room);
+                push_slices(&mut slices, pieces, taken);
+                let flush = header.is_some() && taken > 0 || taken == room;
+                (BM::ContentLength(total, written + taken), taken, flush)
             }
-            BM::ChunkedEncoding(0) if !buf.is_empty() && buf.len() <= BODY_BEHIND_HEADER => {
-                header.extend_from_slice(format!("{:X}\r\n", buf.len()).as_bytes());
-                header.extend_from_slice(buf);
-                header.extend_from_slice(CRLF);
-                stream.write_all(&header).await.or_err(WriteError, "while writing header and body")?;
-                self.body_mode = BM::ChunkedEncoding(buf.len());
-                Some(buf.len())
+            BM::ChunkedEncoding(written) => {
+                if length > 0 {
+                    chunk_head = format!("{length:X}\r\n");
+                    slices.push(IoSlice::new(chunk_head.as_bytes()));
+                    push_slices(&mut slices, pieces, length);
+                    slices.push(IoSlice::new(CRLF));
+                }
+                if last {
+                    slices.push(IoSlice::new(LAST_CHUNK));
+                    (BM::Complete(written + length), length, true)
+                } else {
+                    (BM::ChunkedEncoding(written + length), length, true)
+                }
             }
-            _ => {
-                stream.write_all(&header).await.or_err(WriteError, "while writing request headers")?;
-                self.write_body(stream, buf).await?
+            BM::UntilClose(written) => {
+                push_slices(&mut slices, pieces, length);
+                (BM::UntilClose(written + length), length, true)
             }
+            BM::Complete(written) => (BM::Complete(written), 0, true),
+            BM::ToSelect => (BM::ToSelect, 0, true),
         };
-        stream.flush().await.or_err(WriteError, "flushing header and body")?;
-        Ok(written)
+        if slices.is_empty() {
+            return Ok(None);
+        }
+        write_slices(stream, &mut slices).await.or_err(WriteError, "while writing header and body")?;
+        self.body_mode = mode;
+        if flush {
+            stream.flush().await.or_err(WriteError, "flushing header and body")?;
+        }
+        Ok(Some(taken))
     }
 
     pub fn finished(&self) -> bool {

@@ -196,7 +196,7 @@ impl HttpSession {
     async fn do_write_body(&mut self, buf: &[u8]) -> Result<Option<usize>> {
         let stream = &mut self.underlying_stream;
         let written = match self.queued_header.take() {
-            Some(header) => self.body_writer.write_body_behind(header, stream, buf).await,
+            Some(header) => self.body_writer.write_together(stream, Some(&header), &[buf], false).await,
             None => self.body_writer.write_body(stream, buf).await,
         };
 

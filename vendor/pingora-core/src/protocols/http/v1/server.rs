@@ -73,16 +73,12 @@ impl ProxyTaskState {
     }
 }
 
-// Added by Portcullis, see vendor/README.md: from this on a write of its own costs less than a copy.
-const LARGE_PIECE: usize = 1024 * 16;
-
-// Added by Portcullis, see vendor/README.md: up to this, the stream's buffer takes header and body together.
-const SMALL_PIECE: usize = 1024;
-
 // Added by Portcullis, see vendor/README.md.
-/// Whether a task is a part of a body that is best copied behind its header.
-fn goes_behind_header(task: &HttpTask) -> bool {
-    matches!(task, HttpTask::Body(Some(piece), _) if piece.len() > SMALL_PIECE && piece.len() < LARGE_PIECE)
+/// What there is to write of a response.
+#[derive(Default)]
+struct Gathered {
+    header: Option<(Bytes, Box<ResponseHeader>)>,
+    pieces: Vec<Bytes>,
 }
 
 /// The HTTP 1.x server session
@@ -103,8 +99,6 @@ pub struct HttpSession {
     body_writer: BodyWriter,
     /// Cancel-safe proxy task state.
     proxy_task_state: ProxyTaskState,
-    /// An internal buffer to buf multiple body writes to reduce the underlying syscalls
-    body_write_buf: BytesMut,
     /// Track how many application (not on the wire) body bytes already sent
     body_bytes_sent: usize,
     /// Track how many application (not on the wire) body bytes already read
@@ -193,7 +187,6 @@ impl HttpSession {
             body_reader: BodyReader::new(false),
             body_writer: BodyWriter::new(),
             proxy_task_state: ProxyTaskState::default(),
-            body_write_buf: BytesMut::new(),
             keepalive_timeout: KeepaliveStatus::Off,
             update_resp_headers: true,
             response_written: None,
@@ -690,24 +683,31 @@ impl HttpSession {
     }
 
     // Added by Portcullis, see vendor/README.md.
-    /// Writes a response header with the first part of its body, in one write.
-    async fn write_response_header_and(&mut self, mut header: Box<ResponseHeader>, first: &[u8]) -> Result<()> {
-        let Some((head, _)) = self.prepare_response_header(&mut header)? else {
-            self.write_body(first).await?;
-            return Ok(());
-        };
-        let head = head.try_into_mut().unwrap_or_else(|head| BytesMut::from(&head[..]));
-        let limit = self.write_timeout(first.len());
-        let writing = self.body_writer.write_body_behind(head, &mut self.underlying_stream, first);
+    /// Writes what was gathered, and the end of the body if this is the `last` of it, in one write where the stream takes it so.
+    async fn write_gathered(&mut self, gathered: &mut Gathered, last: bool) -> Result<()> {
+        let Gathered { header, pieces } = std::mem::take(gathered);
+        let (head, header) = header.unzip();
+        if header.is_some() {
+            // Of a write that fails, the client may have got the header.
+            self.response_written = header;
+        }
+        let limit = self.write_timeout(pieces.iter().map(Bytes::len).sum());
+        let writing = self
+            .body_writer
+            .write_together(&mut self.underlying_stream, head.as_deref(), &pieces, last);
         let written = match limit {
             Some(t) => match timeout(t, writing).await {
                 Ok(written) => written?,
-                Err(_) => return Error::e_explain(WriteTimedout, format!("writing header and body, timeout: {t:?}")),
+                Err(_) => {
+                    return Error::e_explain(
+                        WriteTimedout,
+                        format!("writing header and body, timeout: {t:?}"),
+                    )
+                }
             },
             None => writing.await?,
         };
         self.body_bytes_sent += written.unwrap_or_default();
-        self.response_written = Some(header);
         Ok(())
     }
 
@@ -1072,37 +1072,6 @@ impl HttpSession {
     /// session's body-reader no longer holds the bytes.
     pub(crate) fn take_body_overread(&mut self) -> Option<BytesMut> {
         self.body_reader.take_body_overread()
-    }
-
-    async fn do_write_body_buf(&mut self) -> Result<Option<usize>> {
-        // Don't flush empty chunks, they are considered end of body for chunks
-        if self.body_write_buf.is_empty() {
-            return Ok(None);
-        }
-
-        let written = self
-            .body_writer
-            .write_body(&mut self.underlying_stream, &self.body_write_buf)
-            .await;
-
-        if let Ok(Some(num_bytes)) = written {
-            self.body_bytes_sent += num_bytes;
-        }
-
-        // make sure this buf is safe to reuse
-        self.body_write_buf.clear();
-
-        written
-    }
-
-    async fn write_body_buf(&mut self) -> Result<Option<usize>> {
-        match self.write_timeout(self.body_write_buf.len()) {
-            Some(t) => match timeout(t, self.do_write_body_buf()).await {
-                Ok(res) => res,
-                Err(_) => Error::e_explain(WriteTimedout, format!("writing body, timeout: {t:?}")),
-            },
-            None => self.do_write_body_buf().await,
-        }
     }
 
     fn maybe_force_close_body_reader(&mut self) {
@@ -1523,7 +1492,8 @@ impl HttpSession {
         Ok(())
     }
 
-    async fn write_non_empty_body(&mut self, data: Option<Bytes>, upgraded: bool) -> Result<()> {
+    // Changed by Portcullis, see vendor/README.md: the pieces were copied into one buffer before.
+    fn gather_body_data(&self, gathered: &mut Gathered, data: Option<Bytes>, upgraded: bool) {
         // Both upstream and downstream should agree on upgrade status.
         // Upgrade can only occur if both downstream and upstream sessions are H1.1
         // and see a 101 response, which logically MUST have been received
@@ -1535,119 +1505,61 @@ impl HttpSession {
                 panic!("Unexpected Body task received on upgraded downstream session");
             }
         }
-        let Some(d) = data else {
-            return Ok(());
-        };
-        if d.is_empty() {
-            return Ok(());
-        }
-        self.write_body(&d).await.map_err(|e| e.into_down())?;
-        Ok(())
+        gathered.pieces.extend(data.filter(|piece| !piece.is_empty()));
     }
 
-    async fn response_duplex(&mut self, task: HttpTask) -> Result<bool> {
-        let end_stream = match task {
-            HttpTask::Header(header, end_stream) => {
-                self.write_response_header(header)
-                    .await
-                    .map_err(|e| e.into_down())?;
-                end_stream
-            }
-            HttpTask::Body(data, end_stream) => {
-                self.write_non_empty_body(data, false).await?;
-                end_stream
-            }
-            HttpTask::UpgradedBody(data, end_stream) => {
-                self.write_non_empty_body(data, true).await?;
-                end_stream
-            }
-            HttpTask::Trailer(_) => true, // h1 trailer is not supported yet
-            HttpTask::Done => true,
-            HttpTask::Failed(e) => return Err(e),
-        };
-        if end_stream {
-            // no-op if body wasn't initialized or is finished already
-            self.finish_body().await.map_err(|e| e.into_down())?;
-        }
-        Ok(end_stream || self.body_writer.finished())
-    }
-
-    fn buffer_body_data(&mut self, data: Option<Bytes>, upgraded: bool) {
-        if upgraded != self.upgraded {
-            if upgraded {
-                panic!("Unexpected Body task received on upgraded downstream session");
-            } else {
-                panic!("Unexpected UpgradedBody task received on un-upgraded downstream session");
-            }
-        }
-
-        let Some(d) = data else {
-            return;
-        };
-        if !d.is_empty() && !self.body_writer.finished() {
-            self.body_write_buf.put_slice(&d);
-        }
-    }
-
-    // TODO: use vectored write to avoid copying
-    pub async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+    pub async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let n_tasks = tasks.len();
-        if n_tasks == 1 {
-            // fallback to single operation to avoid copy
-            return self.response_duplex(tasks.pop().unwrap()).await;
-        }
-
         let mut end_stream = false;
-        let mut tasks = tasks.into_iter().peekable();
-        while let Some(task) = tasks.next() {
+        let mut gathered = Gathered::default();
+        for task in tasks {
             end_stream = match task {
-                // Added by Portcullis, see vendor/README.md.
-                HttpTask::Header(header, false)
-                    if !header.status.is_informational() && tasks.peek().is_some_and(goes_behind_header) =>
-                {
-                    let Some(HttpTask::Body(Some(first), end_stream)) = tasks.next() else {
-                        unreachable!("looked at above");
-                    };
-                    self.write_response_header_and(header, &first)
+                HttpTask::Header(header, end_stream) if header.status.is_informational() => {
+                    self.write_gathered(&mut gathered, false)
                         .await
                         .map_err(|e| e.into_down())?;
-                    end_stream
-                }
-                HttpTask::Header(header, end_stream) => {
                     self.write_response_header(header)
                         .await
                         .map_err(|e| e.into_down())?;
                     end_stream
                 }
-                HttpTask::Body(data, end_stream) => {
-                    // Changed by Portcullis, see vendor/README.md: a copy of every piece before.
-                    match data {
-                        Some(piece) if piece.len() >= LARGE_PIECE => {
-                            self.write_body_buf().await.map_err(|e| e.into_down())?;
-                            self.write_non_empty_body(Some(piece), false).await?;
-                        }
-                        data => self.buffer_body_data(data, false),
+                HttpTask::Header(mut header, end_stream) => {
+                    let prepared = self
+                        .prepare_response_header(&mut header)
+                        .map_err(|e| e.into_down())?;
+                    if let Some((head, _)) = prepared {
+                        gathered.header = Some((head, header));
                     }
                     end_stream
                 }
+                HttpTask::Body(data, end_stream) => {
+                    self.gather_body_data(&mut gathered, data, false);
+                    end_stream
+                }
                 HttpTask::UpgradedBody(data, end_stream) => {
-                    self.buffer_body_data(data, true);
+                    self.gather_body_data(&mut gathered, data, true);
                     end_stream
                 }
                 HttpTask::Trailer(_) => true, // h1 trailer is not supported yet
                 HttpTask::Done => true,
                 HttpTask::Failed(e) => {
-                    // flush the data we have and quit
-                    self.write_body_buf().await.map_err(|e| e.into_down())?;
-                    self.underlying_stream
-                        .flush()
-                        .await
-                        .or_err(WriteError, "flushing response")?;
+                    if n_tasks > 1 {
+                        // flush the data we have and quit
+                        self.write_gathered(&mut gathered, false)
+                            .await
+                            .map_err(|e| e.into_down())?;
+                        self.underlying_stream
+                            .flush()
+                            .await
+                            .or_err(WriteError, "flushing response")?;
+                    }
                     return Err(e);
                 }
             }
         }
-        self.write_body_buf().await.map_err(|e| e.into_down())?;
+        self.write_gathered(&mut gathered, end_stream)
+            .await
+            .map_err(|e| e.into_down())?;
         if end_stream {
             // no-op if body wasn't initialized or is finished already
             self.finish_body().await.map_err(|e| e.into_down())?;
@@ -3089,8 +3001,8 @@ mod tests_stream {
             .write_response_header_ref(&new_response)
             .await
             .unwrap();
-        http_stream.body_write_buf = BytesMut::from(&b"abc"[..]);
-        let res = http_stream.write_body_buf().await;
+        let tasks = vec![HttpTask::Body(Some(Bytes::from_static(b"abc")), false), HttpTask::Done];
+        let res = http_stream.response_duplex_vec(tasks).await;
         assert_eq!(res.unwrap_err().etype(), &WriteTimedout);
     }
 
