@@ -1,5 +1,6 @@
 //! What RFC 9110 and 9112 say of single exchanges: bodiless answers, interim answers, expectations, versions, ends.
 
+use portcullis_integration_tests::origin::{HyperOrigin, full};
 use portcullis_integration_tests::{After, Origin, PATIENCE, Setup};
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -118,6 +119,15 @@ fn blames_the_upstream_that_never_says_100_continue() {
     let answer = gateway.client().ask(EXPECTS);
     assert_eq!((answer.status, answer.reason().as_str()), (504, "upstream_first_byte_timeout"));
     assert_eq!(gateway.record_of(&answer)["fault"], "upstream");
+}
+
+#[test]
+fn says_100_continue_itself_where_the_upstream_speaks_http2() {
+    let origin = HyperOrigin::plain(|seen| http::Response::new(full(seen.body.clone())));
+    let gateway = Setup::to_address(origin.address()).cluster("protocol: http2").start();
+    let mut client = gateway.client();
+    assert_eq!(client.ask(EXPECTS).status, 100);
+    assert_eq!(client.ask("hello").text(), "hello");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod gathered;
+mod given_away;
 mod idle_pool;
 mod open_end;
 mod queued_header;
