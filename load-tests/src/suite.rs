@@ -239,7 +239,6 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
     // A core for the gateway, the others for the tool, its origins and Redis: as the rig does.
     let core = cores::leave_one()?;
     let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
-    let proof = proof::prove()?;
     let mut results = Vec::new();
     for (turn, scene) in scenes.iter().enumerate() {
         let [small, full] = scene.bound;
@@ -253,6 +252,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
             scene.what
         ));
         let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?.on(core);
+        let proof = proof::prove()?;
         let began = Instant::now();
         let mut outcome = bounded(scene.play, stage, limit);
         // A tool that cannot show what it knows has nothing to say of time.
@@ -260,21 +260,25 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
             outcome.excuse(&flaw);
         }
         say(&outcome.text(scene.name, began.elapsed()))?;
-        results.push((scene, began.elapsed(), outcome));
+        results.push((scene, began.elapsed(), outcome, as_json(&proof)));
     }
-    let json: Vec<Json> =
-        results.iter().map(|(scene, took, outcome)| outcome.json(scene.name, scene.what, *took)).collect();
+    let json = results.iter().map(|(scene, took, outcome, proof)| {
+        let mut json = outcome.json(scene.name, scene.what, *took);
+        // An object takes it.
+        json.as_object_mut().map(|json| json.insert("proof".to_owned(), proof.clone()));
+        json
+    });
+    let json: Vec<Json> = json.collect();
     let json = json!({
         "format": "portcullis-load/scenes/1",
         "seed": which.seed,
         "small": which.small,
         "core": core,
-        "proof": as_json(&proof),
         "scenes": json,
     });
     std::fs::write(out.join("scenes.json"), format!("{json:#}\n"))?;
     crate::judging::scenes::leave(&json, &gateway, &began, start.elapsed().as_secs_f64(), &out)?;
-    let worst = results.iter().map(|(_, _, outcome)| outcome.status()).max().unwrap_or(Status::Passed);
+    let worst = results.iter().map(|(_, _, outcome, _)| outcome.status()).max().unwrap_or(Status::Passed);
     Ok(match worst {
         Status::Passed => Ended::Passed,
         Status::Invalid => Ended::Invalid,

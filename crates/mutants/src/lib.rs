@@ -34,6 +34,8 @@ pub enum Mutant {
     FailsOnWebsocket,
     /// A reload cuts the requests that are in flight.
     FailsOnReload,
+    /// A reload cuts the WebSockets that are open, without a word.
+    ReloadCutsWebsockets,
     /// One request in a hundred takes 50 ms longer, and nobody else.
     Tail,
     /// A request costs a few thousand instructions more: about a tenth of one that is passed through.
@@ -42,7 +44,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SlowLog,
         Self::LeakedBuffer,
         Self::LostRetryBudget,
@@ -52,6 +54,7 @@ impl Mutant {
         Self::FailsOn5xx,
         Self::FailsOnWebsocket,
         Self::FailsOnReload,
+        Self::ReloadCutsWebsockets,
         Self::Tail,
         Self::Cpu10,
     ];
@@ -69,6 +72,7 @@ impl Mutant {
             Self::FailsOn5xx => "fails_on_5xx",
             Self::FailsOnWebsocket => "fails_on_websocket",
             Self::FailsOnReload => "fails_on_reload",
+            Self::ReloadCutsWebsockets => "reload_cuts_websockets",
             Self::Tail => "tail",
             Self::Cpu10 => "cpu_10",
         }

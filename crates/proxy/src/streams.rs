@@ -126,6 +126,10 @@ impl Streams {
 
     /// Ends those whose endpoint takes no requests any more by the word of whoever runs the cluster.
     pub(crate) fn end_left(&self, serving: &[Arc<Snapshot>]) {
+        portcullis_mutants::when!(ReloadCutsWebsockets => for stream in self.open.lock().values() {
+            stream.end.tell(drained());
+            stream.end.cut();
+        });
         let Some(current) = serving.first() else { return };
         let left = |stream: &Stream| serving.iter().all(|snapshot| has_left(stream, snapshot));
         self.end_those(current.settings.drain_streams, left);

@@ -44,6 +44,11 @@ impl Answer<'_> {
     }
 }
 
+/// Whether bytes are nothing but ends of lines.
+pub(crate) fn is_empty_lines(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
     Some((name, value.get(1..)?.trim_ascii()))
@@ -131,7 +136,8 @@ impl Reader {
         Answer { status: self.status, head: &self.head, body: &self.body, length: self.length, grpc: None }
     }
 
-    /// Takes what has come. `rest` is what came behind a whole answer.
+    /// Takes what has come. The rest is what came behind a whole answer, but for empty lines, which RFC 9112 section 9.2 lets
+    /// a client pass over.
     pub fn take<'a>(&mut self, bytes: &'a [u8]) -> (Progress, &'a [u8]) {
         let mut bytes = bytes;
         loop {
@@ -148,6 +154,7 @@ impl Reader {
             };
             let Some(rest) = next else { return (Progress::Broken, &[]) };
             if self.stage == Stage::Over {
+                let rest = if is_empty_lines(rest) { &[] } else { rest };
                 return (Progress::Whole { closes: self.closes || !rest.is_empty() }, rest);
             }
             if rest.is_empty() {
@@ -360,6 +367,9 @@ mod tests {
         let (progress, rest) = reader.take(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy");
         assert_eq!((progress, rest), (Progress::Whole { closes: true }, &b"y"[..]));
         assert_eq!((reader.answer().length, reader.answer().body), (1, &b""[..]));
+        reader.expect(false);
+        let (progress, rest) = reader.take(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx\r\n");
+        assert_eq!((progress, rest), (Progress::Whole { closes: false }, &b""[..]), "an empty line is nothing");
     }
 
     #[test]

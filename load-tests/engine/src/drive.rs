@@ -216,18 +216,32 @@ impl Driver<'_> {
     }
 
     fn is_late(&self) -> bool {
-        self.now >= self.load.pace.length() || self.watch.stop.load(Ordering::Relaxed)
+        self.now >= self.load.pace.length() || self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.watch.stop.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is sent: what is planned is not any more, and what was held back stays unsent.
+    fn give_up(&mut self) {
+        self.next = None;
+        for Flight { id, planned, .. } in std::mem::take(&mut self.held) {
+            self.tally.failed(Failed { id, planned, status: None, kind: Kind::Unfinished });
+        }
     }
 
     fn planned(&mut self) -> Option<Duration> {
         match &mut self.load.pace {
-            Pace::Open(_) if self.watch.stop.load(Ordering::Relaxed) => None,
             Pace::Open(schedule) => schedule.next(),
             Pace::Closed { .. } => None,
         }
     }
 
     fn launch_due(&mut self) -> Result<(), Failure> {
+        if self.is_stopped() {
+            self.give_up();
+        }
         while let Some(planned) = self.next.filter(|planned| *planned <= self.now) {
             // A start that lies ahead has elapsed by nothing.
             if self.now.is_zero() {
@@ -261,7 +275,7 @@ impl Driver<'_> {
                 return Ok(());
             }
             // Closed since its last answer; nothing was sent.
-            self.connections.remove(token);
+            self.leave(token);
         }
         let turn = usize::try_from(self.tally.opened).unwrap_or_default();
         let from = self.load.from.get(turn % self.load.from.len().max(1)).copied();
@@ -315,13 +329,40 @@ impl Driver<'_> {
         }
         let Some(connection) = self.connections.get_mut(token) else { return Ok(()) };
         let received = connection.receive(&mut self.buffer);
-        if received == Received::Part { Ok(()) } else { self.on_received(token, received) }
+        if received == Received::Part {
+            self.note_unasked(token);
+            return Ok(());
+        }
+        self.on_received(token, received)
+    }
+
+    /// Counts what a connection brought that nobody had asked for.
+    fn note_unasked(&mut self, token: u64) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            self.tally.unasked.merge(connection.take_unasked());
+        }
+    }
+
+    /// Leaves a connection that took no request, and sees how it had ended.
+    fn leave(&mut self, token: u64) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.state = State::Idle;
+            // What it takes no bytes from may have come with a goodbye.
+            let received = connection.receive(&mut self.buffer);
+            let received = if received == Received::Part { Received::Cut(Kind::Reset) } else { received };
+            connection.ends_idle(received);
+        }
+        self.note_unasked(token);
+        self.connections.remove(token);
     }
 
     fn on_connected(&mut self, token: u64, flight: Flight) -> Result<(), Failure> {
         let Some(connection) = self.connections.get_mut(token) else { return Ok(()) };
         if !connection.transport.is_open() {
             return self.end(token, flight, Received::Cut(Kind::Connect));
+        }
+        if self.is_stopped() {
+            return self.end(token, flight, Received::Cut(Kind::Unfinished));
         }
         self.poll.change(&connection.transport, token, Interest::Read)?;
         let sent = match self.load.upgrade {
@@ -340,7 +381,8 @@ impl Driver<'_> {
         let Some(connection) = self.connections.get_mut(token) else { return Ok(()) };
         match connection.state {
             State::Idle | State::Connecting(_) => {
-                // Whatever comes unasked is the other side's end of it.
+                connection.ends_idle(received);
+                self.note_unasked(token);
                 self.connections.remove(token);
                 self.idle.retain(|other| *other != token);
                 Ok(())
@@ -371,6 +413,7 @@ impl Driver<'_> {
                 let answer = connection.answer();
                 (self.source.judge(kind, id, &answer), Some(answer.status))
             }
+            Received::Ended => (Outcome::Failed(Kind::Reset), None),
             Received::Cut(kind) => (Outcome::Failed(kind), None),
             Received::Part => (Outcome::Failed(Kind::Timeout), None),
         };
@@ -379,7 +422,9 @@ impl Driver<'_> {
             Outcome::Refused => self.tally.refused(planned),
             Outcome::Failed(kind) => self.tally.failed(Failed { id, planned, status, kind }),
         }
-        if let Received::Whole { closes: false } = received {
+        self.tally.unasked.merge(connection.take_unasked());
+        // What was answered before it was sent to its end leaves a connection on which nothing else can be said.
+        if received == (Received::Whole { closes: false }) && !connection.transport.is_waiting() {
             connection.state = State::Idle;
             self.idle.push(token);
         } else {
@@ -387,6 +432,10 @@ impl Driver<'_> {
         }
         if self.count.is_multiple_of(1024) {
             self.tell();
+        }
+        if self.is_stopped() {
+            self.give_up();
+            return Ok(());
         }
         match (&self.load.pace, self.held.pop_front()) {
             (_, Some(flight)) => self.launch(flight),

@@ -71,6 +71,7 @@ pub fn run(
             tally: Tally::new(load.objective, load.warm_up)?,
         };
         driver.drive(endings).await?;
+        driver.tally.unasked = driver.pool.unasked.get();
         Ok(driver.tally)
     }))
 }
@@ -115,13 +116,27 @@ impl Driver<'_> {
 
     fn planned(&mut self) -> Option<Duration> {
         match &mut self.load.pace {
-            Pace::Open(_) if self.watch.stop.load(Ordering::Relaxed) => None,
             Pace::Open(schedule) => schedule.next(),
             Pace::Closed { .. } => None,
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        self.watch.stop.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is sent: what is planned is not any more, and what was held back stays unsent.
+    fn give_up(&mut self) {
+        self.next = None;
+        for Flight { id, planned } in std::mem::take(&mut self.held) {
+            self.tally.failed(Failed { id, planned, status: None, kind: Kind::Unfinished });
+        }
+    }
+
     fn launch_due(&mut self) {
+        if self.is_stopped() {
+            self.give_up();
+        }
         while let Some(planned) = self.next.filter(|planned| *planned <= self.start.elapsed()) {
             self.next = self.planned();
             self.count += 1;
@@ -180,7 +195,10 @@ impl Driver<'_> {
         if self.count.is_multiple_of(256) {
             self.tell();
         }
-        let over = self.start.elapsed() >= self.load.pace.length() || self.watch.stop.load(Ordering::Relaxed);
+        if self.is_stopped() {
+            return self.give_up();
+        }
+        let over = self.start.elapsed() >= self.load.pace.length();
         while let Some(flight) = self.held.pop_front() {
             if flight.planned + self.load.timeout > self.start.elapsed() {
                 return self.launch(flight);

@@ -10,6 +10,8 @@ pub enum Kind {
     Connect,
     /// The connection ended before the answer was whole.
     Reset,
+    /// The other side ended a WebSocket in good order, by a close frame of 1001 or 1012, before the answer came.
+    Goodbye,
     /// The answer was not whole in time.
     Timeout,
     /// A status that the plan neither expects nor calls a refusal.
@@ -29,6 +31,7 @@ impl Kind {
         match self {
             Self::Connect => "connect",
             Self::Reset => "reset",
+            Self::Goodbye => "goodbye",
             Self::Timeout => "timeout",
             Self::Status => "status",
             Self::Malformed => "malformed",

@@ -1,5 +1,6 @@
 //! What a load brought. Pure.
 
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -34,8 +35,37 @@ pub struct Failed {
 /// Failed requests that are kept by number; beyond, they are only counted.
 const KEPT: usize = 1_000_000;
 
+/// What the other side did that nobody had asked it for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unasked {
+    /// Connections that it closed in good order while nothing was asked of them, as RFC 9112 section 9.5 lets it; of
+    /// WebSockets by a close frame of 1001 or 1012, of HTTP/2 connections without an error.
+    pub closed: u64,
+    /// Connections that ended otherwise while nothing was asked of them: by a reset; of WebSockets by another close frame or by
+    /// none; of HTTP/2, whether or not something was asked.
+    pub cut: u64,
+    /// Times that bytes came behind a whole answer, or while nothing was asked; of WebSockets, messages.
+    pub said: u64,
+}
+
+impl Unasked {
+    /// Adds those of another load.
+    pub fn merge(&mut self, other: Self) {
+        self.closed += other.closed;
+        self.cut += other.cut;
+        self.said += other.said;
+    }
+}
+
+impl fmt::Display for Unasked {
+    /// As `unasked 3 closed, 1 cut, 0 answers`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unasked {} closed, {} cut, {} answers", self.closed, self.cut, self.said)
+    }
+}
+
 /// How late the tool was by itself, as sent less planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lag {
     /// One in a hundred requests was later than this.
     pub p99: Duration,
@@ -43,6 +73,9 @@ pub struct Lag {
     pub p999: Duration,
     /// The latest of all.
     pub most: Duration,
+    /// Requests that were sent later still, since too many were in flight: that is the other side's doing, and counts as
+    /// latency and not as lateness.
+    pub delayed: u64,
 }
 
 impl Lag {
@@ -84,6 +117,8 @@ pub struct Tally {
     pub most_in_flight: usize,
     /// Connections that were opened, of HTTP/1.1 and WebSockets.
     pub opened: u64,
+    /// What came unasked.
+    pub unasked: Unasked,
 }
 
 impl Tally {
@@ -108,6 +143,7 @@ impl Tally {
             delayed: 0,
             most_in_flight: 0,
             opened: 0,
+            unasked: Unasked::default(),
         })
     }
 
@@ -200,7 +236,7 @@ impl Tally {
     #[must_use]
     pub fn lag(&self) -> Lag {
         let at = |share| Duration::from_micros(self.lag.value_at_quantile(share));
-        Lag { p99: at(0.99), p999: at(0.999), most: Duration::from_micros(self.lag.max()) }
+        Lag { p99: at(0.99), p999: at(0.999), most: Duration::from_micros(self.lag.max()), delayed: self.delayed }
     }
 
     /// How long after a moment the last tenth of a second ended in which more than one in a hundred requests failed or

@@ -101,6 +101,15 @@ pub fn write(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Ve
     }
 }
 
+/// What a close frame says whose sender goes away, or starts again: 1001 (section 7.4.1) and 1012 (IANA's registry).
+const GOODBYES: [u16; 2] = [1001, 1012];
+
+/// Whether the payload of a close frame says so.
+#[must_use]
+pub fn is_goodbye(payload: &[u8]) -> bool {
+    matches!(payload, &[first, second, ..] if GOODBYES.contains(&u16::from_be_bytes([first, second])))
+}
+
 /// A message, or a frame that controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -214,6 +223,14 @@ mod tests {
                 assert_eq!(frames.message(), Ok(None));
             }
         }
+    }
+
+    #[test]
+    fn tells_a_goodbye_from_other_ends() {
+        let close = |code: u16| [&code.to_be_bytes(), &b"why"[..]].concat();
+        assert!([1001, 1012].map(close).iter().all(|payload| is_goodbye(payload)));
+        assert!(![1000, 1006, 1011].map(close).iter().any(|payload| is_goodbye(payload)));
+        assert!(!is_goodbye(b"") && !is_goodbye(b"\x03"));
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn failures(tally: &Tally) -> BTreeMap<Kind, u64> {
     for (kind, count) in &tally.counted.failed {
         let parts = match kind {
             Outcome::Connect => [(Kind::Connect, *count), (Kind::Connect, 0)],
-            Outcome::Reset => [(Kind::Cut, *count), (Kind::Cut, 0)],
+            Outcome::Reset | Outcome::Goodbye => [(Kind::Cut, *count), (Kind::Cut, 0)],
             Outcome::Timeout | Outcome::Unfinished => [(Kind::Timeout, *count), (Kind::Timeout, 0)],
             Outcome::Status => {
                 [(Kind::ServerError, server_errors), (Kind::UnexpectedStatus, count.saturating_sub(server_errors))]

@@ -94,7 +94,6 @@ fn ratio(what: &str, ratios: &[f64]) -> Bar {
 mod tests {
     use super::*;
     use crate::open_loop::Lag;
-    use std::time::Duration;
 
     const PLAYERS: [Player; 3] = [Player::Envoy, Player::Portcullis, Player::HaproxyRandom];
 
@@ -112,7 +111,7 @@ mod tests {
             recovery: 4.0,
             delayed: 0,
             most_in_flight: 1,
-            lag: Lag { p99: Duration::ZERO, p999: Duration::ZERO, most: Duration::ZERO },
+            lag: Lag::default(),
             waited: 0.0,
         }
     }

@@ -33,6 +33,16 @@ impl<'a> Books<'a> {
         Ok([self.edge.requests()?.saturating_sub(edge), self.origin.requests().saturating_sub(origin)])
     }
 
+    /// Attempts that the gateway has made at the origin in all its life, those that were repeated among them.
+    pub(super) fn attempts(&self) -> Result<u64, Failure> {
+        self.edge.count_of("portcullis_endpoint_attempts_total")
+    }
+
+    /// Attempts of the gateway in all its life that repeated another.
+    pub(super) fn retries(&self) -> Result<u64, Failure> {
+        self.edge.count_of("portcullis_cluster_retries_total")
+    }
+
     /// Both must have counted so many. Of the `unsure`, whose time was up at the client, nobody knows how far they came.
     pub(super) fn close(&self, outcome: &Notes, name: &str, expected: [u64; 2], unsure: u64) -> Result<(), Failure> {
         until(SETTLE, || Ok(agree(self.since()?, expected, unsure)));

@@ -21,7 +21,7 @@ pub(super) fn crowd(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let mut costs = Vec::new();
     for connections in [32, 256] {
         let name = format!("c{connections}");
-        let (rate, cost) = capacity(outcome, &edge, connections, length)?;
+        let (rate, cost) = capacity(outcome, (&edge, &origin), connections, length)?;
         let books = Books::open(&edge, &origin)?;
         let (tally, part) = edge.play(outcome, &name, &closed(edge.address, connections, length))?;
         part.expect_served(outcome, &tally);

@@ -101,8 +101,10 @@ pub(super) fn keys(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let edge = start(stage, &origin, count)?;
     let length = stage.size(Duration::from_secs(4), Duration::from_secs(30));
     let good = || Keyed::new(vec![GOOD_KEY.to_owned()]);
+    let books = Books::open(&edge, &origin)?;
     let alone = edge.play_of(outcome, "alone", &open(edge.address, GOOD, length, stage.seed), &mut good())?;
     alone.1.expect_served(outcome, &alone.0);
+    books.close_even(outcome, "alone", &[&alone.0])?;
     let bursts = Keyed::new((0..count).map(key).collect());
     let race = Keyed::new(vec![key(0)]);
     // In a race many ask with one key at the same time. A rate decides how fast the many keys burst.
@@ -135,8 +137,10 @@ pub(super) fn keys(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     for (name, key, cap) in [("a saved burst", SAVED_KEY, SAVED), ("a quota", QUOTA_KEY, QUOTA)] {
         let mut source = Capped::get("/", &format!("X-Api-Key: {key}\r\n"));
         let load = closed(edge.address, RACING, Duration::from_millis(500));
+        let books = Books::open(&edge, &origin)?;
         let (tally, part) = edge.play_of(outcome, name, &load, &mut source)?;
         source.expect(outcome, name, cap, (&tally, &part));
+        books.close_even(outcome, name, &[&tally])?;
     }
     Ok(())
 }

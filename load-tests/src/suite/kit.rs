@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_engine::client::Client;
 use portcullis_engine::drive::{self, Load, Pace, Source, Watch};
+use portcullis_engine::origin::Origin;
 use portcullis_engine::process::{Process, Program, free_address};
 use portcullis_engine::proof;
 use portcullis_engine::schedule::{Arrivals, Schedule};
@@ -17,6 +18,7 @@ use portcullis_mutants::{Mutant, VARIABLE};
 
 use crate::Failure;
 
+use super::books::Books;
 use super::outcome::Notes;
 use super::part::{Part, answered, watched};
 use super::started::{Living, Started};
@@ -268,6 +270,11 @@ impl Edge {
         count(self.metric("portcullis_route_requests_total", &format!("route=\"{route}\""))?)
     }
 
+    /// A counter of the cluster `origin`.
+    pub(super) fn count_of(&self, name: &str) -> Result<u64, Failure> {
+        count(self.metric(name, "cluster=\"origin\"")?)
+    }
+
     /// What it has refused or failed for a reason, as `reason="overloaded"`.
     pub(super) fn refused_for(&self, reason: &str) -> Result<u64, Failure> {
         count(self.metric("portcullis_failures_total", reason)?)
@@ -342,11 +349,12 @@ pub(super) fn play_of(load: &Load<'_>, source: &mut dyn Source) -> Result<Tally,
 /// Requests per second that a gateway answers in a closed loop of which nothing may fail, and CPU per request in seconds.
 pub(super) fn capacity(
     outcome: &Notes,
-    edge: &Edge,
+    (edge, origin): (&Edge, &Origin),
     connections: usize,
     length: Duration,
 ) -> Result<(f64, f64), Failure> {
     let name = format!("closed loop of {connections}");
+    let books = Books::open(edge, origin)?;
     let ((warm, tally, spent), part) = edge.watched(outcome, &name, || {
         // Connections and pools are made before it counts.
         let warm = play(&closed(edge.address, connections, length / 4))?;
@@ -357,6 +365,7 @@ pub(super) fn capacity(
     })?;
     part.expect_served(outcome, &warm);
     part.expect_served(outcome, &tally);
+    books.close_even(outcome, &name, &[&warm, &tally])?;
     let sent = tally.all.sent().max(1) as f64;
     Ok((sent / length.as_secs_f64(), spent.as_secs_f64() / sent))
 }

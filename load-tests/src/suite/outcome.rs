@@ -1,5 +1,6 @@
 //! What came of a scene: what was asked for, what was found, and whether the machine could tell.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub(super) struct Outcome {
     flaws: Vec<String>,
     /// What excuses every criterion of time, such as a tool that could not prove itself.
     excuses: Vec<String>,
+    /// Of each part, requests that waited in the tool since too many were in flight.
+    capped: BTreeMap<String, u64>,
     numbers: Map<String, Json>,
 }
 
@@ -118,9 +121,16 @@ impl Outcome {
         self.excuses.push(why.to_owned());
     }
 
+    /// Requests of a part waited in the tool, since too many were in flight. That is told and excuses nothing: they waited inside their
+    /// latency, for answers that did not come.
+    pub(super) fn capped(&mut self, part: &str, count: u64) {
+        *self.capped.entry(part.to_owned()).or_default() += count;
+    }
+
     /// What came of a part.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { findings, flaws, excuses, numbers } = part;
+        let Self { findings, flaws, excuses, capped, numbers } = part;
+        capped.iter().for_each(|(part, count)| self.capped(part, *count));
         self.findings.extend(findings);
         self.flaws.extend(flaws);
         self.excuses.extend(excuses);
@@ -186,6 +196,11 @@ impl Outcome {
             };
             text.push_str(&line);
         }
+        for (part, count) in &self.capped {
+            text.push_str(&format!(
+                "  note {part}: {count} requests waited, inside their latency, for the bound in flight\n"
+            ));
+        }
         for flaw in &self.flaws {
             text.push_str(&format!("  INVALID {flaw}\n"));
         }
@@ -206,6 +221,7 @@ impl Outcome {
             "seconds": took.as_secs_f64(),
             "findings": findings.collect::<Vec<_>>(),
             "flaws": self.reasons(),
+            "delayed_by_the_bound": self.capped,
             "numbers": self.numbers,
         })
     }
@@ -249,6 +265,11 @@ impl Notes {
     /// See [`Outcome::number`].
     pub(super) fn number(&self, name: &str, value: impl Into<Json>) {
         self.with(|outcome| outcome.number(name, value));
+    }
+
+    /// See [`Outcome::capped`].
+    pub(super) fn capped(&self, part: &str, count: u64) {
+        self.with(|outcome| outcome.capped(part, count));
     }
 
     /// See [`Outcome::append`].
@@ -317,6 +338,19 @@ mod tests {
         assert_eq!(json["flaws"][0], "it: cannot be told, others had the core");
         outcome.resource("memory", false, "much");
         assert!(outcome.text("a", Duration::ZERO).ends_with("  FAIL memory: much\n"));
+    }
+
+    #[test]
+    fn a_bound_that_was_reached_is_told_and_excuses_nothing() {
+        let (notes, mut part) = (Notes::default(), Outcome::default());
+        part.timing(None, "p99 at most 5 ms", false, "9 ms");
+        part.capped("load", 3);
+        notes.capped("load", 4);
+        notes.append(part);
+        let outcome = notes.outcome();
+        assert_eq!(outcome.status(), Status::Failed);
+        assert!(outcome.text("a", Duration::ZERO).contains("  note load: 7 requests waited"));
+        assert_eq!(outcome.json("a", "b", Duration::ZERO)["delayed_by_the_bound"]["load"], 7);
     }
 
     #[test]

@@ -124,6 +124,9 @@ pub(super) fn watched<T>(
     let before = shed()?;
     let (played, part) = during(edges, name, play)?;
     let (brought, lag) = played?;
+    if let Some(lag) = lag.filter(|lag| lag.delayed > 0) {
+        outcome.capped(name, lag.delayed);
+    }
     for (what, lost) in
         [("gateway_kept_out", part.lost.gateway), ("tool_kept_out", part.lost.tool), ("stolen", part.lost.stolen)]
     {
@@ -291,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_was_late_itself_says_nothing() {
-        let lag = |p99, p999, most| Some(Lag { p99: ms(p99), p999: ms(p999), most: ms(most) });
+        let lag = |p99, p999, most| Some(Lag { p99: ms(p99), p999: ms(p999), most: ms(most), delayed: 0 });
         let part = |lag| Part { lag, ..Part::fixture(ms(10_000), ms(0), 0) };
         let excused = |lag| {
             (

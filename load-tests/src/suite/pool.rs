@@ -103,8 +103,9 @@ pub(super) fn pool(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         refused == seen,
         format!("{refused} counted, {seen} seen"),
     );
+    let books = Books::open(&edge, &origin)?;
     let load = open(edge.address, able * UNDER, length / 4, stage.seed + 1);
     let (after, part) = edge.play_of(outcome, "afterwards", &load, &mut waits)?;
     part.expect_served(outcome, &after);
-    Ok(())
+    books.close_even(outcome, "afterwards", &[&after])
 }

@@ -60,7 +60,8 @@ fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<(), Failu
     );
     let host = "    filters: [{ anonymous: { plan: shared, by: address } }, caps]\n".to_owned();
     let edge = Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })?;
-    let (closed, _) = capacity(outcome, &edge, 32, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
+    let (closed, _) =
+        capacity(outcome, (&edge, &origin), 32, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
     let rate = closed * SHARE;
     outcome.number("requests_per_second", rate);
     let books = Books::open(&edge, &origin)?;

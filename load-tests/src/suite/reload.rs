@@ -1,4 +1,5 @@
-//! A reload every second, under load: no request fails, no WebSocket drops, nothing that was counted is forgotten.
+//! A reload every second, under load: no request fails, no connection ends that nobody ended, WebSockets neither, nothing that was
+//! counted is forgotten.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -62,7 +63,9 @@ fn config(origin: SocketAddr, route: &str) -> Config {
         )
     };
     let routes = format!("{route}{}{}", capped("saved"), capped("quota"));
-    Config { top, routes, ..Config::to(origin) }
+    // Whatever ends a connection is the reload.
+    let limits = ", idle_timeout: 1h".to_owned();
+    Config { top, limits, routes, ..Config::to(origin) }
 }
 
 /// What came of the loads.
@@ -102,6 +105,10 @@ pub(super) fn reload(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     part.expect_none(outcome, what, Bad::of(long), &told(long));
     let what = "no message on a WebSocket is lost or changed";
     part.expect_none(outcome, what, Bad::of(echoes), &told(echoes));
+    part.expect_kept(outcome, "no WebSocket ends unasked, by a goodbye neither", echoes, false);
+    for tally in played.requests() {
+        part.expect_kept(outcome, "no connection ends unasked", tally, false);
+    }
     for ((tally, source), (name, cap)) in capped.iter().zip([("a burst", SAVED), ("a quota", QUOTA)]) {
         source.expect(outcome, &format!("{name} over all reloads"), cap, (tally, &part));
     }

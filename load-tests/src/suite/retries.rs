@@ -55,6 +55,15 @@ pub(super) fn retries(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         at_origin <= most,
         format!("{at_origin} for {sent}, {most} allowed"),
     );
+    // Each attempt is one that a client asked for or one that repeats it, and each arrives.
+    let [attempts, again] = [books.attempts()?, books.retries()?];
+    outcome.count(
+        "the books of attempts agree: each arrives, and is a request or repeats one",
+        at_origin == attempts && attempts == at_edge + again,
+        format!(
+            "{at_edge} requests and {again} repeated at the gateway, {attempts} attempts, {at_origin} at the origin"
+        ),
+    );
     outcome.number("amplification", at_origin as f64 / sent.max(1) as f64);
     Ok(())
 }

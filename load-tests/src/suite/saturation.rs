@@ -64,8 +64,7 @@ pub(super) fn saturation(stage: &Stage, outcome: &Notes) -> Result<(), Failure> 
     }
     windows.expect_no_wrong();
     scalability(stage, &edge, &mut windows, outcome)?;
-    let (sent, bad) = (windows.sent, windows.bad);
-    books.close(outcome, "all windows", [sent, sent - bad.refused], bad.late)
+    windows.close(&books)
 }
 
 /// What more connections bring in a closed loop: the universal scalability law, fitted to what was measured and said of

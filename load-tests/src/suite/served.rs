@@ -9,7 +9,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use portcullis_engine::outcome::Kind;
-use portcullis_engine::tally::{Failed, Tally};
+use portcullis_engine::tally::{Failed, Tally, Unasked};
 
 use super::kit::ms;
 use super::outcome::Notes;
@@ -43,7 +43,9 @@ impl Bad {
     pub(super) fn failed(tally: &Tally) -> Self {
         // Those that are too many to be kept one by one are wrong.
         let kept = Self::among(tally.failed.iter());
-        Self { wrong: kept.wrong + tally.all.failures().saturating_sub(tally.failed.len() as u64), ..kept }
+        let beyond = tally.all.failures().saturating_sub(tally.failed.len() as u64);
+        // Behind what nobody asked for no answer is known to be that of its request.
+        Self { wrong: kept.wrong + beyond + tally.unasked.said, ..kept }
     }
 
     /// Of failures.
@@ -92,6 +94,12 @@ impl Part {
         outcome.count(format!("{}: something is asked", self.name), tally.all.sent() > 0, tally.all.sent());
     }
 
+    /// No connection ends while nothing is asked on it: none is cut, and none is closed in good order but where that is promised.
+    pub(super) fn expect_kept(&self, outcome: &Notes, what: &str, tally: &Tally, may_close: bool) {
+        let Unasked { closed, cut, .. } = tally.unasked;
+        outcome.count(format!("{}: {what}", self.name), cut == 0 && (closed == 0 || may_close), tally.unasked);
+    }
+
     /// A quantile of the latency is at most so long.
     pub(super) fn expect_quantile(&self, outcome: &Notes, what: &str, (tally, share): (&Tally, f64), most: Duration) {
         let found = tally.quantile(share);
@@ -121,7 +129,8 @@ pub(super) fn told(tally: &Tally) -> String {
         *statuses.entry(status).or_insert(0_u64) += 1;
     }
     let words: String = statuses.iter().map(|(status, count)| format!(", {count} times {status}")).collect();
-    format!("{}{words}", tally.all)
+    let unasked = if tally.unasked.said > 0 { format!("; {}", tally.unasked) } else { String::new() };
+    format!("{}{words}{unasked}", tally.all)
 }
 
 #[cfg(test)]
@@ -158,6 +167,23 @@ mod tests {
         assert_eq!(status(&tally(&[(Some(502), Kind::Status), (None, Kind::Timeout)], 0), 10_000, 9), Status::Failed);
         assert_eq!(status(&tally(&[], 0), 10_000, 0), Status::Passed);
         assert_eq!(status(&Tally::new(ms(50), ms(0)).unwrap(), 10_000, 0), Status::Failed, "nothing was sent");
+    }
+
+    #[test]
+    fn what_comes_or_ends_unasked_is_a_failure_on_any_machine() {
+        let unasked = |unasked: Unasked, may_close: bool| {
+            let (notes, mut tally) = (Notes::default(), tally(&[], 0));
+            tally.unasked = unasked;
+            let part = Part::fixture(ms(10_000), ms(10_000), 0);
+            part.expect_kept(&notes, "none ends", &tally, may_close);
+            part.expect_served(&notes, &tally);
+            notes.outcome().status()
+        };
+        let (closed, cut, said) =
+            (Unasked { closed: 1, ..Unasked::default() }, Unasked { cut: 1, ..Unasked::default() }, 1);
+        assert_eq!([unasked(closed, false), unasked(closed, true)], [Status::Failed, Status::Passed]);
+        assert_eq!([unasked(cut, true), unasked(Unasked { said, ..closed }, true)], [Status::Failed; 2]);
+        assert_eq!(unasked(Unasked::default(), false), Status::Passed);
     }
 
     #[test]

@@ -56,16 +56,16 @@ impl Source for Once {
 pub(super) fn churn(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = stage.plain(origin.address())?;
+    let books = Books::open(&edge, &origin)?;
     let load = open(edge.address, RATE, Duration::from_secs(1), stage.seed);
     let (warm, part) = edge.play_of(outcome, "warm", &load, &mut Once)?;
     part.expect_served(outcome, &warm);
     let (descriptors, threads) = (edge.process.descriptors()?, edge.process.threads()?);
-    let books = Books::open(&edge, &origin)?;
     let length = stage.size(Duration::from_secs(5), Duration::from_secs(120));
     let load = open(edge.address, RATE * 2.0, length, stage.seed + 1);
     let (tally, part) = edge.play_of(outcome, "load", &load, &mut Once)?;
     part.expect_served(outcome, &tally);
-    books.close_even(outcome, "all connections", &[&tally])?;
+    books.close_even(outcome, "all connections", &[&warm, &tally])?;
     let left = || -> Result<usize, Failure> { Ok(edge.process.descriptors()?.saturating_sub(descriptors)) };
     let closed = until(SETTLE, || Ok(left()? <= 64));
     outcome.resource("no descriptors stay behind but idle ones upstream", closed, format!("{} more", left()?));
@@ -78,7 +78,7 @@ pub(super) fn churn(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
 pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = on_small_pages(|| stage.plain(origin.address()))?;
-    fill(stage, &edge, outcome)?;
+    fill(stage, &edge, &origin, outcome)?;
     left_behind(stage, &edge, &origin, outcome)?;
     let books = Books::open(&edge, &origin)?;
     let length = stage.size(Duration::from_secs(60), Duration::from_secs(3 * 3600));
@@ -141,14 +141,15 @@ fn on_small_pages<T>(start: impl FnOnce() -> Result<T, Failure>) -> Result<T, Fa
 
 /// Pools, buffers and the rings of records fill at first: that is no growth. There is a ring for what was slow and one for what
 /// failed, which on a busy machine fill in the midst of a run.
-fn fill(stage: &Stage, edge: &Edge, outcome: &Notes) -> Result<(), Failure> {
+fn fill(stage: &Stage, edge: &Edge, origin: &Origin, outcome: &Notes) -> Result<(), Failure> {
+    let books = Books::open(edge, origin)?;
     let length = stage.size(Duration::from_secs(10), Duration::from_secs(60));
     let (tally, part) = edge.play(outcome, "warm-up", &open(edge.address, RATE * 4.0, length, stage.seed))?;
     part.expect_served(outcome, &tally);
-    for (target, length) in [("/wait/1050", 1000), ("/status/500", 500)] {
-        play_of(&closed(edge.address, RING, Duration::from_millis(length)), &mut proof::get(target))?;
-    }
-    Ok(())
+    let ring =
+        |target, length| play_of(&closed(edge.address, RING, Duration::from_millis(length)), &mut proof::get(target));
+    let (slow, failed) = (ring("/wait/1050", 1000)?, ring("/status/500", 500)?);
+    books.close_even(outcome, "warm-up", &[&tally, &slow, &failed])
 }
 
 /// What requests leave behind, however slowly time passes: a closed loop in blocks of equally many requests, and what each has added

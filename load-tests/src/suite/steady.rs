@@ -34,15 +34,18 @@ const TRIES: usize = 3;
 pub(super) fn steady(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
     let edge = stage.plain(origin.address())?;
-    let (closed, cost) = capacity(outcome, &edge, 32, stage.size(Duration::from_secs(2), Duration::from_secs(10)))?;
+    let length = stage.size(Duration::from_secs(2), Duration::from_secs(10));
+    let (closed, cost) = capacity(outcome, (&edge, &origin), 32, length)?;
     outcome.number("closed_per_second", closed);
     outcome.number("cpu_per_request_us", cost * 1e6);
+    let books = Books::open(&edge, &origin)?;
     let mut windows = Windows::new(stage, &edge, outcome);
     let mut play = |rate| windows.play(rate);
     let mut search = Search::new(&mut play);
     let held = search.lowered(closed)?;
     let gateways = search.is_the_gateways();
     windows.expect_no_wrong();
+    windows.close(&books)?;
     let Some(capacity) = held else {
         let excuse = (!gateways).then(|| "the machine did not hold the lowest rates".to_owned());
         let lowest = closed * Search::lowest();
@@ -96,8 +99,8 @@ pub(super) struct Windows<'a> {
     length: Duration,
     seed: u64,
     /// Requests that were sent, were refused, and failed.
-    pub(super) sent: u64,
-    pub(super) bad: Bad,
+    sent: u64,
+    bad: Bad,
     worst: String,
 }
 
@@ -130,6 +133,12 @@ impl<'a> Windows<'a> {
         if bad.wrong > 0 {
             self.worst = format!(": {}", told(tally));
         }
+    }
+
+    /// All of them are in the books.
+    pub(super) fn close(&self, books: &Books<'_>) -> Result<(), Failure> {
+        let Self { outcome, sent, bad, .. } = self;
+        books.close(outcome, "all windows", [*sent, sent - bad.refused], bad.late)
     }
 
     /// Who is asked for more than it can do is late, or refuses. It cuts nothing, and answers nothing else.

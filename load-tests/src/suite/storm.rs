@@ -66,7 +66,7 @@ fn reload(edge: &Edge, origin: &Origin, numbers: std::ops::Range<usize>) -> Resu
 /// The load, in slices until it is told to stop. Says what was sent, what was bad, what that was in words, and how late the tool was.
 fn slices(stage: &Stage, edge: &Edge, stop: &AtomicBool) -> Result<((Counts, Bad, String), Lag), Failure> {
     let (mut counts, mut bad, mut worst) = (Counts::default(), Bad::default(), String::new());
-    let mut latest = Lag { p99: Duration::ZERO, p999: Duration::ZERO, most: Duration::ZERO };
+    let mut latest = Lag::default();
     for seed in stage.seed + 1.. {
         let tally = play(&open(edge.address, RATE, SLICE, seed))?;
         let (now, lag) = (Bad::of(&tally), tally.lag());
@@ -75,7 +75,8 @@ fn slices(stage: &Stage, edge: &Edge, stop: &AtomicBool) -> Result<((Counts, Bad
         }
         counts.merge(&tally.all);
         bad += now;
-        latest = if lag.most > latest.most { lag } else { latest };
+        let delayed = latest.delayed + lag.delayed;
+        latest = Lag { delayed, ..if lag.most > latest.most { lag } else { latest } };
         if stop.load(Ordering::SeqCst) {
             break;
         }

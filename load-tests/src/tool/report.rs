@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_engine::machine::Machine;
 use portcullis_engine::plan::Criteria;
 use portcullis_engine::proof::Proof;
-use portcullis_engine::tally::Tally;
+use portcullis_engine::tally::{Tally, Unasked};
 use portcullis_types::Percent;
 use serde_json::{Value as Json, json};
 
@@ -68,6 +68,12 @@ impl Report<'_> {
     pub fn misses(&self) -> Vec<String> {
         let counted = &self.tally.counted;
         let mut misses = Vec::new();
+        let said = self.tally.unasked.said;
+        if said > 0 {
+            misses.push(format!(
+                "{said} times something came that no request had asked for: answers cannot be told apart"
+            ));
+        }
         let shares = [
             ("failed", counted.failures(), self.pass.failed),
             ("were refused", counted.refused, self.pass.refused),
@@ -145,6 +151,11 @@ impl Report<'_> {
             "latency_ns": quantiles,
             "longest_ns": nanos(tally.longest()),
             "lag_ns": { "p99": nanos(lag.p99), "p999": nanos(lag.p999) },
+            "unasked": {
+                "connections_closed": tally.unasked.closed,
+                "connections_cut": tally.unasked.cut,
+                "answers": tally.unasked.said,
+            },
             "in_flight": { "most": tally.most_in_flight, "delayed_by_the_bound": tally.delayed },
             "machine": self.windows.iter().map(machine).collect::<Vec<_>>(),
         })
@@ -173,6 +184,9 @@ impl Report<'_> {
                 "the bound in flight was reached: {} requests waited for it, inside their latency\n",
                 tally.delayed
             ));
+        }
+        if tally.unasked != Unasked::default() {
+            text.push_str(&format!("connections and answers that ended or came {}\n", tally.unasked));
         }
         for flaw in self.flaws() {
             text.push_str(&format!("INVALID: {flaw}\n"));
@@ -208,20 +222,22 @@ pub fn machine(window: &Machine) -> Json {
 mod tests {
     use super::*;
     use portcullis_engine::outcome::Kind;
+    use portcullis_engine::proof::{Driver, Measured};
     use portcullis_engine::tally::{Failed, Lag};
 
     fn proof() -> Proof {
         let ms = Duration::from_millis;
-        Proof {
+        let measured = Measured {
+            driver: Driver::Http1,
             stall: ms(500),
             p90: ms(200),
             measured_p90: ms(201),
             p99: ms(470),
             measured_p99: ms(470),
-            lag: Lag { p99: ms(0), p999: ms(0), most: ms(0) },
+            lag: Lag::default(),
             failed: 0,
-            tries: 1,
-        }
+        };
+        Proof { measured: vec![measured], tries: 1 }
     }
 
     /// 1,000 requests of 1 ms, of which one failed and ten were refused.
@@ -289,8 +305,20 @@ mod tests {
         stolen.windows = vec![Machine { steal: 0.2, ..Machine::default() }];
         assert_eq!(stolen.ended(), Ended::Invalid);
         let mut unproven = report(&tally, Criteria::default());
-        unproven.proof.measured_p90 = Duration::from_millis(180);
+        unproven.proof.measured[0].measured_p90 = Duration::from_millis(180);
         assert_eq!(unproven.json()["ended"], "invalid");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_is_a_miss_whatever_the_plan_says() {
+        let mut tally = tally();
+        tally.unasked.closed = 7;
+        assert_eq!(report(&tally, Criteria::default()).ended(), Ended::Passed, "a server may close what is idle");
+        tally.unasked.said = 1;
+        let report = report(&tally, Criteria::default());
+        assert_eq!(report.ended(), Ended::Missed);
+        assert!(report.text().contains("1 times something came") && report.text().contains("7 closed"));
+        assert_eq!(report.json()["unasked"]["answers"], 1);
     }
 
     #[test]

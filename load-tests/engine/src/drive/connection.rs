@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::Failure;
-use crate::answer::{Answer, Progress, Reader};
+use crate::answer::{Answer, Progress, Reader, is_empty_lines};
 use crate::outcome::Kind;
+use crate::tally::Unasked;
 use crate::tls::Tls;
 use crate::websocket::{self, Frames, Message, Opcode};
 
@@ -42,6 +43,8 @@ pub(super) enum Received {
     Part,
     /// An answer, and whether the other side closes.
     Whole { closes: bool },
+    /// The connection's end, in good order but for what is not answered.
+    Ended,
     /// None will come, and why.
     Cut(Kind),
 }
@@ -55,6 +58,8 @@ pub(super) struct Connection {
     /// Once it is a WebSocket.
     frames: Option<Frames>,
     message: Option<Message>,
+    /// What came that nobody had asked for.
+    unasked: Unasked,
     /// Whether it is waited for room.
     pub(super) both: bool,
 }
@@ -73,6 +78,7 @@ impl Connection {
             reader: Reader::default(),
             frames: None,
             message: None,
+            unasked: Unasked::default(),
             both: false,
         })
     }
@@ -108,45 +114,93 @@ impl Connection {
 
     fn ended(&mut self) -> Received {
         if self.frames.is_some() {
+            // Without a close frame (RFC 6455 section 7.1.5).
             return Received::Cut(Kind::Reset);
         }
         match self.reader.end() {
             Progress::Whole { closes } => Received::Whole { closes },
-            Progress::Part | Progress::Broken => Received::Cut(Kind::Reset),
+            Progress::Part | Progress::Broken => Received::Ended,
         }
     }
 
     fn take_answer(&mut self, bytes: &[u8]) -> Received {
-        match self.reader.take(bytes).0 {
+        if self.state == State::Idle {
+            self.unasked.said += u64::from(!is_empty_lines(bytes));
+            return if is_empty_lines(bytes) { Received::Part } else { Received::Whole { closes: true } };
+        }
+        let (progress, rest) = self.reader.take(bytes);
+        match progress {
             Progress::Part => Received::Part,
-            Progress::Whole { closes } => Received::Whole { closes },
+            Progress::Whole { closes } => {
+                self.unasked.said += u64::from(!rest.is_empty());
+                Received::Whole { closes }
+            }
             Progress::Broken => Received::Cut(Kind::Malformed),
         }
     }
 
-    /// Pings are answered, whatever it waits for.
+    /// Takes all that has come: pings are answered, whatever it waits for, and of two messages one was not asked for.
     fn take_frames(&mut self, bytes: &[u8]) -> Received {
         let Some(frames) = &mut self.frames else { return Received::Part };
         frames.push(bytes);
+        let mut received = Received::Part;
         loop {
-            let Ok(message) = frames.message() else { return Received::Cut(Kind::Malformed) };
-            let Some(message) = message else { return Received::Part };
+            let Some(frames) = &mut self.frames else { return received };
+            let Ok(message) = frames.message() else { return self.last(received, Kind::Malformed) };
+            let Some(message) = message else { return received };
             match message.opcode {
                 Opcode::Ping => {
-                    let mut pong = Vec::new();
-                    websocket::write(Opcode::Pong, &message.payload, Some([0; 4]), &mut pong);
-                    if !self.transport.send(&pong) {
-                        return Received::Cut(Kind::Reset);
+                    if !self.say(Opcode::Pong, &message.payload) {
+                        return self.last(received, Kind::Reset);
                     }
                 }
                 Opcode::Pong => {}
-                Opcode::Close => return Received::Cut(Kind::Reset),
+                Opcode::Close => {
+                    // Section 5.5.1; the other side may have gone already.
+                    self.say(Opcode::Close, message.payload.get(..2).unwrap_or_default());
+                    let goodbye = websocket::is_goodbye(&message.payload);
+                    return self.last(received, if goodbye { Kind::Goodbye } else { Kind::Reset });
+                }
                 Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                    self.message = Some(message);
-                    return Received::Whole { closes: false };
+                    if self.state == State::Idle || received != Received::Part {
+                        self.unasked.said += 1;
+                    } else {
+                        self.message = Some(message);
+                        received = Received::Whole { closes: false };
+                    }
                 }
             }
         }
+    }
+
+    fn say(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let mut frame = Vec::new();
+        websocket::write(opcode, payload, Some([0; 4]), &mut frame);
+        self.transport.send(&frame)
+    }
+
+    /// The end of a WebSocket. Behind an answer it ends nothing that was asked for.
+    fn last(&mut self, received: Received, kind: Kind) -> Received {
+        if received == Received::Part {
+            return Received::Cut(kind);
+        }
+        self.ends_idle(Received::Cut(kind));
+        Received::Whole { closes: true }
+    }
+
+    /// It has ended while nothing was asked.
+    pub(super) fn ends_idle(&mut self, received: Received) {
+        match received {
+            Received::Ended | Received::Cut(Kind::Goodbye) => self.unasked.closed += 1,
+            Received::Cut(_) => self.unasked.cut += 1,
+            // It was left for what it said.
+            Received::Part | Received::Whole { .. } => {}
+        }
+    }
+
+    /// What came unasked since this was looked at.
+    pub(super) fn take_unasked(&mut self) -> Unasked {
+        std::mem::take(&mut self.unasked)
     }
 
     /// The answer that is whole.
@@ -165,3 +219,6 @@ impl Connection {
         self.frames = Some(Frames::default());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,61 @@ fn large_requests_wait_for_room() {
     let tally = play(&Load { pace, ..load(origin.address()) }, &mut mix("/rpc", Some(&body)));
     assert_eq!((tally.good, tally.all.sent()), (9, 9), "{}", tally.all);
 }
+
+/// A server that answers each request by the same bytes, and says how many it got.
+fn parrot(answer: &'static [u8]) -> SocketAddr {
+    use std::io::{Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                while matches!(stream.read(&mut [0; 4096]), Ok(1..)) && stream.write_all(answer).is_ok() {}
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_told() {
+    let once = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    let twice = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    let fine = play(&load(parrot(once)), &mut mix("/", None));
+    assert_eq!((fine.good, fine.unasked.said), (99, 0), "{}", fine.all);
+    let doubled = play(&load(parrot(twice)), &mut mix("/", None));
+    assert_eq!((doubled.all.sent(), doubled.unasked.said), (99, 99), "{} {}", doubled.all, doubled.unasked);
+}
+
+/// Ends the load when the first request is written.
+struct Once<'a> {
+    watch: &'a Watch,
+    written: u64,
+}
+
+impl Source for Once<'_> {
+    fn write(&mut self, _: u64, out: &mut Vec<u8>) -> usize {
+        out.extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        self.written += 1;
+        self.watch.stop.store(true, Ordering::SeqCst);
+        0
+    }
+
+    fn judge(&mut self, _: usize, _: u64, _: &Answer<'_>) -> Outcome {
+        Outcome::Succeeded
+    }
+}
+
+#[test]
+fn nothing_is_sent_once_it_is_stopped_not_even_what_was_held_back() {
+    let origin = Origin::start("fine").unwrap();
+    let (watch, schedule) = (Watch::default(), Schedule::new(Arrivals::Constant, 1e9, Duration::from_nanos(500), 1));
+    let planned = schedule.clone().count() as u64;
+    let mut source = Once { watch: &watch, written: 0 };
+    let load = Load { in_flight: 1, pace: Pace::Open(schedule), ..load(origin.address()) };
+    let tally = run(&load, &mut source, Instant::now(), &watch).unwrap();
+    assert_eq!((source.written, origin.requests(), tally.all.succeeded), (1, 1, 1));
+    assert_eq!(tally.all.failed.get(&Kind::Unfinished), Some(&(planned - 1)), "{}", tally.all);
+}

@@ -54,7 +54,7 @@ pub(super) async fn both(
     End::Closed
 }
 
-/// A piece, and when it may arrive. Nothing is the direction's end.
+/// A piece, and when it came. Nothing is the direction's end.
 type Piece = (Instant, Vec<u8>);
 
 async fn one(from: &TcpStream, to: &TcpStream, (fault, way): (watch::Receiver<Fault>, Way), count: &AtomicU64) -> End {
@@ -89,9 +89,8 @@ async fn read(from: &TcpStream, mut fault: watch::Receiver<Fault>, pieces: mpsc:
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
-        let due = Instant::now() + fault.borrow().latency;
         let piece = buffer.get(..count).unwrap_or_default().to_vec();
-        if pieces.send((due, piece)).await.is_err() || count == 0 {
+        if pieces.send((Instant::now(), piece)).await.is_err() || count == 0 {
             return Ok(());
         }
     }
@@ -102,6 +101,7 @@ async fn open(fault: &mut watch::Receiver<Fault>) {
     drop(fault.wait_for(|fault| fault.harm != Harm::BlackHole).await);
 }
 
+/// Passes pieces on, each when it is due by the fault that is in force then: a new one counts for what waits too.
 async fn write(
     to: &TcpStream,
     (mut fault, way): (watch::Receiver<Fault>, Way),
@@ -109,45 +109,71 @@ async fn write(
     count: &AtomicU64,
 ) -> End {
     let (start, mut pacer, mut passed) = (Instant::now(), Pacer::default(), 0_u64);
-    let to = Writer(to);
+    let mut next: Option<Piece> = None;
     loop {
-        let limit = limit(*fault.borrow(), way);
+        let now = *fault.borrow_and_update();
+        let limit = limit(now, way);
         if let Some((_, end)) = limit.filter(|(after, _)| passed >= *after) {
             if end == End::Closed {
-                drop(to.shutdown());
+                drop(shutdown(to));
             }
             return end;
         }
-        let (due, piece) = tokio::select! {
-            piece = pieces.recv() => match piece {
-                Some(piece) => piece,
-                None => return End::Closed,
-            },
-            // A new fault may end what is open.
-            changed = fault.changed() => {
-                if changed.is_err() {
-                    return End::Closed;
-                }
-                continue;
-            }
+        let Some((came, piece)) = &mut next else {
+            let came = tokio::select! {
+                piece = pieces.recv() => piece,
+                changed = fault.changed() => if changed.is_ok() { continue } else { None },
+            };
+            let Some(came) = came else { return End::Closed };
+            next = Some(came);
+            continue;
         };
+        let most = limit.map_or(u64::MAX, |(after, _)| after - passed).min(now.bandwidth.map_or(u64::MAX, slice));
+        let bytes = piece.get(..usize::try_from(most).unwrap_or(usize::MAX).min(piece.len())).unwrap_or_default();
+        let mut after = pacer;
+        let due =
+            start + after.pass((*came + now.latency).saturating_duration_since(start), bytes.len(), now.bandwidth);
+        let done = tokio::select! {
+            done = pass(to, bytes, due), if now.harm != Harm::BlackHole => done,
+            changed = fault.changed() => if changed.is_ok() { continue } else { return End::Closed },
+        };
+        let Ok(done) = done else { return End::Reset };
         if piece.is_empty() {
-            sleep_until(due).await;
-            drop(to.shutdown());
             return End::Closed;
         }
-        let now = *fault.borrow();
-        let most = limit.map_or(u64::MAX, |(after, _)| after - passed);
-        let piece = piece.get(..usize::try_from(most).unwrap_or(usize::MAX).min(piece.len())).unwrap_or_default();
-        let due = pacer.pass(due.saturating_duration_since(start), piece.len(), now.bandwidth);
-        sleep_until(start + due).await;
-        open(&mut fault).await;
-        if to.write_all(piece).await.is_err() {
-            return End::Reset;
-        }
-        passed += piece.len() as u64;
-        count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        pacer = after;
+        passed += done as u64;
+        count.fetch_add(done as u64, Ordering::SeqCst);
+        piece.drain(..done);
+        next.take_if(|(_, piece)| piece.is_empty());
     }
+}
+
+/// Bytes that pass at once at a bandwidth: a fiftieth of a second of it.
+fn slice(bandwidth: u64) -> u64 {
+    (bandwidth / 50).max(1)
+}
+
+/// Waits for the moment, and passes as many on as the stream takes then; nothing is its end. To be dropped before it is done passes
+/// nothing.
+async fn pass(to: &TcpStream, bytes: &[u8], due: Instant) -> io::Result<usize> {
+    sleep_until(due).await;
+    if bytes.is_empty() {
+        drop(shutdown(to));
+        return Ok(0);
+    }
+    loop {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+}
+
+/// Ends this direction alone.
+fn shutdown(to: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(to).shutdown(std::net::Shutdown::Write)
 }
 
 /// After how many bytes of this direction it ends, and how.
@@ -156,26 +182,5 @@ fn limit(fault: Fault, way: Way) -> Option<(u64, End)> {
         (Harm::Reset { after }, Way::Down) => Some((after, End::Reset)),
         (Harm::HalfClose { after }, Way::Down) => Some((after, End::Closed)),
         (Harm::None | Harm::BlackHole | Harm::Reset { .. } | Harm::HalfClose { .. }, _) => None,
-    }
-}
-
-/// Writes to a stream that somebody else reads.
-struct Writer<'a>(&'a TcpStream);
-
-impl Writer<'_> {
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            self.0.writable().await?;
-            match self.0.try_write(bytes) {
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn shutdown(&self) -> io::Result<()> {
-        socket2::SockRef::from(self.0).shutdown(std::net::Shutdown::Write)
     }
 }

@@ -61,6 +61,25 @@ fn latency_and_bandwidth_take_their_time() {
 }
 
 #[test]
+fn a_new_fault_counts_for_what_waits() {
+    let (origin, proxy) = stand();
+    proxy.set(Fault { latency: LONG * 10, ..Fault::default() });
+    let mut stream = raw(&proxy, GET);
+    let until = Instant::now() + LONG;
+    while origin.counters().connections.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < until, "nobody came");
+        std::thread::yield_now();
+    }
+    // It would take five minutes each way, then half an hour, then nothing.
+    proxy.set(Fault { bandwidth: Some(50), ..Fault::default() });
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    proxy.set(Fault { harm: Harm::Reset { after: 0 }, ..Fault::default() });
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn resets_when_so_many_bytes_have_passed() {
     let (_origin, proxy) = stand();
     proxy.set(Fault { harm: Harm::Reset { after: 5000 }, ..Fault::default() });

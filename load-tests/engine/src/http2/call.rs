@@ -1,6 +1,6 @@
 //! Connections of HTTP/2, and one request on them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::Failure;
 use crate::drive::Load;
 use crate::outcome::Kind;
 use crate::request::Parts;
+use crate::tally::Unasked;
 use crate::tls::Tls;
 
 use super::Settings;
@@ -42,8 +43,8 @@ pub(super) struct Ended {
     pub(super) reply: Result<Reply, Kind>,
 }
 
-/// A connection, as long as it stands.
-type Slot = Rc<RefCell<Option<SendRequest<Bytes>>>>;
+/// A connection with its number, as long as requests may be sent on it.
+type Slot = Rc<RefCell<Option<(u64, SendRequest<Bytes>)>>>;
 
 /// Connections that requests are spread over. One that ended is opened again.
 #[derive(Debug)]
@@ -52,16 +53,20 @@ pub(super) struct Pool {
     tls: Option<Tls>,
     grpc: bool,
     slots: Vec<(Slot, Mutex<()>)>,
+    /// How connections ended that the other side ended.
+    pub(super) unasked: Rc<Cell<Unasked>>,
+    /// Connections so far.
+    opened: Cell<u64>,
 }
 
 impl Pool {
     /// Opens all.
     pub(super) async fn connect(load: &Load<'_>, settings: Settings) -> Result<Self, Failure> {
         let slots = (0..settings.connections.max(1)).map(|_| (Slot::default(), Mutex::new(()))).collect();
-        let pool = Self { to: load.to, tls: load.tls.cloned(), grpc: settings.grpc, slots };
+        let (unasked, opened) = Default::default();
+        let pool = Self { to: load.to, tls: load.tls.cloned(), grpc: settings.grpc, slots, unasked, opened };
         for (slot, _) in &pool.slots {
-            let sender = open(pool.to, pool.tls.as_ref(), slot).await?;
-            *slot.borrow_mut() = Some(sender);
+            pool.open(slot).await?;
         }
         Ok(pool)
     }
@@ -73,18 +78,15 @@ impl Pool {
         for _ in 0..2 {
             let guard = opening.lock().await;
             let kept = slot.borrow().clone();
-            let sender = match kept {
-                Some(sender) => sender,
-                None => {
-                    let sender = open(self.to, self.tls.as_ref(), slot).await.map_err(|_| Kind::Connect)?;
-                    *slot.borrow_mut() = Some(sender.clone());
-                    sender
-                }
+            let kept = match kept {
+                Some(kept) => kept,
+                None => self.open(slot).await.map_err(|_| Kind::Connect)?,
             };
             drop(guard);
+            let (number, sender) = kept;
             match sender.ready().await {
                 Ok(sender) => return Ok(sender),
-                Err(_) => *slot.borrow_mut() = None,
+                Err(_) => forget(slot, number),
             }
         }
         Err(Kind::Connect)
@@ -144,6 +146,55 @@ impl Pool {
         let request = request.header("te", "trailers").header("content-type", "application/grpc");
         Some((request.body(()).ok()?, Some(message(&parts.body.unwrap_or_default())?)))
     }
+
+    /// Opens one, and keeps it for those that come.
+    async fn open(&self, slot: &Slot) -> Result<(u64, SendRequest<Bytes>), Failure> {
+        let stream = TcpStream::connect(self.to).await?;
+        stream.set_nodelay(true)?;
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+        let number = self.opened.get() + 1;
+        self.opened.set(number);
+        let sender = match &self.tls {
+            None => {
+                let (sender, connection) = builder.handshake(stream).await?;
+                self.keep((slot, number), connection);
+                sender
+            }
+            Some(tls) => {
+                let stream = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream).await?;
+                if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err("the other side does not speak HTTP/2".into());
+                }
+                let (sender, connection) = builder.handshake(stream).await?;
+                self.keep((slot, number), connection);
+                sender
+            }
+        };
+        *slot.borrow_mut() = Some((number, sender.clone()));
+        Ok((number, sender))
+    }
+
+    /// Drives a connection to its end, which is the other side's doing as long as there is a load.
+    fn keep(&self, (slot, number): (&Slot, u64), connection: impl Future<Output = Result<(), h2::Error>> + 'static) {
+        let (slot, unasked) = (Rc::clone(slot), Rc::clone(&self.unasked));
+        tokio::task::spawn_local(async move {
+            // Its requests tell why.
+            let ended = connection.await;
+            let mut now = unasked.get();
+            match ended {
+                Ok(()) => now.closed += 1,
+                Err(_) => now.cut += 1,
+            }
+            unasked.set(now);
+            forget(&slot, number);
+        });
+    }
+}
+
+/// Sends nothing more on a connection. Another one may have taken its place.
+fn forget(slot: &Slot, number: u64) {
+    slot.borrow_mut().take_if(|(kept, _)| *kept == number);
 }
 
 /// A message of gRPC: whether it is compressed, its length, and itself.
@@ -153,37 +204,4 @@ fn message(bytes: &[u8]) -> Option<Bytes> {
     framed.put_u32(u32::try_from(bytes.len()).ok()?);
     framed.extend_from_slice(bytes);
     Some(framed.freeze())
-}
-
-async fn open(to: SocketAddr, tls: Option<&Tls>, slot: &Slot) -> Result<SendRequest<Bytes>, Failure> {
-    let stream = TcpStream::connect(to).await?;
-    stream.set_nodelay(true)?;
-    let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
-    match tls {
-        None => {
-            let (sender, connection) = builder.handshake(stream).await?;
-            keep(slot, connection);
-            Ok(sender)
-        }
-        Some(tls) => {
-            let stream = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream).await?;
-            if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return Err("the other side does not speak HTTP/2".into());
-            }
-            let (sender, connection) = builder.handshake(stream).await?;
-            keep(slot, connection);
-            Ok(sender)
-        }
-    }
-}
-
-/// Drives a connection to its end, and forgets it then.
-fn keep(slot: &Slot, connection: impl Future<Output = Result<(), h2::Error>> + 'static) {
-    let slot = Rc::clone(slot);
-    tokio::task::spawn_local(async move {
-        // Its requests tell why.
-        drop(connection.await);
-        *slot.borrow_mut() = None;
-    });
 }

@@ -118,6 +118,27 @@ fn a_closed_loop_ends() {
 }
 
 #[test]
+fn nothing_is_sent_once_it_is_stopped_not_even_what_was_held_back() {
+    let origin = crate::origin::grpc::GrpcOrigin::start().unwrap();
+    let watch = Watch::default();
+    // One after the other they would take many seconds.
+    let pace = Pace::Open(Schedule::new(Arrivals::Constant, 1e9, Duration::from_micros(100), 1));
+    let load = Load { in_flight: 1, timeout: Duration::from_secs(60), ..Load::new(origin.address(), pace) };
+    let tally = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while origin.requests() == 0 {
+                std::thread::yield_now();
+            }
+            watch.stop.store(true, Ordering::SeqCst);
+        });
+        let settings = Settings { connections: 1, grpc: false };
+        run(&load, settings, &mut mix("/ok"), Instant::now(), &watch).unwrap()
+    });
+    assert_eq!(origin.requests(), tally.all.succeeded, "{}", tally.all);
+    assert!(tally.all.failed.get(&Kind::Unfinished).is_some_and(|held| *held > 0), "{}", tally.all);
+}
+
+#[test]
 fn speaks_over_tls_with_who_is_trusted() {
     let made = rcgen::generate_simple_self_signed(["load.test".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();

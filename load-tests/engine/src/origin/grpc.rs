@@ -1,16 +1,18 @@
 //! An origin of gRPC: every unary call is answered with one message and the status 0 in the trailers.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::HeaderValue;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use super::lock;
 use crate::Failure;
 
 /// The message that is answered: not compressed, five bytes long.
@@ -24,6 +26,9 @@ const WINDOW: u32 = 4 << 20;
 pub struct GrpcOrigin {
     address: SocketAddr,
     requests: Arc<AtomicU64>,
+    stalls: mpsc::UnboundedSender<(Instant, Duration)>,
+    /// When the last stall was, once it is over.
+    stalled: Arc<Mutex<Option<(Instant, Instant)>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,21 +46,37 @@ impl GrpcOrigin {
         let requests = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&requests);
         let (stop, stopped) = oneshot::channel();
+        let (stalls, wanted) = mpsc::unbounded_channel();
+        let stalled = Arc::<Mutex<Option<(Instant, Instant)>>>::default();
+        let noted = Arc::clone(&stalled);
         let thread = std::thread::Builder::new().name("origin-grpc".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
                     () = accept(&listener, &counter) => {}
+                    () = stall(wanted, &noted) => {}
                 }
             });
         })?;
-        Ok(Self { address, requests, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, requests, stalls, stalled, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it is.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Does nothing at all for so long, from a moment on.
+    pub fn stall(&self, from: Instant, length: Duration) {
+        // Nobody takes it only when the thread has ended, and then it stalls for ever.
+        self.stalls.send((from, length)).ok();
+    }
+
+    /// When the stall was, once it is over.
+    #[must_use]
+    pub fn stalled(&self) -> Option<(Instant, Instant)> {
+        *lock(&self.stalled)
     }
 
     /// Calls so far.
@@ -71,6 +92,18 @@ impl Drop for GrpcOrigin {
         drop(self.stop.take());
         drop(self.thread.take().map(JoinHandle::join));
     }
+}
+
+/// Keeps the thread, and so everybody, from going on.
+async fn stall(mut wanted: mpsc::UnboundedReceiver<(Instant, Duration)>, stalled: &Mutex<Option<(Instant, Instant)>>) {
+    while let Some((from, length)) = wanted.recv().await {
+        tokio::time::sleep_until(from.into()).await;
+        let begun = Instant::now();
+        std::thread::sleep((from + length).saturating_duration_since(begun));
+        *lock(stalled) = Some((begun, Instant::now()));
+    }
+    // It ends with the origin.
+    std::future::pending().await
 }
 
 async fn accept(listener: &TcpListener, requests: &Arc<AtomicU64>) {

@@ -26,7 +26,9 @@ impl Finder {
             Mutant::LeakedBuffer => Self::Scene("soak"),
             Mutant::LostRetryBudget => Self::Scene("retries"),
             Mutant::DoubleCountedCap | Mutant::BurstOffByOne => Self::Scene("keys"),
-            Mutant::ReloadResetsCounters | Mutant::FailsOnReload => Self::Scene("reload"),
+            Mutant::ReloadResetsCounters | Mutant::FailsOnReload | Mutant::ReloadCutsWebsockets => {
+                Self::Scene("reload")
+            }
             Mutant::FailsOn5xx => Self::Scene("faults"),
             Mutant::FailsOnWebsocket => Self::Scene("fanout"),
             Mutant::Tail => Self::Judge,
@@ -44,6 +46,7 @@ impl Finder {
             | Mutant::BurstOffByOne
             | Mutant::ReloadResetsCounters
             | Mutant::FailsOnReload
+            | Mutant::ReloadCutsWebsockets
             | Mutant::FailsOnWebsocket
             | Mutant::Tail
             | Mutant::Cpu10 => Self::Scene("retries"),
@@ -83,6 +86,7 @@ pub(super) const fn meant(mutant: Mutant) -> &'static str {
         Mutant::DoubleCountedCap => "a quota: exactly",
         Mutant::BurstOffByOne => "a saved burst: exactly",
         Mutant::ReloadResetsCounters => "over all reloads: exactly",
+        Mutant::ReloadCutsWebsockets => "no WebSocket ends unasked",
         Mutant::FailsOnReload => "in flight while a config is loaded",
         Mutant::FailsOn5xx => "5xx: every failure is answered",
         Mutant::FailsOnWebsocket => "through a tunnel",
