@@ -42,8 +42,8 @@ fn a_rival_is_what_its_variable_names_and_gets_one_worker_and_one_origin() {
     }
 }
 
-/// How the script that builds them ends with these toolchains, and what it asks cargo to install.
-fn asked(words: &[&str], stable: &str, nightly: &str) -> (Option<i32>, Vec<String>) {
+/// How the script that builds them ends with these toolchains and protoc, and what it asks cargo to install.
+fn asked(words: &[&str], [stable, nightly]: [&str; 2], protoc: &str) -> (Option<i32>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("scripts")).unwrap();
     let script = folder.path().join("scripts/rivals");
@@ -54,6 +54,7 @@ fn asked(words: &[&str], stable: &str, nightly: &str) -> (Option<i32>, Vec<Strin
     let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
     let mut command = Command::new(script);
     let command = command.args(words).env("PATH", path).env("STABLE", stable).env("NIGHTLY", nightly);
+    let command = command.env("PROTOC", protoc);
     let output = command.output().unwrap();
     assert!(!folder.path().join("target/rig-rivals/build").exists(), "the build folder stays behind");
     let lines = String::from_utf8(output.stdout).unwrap();
@@ -69,10 +70,15 @@ fn each_rival_is_built_by_a_toolchain_that_is_new_enough() {
     let pingap = "install pingap --version 0.16.1 --locked --bin pingap";
     let praxis = "install praxis-proxy --version 0.7.5 --locked --bin praxis, link-time optimised";
     let both = |pingap: String| (Some(0), vec![pingap, praxis.to_owned()]);
-    assert_eq!(asked(&[], "1.95.0", "1.97.0-nightly"), both(format!("+nightly {pingap}")));
-    assert_eq!(asked(&[], "1.100.0", ""), both(pingap.to_owned()));
-    assert_eq!(asked(&["praxis"], "1.95.0", ""), (Some(0), vec![praxis.to_owned()]));
+    let built = |words: &[&str], stable, nightly| asked(words, [stable, nightly], "protoc");
+    assert_eq!(built(&[], "1.95.0", "1.97.0-nightly"), both(format!("+nightly {pingap}")));
+    assert_eq!(built(&[], "1.100.0", ""), both(pingap.to_owned()));
+    assert_eq!(built(&["praxis"], "1.95.0", ""), (Some(0), vec![praxis.to_owned()]));
     for (words, stable, code) in [(&[][..], "1.95.0", 1), (&["praxis"], "1.91.1", 1), (&["envoy"], "1.100.0", 2)] {
-        assert_eq!(asked(words, stable, "1.90.0-nightly"), (Some(code), Vec::new()), "{words:?} by {stable}");
+        assert_eq!(built(words, stable, "1.90.0-nightly"), (Some(code), Vec::new()), "{words:?} by {stable}");
+    }
+    // Where there is a protoc it is taken without being named.
+    if Command::new("protoc").arg("--version").output().is_err() {
+        assert_eq!(asked(&[], ["1.96.0", ""], ""), (Some(1), Vec::new()), "Pingap is not built without protoc");
     }
 }
