@@ -43,6 +43,7 @@ mod logs;
 mod looking;
 mod objectives;
 mod overload;
+mod pieces;
 mod pipelining;
 mod prometheus;
 mod proxy_protocol;

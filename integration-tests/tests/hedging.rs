@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+mod behind;
 mod trouble;
 
 /// Requests after which the gateway knows what is usual on the route.

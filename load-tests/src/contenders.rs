@@ -1,6 +1,8 @@
 //! Who is measured: the gateway, bare Pingora, and other proxies with configs that do the same.
 
 mod configs;
+mod origins;
+mod proof;
 mod terminating;
 mod watched;
 
@@ -18,11 +20,19 @@ use crate::process::{Process, Program, find, free_address};
 
 pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
+pub(crate) use origins::origins;
+pub use origins::{origin, origin_of};
+pub use proof::prove;
 pub use terminating::{Certificate, Terminating};
 
 /// The gateway that is measured: what `PORTCULLIS_BIN` names, such as what `make release` made, or the one beside the rig.
 pub(crate) fn gateway() -> Option<PathBuf> {
     std::env::var_os("PORTCULLIS_BIN").map(PathBuf::from).or_else(|| find("portcullis"))
+}
+
+/// What a variable names, or the program of a name.
+fn named(variable: &str, name: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).or_else(|| find(name))
 }
 
 /// A proxy.
@@ -48,6 +58,10 @@ pub enum Contender {
     Haproxy,
     /// Envoy.
     Envoy,
+    /// Pingap, on Pingora too.
+    Pingap,
+    /// Praxis, on a fork of Pingora.
+    Praxis,
 }
 
 impl fmt::Display for Contender {
@@ -63,6 +77,8 @@ impl fmt::Display for Contender {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
+            Self::Pingap => "Pingap",
+            Self::Praxis => "Praxis",
         })
     }
 }
@@ -151,7 +167,9 @@ impl Contender {
             Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => gateway(),
             Self::Nginx => find("nginx"),
             Self::Haproxy => find("haproxy"),
-            Self::Envoy => std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| find("envoy")),
+            Self::Envoy => named("ENVOY", "envoy"),
+            Self::Pingap => named("PINGAP", "pingap"),
+            Self::Praxis => named("PRAXIS", "praxis"),
         }
     }
 
@@ -209,6 +227,8 @@ impl Contender {
                 let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
                 flags.map(OsString::from).into_iter().chain([config]).collect()
             }
+            Self::Pingap => vec!["-c".into(), file("pingap.toml", configs::pingap(folder, address, origin))?],
+            Self::Praxis => vec!["-c".into(), file("praxis.yaml", configs::praxis(address, origin))?],
         })
     }
 }
@@ -269,58 +289,6 @@ pub(crate) fn start_asking(
         format!("{name}: {failure}\n{said}")
     })?;
     Ok(Gateway { process, address, log: place.folder.join(configs::ACCESS_LOG) })
-}
-
-/// An origin that costs little: nginx, which answers 123 bytes.
-///
-/// # Errors
-///
-/// When nginx is not installed or does not start.
-pub fn origin(place: &Place) -> Result<Gateway, Failure> {
-    let body = "0123456789abcdef".repeat(8);
-    let body = body.get(..123).unwrap_or(&body).to_owned();
-    start_origin(place, &[(free_address()?, "text/plain", body)])
-}
-
-/// The same with a body of so many bytes, out of a file.
-///
-/// # Errors
-///
-/// When nginx is not installed or does not start.
-pub fn origin_of(place: &Place, bytes: usize) -> Result<Gateway, Failure> {
-    let folder = place.folder.join("origin");
-    fs::create_dir_all(&folder)?;
-    let body: Vec<u8> = b"0123456789abcdef".iter().copied().cycle().take(bytes).collect();
-    fs::write(folder.join("body"), body)?;
-    let address = free_address()?;
-    run_origin(place, address, configs::file_origin(&folder, address))
-}
-
-/// Two of them in one process, which answer JSON-RPC with their name.
-pub(crate) fn origins(place: &Place, names: [&str; 2]) -> Result<(Gateway, [SocketAddr; 2]), Failure> {
-    let addresses = [free_address()?, free_address()?];
-    let body = |name| {
-        format!("{{\"jsonrpc\":\"2.0\",\"result\":{{\"context\":{{\"slot\":1}},\"value\":\"{name}\"}},\"id\":7}}")
-    };
-    let servers: Vec<_> =
-        addresses.iter().zip(names).map(|(address, name)| (*address, "application/json", body(name))).collect();
-    Ok((start_origin(place, &servers)?, addresses))
-}
-
-fn start_origin(place: &Place, servers: &[(SocketAddr, &str, String)]) -> Result<Gateway, Failure> {
-    let (address, ..) = servers.first().ok_or("an origin of nothing")?;
-    run_origin(place, *address, configs::origin(&place.folder.join("origin"), servers))
-}
-
-fn run_origin(place: &Place, address: SocketAddr, text: String) -> Result<Gateway, Failure> {
-    let folder = place.folder.join("origin");
-    fs::create_dir_all(&folder)?;
-    let config = folder.join("nginx.conf");
-    fs::write(&config, text)?;
-    let program = find("nginx").ok_or("nginx is not installed: scripts/setup bench")?;
-    let mut words = vec![program.into()];
-    words.extend(nginx_arguments(&folder, config.into()));
-    start(&Place { core: place.other, ..place.clone() }, words, address, "Origin")
 }
 
 /// One process in the foreground: it can be measured and ended by its id.

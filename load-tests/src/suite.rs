@@ -54,6 +54,7 @@ use crate::tool::progress::shown;
 use crate::tool::prove::as_json;
 
 pub use mutants::{Hunt, hunt};
+pub use soak::parse_length;
 
 use kit::Stage;
 use outcome::{Notes, Outcome, Status};
@@ -63,6 +64,8 @@ use outcome::{Notes, Outcome, Status};
 pub struct Which {
     /// Short and small.
     pub small: bool,
+    /// The length of the soak's load, in place of its own.
+    pub soak: Option<Duration>,
     /// Only these; none for all.
     pub only: Vec<String>,
     /// The seed.
@@ -83,6 +86,21 @@ struct Scene {
     bound: [Duration; 2],
     play: Play,
 }
+
+impl Scene {
+    /// How long it may take. What a soak's load is longer or shorter than it is by itself, its bound is too.
+    fn limit(&self, small: bool, soak: Option<Duration>) -> Duration {
+        let [short, full] = self.bound;
+        let limit = if small { short } else { full };
+        match soak {
+            Some(length) if self.name == SOAK => limit.saturating_sub(soak::length(small, None)).saturating_add(length),
+            _ => limit,
+        }
+    }
+}
+
+/// The scene whose length can be said.
+const SOAK: &str = "soak";
 
 /// Plays a scene, and writes down what it finds.
 type Play = fn(&Stage, &Notes) -> Result<(), Failure>;
@@ -210,7 +228,7 @@ const SCENES: [Scene; 21] = [
         play: allocator::allocator,
     },
     Scene {
-        name: "soak",
+        name: SOAK,
         what: "memory, descriptors and threads do not grow",
         bound: bound(240, 4 * 3600),
         play: soak::soak,
@@ -230,6 +248,9 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         return Ok(Ended::Passed);
     }
     let scenes = chosen(&which.only)?;
+    if which.soak.is_some() && !scenes.iter().any(|scene| scene.name == SOAK) {
+        return Err("--soak says how long the scene `soak` is, which --only leaves out".into());
+    }
     process::raise_file_limit()?;
     std::fs::create_dir_all(&which.out)?;
     let out = std::path::absolute(&which.out)?;
@@ -241,8 +262,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
     let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
     let mut results = Vec::new();
     for (turn, scene) in scenes.iter().enumerate() {
-        let [small, full] = scene.bound;
-        let limit = if which.small { small } else { full };
+        let limit = scene.limit(which.small, which.soak);
         progress(&format!(
             "{} ({} of {}, at most {}): {}",
             scene.name,
@@ -251,7 +271,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
             shown(limit),
             scene.what
         ));
-        let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?.on(core);
+        let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?.on(core).soaking(which.soak);
         let proof = proof::prove()?;
         let began = Instant::now();
         let mut outcome = bounded(scene.play, stage, limit);
@@ -273,6 +293,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         "format": "portcullis-load/scenes/1",
         "seed": which.seed,
         "small": which.small,
+        "soak_seconds": which.soak.map(|length| length.as_secs_f64()),
         "core": core,
         "scenes": json,
     });
@@ -336,6 +357,18 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), SCENES.len());
         assert_eq!(names(&["soak", "keys"]).unwrap(), ["keys", "soak"]);
         assert!(names(&["sok"]).unwrap_err().to_string().contains("there is no scene `sok`"));
+    }
+
+    #[test]
+    fn the_soaks_bound_follows_its_length_and_no_other_scenes() {
+        let limit = |name: &str, small, soak: Option<u64>| {
+            let scene = SCENES.into_iter().find(|scene| scene.name == name).unwrap();
+            scene.limit(small, soak.map(|minutes| Duration::from_secs(60 * minutes))).as_secs() / 60
+        };
+        assert_eq!([limit("soak", true, None), limit("soak", false, None)], [4, 240]);
+        assert_eq!([limit("soak", true, Some(45)), limit("soak", false, Some(45))], [48, 105]);
+        assert_eq!(limit("soak", false, Some(1440)), 1500);
+        assert_eq!(limit("steady", false, Some(45)), limit("steady", false, None));
     }
 
     #[test]

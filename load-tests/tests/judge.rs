@@ -1,17 +1,10 @@
-//! The tool `portcullis-load judge` as CI meets it: exit codes, reports, and examples whose commands exist.
+//! The tool `portcullis-load judge` as CI meets it: exit codes and reports.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{fs, io};
 
 use portcullis_artifacts::Report;
-use portcullis_engine::plan::Plan;
 use portcullis_judge::Verdict;
-use portcullis_yaml::OsLoader;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn tool(arguments: &[&str]) -> io::Result<Output> {
     let tool = env!("CARGO_BIN_EXE_portcullis-load");
@@ -103,56 +96,4 @@ fn the_power_of_the_judge_is_told_from_noise_that_was_measured() {
     let done = tool(&["judge-power", "--runs", "5"]).unwrap();
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(text(&done.stdout).contains("| none (A/A) | 0.0 % |"), "{}", text(&done.stdout));
-}
-
-/// Words of a text that begin as flags do, in lines that call the judge or the script around it.
-fn flags(text: &str) -> Vec<String> {
-    let joined = text.replace("\\\n", " ");
-    let tools = ["portcullis-load judge", "portcullis-load compare", "scripts/canary"];
-    let calls = joined.lines().filter(|line| tools.iter().any(|tool| line.contains(tool)));
-    let words = calls.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    let flag = |word: String| {
-        let word = word.trim_matches(['`', ',', '.', '[', ']', '(', ')', '"']).to_owned();
-        let name = word.strip_prefix("--")?.split('=').next()?.to_owned();
-        (!name.is_empty()).then(|| format!("--{name}"))
-    };
-    words.filter_map(flag).collect()
-}
-
-#[test]
-fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
-    let help = ["judge", "judge-power", "compare"].map(|one| text(&tool(&[one, "--help"]).unwrap().stdout)).concat();
-    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    let mut found = 0;
-    for file in
-        ["deploy/ci/github.yaml", "deploy/ci/gitlab.yaml", "docs/canary.md", "scripts/canary", "load-tests/README.md"]
-    {
-        let text = fs::read_to_string(root().join(file)).unwrap();
-        for flag in flags(&text) {
-            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{file}: {flag}");
-            found += 1;
-        }
-        for (script, _) in text
-            .match_indices("scripts/")
-            .map(|(at, _)| text[at..].split_at(text[at..].find([' ', '\n', '`']).unwrap_or(0)))
-        {
-            assert!(script.len() < 9 || root().join(script).is_file(), "{file}: {script}");
-        }
-        for target in text.split("make ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
-            let known = makefile.contains(&format!("\n{target}:")) || !text.contains(&format!("`make {target}"));
-            assert!(known, "{file}: make {target}");
-        }
-    }
-    assert!(found >= 10, "{found} flags");
-}
-
-#[test]
-fn examples_of_ci_are_yaml_and_the_plan_is_one() {
-    for file in ["github.yaml", "gitlab.yaml", "canary.yaml"] {
-        let text = fs::read_to_string(root().join("deploy/ci").join(file)).unwrap();
-        let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        assert!(value.is_mapping(), "{file}");
-    }
-    let plan = Plan::read(&root().join("deploy/ci/plan.yaml"), &OsLoader).unwrap();
-    assert_eq!(plan.requests.len(), 3);
 }

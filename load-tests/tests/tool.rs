@@ -67,3 +67,18 @@ fn scenes_are_named_and_strangers_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("there is no scene `nonsense`"), "{}", said(&output));
 }
+
+#[test]
+fn a_soak_that_is_too_short_or_that_is_not_played_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, expected) in [
+        (&["--soak", "30s"][..], "a soak of 30s is too short: 1m at least"),
+        (&["--soak", "soon"], "expected a duration such as `250ms`"),
+        (&["--soak", "45m", "--only", "reload,keys"], "how long the scene `soak` is, which --only leaves out"),
+    ] {
+        let output = tool(&[&["scenes"], words].concat(), folder.path());
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{words:?}: {}", said(&output));
+    }
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was played");
+}

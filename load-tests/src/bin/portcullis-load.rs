@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use portcullis_judge::Exit;
@@ -52,6 +53,10 @@ enum What {
         /// All of them short and small.
         #[arg(long)]
         small: bool,
+        /// The length of the load of the scene `soak`, such as `45m`; a minute at least. Default: a minute where it is small, three
+        /// hours where not. The shorter it is, the less is proven of the 24 hours that it is told for.
+        #[arg(long, value_name = "DURATION", value_parser = suite::parse_length)]
+        soak: Option<Duration>,
         /// Only these. `list` names them.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
@@ -117,8 +122,8 @@ fn command(what: What) -> Result<Exit, Failure> {
     match what {
         What::Run { plan, to, seed, out, pid } => run::run(&run::Options { plan, to, seed, out, pid }).map(exit),
         What::Prove => prove::prove().map(exit),
-        What::Scenes { small, only, seed, gateway, out } => {
-            suite::play(&Which { small, only, seed, gateway, out }).map(exit)
+        What::Scenes { small, soak, only, seed, gateway, out } => {
+            suite::play(&Which { small, soak, only, seed, gateway, out }).map(exit)
         }
         What::Mutants { gateway, only, sound, whole, seed, out } => {
             suite::hunt(&suite::Hunt { gateway, only, sound, whole, seed, out }).map(exit)

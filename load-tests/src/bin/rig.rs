@@ -37,7 +37,7 @@ struct Arguments {
 /// What is measured.
 #[derive(Debug, Clone, Subcommand)]
 enum What {
-    /// CPU per request, in turns.
+    /// CPU per request, in turns, of those that have proved that they do the work.
     Speed {
         /// Who takes part. Ratios are to the first.
         #[arg(long, value_delimiter = ',', default_value = "bare,plain,full")]
@@ -197,14 +197,17 @@ fn everything() -> Vec<What> {
         let words = std::iter::once("rig").chain(words.split(' '));
         Arguments::try_parse_from(words).map(|arguments| arguments.command).ok()
     };
-    let others = [Contender::Nginx, Contender::Haproxy, Contender::Envoy];
-    let others = others.into_iter().filter(|contender| {
+    let (others, rivals) =
+        ([Contender::Nginx, Contender::Haproxy, Contender::Envoy], [Contender::Pingap, Contender::Praxis]);
+    let others = others.map(|other| (other, "scripts/setup bench")).into_iter();
+    let others = others.chain(rivals.map(|rival| (rival, "scripts/rivals"))).filter(|(contender, source)| {
         let there = contender.program().is_some();
         if !there {
-            progress(&format!("{contender} is not installed and left out: scripts/setup bench"));
+            progress(&format!("{contender} is not installed and left out: {source}"));
         }
         there
     });
+    let others = others.map(|(contender, _)| contender);
     let contenders =
         [Contender::Bare, Contender::Plain, Contender::Usual, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256], body: SMALL };
@@ -280,7 +283,6 @@ fn plan<E>(rounds: usize, seconds: u32, connections: &[u32]) -> Plan<E> {
 }
 
 fn run_speed(contenders: &[Contender], plan: Plan<Before>, body: usize, place: &Place) -> Result<(), Failure> {
-    let origin = if body == SMALL { contenders::origin(place)? } else { contenders::origin_of(place, body)? };
     let connections: Vec<String> = plan.connections.iter().map(ToString::to_string).collect();
     let command = format!(
         "rig speed --contenders {} --rounds {} --seconds {} --connections {} --body {body}",
@@ -289,6 +291,8 @@ fn run_speed(contenders: &[Contender], plan: Plan<Before>, body: usize, place: &
         plan.seconds,
         connections.join(",")
     );
+    contenders::prove(contenders, place)?.print("CPU per request: each does its work", &command)?;
+    let origin = if body == SMALL { contenders::origin(place)? } else { contenders::origin_of(place, body)? };
     let plan = Plan { contenders: before(contenders, origin.address), ..plan };
     speed::run(&plan, place)?.print("CPU per request", &command)
 }

@@ -246,6 +246,49 @@ pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
     )
 }
 
+/// Neither log nor statistics, which are off unless they are asked for. Files that it writes by itself go into the folder.
+pub(super) fn pingap(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "[basic]
+name = \"rig\"
+threads = 1
+upstream_keepalive_pool_size = {KEPT}
+log_level = \"ERROR\"
+pid_file = \"{folder}/pingap.pid\"
+upgrade_sock = \"{folder}/pingap.sock\"
+
+[upstreams.origin]
+addrs = [\"{origin}\"]
+
+[locations.all]
+upstream = \"origin\"
+
+[servers.edge]
+addr = \"{address}\"
+locations = [\"all\"]
+"
+    )
+}
+
+/// A log is a filter, and there is none. That endpoints may be on the loopback interface, and that bodies have no bound, must be said.
+pub(super) fn praxis(address: SocketAddr, origin: SocketAddr) -> String {
+    format!(
+        "runtime: {{ threads: 1, upstream_keepalive_pool_size: {KEPT} }}
+insecure_options: {{ allow_private_endpoints: true, allow_unbounded_body: true, allow_root: true }}
+listeners:
+  - {{ name: edge, address: \"{address}\", filter_chains: [all] }}
+filter_chains:
+  - name: all
+    filters:
+      - filter: router
+        routes: [{{ path_prefix: /, cluster: origin }}]
+      - filter: load_balancer
+        clusters: [{{ name: origin, endpoints: [\"{origin}\"] }}]
+"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

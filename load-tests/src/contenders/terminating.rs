@@ -120,9 +120,13 @@ impl Terminating {
                 let tls = format!("{bind} ssl crt {both}");
                 Ok(vec!["-db".into(), "-f".into(), file("tls-haproxy.cfg", &config, bind, tls)?])
             }
-            Contender::Bare | Contender::Counted | Contender::Logged | Contender::Watched | Contender::Envoy => {
-                Err(format!("the rig has no config of {self} with TLS").into())
-            }
+            Contender::Bare
+            | Contender::Counted
+            | Contender::Logged
+            | Contender::Watched
+            | Contender::Envoy
+            | Contender::Pingap
+            | Contender::Praxis => Err(format!("the rig has no config of {self} with TLS").into()),
         }
     }
 }

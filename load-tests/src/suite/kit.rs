@@ -42,6 +42,8 @@ pub(super) struct Stage {
     core: Option<u32>,
     /// Whether it is played short and small.
     pub(super) small: bool,
+    /// The length of the soak's load, in place of its own.
+    pub(super) soak: Option<Duration>,
     /// What is drawn at random follows from it.
     pub(super) seed: u64,
     /// The fault that the gateway is given.
@@ -62,6 +64,7 @@ impl Stage {
             gateway: gateway.to_owned(),
             core: None,
             small,
+            soak: None,
             seed,
             mutant: None,
             started: Started::default(),
@@ -71,6 +74,11 @@ impl Stage {
     /// With a gateway that has a fault. Its binary must know it.
     pub(super) fn with(self, mutant: Option<Mutant>) -> Self {
         Self { mutant, ..self }
+    }
+
+    /// With a soak of another length.
+    pub(super) fn soaking(self, soak: Option<Duration>) -> Self {
+        Self { soak, ..self }
     }
 
     /// With a core for the gateway that nothing else of the suite runs on.

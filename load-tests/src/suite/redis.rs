@@ -38,7 +38,7 @@ const MOST: Duration = Duration::from_millis(90);
 /// Plays.
 pub(super) fn redis(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let Some(program) = find("redis-server") else {
-        outcome.invalidate("redis-server is not installed: scripts/setup test");
+        outcome.invalidate("redis-server is not installed: scripts/setup load");
         return Ok(());
     };
     let address = free_address()?;

@@ -8,6 +8,7 @@ use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
 use portcullis_engine::proof;
 use portcullis_judge::growth::{Growth, Outlook, Point, Residue, Slope};
+use portcullis_types::quantity::{format_duration, parse_duration};
 use rustix::thread::disable_transparent_huge_pages;
 
 use crate::Failure;
@@ -25,6 +26,9 @@ const RATE: f64 = 200.0;
 const MEMORY: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 const DESCRIPTORS: f64 = 1000.0;
 const THREADS: f64 = 50.0;
+
+/// The shortest load from which is told what a day would bring.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// Bytes that may stay behind of a thousand requests, once pools and rings are full.
 const LEFT: f64 = 256.0;
@@ -74,6 +78,28 @@ pub(super) fn churn(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How long the soak's load is.
+pub(super) fn length(small: bool, said: Option<Duration>) -> Duration {
+    said.unwrap_or(Duration::from_secs(if small { 60 } else { 3 * 3600 }))
+}
+
+/// The length of the soak's load that `--soak` says.
+///
+/// # Errors
+///
+/// When it is no duration, or so short that nothing follows from it for a day.
+pub fn parse_length(text: &str) -> Result<Duration, Failure> {
+    let length = parse_duration(text)?;
+    if length < SHORTEST {
+        return Err(format!(
+            "a soak of {text} is too short: {} at least, or what is found says nothing of 24 hours",
+            format_duration(SHORTEST)
+        )
+        .into());
+    }
+    Ok(length)
+}
+
 /// A steady load, looked at for long.
 pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
@@ -81,7 +107,8 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     fill(stage, &edge, &origin, outcome)?;
     left_behind(stage, &edge, &origin, outcome)?;
     let books = Books::open(&edge, &origin)?;
-    let length = stage.size(Duration::from_secs(60), Duration::from_secs(3 * 3600));
+    let length = length(stage.small, stage.soak);
+    outcome.number("load.seconds", length.as_secs_f64());
     let step = length / 240;
     let load = open(edge.address, RATE, length, stage.seed + 1);
     let ((tally, looks), part) = edge.watched(outcome, "load", || {
@@ -109,23 +136,24 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         let growth = Growth { what: what.to_owned(), slope, cap: first + room };
         outcome.number(&format!("{what}.slope_per_second"), slope.median);
         outcome.number(&format!("{what}.after_a_day"), growth.after_a_day());
-        grown(stage.small, &growth, excuse.clone(), outcome);
+        grown(stage.small, &growth, length, excuse.clone(), outcome);
     }
     Ok(())
 }
 
 /// Growth is a failure where it is proven to go beyond the cap. A minute proves little about a day; a long run that proves neither
 /// says nothing.
-fn grown(small: bool, growth: &Growth, excuse: Option<String>, outcome: &Notes) {
+fn grown(small: bool, growth: &Growth, length: Duration, excuse: Option<String>, outcome: &Notes) {
     let outlook = growth.outlook();
+    let found = format!("{growth}; from {} of load", format_duration(length));
     let (what, holds) =
         (format!("{}: no growth beyond the cap within 24 hours is proven", growth.what), outlook != Outlook::Exceeds);
     match excuse {
-        None => outcome.resource(what, holds, growth),
-        Some(_) => outcome.timing(excuse, what, holds, growth),
+        None => outcome.resource(what, holds, &found),
+        Some(_) => outcome.timing(excuse, what, holds, &found),
     }
     if !small && outlook == Outlook::Unclear {
-        outcome.invalidate(&format!("{growth}: it is not proven that it stays under the cap for 24 hours"));
+        outcome.invalidate(&format!("{found}: it is not proven that it stays under the cap for 24 hours"));
     }
 }
 
@@ -223,7 +251,9 @@ mod tests {
         let excused = |small, low, high, excuse: Option<&str>| {
             let notes = Notes::default();
             let growth = Growth { what: "threads".to_owned(), slope: slope(low, high), cap: 150.0 };
-            grown(small, &growth, excuse.map(str::to_owned), &notes);
+            grown(small, &growth, Duration::from_secs(2700), excuse.map(str::to_owned), &notes);
+            let text = notes.outcome().text("soak", Duration::ZERO);
+            assert!(text.contains("allowed; from 45m of load"), "{text}");
             notes.outcome().status()
         };
         let check = |small, low, high| excused(small, low, high, None);
@@ -235,5 +265,22 @@ mod tests {
         let piled_up = Some("the tool was late, and requests piled up");
         assert_eq!(excused(true, 0.001, 0.002, piled_up), Status::Invalid);
         assert_eq!(excused(true, 0.0, 0.0001, piled_up), Status::Passed);
+    }
+
+    #[test]
+    fn a_soak_has_its_own_length_or_the_one_that_is_said_if_a_day_can_be_told_from_it() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        assert_eq!([length(true, None), length(false, None)], [minutes(1), minutes(180)]);
+        assert_eq!([true, false].map(|small| length(small, Some(minutes(45)))), [minutes(45); 2]);
+        assert_eq!(parse_length("45m").unwrap(), minutes(45));
+        assert_eq!(parse_length("60s").unwrap(), SHORTEST);
+        for (wrong, said) in [
+            ("59s", "a soak of 59s is too short: 1m at least, or what is found says nothing of 24 hours"),
+            ("0", "a soak of 0 is too short"),
+            ("45", "expected a duration such as `250ms`"),
+            ("long", "expected a duration such as `250ms`"),
+        ] {
+            assert!(parse_length(wrong).unwrap_err().to_string().contains(said), "{wrong}");
+        }
     }
 }

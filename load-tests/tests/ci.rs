@@ -1,0 +1,199 @@
+//! What CI is shown: examples whose commands, flags and files exist, and what becomes of each exit code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set itself up stops here, with the place"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use portcullis_engine::plan::Plan;
+use portcullis_judge::Exit;
+use portcullis_yaml::OsLoader;
+use serde_yaml::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn help(command: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_portcullis-load")).args([command, "--help"]).output().unwrap();
+    text(&output.stdout)
+}
+
+/// Words of a text that begin as flags do, in lines that call the judge or the script around it.
+fn flags(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    let tools = [
+        "portcullis-load judge",
+        "portcullis-load compare",
+        "portcullis-load scenes",
+        "scripts/canary",
+        "scripts/load",
+    ];
+    let calls = joined.lines().filter(|line| tools.iter().any(|tool| line.contains(tool)));
+    let words = calls.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    let flag = |word: String| {
+        let word = word.trim_matches(['`', ',', '.', '[', ']', '(', ')', '"']).to_owned();
+        let name = word.strip_prefix("--")?.split('=').next()?.to_owned();
+        (!name.is_empty()).then(|| format!("--{name}"))
+    };
+    words.filter_map(flag).collect()
+}
+
+#[test]
+fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
+    let help = ["judge", "judge-power", "compare", "scenes"].map(help).concat();
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let mut found = 0;
+    for file in [
+        "deploy/ci/github.yaml",
+        "deploy/ci/gitlab.yaml",
+        "docs/canary.md",
+        "docs/load-tests.md",
+        "scripts/canary",
+        "scripts/load",
+        "load-tests/README.md",
+    ] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for flag in flags(&text) {
+            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{file}: {flag}");
+            found += 1;
+        }
+        for (script, _) in text
+            .match_indices("scripts/")
+            .map(|(at, _)| text[at..].split_at(text[at..].find([' ', '\n', '`']).unwrap_or(0)))
+        {
+            assert!(script.len() < 9 || root().join(script).is_file(), "{file}: {script}");
+        }
+        for target in text.split("make ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
+            let known = makefile.contains(&format!("\n{target}:")) || !text.contains(&format!("`make {target}"));
+            assert!(known, "{file}: make {target}");
+        }
+    }
+    assert!(found >= 10, "{found} flags");
+}
+
+#[test]
+fn examples_of_ci_are_yaml_and_the_plan_is_one() {
+    for file in ["github.yaml", "gitlab.yaml", "canary.yaml"] {
+        let text = fs::read_to_string(root().join("deploy/ci").join(file)).unwrap();
+        let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        assert!(value.is_mapping(), "{file}");
+    }
+    let plan = Plan::read(&root().join("deploy/ci/plan.yaml"), &OsLoader).unwrap();
+    assert_eq!(plan.requests.len(), 3);
+}
+
+fn example(file: &str) -> Value {
+    serde_yaml::from_str(&fs::read_to_string(root().join("deploy/ci").join(file)).unwrap()).unwrap()
+}
+
+/// The step of an id in a job of GitHub's, or the one that uploads.
+fn step<'a>(github: &'a Value, job: &str, is_it: impl Fn(&Value) -> bool) -> &'a Value {
+    let steps = github["jobs"][job]["steps"].as_sequence().unwrap();
+    steps.iter().find(|step| is_it(step)).unwrap()
+}
+
+/// How a step ends, and what it prints, when the script that it calls ends with a code.
+fn ends(step: &Value, script: &str, code: u8) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(script);
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::write(&path, format!("#!/bin/sh\nexit {code}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    // As GitHub runs it.
+    let mut shell = Command::new("bash");
+    shell.args(["-e", "-c", step["run"].as_str().unwrap()]).env("BASE", "main").current_dir(folder.path());
+    let output = shell.output().unwrap();
+    (output.status.code(), text(&output.stdout))
+}
+
+#[test]
+fn what_fails_a_criterion_fails_the_job_and_what_the_machine_hid_is_a_warning() {
+    let (github, gitlab) = (example("github.yaml"), example("gitlab.yaml"));
+    // Those that each may end with; the judge's 4 is turned into 0 by its own flag on GitHub.
+    for (id, job, script, codes, excused) in [
+        ("judge", "canary", "scripts/canary", &[0, 1, 2, 3, 5][..], &[4, 5][..]),
+        ("load", "load", "scripts/load", &[0, 1, 2, 5], &[5]),
+    ] {
+        let run = step(&github, id, |step| step["id"] == id);
+        for code in codes {
+            let (ended, said) = ends(run, script, *code);
+            let invalid = *code == Exit::Invalid as u8;
+            assert_eq!(ended, Some(if invalid { 0 } else { i32::from(*code) }), "{script}: {code}");
+            assert_eq!(said.starts_with("::warning::the machine could not tell"), invalid, "{script}: {code}: {said}");
+        }
+        let allowed: Vec<u64> = gitlab[job]["allow_failure"]["exit_codes"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .map(|code| code.as_u64().unwrap())
+            .collect();
+        assert_eq!(allowed, excused, "{job}");
+        // The last line decides.
+        let last = gitlab[job]["script"].as_sequence().unwrap().last().unwrap().as_str().unwrap();
+        assert!(last.split(' ').next() == Some(script), "{job}: {last}");
+    }
+}
+
+#[test]
+fn the_reports_of_scenes_are_kept_however_they_end() {
+    let (github, gitlab) = (example("github.yaml"), example("gitlab.yaml"));
+    let folder = "target/load-scenes";
+    assert!(help("scenes").contains(&format!("[default: {folder}]")), "the tool leaves them elsewhere");
+    let expected: BTreeSet<String> = ["junit.xml", "result.json", "report.html", "BASELINE.md", "scenes.json"]
+        .map(|file| format!("{folder}/{file}"))
+        .into();
+    let upload = step(&github, "load", |step| step["uses"].as_str().is_some_and(|uses| uses.contains("upload")));
+    assert_eq!(upload["if"], "always()");
+    let kept = upload["with"]["path"].as_str().unwrap().lines().map(str::to_owned);
+    assert_eq!(kept.collect::<BTreeSet<_>>(), expected);
+    let artifacts = &gitlab["load"]["artifacts"];
+    assert_eq!(artifacts["when"], "always");
+    let kept = artifacts["paths"].as_sequence().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+    assert_eq!(kept.collect::<BTreeSet<_>>(), expected);
+    assert_eq!(artifacts["reports"]["junit"], format!("{folder}/junit.xml"));
+}
+
+#[test]
+fn words_of_the_script_go_to_the_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{content}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // It is played without building anything: the script, and who it calls.
+    fs::create_dir(folder.path().join("scripts")).unwrap();
+    fs::copy(root().join("scripts/load"), folder.path().join("scripts/load")).unwrap();
+    file("scripts/setup", "exit 0");
+    file("bin/cargo", "exit 0");
+    file("target/release/portcullis-load", "echo \"$@\"; exit 5");
+    let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let run = |words: &[&str]| {
+        let mut script = Command::new(folder.path().join("scripts/load"));
+        let script = script.args(words).env("PATH", &path).env_remove("CARGO_TARGET_DIR");
+        let output = script.output().unwrap();
+        (output.status.code(), text(&output.stdout))
+    };
+    for (words, expected) in [
+        (&[][..], "scenes --small\n"),
+        (&["full"], "scenes\n"),
+        (&["full", "--soak", "45m"], "scenes --soak 45m\n"),
+        (&["--only", "keys"], "scenes --small --only keys\n"),
+    ] {
+        assert_eq!(run(words), (Some(5), expected.to_owned()), "{words:?}");
+    }
+    assert_eq!(run(&["half"]), (Some(2), String::new()));
+}
