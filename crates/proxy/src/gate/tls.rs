@@ -70,7 +70,7 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, client_auth: bool) -> TlsI
 /// A verified certificate in words. One that x509-parser cannot read has passed webpki all the same; it is then known
 /// by its fingerprint alone.
 fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     let mut fingerprint = String::with_capacity(64);
     for byte in digest.as_ref() {
         write!(fingerprint, "{byte:02x}").ok()?;
