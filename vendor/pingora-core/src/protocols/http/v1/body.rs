@@ -1334,6 +1334,8 @@ pub struct BodyWriter {
     // Boxed to reduce inline size. Only used by the cancel-safe proxy task API.
     send_body_state: Box<SendBodyState>,
     send_finish_state: FinishWriteState,
+    // Added by Portcullis, see vendor/README.md: what is written now is the end, and who finishes the body flushes it.
+    pub(crate) last: bool,
 }
 
 impl Default for BodyWriter {
@@ -1348,6 +1350,7 @@ impl BodyWriter {
             body_mode: BM::ToSelect,
             send_body_state: Box::new(SendBodyState::new()),
             send_finish_state: FinishWriteState::NotStarted,
+            last: false,
         }
     }
 
@@ -1427,7 +1430,9 @@ impl BodyWriter {
                 self.write_body(stream, buf).await?
             }
         };
-        stream.flush().await.or_err(WriteError, "flushing header and body")?;
+        if !self.last {
+            stream.flush().await.or_err(WriteError, "flushing header and body")?;
+        }
         Ok(written)
     }
 
@@ -1463,7 +1468,8 @@ impl BodyWriter {
                 match res {
                     Ok(()) => {
                         self.body_mode = BM::ContentLength(total, written + to_write);
-                        if self.finished() {
+                        // Changed by Portcullis, see vendor/README.md: a flush in any case before.
+                        if self.finished() && !self.last {
                             stream.flush().await.or_err(WriteError, "flushing body")?;
                         }
                         Ok(Some(to_write))
@@ -1493,7 +1499,10 @@ impl BodyWriter {
                     .write_all_buf(&mut output_buf)
                     .await
                     .or_err(WriteError, "while writing body")?;
-                stream.flush().await.or_err(WriteError, "flushing body")?;
+                // Changed by Portcullis, see vendor/README.md: a flush in any case before.
+                if !self.last {
+                    stream.flush().await.or_err(WriteError, "flushing body")?;
+                }
                 self.body_mode = BM::ChunkedEncoding(written + chunk_size);
                 Ok(Some(chunk_size))
             }
@@ -1515,7 +1524,10 @@ impl BodyWriter {
                 match res {
                     Ok(()) => {
                         self.body_mode = BM::UntilClose(written + buf.len());
-                        stream.flush().await.or_err(WriteError, "flushing body")?;
+                        // Changed by Portcullis, see vendor/README.md: a flush in any case before.
+                        if !self.last {
+                            stream.flush().await.or_err(WriteError, "flushing body")?;
+                        }
                         Ok(Some(buf.len()))
                     }
                     Err(e) => Error::e_because(WriteError, "while writing body", e),
