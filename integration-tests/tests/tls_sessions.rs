@@ -37,6 +37,11 @@ impl Write for Counted {
         self.tcp.write(buf)
     }
 
+    /// One segment for what a client says last in its handshake.
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.tcp.write_vectored(pieces)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.tcp.flush()
     }
