@@ -1,7 +1,8 @@
 //! Certificates for a test: an authority, and what it signs.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,14 @@ impl Pki {
         Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
     }
 
+    /// A client with a cryptography of its own.
+    #[must_use]
+    pub fn client_of(&self, provider: CryptoProvider) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
+    }
+
     /// A server that shows `own`, and takes only clients with a certificate of this authority.
     #[must_use]
     pub fn demanding(&self, own: &Certificate) -> Arc<ServerConfig> {
@@ -147,7 +156,7 @@ impl Certificate {
     /// The SHA-256 of the certificate, 64 hex digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.chain[0]);
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.chain[0]);
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -64,6 +64,7 @@ mod strict;
 mod strict_bodies;
 mod systemd;
 mod tls;
+mod tls_sessions;
 mod tracing;
 mod trials;
 mod unread_bodies;

@@ -1,8 +1,8 @@
 //! Long and large answers and requests: they pass piece by piece, whole, and without being held.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_integration_tests::process::resident_bytes;
 use portcullis_integration_tests::{After, Client, Origin, PATIENCE, Setup, until};
-use ring::digest::{Context, SHA256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn digest_of(pieces: usize) -> String {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    format!("{:?}", ring::digest::digest(&SHA256, bytes))
+    format!("{:?}", aws_lc_rs::digest::digest(&SHA256, bytes))
 }
 
 #[test]

@@ -17,13 +17,14 @@ use clap::ValueEnum;
 use crate::Failure;
 use crate::client::{Answer, Client};
 use crate::process::{Process, Program, find, free_address};
+use crate::wrk::{self, Load, Window};
 
 pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
 pub(crate) use origins::origins;
 pub use origins::{origin, origin_of};
 pub use proof::prove;
-pub use terminating::{Certificate, Terminating};
+pub use terminating::{Certificate, Sessions, Terminating};
 
 /// The gateway that is measured: what `PORTCULLIS_BIN` names, such as what `make release` made, or the one beside the rig.
 pub(crate) fn gateway() -> Option<PathBuf> {
@@ -98,6 +99,15 @@ pub trait Entrant: fmt::Display {
     /// Whether every request has a connection of its own, over TLS.
     fn handshakes(&self) -> bool {
         false
+    }
+
+    /// Puts a window of load on it.
+    ///
+    /// # Errors
+    ///
+    /// When a request failed.
+    fn load(&self, window: &Window<'_>) -> Result<Load, Failure> {
+        wrk::run(window)
     }
 
     /// Asks it on a connection, the request of a number.

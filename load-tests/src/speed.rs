@@ -5,7 +5,7 @@ use crate::contenders::{Entrant, Gateway, PATH, Place};
 use crate::random::Random;
 use crate::report::{Table, progress};
 use crate::stats::Estimate;
-use crate::wrk::{self, Window};
+use crate::wrk::Window;
 
 /// What is compared, and for how long.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ fn sample(
     let window =
         Window { to: gateway.address, path: PATH, script, connections, handshakes, seconds, core: place.other };
     let before = gateway.process.cpu()?;
-    let load = wrk::run(&window).map_err(|failure| format!("{contender}: {failure}"))?;
+    let load = contender.load(&window).map_err(|failure| format!("{contender}: {failure}"))?;
     let after = gateway.process.cpu()?;
     gateway.empty_log()?;
     let nanoseconds = after.nanoseconds.saturating_sub(before.nanoseconds);

@@ -7,10 +7,10 @@
 //!
 //! All of it is judged by the config as it is now: a reload changes who may come without a new listener.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Method};
 use portcullis_snapshot::settings::{Admin, AdminToken, Role};
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;

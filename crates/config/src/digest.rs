@@ -6,7 +6,7 @@
 //! names of files do not count. It is SHA-256, cut to 64 bits: a secret cannot be read out of it, though whoever knows
 //! all else could try guesses of a weak one. So it stands where the config's text stands, behind the admin API.
 
-use ring::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io;

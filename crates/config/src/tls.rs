@@ -1,8 +1,8 @@
 //! PEM texts to what rustls takes, with errors an operator can act on.
 //!
-//! Nothing here reads files. The provider is always ring, named explicitly: the process has no default provider.
+//! Nothing here reads files. The provider is always aws-lc-rs, named explicitly: nothing here asks for the process's default.
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
@@ -158,7 +158,7 @@ pub(crate) struct Tickets(Option<Arc<dyn ProducesTickets>>);
 impl Tickets {
     /// New keys; without randomness, none, and then no tickets are given.
     pub(crate) fn new() -> Self {
-        Self(ring::Ticketer::new().ok())
+        Self(aws_lc_rs::Ticketer::new().ok())
     }
 }
 
@@ -200,7 +200,7 @@ const ORDER: [CipherSuite; 7] = [
 /// The provider of all TLS here. With AES-128 before AES-256: who breaks one breaks the other, and the first comes with
 /// SHA-256, which processors have an instruction for.
 pub(crate) fn provider() -> CryptoProvider {
-    let mut provider = ring::default_provider();
+    let mut provider = aws_lc_rs::default_provider();
     provider
         .cipher_suites
         .sort_by_key(|suite| ORDER.iter().position(|one| *one == suite.suite()).unwrap_or(ORDER.len()));

@@ -10,6 +10,10 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -21,10 +25,6 @@ use portcullis_identity::throttle::{self, Throttle};
 use portcullis_identity::token::{KeySet, Rules, Verifier};
 use portcullis_identity::{ApiKey, Directory, Format, HashSecret, Timestamp};
 use portcullis_types::RequestId;
-use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
 
 const CONSUMERS: u32 = 1_000_000;
 const MIB: f64 = 1024.0 * 1024.0;
@@ -166,19 +166,19 @@ fn tokens(criterion: &mut Criterion) {
     let random = SystemRandom::new();
     let rsa = RsaKeyPair::from_pkcs8(include_bytes!("../src/token/testdata/rsa2048.pk8")).expect("a key");
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("random bits");
-    let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).expect("a key");
+    let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).expect("a key");
     let ed = Ed25519KeyPair::generate_pkcs8(&random).expect("random bits");
     let ed = Ed25519KeyPair::from_pkcs8(ed.as_ref()).expect("a key");
     let signed = [
         token("RS256", |message| {
-            let mut signature = vec![0; rsa.public().modulus_len()];
+            let mut signature = vec![0; rsa.public_modulus_len()];
             rsa.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).expect("random bits");
             signature
         }),
         token("ES256", |message| p256.sign(&random, message).expect("random bits").as_ref().to_vec()),
         token("EdDSA", |message| ed.sign(message).as_ref().to_vec()),
     ];
-    let public = ring::signature::RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public());
+    let public = aws_lc_rs::signature::RsaPublicKeyComponents::<Vec<u8>>::from(rsa.public_key());
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let (x, y) = p256.public_key().as_ref().get(1..).and_then(|point| point.split_at_checked(32)).expect("a point");
     let keys = format!(

@@ -8,7 +8,7 @@
 //! which request. Where it must know the request, each gets its own token ([`Binding::Request`]); HMAC makes that
 //! cheap.
 //!
-//! Random bits for ECDSA come from the operating system through `ring`, which takes no others.
+//! Random bits for ECDSA come from the generator of `aws-lc-rs`, which the operating system seeds.
 
 mod signing;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who calls: consumers, their keys and tokens, and what is done with those who fail to say who they are.
 //!
 //! Pure: every function takes the time, nothing here reads a clock, opens a file or a socket, or starts a thread. (One
-//! exception is the operating system's random numbers, which ECDSA signatures need and `ring` fetches by itself.)
+//! exception is random numbers, which ECDSA signatures need and `aws-lc-rs` fetches by itself.)
 //!
 //! A request meets the pieces in this order:
 //!

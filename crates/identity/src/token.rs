@@ -8,7 +8,7 @@
 //! - `exp`, `iss`, `aud` and `sub` are required. Several issuers are several verifiers: one issuer's keys can never
 //!   sign for another.
 //!
-//! Signatures are checked by `ring`, which TLS brings anyway, and the header and the keys are read by
+//! Signatures are checked by `aws-lc-rs`, which TLS brings anyway, and the header and the keys are read by
 //! `jsonwebtoken`. Its own `decode` is not used: it reads the clock, and wants its cryptography chosen for the whole
 //! process.
 //!

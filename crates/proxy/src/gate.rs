@@ -9,6 +9,7 @@ mod answer;
 pub(crate) mod caps;
 pub(crate) mod conn;
 mod connect;
+mod cork;
 mod frames;
 mod head;
 mod http1;

@@ -196,6 +196,8 @@ fn spawn(
     let stop = CancellationToken::new();
     let current = Arc::new(ArcSwap::new(first));
     let acceptor = Acceptor { gateway: gateway.clone(), current: current.clone(), local, stop: stop.clone() };
+    // Connections have it from their listener. One that refuses it serves all the same, if later.
+    drop(socket2::SockRef::from(&socket).set_tcp_nodelay(true));
     let socket = Arc::new(socket);
     tokio::spawn(accept_loop(socket.clone(), acceptor, gate));
     Socketed { local, socket, current, stop }

@@ -147,5 +147,5 @@ pub fn certified_key(chain: &str, key: &str) -> Result<CertifiedKey, rustls::Err
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| unreadable("certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| unreadable("private key"))?;
-    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
+    CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The bound on an answer's body.
@@ -225,7 +225,7 @@ fn tls(authorities: Option<&str>) -> Result<ClientConfig, LineError> {
         let system = system.map_err(|error| bad(format!("the system's cannot be read: {error}")))?;
         roots.add_parsable_certificates(system);
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| bad(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

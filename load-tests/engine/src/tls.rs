@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -21,6 +22,30 @@ pub enum Trust {
     File(std::path::PathBuf),
     /// Everybody: the name is not looked at, the handshake's signature is.
     Anybody,
+}
+
+/// The group by which a stranger exchanges keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The usual one.
+    X25519,
+    /// The same with ML-KEM-768, which quantum computers do not break.
+    Hybrid,
+}
+
+impl Group {
+    fn supported(self) -> &'static dyn SupportedKxGroup {
+        match self {
+            Self::X25519 => aws_lc_rs::kx_group::X25519,
+            Self::Hybrid => aws_lc_rs::kx_group::X25519MLKEM768,
+        }
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> NamedGroup {
+        self.supported().name()
+    }
 }
 
 /// What a client needs to speak TLS.
@@ -40,7 +65,7 @@ impl Tls {
     /// When the name is none, or the CAs cannot be read.
     pub fn new(name: &str, trust: &Trust, protocols: &[&str]) -> Result<Self, Failure> {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("`{name}` is no name of a server"))?;
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let mut config = match trust {
@@ -51,6 +76,22 @@ impl Tls {
             Trust::File(path) => builder.with_root_certificates(of_file(path)?).with_no_client_auth(),
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// For a client that comes for the first time each time: it keeps no tickets. It trusts everybody.
+    ///
+    /// # Errors
+    ///
+    /// When the name is none.
+    pub fn stranger(name: &str, group: Group) -> Result<Self, Failure> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("`{name}` is no name of a server"))?;
+        let provider = Arc::new(CryptoProvider { kx_groups: vec![group.supported()], ..aws_lc_rs::default_provider() });
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)));
+        let mut config = builder.with_no_client_auth();
+        config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), name })
     }
 }

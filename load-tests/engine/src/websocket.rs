@@ -2,9 +2,9 @@
 //!
 //! The tool has a codec of its own rather than the gateway's: an error in a shared one would be seen by nobody.
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 /// What the key is hashed with, section 1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

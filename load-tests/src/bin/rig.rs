@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
-use portcullis_load::contenders::{self, Before, Certificate, Contender, Place, Terminating};
+use portcullis_engine::tls::Group;
+use portcullis_load::contenders::{self, Before, Certificate, Contender, Place, Sessions, Terminating};
 use portcullis_load::gatekeeper::{self, Keeper, Who, Work};
 use portcullis_load::memory::Idle;
 use portcullis_load::process::{Process, Program, find, free_address};
@@ -55,8 +56,8 @@ enum What {
         #[arg(long, default_value_t = SMALL)]
         body: usize,
     },
-    /// CPU per connection over TLS, in turns: a handshake and one request on each. `wrk` resumes its sessions by the tickets that it
-    /// gets, so nearly all handshakes have a key exchange and no certificate.
+    /// CPU per connection over TLS 1.3, in turns: a handshake and one request on each. `wrk` resumes its sessions by the tickets
+    /// that it gets, so nearly all handshakes have a key exchange and no certificate.
     Handshakes {
         /// Who takes part. Ratios are to the first.
         #[arg(long, value_delimiter = ',', default_value = "nginx,usual,haproxy")]
@@ -70,6 +71,12 @@ enum What {
         /// Connections at a time.
         #[arg(long, default_value_t = 32)]
         connections: u32,
+        /// Full handshakes: every client is new, and each handshake is checked to be none that was resumed.
+        #[arg(long)]
+        full: bool,
+        /// The same with clients that exchange keys by X25519 with ML-KEM-768. nginx and `HAProxy` need OpenSSL 3.5 for it.
+        #[arg(long)]
+        hybrid: bool,
     },
     /// Memory per idle WebSocket that is tunnelled to an origin.
     Tunnels {
@@ -212,11 +219,23 @@ fn everything() -> Vec<What> {
         [Contender::Bare, Contender::Plain, Contender::Usual, Contender::Full].into_iter().chain(others).collect();
     let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256], body: SMALL };
     let bodies = "speed --contenders haproxy,usual,full --rounds 8 --seconds 2 --connections 32 --body 102400";
-    ["speed", bodies, "handshakes", "instructions", "memory", "tunnels", "reload", "start", "scenes", "gatekeeper"]
-        .into_iter()
-        .filter_map(parse)
-        .chain([beside])
-        .collect()
+    [
+        "speed",
+        bodies,
+        "handshakes",
+        "handshakes --full",
+        "instructions",
+        "memory",
+        "tunnels",
+        "reload",
+        "start",
+        "scenes",
+        "gatekeeper",
+    ]
+    .into_iter()
+    .filter_map(parse)
+    .chain([beside])
+    .collect()
 }
 
 fn run(what: &What, place: &Place) -> Result<(), Failure> {
@@ -224,8 +243,13 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
         What::Speed { contenders, rounds, seconds, connections, body } => {
             run_speed(contenders, plan(*rounds, *seconds, connections), *body, place)
         }
-        What::Handshakes { contenders, rounds, seconds, connections } => {
-            run_handshakes(contenders, plan(*rounds, *seconds, &[*connections]), place)
+        What::Handshakes { contenders, rounds, seconds, connections, full, hybrid } => {
+            let sessions = match (full, hybrid) {
+                (_, true) => Sessions::New(Group::Hybrid),
+                (true, false) => Sessions::New(Group::X25519),
+                (false, false) => Sessions::Resumed,
+            };
+            run_handshakes(contenders, sessions, plan(*rounds, *seconds, &[*connections]), place)
         }
         What::Tunnels { contenders, connections } => {
             let (_origin, address) = echo_origin(place)?;
@@ -297,21 +321,32 @@ fn run_speed(contenders: &[Contender], plan: Plan<Before>, body: usize, place: &
     speed::run(&plan, place)?.print("CPU per request", &command)
 }
 
-fn run_handshakes(contenders: &[Contender], plan: Plan<Terminating>, place: &Place) -> Result<(), Failure> {
+fn run_handshakes(
+    contenders: &[Contender],
+    sessions: Sessions,
+    plan: Plan<Terminating>,
+    place: &Place,
+) -> Result<(), Failure> {
     let origin = contenders::origin(place)?;
     let certificate = Certificate::new(&place.folder)?;
     let terminating = |contender: &Contender| Terminating {
         contender: *contender,
         origin: origin.address,
         certificate: certificate.clone(),
+        sessions,
     };
     let connections: Vec<String> = plan.connections.iter().map(ToString::to_string).collect();
     let command = format!(
-        "rig handshakes --contenders {} --rounds {} --seconds {} --connections {}",
+        "rig handshakes --contenders {} --rounds {} --seconds {} --connections {}{}",
         words(contenders),
         plan.rounds,
         plan.seconds,
-        connections.join(",")
+        connections.join(","),
+        match sessions {
+            Sessions::Resumed => "",
+            Sessions::New(Group::X25519) => " --full",
+            Sessions::New(Group::Hybrid) => " --hybrid",
+        }
     );
     let plan = Plan { contenders: contenders.iter().map(terminating).collect(), ..plan };
     speed::run(&plan, place)?.print("CPU per connection over TLS", &command)

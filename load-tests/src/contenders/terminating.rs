@@ -3,14 +3,17 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::Failure;
 use crate::client::{Answer, Client};
+use crate::handshaking;
 use crate::process::free_address;
+use crate::wrk::{self, Load, Window};
+use portcullis_engine::tls::{Group, Tls};
 
-use super::{Contender, Entrant, Gateway, Place, configs, nginx_arguments, start_asking};
+use super::{Contender, Entrant, Gateway, PATH, Place, configs, nginx_arguments, start_asking};
 
 /// A certificate of the rig's own (ECDSA with P-256), as files.
 #[derive(Debug, Clone)]
@@ -47,6 +50,17 @@ pub struct Terminating {
     pub origin: SocketAddr,
     /// What it shows.
     pub certificate: Certificate,
+    /// Who comes.
+    pub sessions: Sessions,
+}
+
+/// Whether a connection goes on with a session of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// As `wrk` does, by the ticket of its last connection.
+    Resumed,
+    /// Never: every client is new, and exchanges keys by this group.
+    New(Group),
 }
 
 impl fmt::Display for Terminating {
@@ -62,10 +76,11 @@ impl Entrant for Terminating {
         let mut words = under.to_vec();
         words.push(program.into());
         words.extend(self.arguments(&place.folder, address)?);
-        // The first window, which is none of those that count, fails where a request does.
+        // Versions cost differently: TLS 1.2 resumes a session without an exchange of keys.
         let connects = || -> Result<Answer, Failure> {
-            TcpStream::connect(address)?;
-            Ok(Answer { status: 200, body: Vec::new(), closes: false })
+            let group = Group::X25519;
+            handshaking::once(address, PATH, &Tls::stranger("rig.test", group)?, group)?;
+            Ok(Answer { status: 200, body: Vec::new(), closes: true })
         };
         start_asking(place, words, address, &format!("Tls{:?}", self.contender), &connects)
     }
@@ -76,6 +91,13 @@ impl Entrant for Terminating {
 
     fn handshakes(&self) -> bool {
         true
+    }
+
+    fn load(&self, window: &Window<'_>) -> Result<Load, Failure> {
+        match self.sessions {
+            Sessions::Resumed => wrk::run(window),
+            Sessions::New(group) => handshaking::run(window, group),
+        }
     }
 
     fn ask(&self, _: &mut Client, _: u32) -> Result<Answer, Failure> {
@@ -109,7 +131,10 @@ impl Terminating {
                 let own = folder.join("tls-nginx");
                 fs::create_dir_all(&own)?;
                 let config = configs::nginx(&own, address, self.origin);
-                let keys = format!("    ssl_certificate {cert};\n    ssl_certificate_key {key};");
+                // Left to itself, 1.22 speaks nothing newer than TLS 1.2.
+                let keys = format!(
+                    "    ssl_certificate {cert};\n    ssl_certificate_key {key};\n    ssl_protocols TLSv1.2 TLSv1.3;"
+                );
                 let tls = format!("listen {address} ssl;\n{keys}");
                 let config = file("tls-nginx.conf", &config, format!("listen {address};"), tls)?;
                 Ok(nginx_arguments(&own, config))

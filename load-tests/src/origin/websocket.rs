@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, Write};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use crate::Failure;
 

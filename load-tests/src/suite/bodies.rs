@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_engine::answer::{Progress, Reader};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::origin::pattern::{Pattern, hex};
-use ring::digest::{Context, SHA256};
 
 use crate::Failure;
 

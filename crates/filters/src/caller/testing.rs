@@ -10,8 +10,8 @@ use portcullis_identity::issue::{Binding, IssueRules, Issuer, SigningKey};
 use portcullis_identity::token::{self, KeySet};
 use portcullis_identity::{ApiKey, Caller, Format, HashSecret, Identities, throttle};
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use std::time::Duration;
 
 use super::Declared;

@@ -1,10 +1,10 @@
 //! Keys that tokens are signed with, and the compact form of what they sign (RFC 7515 section 7.1).
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use ring::{digest, hmac};
 use serde::Serialize;
 
 /// The fewest bytes of a shared secret: those of the hash (RFC 7518 section 3.2).
@@ -20,7 +20,7 @@ pub struct SigningKey {
 
 enum Kind {
     Es256(Box<EcdsaKeyPair>, SystemRandom),
-    Hs256(hmac::Key),
+    Hs256(Box<hmac::Key>),
 }
 
 /// Why a key cannot be used, or nothing be signed.
@@ -51,7 +51,7 @@ impl SigningKey {
     /// [`SigningError::Key`].
     pub fn es256(pkcs8: &[u8]) -> Result<Self, SigningError> {
         let random = SystemRandom::new();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random);
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8);
         let pair = pair.map_err(|_| SigningError::Key)?;
         let name = name(pair.public_key().as_ref());
         Self::new(Kind::Es256(Box::new(pair), random), "ES256", name)
@@ -67,7 +67,7 @@ impl SigningKey {
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let name = name(hmac::sign(&key, b"portcullis key name").as_ref());
-        Self::new(Kind::Hs256(key), "HS256", name)
+        Self::new(Kind::Hs256(Box::new(key)), "HS256", name)
     }
 
     fn new(kind: Kind, alg: &str, name: Box<str>) -> Result<Self, SigningError> {

@@ -14,9 +14,9 @@ fn consumer(id: &str, plan: &str) -> Consumer {
 }
 
 fn es256() -> SigningKey {
-    let random = ring::rand::SystemRandom::new();
-    let algorithm = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-    let pkcs8 = ring::signature::EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("random bits");
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let algorithm = &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let pkcs8 = aws_lc_rs::signature::EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("random bits");
     SigningKey::es256(pkcs8.as_ref()).expect("a key")
 }
 
@@ -58,9 +58,9 @@ fn a_shared_secret_signs_with_hmac_and_publishes_nothing() {
     assert_eq!(issuer.key_set(), None);
     let token = issuer.token(&consumer("acme", "pro"), RequestId(7), NOW).expect("signed");
     let (message, signature) = token.rsplit_once('.').expect("a dot");
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
-    assert!(ring::hmac::verify(&key, message.as_bytes(), &signature).is_ok());
+    assert!(aws_lc_rs::hmac::verify(&key, message.as_bytes(), &signature).is_ok());
     assert_eq!(part(&token, 0)["alg"], "HS256");
     assert_eq!(SigningKey::hs256(&[5; 31]).err(), Some(SigningError::Secret));
     assert_eq!(SigningKey::es256(b"no key").err(), Some(SigningError::Key));

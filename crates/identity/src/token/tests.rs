@@ -1,8 +1,8 @@
 //! Tokens: good ones, and every way in which they are not.
 
 use super::*;
-use ring::rand::SystemRandom;
-use ring::signature::{
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaKeyPair, RsaPublicKeyComponents,
 };
@@ -25,7 +25,7 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("random bits");
-    EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).expect("a key")
+    EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref()).expect("a key")
 }
 
 impl Issuer {
@@ -45,7 +45,7 @@ impl Issuer {
             let (x, y) = point.split_at(point.len() / 2);
             json!({"kty": "EC", "crv": crv, "kid": kid, "x": b64(x), "y": b64(y)})
         };
-        let rsa = RsaPublicKeyComponents::<Vec<u8>>::from(self.rsa.public());
+        let rsa = RsaPublicKeyComponents::<Vec<u8>>::from(self.rsa.public_key());
         let (n, e) = (b64(rsa.n), b64(rsa.e));
         json!({"keys": [
             {"kty": "RSA", "kid": "rsa", "n": n, "e": e, "use": "sig"},
@@ -59,7 +59,7 @@ impl Issuer {
     fn signature(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         let rsa = |padding| {
-            let mut signature = vec![0; self.rsa.public().modulus_len()];
+            let mut signature = vec![0; self.rsa.public_modulus_len()];
             self.rsa.sign(padding, &random, message, &mut signature).expect("random bits");
             signature
         };
@@ -165,13 +165,13 @@ fn the_algorithm_is_the_keys_and_never_none_or_a_secret() {
         assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(expected), "{alg} {kid}");
     }
     // The classic: HMAC with the public key as its secret, in each form it is published in.
-    let rsa = issuer.rsa.public();
+    let rsa = issuer.rsa.public_key();
     for secret in
         [issuer.jwks().to_string().into_bytes(), rsa.as_ref().to_vec(), issuer.p256.public_key().as_ref().to_vec()]
     {
         let message = format!("{}.{}", b64(header("HS256", "rsa").to_string()), b64(claims().to_string()));
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
-        let token = format!("{message}.{}", b64(ring::hmac::sign(&key, message.as_bytes())));
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+        let token = format!("{message}.{}", b64(aws_lc_rs::hmac::sign(&key, message.as_bytes())));
         assert_eq!(verifier.verify(token.as_bytes(), NOW).err(), Some(TokenError::Header));
     }
     // No signature at all.

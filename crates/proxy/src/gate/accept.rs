@@ -76,10 +76,10 @@ impl Acceptor {
         let bound = self.current.load_full();
         let listener = bound.listener.clone();
         listener.metrics.accepted();
-        // A socket that refuses the option is about to fail anyway.
-        drop(tcp.set_nodelay(true));
         let permit = self.gateway.core.guard.connection().and_then(|process| bound.permit(peer, process));
-        let local = tcp.local_addr().unwrap_or(self.local);
+        // Bound to one address, connections come to that one.
+        let any = self.local.ip().is_unspecified();
+        let local = if any { tcp.local_addr().unwrap_or(self.local) } else { self.local };
         let addresses = serve::Addresses { peer, local };
         match permit {
             Ok(permit) => {

@@ -79,6 +79,8 @@ pub(crate) struct DownstreamIo {
     conn: Arc<Conn>,
     digest: Arc<SocketDigest>,
     write_deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether our side has ended.
+    is_shut: bool,
     fd: i32,
 }
 
@@ -103,6 +105,7 @@ impl DownstreamIo {
             conn,
             digest: Arc::new(digest),
             write_deadline: None,
+            is_shut: false,
             fd,
         }
     }
@@ -446,7 +449,15 @@ impl AsyncWrite for DownstreamIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_out(cx, |transport, cx| transport.poll_shutdown(cx))
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(transport) = &mut self.transport {
+            transport.get_mut().cork();
+        }
+        let shut = ready!(self.poll_out(cx, |transport, cx| transport.poll_shutdown(cx)));
+        self.is_shut = shut.is_ok();
+        Poll::Ready(shut)
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn spawn(transport: BufWriter<Transport>, conn: &Arc<Conn>) {
 /// Closes a connection.
 async fn close(mut transport: BufWriter<Transport>) {
     let reading = async {
+        transport.get_mut().cork();
         transport.shutdown().await?;
         let mut scratch = [0u8; 4096];
         let mut left = MAX_BYTES;

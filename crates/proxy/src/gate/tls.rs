@@ -1,12 +1,13 @@
 //! The TLS handshake, and what it says about the client.
 
-use rustls::CipherSuite;
+use rustls::{CipherSuite, ProtocolVersion, ServerConfig};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -14,13 +15,15 @@ use portcullis_filter::seam::{CertificatePem, CertificateSource};
 use portcullis_snapshot::tls::{TlsListener, certified_key};
 use portcullis_types::{ClientCertificate, TlsInfo};
 
+use super::cork::Corked;
+
 /// Shakes hands. With a certificate source, a server name that the config has no certificate for is asked of it first.
 pub(super) async fn handshake(
     tcp: TcpStream,
     settings: &TlsListener,
     source: Option<Arc<dyn CertificateSource>>,
-) -> io::Result<TlsStream<TcpStream>> {
-    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+) -> io::Result<TlsStream<Corked<TcpStream>>> {
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Corked::new(tcp)).await?;
     let hello = started.client_hello();
     let server = if wants_chacha(hello.cipher_suites()) { &settings.without_aes } else { &settings.server };
     let name = source.as_ref().and_then(|_| hello.server_name()).map(str::to_ascii_lowercase);
@@ -28,7 +31,45 @@ pub(super) async fn handshake(
         let answer = source.certificate(&name).await;
         hold(settings, &name, answer);
     }
-    started.into_stream(server.clone()).await
+    let server = server.clone();
+    let stream = answer(started, server).await?;
+    acknowledge(&stream);
+    Ok(stream)
+}
+
+/// The handshake from the client's first message on. The ticket of a TLS 1.3 session is still held when it is over, and
+/// leaves with what is written first: it may come at any time after the client's last message (RFC 8446 section 4.6.1).
+async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
+    mut started: StartHandshake<Corked<T>>,
+    server: Arc<ServerConfig>,
+) -> io::Result<TlsStream<Corked<T>>> {
+    started.io.cork();
+    match started.into_stream(server).into_fallible().await {
+        Ok(mut stream) => {
+            stream.get_mut().0.uncork();
+            if stream.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+                // The client waits for our last message.
+                stream.flush().await?;
+            }
+            Ok(stream)
+        }
+        Err((error, mut io)) => {
+            // What is held is the alert that says why. There is nobody to tell if it cannot be sent.
+            io.uncork();
+            drop(io.flush().await);
+            Err(error)
+        }
+    }
+}
+
+/// Acknowledges the client's last message where nothing is written that would. A client that sends small pieces one at a
+/// time (RFC 896) keeps its request until then, and the system would wait 40 ms for something to carry it.
+fn acknowledge(stream: &TlsStream<Corked<TcpStream>>) {
+    let (io, session) = stream.get_ref();
+    if io.is_holding() && session.wants_read() {
+        // The client gets it late, if not at once.
+        drop(io.get_ref().set_quickack(true));
+    }
 }
 
 /// Whether the first suite that a client names, but for those that test servers (GREASE, RFC 8701), is of ChaCha20.
@@ -52,10 +93,10 @@ fn hold(settings: &TlsListener, name: &str, answer: Option<Arc<CertificatePem>>)
 }
 
 /// What the handshake said.
-pub(super) fn describe(stream: &TlsStream<TcpStream>, client_auth: bool) -> TlsInfo {
+pub(super) fn describe(stream: &TlsStream<Corked<TcpStream>>, client_auth: bool) -> TlsInfo {
     let session = stream.get_ref().1;
     let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
         _ => "TLSv1.2",
     };
     TlsInfo {
@@ -70,7 +111,7 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, client_auth: bool) -> TlsI
 /// A verified certificate in words. One that x509-parser cannot read has passed webpki all the same; it is then known
 /// by its fingerprint alone.
 fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
-    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     let mut fingerprint = String::with_capacity(64);
     for byte in digest.as_ref() {
         write!(fingerprint, "{byte:02x}").ok()?;
@@ -101,21 +142,4 @@ fn text_name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_that_wants_chacha_says_so_first() {
-        use CipherSuite::{TLS13_AES_256_GCM_SHA384 as AES, TLS13_CHACHA20_POLY1305_SHA256 as CHACHA};
-        for (suites, wants) in [
-            (&[AES, CHACHA][..], false),
-            (&[CHACHA, AES], true),
-            (&[CipherSuite::Unknown(0x3a3a), CHACHA, AES], true),
-            (&[CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, AES], true),
-            (&[CipherSuite::Unknown(0x3a3a)], false),
-            (&[], false),
-        ] {
-            assert_eq!(wants_chacha(suites), wants, "{suites:?}");
-        }
-    }
-}
+mod tests;

@@ -8,12 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::cork::Corked;
+
 /// A connection's transport.
 pub(crate) enum Transport {
     /// Plain text.
     Tcp(TcpStream),
     /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Corked<TcpStream>>>),
 }
 
 impl Transport {
@@ -21,7 +23,14 @@ impl Transport {
     pub(crate) fn fd(&self) -> i32 {
         match self {
             Self::Tcp(tcp) => tcp.as_raw_fd(),
-            Self::Tls(tls) => tls.get_ref().0.as_raw_fd(),
+            Self::Tls(tls) => tls.get_ref().0.get_ref().as_raw_fd(),
+        }
+    }
+
+    /// The shutdown that follows sends what was written and not flushed together with TLS's notice of the close.
+    pub(crate) fn cork(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.get_mut().0.cork();
         }
     }
 
@@ -30,9 +39,9 @@ impl Transport {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),
             Self::Tls(tls) => {
-                let (tcp, session) = tls.get_ref();
+                let (corked, session) = tls.get_ref();
                 // rustls wants no more bytes while it holds plain text that nobody has taken.
-                if session.wants_read() { tcp.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+                if session.wants_read() { corked.get_ref().poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
             }
         }
     }

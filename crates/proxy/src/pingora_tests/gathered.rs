@@ -73,6 +73,18 @@ async fn pieces_are_one_chunk_and_the_end_goes_with_them() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_known_length_does_not_wait_for_more() {
+    let socket = Socket::sends([], After::Silence);
+    let mut session = session("GET", &socket).await;
+    session.response_duplex_vec(vec![head(200, Some(("Content-Length", "3")))]).await.unwrap();
+    for (part, last) in [("a", false), ("b", false), ("c", true)] {
+        session.response_duplex_vec(vec![body(part, last)]).await.unwrap();
+        assert!(socket.writes().concat().ends_with(part.as_bytes()), "{part} is with the client");
+    }
+    assert_eq!(socket.writes().len(), 3, "the head goes with what comes first");
+}
+
+#[tokio::test]
 async fn an_end_alone_is_an_end() {
     let socket = Socket::sends([], After::Silence);
     let mut session = session("GET", &socket).await;

@@ -1,11 +1,11 @@
 //! The handshake of RFC 6455 section 4, from both ends.
 
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_http::{RequestHeader, ResponseHeader};
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
 /// What is hashed behind the key (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

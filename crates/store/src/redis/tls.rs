@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
@@ -63,7 +63,7 @@ fn client(options: &RedisTls) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     // Of the system's some may be of a form that is not understood: they vouch for nobody.
     roots.add_parsable_certificates(options.authorities.iter().cloned().map(CertificateDer::from));
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
     let Some((chain, key)) = &options.client else { return Ok(builder.with_no_client_auth()) };
     let chain = chain.iter().cloned().map(CertificateDer::from).collect();

@@ -142,7 +142,7 @@ fn nothing_is_sent_once_it_is_stopped_not_even_what_was_held_back() {
 fn speaks_over_tls_with_who_is_trusted() {
     let made = rcgen::generate_simple_self_signed(["load.test".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

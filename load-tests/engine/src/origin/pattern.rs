@@ -1,6 +1,6 @@
 //! Bytes that both ends know: a stream that differs in every block, so that a lost, doubled or moved one shows. Pure.
 
-use ring::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use portcullis_judge::random::Random;
 
@@ -91,6 +91,6 @@ mod tests {
         let all = collect(u64::MAX);
         assert_eq!(all, collect(1000));
         assert_ne!(all[..BLOCK], all[BLOCK..2 * BLOCK]);
-        assert_eq!(Pattern::sha256(200_000), hex(ring::digest::digest(&SHA256, &all).as_ref()));
+        assert_eq!(Pattern::sha256(200_000), hex(aws_lc_rs::digest::digest(&SHA256, &all).as_ref()));
     }
 }

@@ -28,7 +28,7 @@ fn sends_and_takes_bodies_whose_hash_is_known() {
     let mut client = Client::connect(origin.address()).unwrap();
     let body = client.get("/bytes/150000").unwrap().body;
     assert_eq!(
-        pattern::hex(ring::digest::digest(&ring::digest::SHA256, &body).as_ref()),
+        pattern::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body).as_ref()),
         pattern::Pattern::sha256(150_000)
     );
     client.send("POST /sink HTTP/1.1\r\nContent-Length: 150000\r\n\r\n").unwrap();

@@ -218,13 +218,13 @@ mod tls {
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
 
     /// A server's side, and its certificate as PEM.
     fn acceptor(name: &str) -> (TlsAcceptor, String) {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         let config = builder.with_single_cert(vec![cert.der().clone()], key).unwrap();
         (TlsAcceptor::from(Arc::new(config)), cert.pem())

@@ -1420,7 +1420,7 @@ impl BodyWriter {
 
     // Added by Portcullis, see vendor/README.md.
     /// Writes the header of the message and `pieces` of its body, in one write where the stream takes it so; with `last`, the end
-    /// of chunks as well. Flushes what goes behind a header, so that what the header waited for need not wait for more of the body.
+    /// of chunks as well, and then who finishes the body flushes. Else what there is of a body is flushed: it need not wait for more.
     pub(crate) async fn write_together<S, B>(
         &mut self,
         stream: &mut S,
@@ -1447,8 +1447,7 @@ impl BodyWriter {
                 }
                 let taken = length.min(room);
                 push_slices(&mut slices, pieces, taken);
-                let flush = header.is_some() && taken > 0 || taken == room;
-                (BM::ContentLength(total, written + taken), taken, flush)
+                (BM::ContentLength(total, written + taken), taken, taken > 0 || taken == room)
             }
             BM::ChunkedEncoding(written) => {
                 if length > 0 {
@@ -1476,7 +1475,8 @@ impl BodyWriter {
         }
         write_slices(stream, &mut slices).await.or_err(WriteError, "while writing header and body")?;
         self.body_mode = mode;
-        if flush {
+        // What is written last is flushed by who finishes the body.
+        if flush && !last {
             stream.flush().await.or_err(WriteError, "flushing header and body")?;
         }
         Ok(Some(taken))

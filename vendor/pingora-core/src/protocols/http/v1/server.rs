@@ -670,8 +670,8 @@ impl HttpSession {
             Ok(()) => {
                 // flush the stream if 1xx header or there is no response body
                 if flush || self.body_writer.finished() {
-                    self.underlying_stream
-                        .flush()
+                    // Changed by Portcullis, see vendor/README.md: a flush in any case before.
+                    self.flush_or_end()
                         .await
                         .or_err(WriteError, "flushing response header")?;
                 }
@@ -679,6 +679,20 @@ impl HttpSession {
                 Ok(())
             }
             Err(e) => Error::e_because(WriteError, "writing response header", e),
+        }
+    }
+
+    // Added by Portcullis, see vendor/README.md.
+    /// Flushes the stream, or ends our side of it if the response is whole and nothing will be read or written any more.
+    async fn flush_or_end(&mut self) -> std::io::Result<()> {
+        let last = self.body_writer.finished()
+            && self.body_reader.body_done()
+            && !self.upgraded
+            && !self.will_keepalive();
+        if last {
+            tokio::io::AsyncWriteExt::shutdown(&mut self.underlying_stream).await
+        } else {
+            self.underlying_stream.flush().await
         }
     }
 
@@ -1087,10 +1101,8 @@ impl HttpSession {
     /// For upgraded sessions, this call will also close the reading of the client body.
     pub async fn finish_body(&mut self) -> Result<Option<usize>> {
         let res = self.body_writer.finish(&mut self.underlying_stream).await?;
-        self.underlying_stream
-            .flush()
-            .await
-            .or_err(WriteError, "flushing body")?;
+        // Changed by Portcullis, see vendor/README.md: a flush in any case before.
+        self.flush_or_end().await.or_err(WriteError, "flushing body")?;
 
         trace!(
             "finish body (response body writer), upgraded: {}",
