@@ -68,6 +68,9 @@ impl Report<'_> {
     pub fn misses(&self) -> Vec<String> {
         let counted = &self.tally.counted;
         let mut misses = Vec::new();
+        if self.windows.iter().any(|window| window.subject_ended) {
+            misses.push("the process of --pid ended meanwhile".to_owned());
+        }
         let shares = [
             ("failed", counted.failures(), self.pass.failed),
             ("were refused", counted.refused, self.pass.refused),
@@ -200,6 +203,7 @@ pub fn machine(window: &Machine) -> Json {
         "subject_cpu_ns": window.subject_cpu_ns,
         "subject_wait_ns": window.subject_wait_ns,
         "resident_bytes": window.resident,
+        "subject_ended": window.subject_ended,
         "pressure": window.pressure,
     })
 }
@@ -291,6 +295,16 @@ mod tests {
         let mut unproven = report(&tally, Criteria::default());
         unproven.proof.measured_p90 = Duration::from_millis(180);
         assert_eq!(unproven.json()["ended"], "invalid");
+    }
+
+    #[test]
+    fn a_server_that_ended_is_a_miss_and_the_rest_is_told() {
+        let tally = tally();
+        let mut ended = report(&tally, Criteria::default());
+        ended.windows.push(Machine { subject_ended: true, ..Machine::default() });
+        assert_eq!(ended.ended(), Ended::Missed);
+        assert!(ended.text().contains("MISSED: the process of --pid ended meanwhile"), "{}", ended.text());
+        assert_eq!(ended.json()["machine"][1]["subject_ended"], true);
     }
 
     #[test]
