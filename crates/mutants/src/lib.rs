@@ -11,7 +11,7 @@
 mod chosen;
 
 #[cfg(feature = "mutants")]
-pub use chosen::{Unknown, choose, is_on, leak, one_in, work};
+pub use chosen::{Unknown, burdened, choose, is_on, leak, one_in, work};
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +38,13 @@ pub enum Mutant {
     Tail,
     /// A request costs a few thousand instructions more: about a tenth of one that is passed through.
     Cpu10,
+    /// A connection holds 10 KiB more for as long as it is open.
+    FatConnection,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SlowLog,
         Self::LeakedBuffer,
         Self::LostRetryBudget,
@@ -54,6 +56,7 @@ impl Mutant {
         Self::FailsOnReload,
         Self::Tail,
         Self::Cpu10,
+        Self::FatConnection,
     ];
 
     /// Its name in `PORTCULLIS_MUTANT`.
@@ -71,6 +74,7 @@ impl Mutant {
             Self::FailsOnReload => "fails_on_reload",
             Self::Tail => "tail",
             Self::Cpu10 => "cpu_10",
+            Self::FatConnection => "fat_connection",
         }
     }
 }

@@ -29,7 +29,7 @@ impl Finder {
             Mutant::ReloadResetsCounters | Mutant::FailsOnReload => Self::Scene("reload"),
             Mutant::FailsOn5xx => Self::Scene("faults"),
             Mutant::FailsOnWebsocket => Self::Scene("fanout"),
-            Mutant::Tail => Self::Judge,
+            Mutant::Tail | Mutant::FatConnection => Self::Judge,
             Mutant::Cpu10 => Self::Instructions,
         }
     }
@@ -46,6 +46,7 @@ impl Finder {
             | Mutant::FailsOnReload
             | Mutant::FailsOnWebsocket
             | Mutant::Tail
+            | Mutant::FatConnection
             | Mutant::Cpu10 => Self::Scene("retries"),
         }
     }
@@ -87,6 +88,7 @@ pub(super) const fn meant(mutant: Mutant) -> &'static str {
         Mutant::FailsOn5xx => "5xx: every failure is answered",
         Mutant::FailsOnWebsocket => "through a tunnel",
         Mutant::Tail => "beyond_slo",
+        Mutant::FatConnection => "rss_per_connection",
         Mutant::Cpu10 => "instructions per request",
     }
 }
