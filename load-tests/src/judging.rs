@@ -16,6 +16,7 @@ mod arguments;
 mod conduct;
 mod duet;
 mod flames;
+mod held;
 mod live;
 mod load;
 mod local;
@@ -24,3 +25,5 @@ mod output;
 mod progress;
 mod rulers;
 mod subject;
+
+pub use output::environment;

@@ -52,6 +52,14 @@ pub fn leak(bytes: usize) {
     std::hint::black_box(Box::leak(vec![1_u8; bytes].into_boxed_slice()));
 }
 
+/// Does something, and holds so many bytes of memory meanwhile.
+pub async fn burdened<T>(bytes: usize, future: impl Future<Output = T>) -> T {
+    let burden = std::hint::black_box(vec![1_u8; bytes]);
+    let done = future.await;
+    drop(std::hint::black_box(burden));
+    done
+}
+
 /// Goes round so many times: a few instructions each.
 pub fn work(turns: u64) {
     for turn in 0..turns {

@@ -11,7 +11,7 @@
 mod chosen;
 
 #[cfg(feature = "mutants")]
-pub use chosen::{Unknown, choose, is_on, leak, one_in, work};
+pub use chosen::{Unknown, burdened, choose, is_on, leak, one_in, work};
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Mutant {
     Tail,
     /// A request costs a few thousand instructions more: about a tenth of one that is passed through.
     Cpu10,
+    /// A connection holds 10 KiB more for as long as it is open.
+    FatConnection,
 }
 
 impl Mutant {
@@ -57,6 +59,7 @@ impl Mutant {
         Self::ReloadCutsWebsockets,
         Self::Tail,
         Self::Cpu10,
+        Self::FatConnection,
     ];
 
     /// Its name in `PORTCULLIS_MUTANT`.
@@ -75,6 +78,7 @@ impl Mutant {
             Self::ReloadCutsWebsockets => "reload_cuts_websockets",
             Self::Tail => "tail",
             Self::Cpu10 => "cpu_10",
+            Self::FatConnection => "fat_connection",
         }
     }
 }

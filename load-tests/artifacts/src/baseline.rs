@@ -105,9 +105,9 @@ fn measured(report: &Report, windows: &[&Window]) -> Vec<Row> {
         return Vec::new();
     }
     let gates =
-        [Gate::Cpu, Gate::Rss, Gate::Slo, Gate::Refused].into_iter().filter_map(|gate| gate_row(report, windows, gate));
+        [Gate::Cpu, Gate::Memory, Gate::Rss, Gate::Slo, Gate::Refused].map(|gate| gate_row(report, windows, gate));
     let failed = failed_row(windows);
-    gates.chain(failed).chain(latency(windows)).collect()
+    gates.into_iter().flatten().chain(failed).chain(latency(windows)).collect()
 }
 
 fn gate_row(report: &Report, windows: &[&Window], gate: Gate) -> Option<Row> {
@@ -115,6 +115,10 @@ fn gate_row(report: &Report, windows: &[&Window], gate: Gate) -> Option<Row> {
         Gate::Cpu => (
             estimate(windows, |window| Some(window.cpu_per_request()? / 1000.0), "µs"),
             "moves by a few percent where throughput and latency move by a third on a shared machine",
+        ),
+        Gate::Memory => (
+            estimate(windows, |window| Some(window.rss()? / 1_048_576.0), "MiB"),
+            "what a machine must give to the process",
         ),
         Gate::Rss => (
             estimate(windows, |window| Some(window.rss_per_connection()? / 1024.0), "KiB"),
@@ -150,7 +154,7 @@ fn gate_row(report: &Report, windows: &[&Window], gate: Gate) -> Option<Row> {
         rollback: "the canary's evidence of harm is enough".to_owned(),
         hotfix: match gate {
             Gate::Slo => "both sides have more than the plan allows".to_owned(),
-            Gate::Cpu | Gate::Rss | Gate::SloTotal | Gate::Refused | Gate::Failed(_) => {
+            Gate::Cpu | Gate::Memory | Gate::Rss | Gate::SloTotal | Gate::Refused | Gate::Failed(_) => {
                 "it cannot be taken back".to_owned()
             }
         },

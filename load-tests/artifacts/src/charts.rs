@@ -170,7 +170,7 @@ pub fn scalability(scalability: &Scalability) -> Chart {
             format!("{name} {} [{}, {}]", number(of.fit), number(of.low), number(of.high))
         };
         let peak = law.peak.map_or_else(
-            || "its peak lies beyond what was measured".to_owned(),
+            || "no peak is shown within what was measured".to_owned(),
             |peak| format!("its peak is at {}", number(peak)),
         );
         let text = [interval("λ", law.lambda), interval("σ", law.sigma), interval("κ", law.kappa), peak].join(", ");

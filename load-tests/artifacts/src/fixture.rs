@@ -29,6 +29,7 @@ fn window(number: u64, cpu: f64, random: &mut Random) -> Window {
         beyond_slo: beyond,
         cpu_ns: u64::try_from(cpu.as_nanos()).ok(),
         rss_bytes: Some(30 << 20),
+        rss_before_bytes: Some(29 << 20),
         connections: 64,
         latency,
         seconds: 2.0,

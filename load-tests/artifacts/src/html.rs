@@ -161,7 +161,7 @@ fn gate_row(out: &mut String, judgement: &Judgement, standing: &Standing) {
 }
 
 fn pair_plots(out: &mut String, report: &Report) {
-    let plots: Vec<String> = [Gate::Cpu, Gate::Rss, Gate::Slo]
+    let plots: Vec<String> = [Gate::Cpu, Gate::Memory, Gate::Rss, Gate::Slo]
         .into_iter()
         .filter_map(|gate| Some(charts::pairs(report, gate)?.render()))
         .collect();

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::rulers::Ruler;
 use crate::svg::number;
 
-/// The version of the format. It changes when a reader of an older one would be wrong. 2 has rulers, duets and the plan's digest.
-pub const VERSION: u32 = 2;
+/// The version of the format. It changes when a reader of an older one would be wrong. 2 has rulers, duets and the plan's digest;
+/// in 3 memory per connection is what held connections add.
+pub const VERSION: u32 = 3;
 
 /// The oldest version that is read: what it lacks has a value that says so.
 pub const OLDEST: u32 = 1;

@@ -128,6 +128,18 @@ impl Client {
         Ok(Answer { status, body, closes })
     }
 
+    /// Whether it is open and nothing waits on it that nobody asked for.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let stream = self.stream.get_ref();
+        if stream.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let seen = stream.peek(&mut [0]);
+        let open = matches!(seen, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).is_ok() && open && self.stream.buffer().is_empty()
+    }
+
     fn line(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
@@ -148,6 +160,29 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_closed_or_spoken_to_is_not_open() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let client = Client::connect(listener.local_addr().unwrap()).unwrap();
+            (client, listener.accept().unwrap().0)
+        };
+        let wait = |client: &Client| {
+            let start = std::time::Instant::now();
+            while client.is_open() {
+                assert!(start.elapsed() < PATIENCE);
+                std::thread::yield_now();
+            }
+        };
+        let (client, mut server) = connect();
+        assert!(client.is_open());
+        server.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").unwrap();
+        wait(&client);
+        let (client, server) = connect();
+        drop(server);
+        wait(&client);
+    }
 
     #[test]
     fn the_status_is_what_stands_in_the_first_line() {

@@ -61,6 +61,8 @@ pub struct Machine {
     pub subject_wait_ns: u64,
     /// Bytes that they hold at its end.
     pub resident: u64,
+    /// Whether one of them ended in it, or before: nothing is known of them then.
+    pub subject_ended: bool,
     /// The share of the time in which somebody waited for a core.
     pub pressure: Option<f64>,
 }
@@ -113,6 +115,7 @@ impl Reading {
             subject_cpu_ns,
             subject_wait_ns: self.subject.waited.saturating_sub(before.subject.waited),
             resident: self.resident,
+            subject_ended: false,
             pressure: pressure.map(|micros| Duration::from_micros(micros).as_secs_f64() / seconds),
         }
     }
@@ -159,6 +162,17 @@ fn parse_pressure(text: &str) -> Option<u64> {
     line.split_once("total=")?.1.trim().parse().ok()
 }
 
+/// Reads what can be read: the machine alone, once a process under test has ended.
+fn read(subjects: &mut Option<Vec<u32>>) -> Result<Reading, Failure> {
+    if let Some(ids) = subjects {
+        match Reading::now(ids) {
+            Ok(reading) => return Ok(reading),
+            Err(_) => *subjects = None,
+        }
+    }
+    Reading::now(&[])
+}
+
 /// Reads in equal steps, on a thread of its own.
 #[derive(Debug)]
 pub struct Sampler {
@@ -176,14 +190,15 @@ impl Sampler {
         let stop = Arc::<AtomicBool>::default();
         let mut last = Reading::now(&subjects)?;
         let stopped = Arc::clone(&stop);
+        let mut subjects = Some(subjects);
         let thread = std::thread::Builder::new().name("machine".to_owned()).spawn(move || {
             let mut windows = Vec::new();
             loop {
                 let end = last.at + step;
                 let over = stopped.load(Ordering::SeqCst);
                 if over || Instant::now() >= end {
-                    let now = Reading::now(&subjects)?;
-                    windows.push(now.since(&last));
+                    let now = read(&mut subjects)?;
+                    windows.push(Machine { subject_ended: subjects.is_none(), ..now.since(&last) });
                     last = now;
                 }
                 if over {
@@ -199,7 +214,7 @@ impl Sampler {
     ///
     /// # Errors
     ///
-    /// When a process under test had ended before.
+    /// When `/proc` could not be read.
     pub fn stop(self) -> Result<Vec<Machine>, Failure> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.thread().unpark();
@@ -250,6 +265,17 @@ mod tests {
         assert!((found.neighbour_cpu - 0.75).abs() < 1e-9 && (found.steal - 0.05).abs() < 1e-9, "{found:?}");
         assert_eq!((found.run_queue_wait_ns, found.subject_wait_ns, found.resident), (2_000_000, 7, 77));
         assert_eq!(found.pressure, Some(0.25));
+    }
+
+    #[test]
+    fn goes_on_without_a_process_that_has_ended() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let sampler = Sampler::start(vec![child.id()], Duration::from_millis(1)).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let windows = sampler.stop().unwrap();
+        let last = windows.last().unwrap();
+        assert!(last.subject_ended && last.subject_cpu_ns == 0 && last.cores > 0, "{last:?}");
     }
 
     #[test]

@@ -68,6 +68,68 @@ pub fn used(id: u32) -> Result<Turn, Failure> {
     Ok(threads(id)?.values().fold(Turn::default(), add))
 }
 
+/// A process and those that it started, and those that these did, as far as they live: a server may have its work done by others.
+#[must_use]
+pub fn family(id: u32) -> Vec<u32> {
+    let of = |entry: fs::DirEntry| {
+        let child = entry.file_name().to_str()?.parse::<u32>().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // A name may have blanks and parentheses; behind the last one stand the state and the starter.
+        let starter = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        Some((child, starter))
+    };
+    let all: Vec<(u32, u32)> = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect();
+    let mut ids = vec![id];
+    let mut seen = 0;
+    while let Some(starter) = ids.get(seen).copied() {
+        seen += 1;
+        ids.extend(all.iter().filter(|(_, by)| *by == starter).map(|(child, _)| *child));
+    }
+    ids
+}
+
+/// Ends a process at once.
+///
+/// # Errors
+///
+/// When there is none of this id.
+pub fn end(id: u32) -> Result<(), Failure> {
+    let id = Pid::from_raw(i32::try_from(id)?).ok_or("no process has the id 0")?;
+    Ok(rustix::process::kill_process(id, rustix::process::Signal::KILL)?)
+}
+
+/// Moves all threads of these processes to a core; those that they start follow.
+///
+/// # Errors
+///
+/// When the first of them has ended, or there is no such core.
+pub fn move_to(ids: &[u32], core: u32) -> Result<(), Failure> {
+    let core = usize::try_from(core)?;
+    if core >= CpuSet::MAX_CPU {
+        return Err(format!("no core {core}").into());
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    for (place, process) in ids.iter().enumerate() {
+        let tasks = match fs::read_dir(format!("/proc/{process}/task")) {
+            Ok(tasks) => tasks,
+            // A child may have ended.
+            Err(_) if place > 0 => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for task in tasks {
+            let Ok(task) = task else { continue };
+            let id: i32 = task.file_name().to_str().unwrap_or_default().parse()?;
+            match sched_setaffinity(Pid::from_raw(id), &cores) {
+                // A thread may end between the listing and the move.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(format!("core {core}: {error}").into()),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What each thread of a process has run and waited so far, by its id.
 fn threads(id: u32) -> Result<BTreeMap<OsString, Turn>, Failure> {
     let mut turns = BTreeMap::new();
@@ -143,6 +205,12 @@ impl Process {
         self.child.id()
     }
 
+    /// It and those that it started.
+    #[must_use]
+    pub fn family(&self) -> Vec<u32> {
+        family(self.id())
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors
@@ -182,29 +250,6 @@ impl Process {
             }
             std::thread::sleep(LOOK);
         }
-    }
-
-    /// Moves all of its threads to a core; those that they start follow.
-    ///
-    /// # Errors
-    ///
-    /// When it has ended, or there is no such core.
-    pub fn move_to(&self, core: u32) -> Result<(), Failure> {
-        let core = usize::try_from(core)?;
-        if core >= CpuSet::MAX_CPU {
-            return Err(format!("no core {core}").into());
-        }
-        let mut cores = CpuSet::new();
-        cores.set(core);
-        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
-            let id: i32 = task?.file_name().to_str().unwrap_or_default().parse()?;
-            match sched_setaffinity(Pid::from_raw(id), &cores) {
-                // A thread may end between the listing and the move.
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(error) => return Err(format!("core {core}: {error}").into()),
-            }
-        }
-        Ok(())
     }
 
     /// What it has used so far.
@@ -352,12 +397,27 @@ pub fn free_address() -> Result<SocketAddr, Failure> {
 ///
 /// When `prlimit` cannot be run.
 pub fn raise_file_limit() -> Result<(), Failure> {
-    let limits = fs::read_to_string("/proc/self/limits")?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).ok_or("no limit of open files")?;
-    let hard = line.split_whitespace().nth(4).ok_or("no hard limit of open files")?;
+    let hard = hard_limit()?;
     let id = std::process::id().to_string();
     let status = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={hard}:{hard}")]).status()?;
     if status.success() { Ok(()) } else { Err("the limit of open files cannot be raised".into()) }
+}
+
+/// How many files the rig, and what it starts, may have open at most.
+///
+/// # Errors
+///
+/// When `/proc` is not that of Linux.
+pub fn most_files() -> Result<usize, Failure> {
+    let hard = hard_limit()?;
+    if hard == "unlimited" { Ok(usize::MAX) } else { Ok(hard.parse()?) }
+}
+
+fn hard_limit() -> Result<String, Failure> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).ok_or("no limit of open files")?;
+    let hard = line.split_whitespace().nth(4).ok_or("no hard limit of open files")?;
+    Ok(hard.to_owned())
 }
 
 /// The program of this name: beside the rig's own binary, else on the `PATH`.
@@ -400,6 +460,35 @@ mod tests {
         check(&[(150, 60), (15, 0)], 40);
         // A thread that was not there before.
         check(&[(100, 10), (5, 0), (0, 7)], 7);
+    }
+
+    #[test]
+    fn a_family_has_children_and_theirs_and_a_stranger_has_none() {
+        let folder = std::env::temp_dir().join(format!("portcullis-engine-family-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join("log");
+        // Two shells, each waiting for what it started.
+        let words = ["sh", "-c", "sh -c 'sleep 600 & wait' & wait"].map(Into::into).to_vec();
+        let process = Process::start(&Program { words, core: None, log }).unwrap();
+        let start = Instant::now();
+        let name = |id: &u32| fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        while !process.family().iter().any(|id| name(id) == "sleep\n") {
+            assert!(start.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(LOOK);
+        }
+        let family = process.family();
+        assert_eq!((family.len(), family.first()), (3, Some(&process.id())), "{family:?}");
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+        let core = allowed.split([',', '-']).next().unwrap();
+        move_to(&family, core.parse().unwrap()).unwrap();
+        for id in family.iter().skip(1) {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+            assert!(status.contains(&format!("Cpus_allowed_list:\t{core}\n")), "{status}");
+            assert!(Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap().success());
+        }
+        assert_eq!(super::family(u32::MAX), [u32::MAX]);
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -128,9 +128,9 @@ impl Comparison {
             let (Margin { gate, delta }, tally) = one;
             match gate {
                 Gate::SloTotal => self.excess.is_some_and(|bounds| bounds.high <= self.rules.slo_pass),
-                Gate::Cpu | Gate::Rss if *delta > self.rules.most_margin => false,
-                Gate::Cpu | Gate::Rss if self.is_missed(tally) => false,
-                Gate::Cpu | Gate::Rss | Gate::Slo | Gate::Refused | Gate::Failed(_) => {
+                Gate::Cpu | Gate::Memory | Gate::Rss if *delta > self.rules.most_margin => false,
+                Gate::Cpu | Gate::Memory | Gate::Rss if self.is_missed(tally) => false,
+                Gate::Cpu | Gate::Memory | Gate::Rss | Gate::Slo | Gate::Refused | Gate::Failed(_) => {
                     tally.soundness() >= self.rules.sound && harm(one) < self.rules.doubt
                 }
             }

@@ -13,7 +13,9 @@ use crate::window::Failure;
 pub enum Gate {
     /// CPU time per request.
     Cpu,
-    /// Memory per open connection.
+    /// Memory of the process.
+    Memory,
+    /// What a held connection adds to it.
     Rss,
     /// The share of requests beyond the objective, window by window.
     Slo,
@@ -30,7 +32,8 @@ impl Gate {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let failed = Failure::ALL.into_iter().map(Self::Failed);
-        [Self::Cpu, Self::Rss, Self::Slo, Self::SloTotal, Self::Refused].into_iter().chain(failed).collect()
+        let others = [Self::Cpu, Self::Memory, Self::Rss, Self::Slo, Self::SloTotal, Self::Refused];
+        others.into_iter().chain(failed).collect()
     }
 
     /// The word of results and reports; stable.
@@ -38,6 +41,7 @@ impl Gate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu_per_request",
+            Self::Memory => "rss",
             Self::Rss => "rss_per_connection",
             Self::Slo => "beyond_slo",
             Self::SloTotal => "beyond_slo_total",
@@ -56,15 +60,16 @@ impl Gate {
     /// Whether sides are compared by a logarithm of a ratio; else by a difference of shares.
     #[must_use]
     pub const fn is_ratio(self) -> bool {
-        matches!(self, Self::Cpu | Self::Rss)
+        matches!(self, Self::Cpu | Self::Memory | Self::Rss)
     }
 
-    /// A value of a side as one reads it: `25.2 µs`, `224 KiB`, `0.031 %`.
+    /// A value of a side as one reads it: `25.2 µs`, `49.9 MiB`, `10.2 KiB`, `0.031 %`.
     #[must_use]
     pub fn shown(self, value: f64) -> String {
         match self {
             Self::Cpu => format!("{:.1} µs", value / 1000.0),
-            Self::Rss => format!("{:.0} KiB", value / 1024.0),
+            Self::Memory => format!("{:.1} MiB", value / 1_048_576.0),
+            Self::Rss => format!("{:.1} KiB", value / 1024.0),
             Self::Slo | Self::SloTotal | Self::Refused | Self::Failed(_) => format!("{:.3} %", value * 100.0),
         }
     }
@@ -74,6 +79,7 @@ impl Gate {
     pub fn value(self, sample: &Sample) -> Option<f64> {
         match self {
             Self::Cpu => sample.cpu,
+            Self::Memory => sample.memory,
             Self::Rss => sample.rss,
             Self::Slo | Self::SloTotal => sample.share(sample.beyond),
             Self::Refused => sample.share(sample.refused),
@@ -127,9 +133,12 @@ mod tests {
 
     #[test]
     fn values_have_their_units() {
-        for (gate, value, shown) in
-            [(Gate::Cpu, 25_240.0, "25.2 µs"), (Gate::Rss, 230_000.0, "225 KiB"), (Gate::Slo, 0.000_31, "0.031 %")]
-        {
+        for (gate, value, shown) in [
+            (Gate::Cpu, 25_240.0, "25.2 µs"),
+            (Gate::Memory, 5.0e7, "47.7 MiB"),
+            (Gate::Rss, 10_500.0, "10.3 KiB"),
+            (Gate::Slo, 0.000_31, "0.031 %"),
+        ] {
             assert_eq!(gate.shown(value), shown);
         }
     }

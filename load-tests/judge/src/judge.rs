@@ -144,6 +144,14 @@ impl Judge {
         self.ending.get_or_insert_with(|| Ending::Invalid(why.to_owned()));
     }
 
+    /// What was asked for besides could not be measured: harm that is shown stands, and there is no PASS.
+    pub fn cannot_tell(&mut self, why: &str) {
+        let harmed = matches!(self.ending, Some(Ending::Decided(Decision::Harm(_) | Decision::Unserved)));
+        if !harmed {
+            self.ending = Some(Ending::Invalid(why.to_owned()));
+        }
+    }
+
     /// Sets the margins, unless twins differ.
     fn begin(&mut self) {
         let margins = margins(&self.rules, &self.twins);
@@ -199,7 +207,9 @@ fn unknown(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<String> {
         return None;
     }
     let told = differences(rules, twins, gate).len();
-    if told >= LEAST_TWINS || (told == 0 && !rules.costs_known && !rules.cost_only) {
+    // A server that keeps no connection has no memory for one, whatever can be read of it.
+    let expected = rules.cost_only || (rules.costs_known && gate != Gate::Rss);
+    if told >= LEAST_TWINS || (told == 0 && !expected) {
         return None;
     }
     let unserved = twins.iter().filter(|pair| rules.is_unserved(&pair.baseline) || rules.is_unserved(&pair.canary));
@@ -209,16 +219,22 @@ fn unknown(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<String> {
         let most = rules.most_unserved * 100.0;
         why.push_str(&format!("; in {unserved} of them more than {most:.1} % of the requests failed or were refused"));
     }
+    if gate == Gate::Rss {
+        why.push_str(
+            "; in the others held connections were closed, or added nothing: without any this gate is left out",
+        );
+    }
     Some(why)
 }
 
 /// The margin that twins set; `None` where too few of them tell.
 fn margin(rules: &Rules, twins: &[Pair], gate: Gate) -> Option<Margin> {
     let delta = match gate {
-        Gate::Cpu | Gate::Rss => {
+        Gate::Cpu | Gate::Memory | Gate::Rss => {
             let differences = differences(rules, twins, gate);
             let enough = differences.len() >= LEAST_TWINS;
-            enough.then(|| usual_distance(&differences).max(rules.least_margin))?
+            let least = if gate == Gate::Memory { rules.least_memory_margin } else { rules.least_margin };
+            enough.then(|| usual_distance(&differences).max(least))?
         }
         Gate::Slo | Gate::SloTotal => rules.slo_margin,
         Gate::Refused | Gate::Failed(_) => 0.0,
@@ -232,7 +248,7 @@ fn differing(rules: &Rules, margins: &[Margin], twins: &[Pair]) -> Option<Gate> 
     let enough = 2.0 * margins.len() as f64 / rules.alpha;
     margins.iter().map(|margin| margin.gate).find(|gate| {
         let delta = match gate {
-            Gate::Cpu | Gate::Rss => rules.least_margin,
+            Gate::Cpu | Gate::Memory | Gate::Rss => rules.least_margin,
             Gate::Slo | Gate::SloTotal => rules.slo_margin,
             Gate::Refused | Gate::Failed(_) => 0.0,
         };

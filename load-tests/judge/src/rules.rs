@@ -28,6 +28,8 @@ pub struct Rules {
     pub doubt: f64,
     /// The least δ of CPU per request and memory per connection, as a logarithm of a ratio.
     pub least_margin: f64,
+    /// The least δ of memory in all. Where the A/A leg is of one process alone, it does not know by how much two of a build differ.
+    pub least_memory_margin: f64,
     /// The largest δ that a PASS may have: above it twins differ too much for a PASS to mean something.
     pub most_margin: f64,
     /// The share of requests that a canary may have beyond the objective more than its baseline, without harm.
@@ -72,6 +74,7 @@ impl Default for Rules {
             sound: 20.0,
             doubt: 3.0,
             least_margin: 0.05,
+            least_memory_margin: 0.05,
             most_margin: 0.3,
             slo_margin: 0.001,
             slo_pass: 0.005,
@@ -120,7 +123,11 @@ impl Rules {
         if !(0.0..1.0).contains(&self.most_unserved) {
             return refuse(format!("the share that may fail is below 1, not {}", self.most_unserved));
         }
-        if !(self.least_margin > 0.0 && self.slo_margin >= 0.0 && self.instructions >= 1.0) {
+        if !(self.least_margin > 0.0
+            && self.least_memory_margin > 0.0
+            && self.slo_margin >= 0.0
+            && self.instructions >= 1.0)
+        {
             return refuse("a margin below nothing".to_owned());
         }
         Ok(())

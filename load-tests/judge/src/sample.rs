@@ -18,7 +18,9 @@ pub struct Sample {
     pub failed: [u64; Failure::ALL.len()],
     /// CPU time per request in nanoseconds.
     pub cpu: Option<f64>,
-    /// Memory per open connection in bytes.
+    /// Memory of the process in bytes.
+    pub memory: Option<f64>,
+    /// What a held connection adds to it, in bytes.
     pub rss: Option<f64>,
 }
 
@@ -32,6 +34,7 @@ impl Sample {
             refused: window.refused,
             failed: Failure::ALL.map(|kind| window.failed.get(&kind).copied().unwrap_or_default()),
             cpu: window.cpu_per_request(),
+            memory: window.rss(),
             rss: window.rss_per_connection(),
         }
     }

@@ -38,7 +38,8 @@ pub struct Law {
     pub sigma: Interval,
     /// The cost of agreeing.
     pub kappa: Interval,
-    /// The concurrency beyond which throughput falls, where it lies within what was measured.
+    /// The concurrency beyond which throughput falls, where it lies within what was measured and is more than luck: where `kappa` may be
+    /// nothing, there need be none.
     pub peak: Option<f64>,
     /// The least and the most concurrency that were measured.
     pub measured: (f64, f64),
@@ -84,7 +85,7 @@ impl Law {
         };
         let kappa = interval(|[a, _, c]| c / a);
         let sigma = interval(|[a, b, _]| b / a);
-        let peak = (kappa.fit > 0.0).then(|| ((1.0 - sigma.fit).max(0.0) / kappa.fit).sqrt());
+        let peak = (kappa.low > 0.0).then(|| ((1.0 - sigma.fit).max(0.0) / kappa.fit).sqrt());
         let peak = peak.filter(|peak| peak >= least && peak <= most);
         Ok(Self { lambda: interval(|[a, ..]| 1.0 / a), sigma, kappa, peak, measured: (*least, *most) })
     }

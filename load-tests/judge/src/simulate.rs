@@ -4,10 +4,9 @@ mod effect;
 mod noise;
 
 pub use effect::Effect;
-pub use noise::{BadNoise, Noise};
+pub use noise::{BadNoise, Draw, Noise};
 
-use crate::comparison::{Comparison, Decision};
-use crate::judge::{Judge, Step, margins};
+use crate::judge::{Judge, Step};
 use crate::random::Random;
 use crate::rules::{BadRules, Rules};
 use crate::sample::Pair;
@@ -44,7 +43,7 @@ pub fn runs(rules: &Rules, noise: &Noise, effect: Effect, count: u32, seed: u64)
     let (mut deltas, mut pairs) = (Vec::new(), Vec::new());
     for number in 0..u64::from(count) {
         let seed = seed.wrapping_add(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let judge = run(rules, noise, effect, seed)?;
+        let judge = run(rules, noise.draw(), effect, seed)?;
         let (verdict, delta) = judge.outcome();
         deltas.extend(delta);
         outcomes.pairs_in_all += (judge.twins.len() + judge.pairs.len()) as f64 / f64::from(count.max(1));
@@ -64,10 +63,9 @@ pub fn runs(rules: &Rules, noise: &Noise, effect: Effect, count: u32, seed: u64)
 }
 
 /// One run to its end.
-fn run(rules: &Rules, noise: &Noise, effect: Effect, seed: u64) -> Result<Judge, BadRules> {
+fn run(rules: &Rules, mut twins: Draw<'_>, effect: Effect, seed: u64) -> Result<Judge, BadRules> {
     let mut judge = Judge::new(rules.clone(), seed)?;
     let mut random = Random::new(seed ^ 0x5851_f42d_4c95_7f2d);
-    let mut twins = noise.draw();
     // What a doubling of δ comes to is known when the A/A leg is over.
     let mut delta = 0.0;
     loop {
@@ -85,20 +83,13 @@ fn run(rules: &Rules, noise: &Noise, effect: Effect, seed: u64) -> Result<Judge,
     }
 }
 
-/// Runs of twins that end with FAIL, of so many: comparisons drawn from an A/A leg with the margins that it set, each pair with its sides
-/// exchanged or not.
+/// Runs of twins that end with FAIL, of so many: whole runs, drawn in blocks from an A/A leg. Each draws an A/A leg of its own, which
+/// sets its margins; were the measured ones used, none of the pairs that set them could ever lie beyond.
 pub(crate) fn false_alarms(rules: &Rules, twins: &[Pair], runs: u32, seed: u64) -> u32 {
-    let margins = margins(rules, twins);
     let rules = Rules { resamples: rules.resamples.min(4000), ..rules.clone() };
     let alarm = |number: &u32| {
-        let mut random = Random::new(seed ^ (u64::from(*number) << 32));
-        let mut comparison = Comparison::new(rules.clone(), &margins, u64::from(*number));
-        (0..rules.pairs_max)
-            .find_map(|_| {
-                let pair = twins.get(random.below(twins.len())).copied()?;
-                comparison.push(&if random.unit() < 0.5 { pair } else { pair.exchanged() })
-            })
-            .is_some_and(|decision| matches!(decision, Decision::Harm(_) | Decision::Unserved))
+        let ended = run(&rules, Draw::of(twins), Effect::None, seed ^ (u64::from(*number) << 32));
+        ended.is_ok_and(|judge| matches!(judge.outcome().0, Verdict::Fail(_)))
     };
     u32::try_from((0..runs).filter(alarm).count()).unwrap_or(u32::MAX)
 }

@@ -123,7 +123,10 @@ pub struct Readings {
     /// Memory that the process under test held at the window's end, in bytes; `None` where it is not known.
     #[serde(default)]
     pub rss_bytes: Option<u64>,
-    /// Connections that memory is told for: those that are held open, or else the most that the load had.
+    /// The same before the connections were opened that are only held; `None` where none are, or where some did not stay open.
+    #[serde(default)]
+    pub rss_before_bytes: Option<u64>,
+    /// Connections that are held open, or else the most that the load had.
     pub connections: u64,
     /// Latency of the answered requests, from the moment they were planned for, in nanoseconds.
     #[serde(default)]
@@ -215,12 +218,19 @@ impl Window {
         (self.requests > 0).then(|| cpu as f64 / self.requests as f64)
     }
 
-    /// Memory per open connection in bytes, all that the process holds counted; `None` where it is not known or none was open.
+    /// Memory of the whole process in bytes; `None` where it is not known.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^52")]
+    pub fn rss(&self) -> Option<f64> {
+        self.rss_bytes.filter(|rss| *rss > 0).map(|rss| rss as f64)
+    }
+
+    /// What a held connection adds to the process's memory, in bytes; `None` where it is not known, none was held, or it is nothing.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^52")]
     pub fn rss_per_connection(&self) -> Option<f64> {
-        let rss = self.rss_bytes.filter(|rss| *rss > 0)?;
-        (self.connections > 0).then(|| rss as f64 / self.connections as f64)
+        let added = self.rss_bytes?.checked_sub(self.rss_before_bytes?).filter(|added| *added > 0)?;
+        (self.connections > 0).then(|| added as f64 / self.connections as f64)
     }
 
     /// Why it says nothing about the side that was measured, if it does not.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use portcullis_judge::Exit;
 use portcullis_load::Failure;
+use portcullis_load::judging;
 use portcullis_load::judging::command::{JudgeArguments, judge};
 use portcullis_load::judging::compare::{CompareArguments, compare};
 use portcullis_load::judging::instructions::{InstructionsArguments, instructions};
@@ -104,6 +105,8 @@ enum What {
 }
 
 fn main() -> ExitCode {
+    // The machine as it is before anything of the tool runs.
+    judging::environment();
     match command(Arguments::parse().command) {
         Ok(exit) => exit.into(),
         Err(failure) => {

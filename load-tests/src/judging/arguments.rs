@@ -14,6 +14,9 @@ use super::rulers::Named;
 /// Runs at most, with `--inconclusive=retry`.
 pub(super) const RUNS: u32 = 3;
 
+/// The least δ of memory of two processes that serve already: they did not begin together, nor do what is kept in them.
+const LIVE_MEMORY: f64 = 0.2;
+
 /// The arguments of `judge`.
 #[derive(Debug, Args)]
 pub struct JudgeArguments {
@@ -90,9 +93,10 @@ pub(super) struct LoadArguments {
     /// Requests in flight at most; more wait, and are told.
     #[arg(long, default_value_t = 256)]
     pub(super) in_flight: usize,
-    /// Connections that are held open meanwhile, for memory per connection.
-    #[arg(long, default_value_t = 200)]
-    pub(super) hold: usize,
+    /// Connections that are held open meanwhile, for memory per connection, where the plan is in plain HTTP/1.1: 600, or as many as the
+    /// files that may be open allow. Of fewer than 100 nothing is told.
+    #[arg(long)]
+    pub(super) hold: Option<usize>,
     /// The core that each side runs on; in a duet one of them, and the other has the one before it. Default: the last one.
     #[arg(long)]
     pub(super) core: Option<u32>,
@@ -125,6 +129,9 @@ pub(super) struct LiveArguments {
     /// Seconds from one scrape to the next.
     #[arg(long, default_value_t = 10.0)]
     pub(super) every: f64,
+    /// MiB that each side may hold after 24 hours, as far as its growth during the comparison tells.
+    #[arg(long, requires = "live")]
+    pub(super) most_memory: Option<u64>,
 }
 
 /// How sure it is to be.
@@ -178,7 +185,7 @@ impl From<Inconclusive> for OnInconclusive {
 }
 
 impl RulesArguments {
-    pub(super) fn rules(&self, duet: bool, commands: bool) -> Result<Rules, Failure> {
+    pub(super) fn rules(&self, duet: bool, live: bool, commands: bool) -> Result<Rules, Failure> {
         let runs = if self.inconclusive == Inconclusive::Retry { RUNS } else { 1 };
         let defaults = Rules::default();
         let rules = Rules {
@@ -191,6 +198,8 @@ impl RulesArguments {
             criteria: Criteria { failed: self.most_failed, beyond_slo: self.most_beyond },
             irreversible: self.irreversible,
             cost_only: duet,
+            // The A/A leg of a live run is of one process alone.
+            least_memory_margin: if live { LIVE_MEMORY } else { defaults.least_memory_margin },
             costs_known: commands,
             ..defaults
         };

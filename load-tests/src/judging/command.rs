@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use portcullis_artifacts::report::VERSION;
 use portcullis_artifacts::{Report, Subject as Named};
 use portcullis_judge::simulate::Noise;
-use portcullis_judge::{Exit, Finding, Pair, Rules, Sample, Verdict};
+use portcullis_judge::{Exit, Finding, Judgement, Pair, Rules, Sample, Verdict};
 
 use portcullis_engine::origin::Origin;
 use portcullis_engine::proof;
 
 use crate::Failure;
+use crate::process::{find, most_files};
 
 use super::arguments::{Inconclusive, RUNS};
 use super::conduct::{Conduct, Conducted, conduct};
+use super::held;
 use super::live::{Live, Source};
 use super::load::Load;
 use super::local::Local;
@@ -32,32 +34,29 @@ pub use super::arguments::JudgeArguments;
 ///
 /// When the arguments say what cannot be done, or a file cannot be written.
 pub fn judge(arguments: &JudgeArguments) -> Result<Exit, Failure> {
-    let rules = arguments.rules.rules(arguments.duet, arguments.are_commands())?;
+    let rules = arguments.rules.rules(arguments.duet, arguments.live.live, arguments.are_commands())?;
+    arguments.find_programs()?;
     let began = jiff::Timestamp::now().to_string();
     let start = Instant::now();
     let environment = output::environment();
-    let mut seed = arguments.rules.seed;
-    let mut runs = if arguments.rules.inconclusive == Inconclusive::Retry { RUNS } else { 1 };
-    let (run, judgement) = loop {
-        let mut run = measure(arguments, &rules, seed)?;
-        let judgement = run.judge.judgement(std::mem::take(&mut run.findings));
-        runs -= 1;
-        if judgement.verdict != Verdict::Inconclusive || runs == 0 {
-            break (run, judgement);
-        }
-        note(&format!("INCONCLUSIVE: {}; once more with another seed", judgement.reason));
-        seed = seed.wrapping_add(1);
-    };
+    let folder = tempfile::tempdir()?;
+    let mut local = if arguments.live.live { None } else { Some(arguments.local(folder.path())?) };
+    let runs = if arguments.rules.inconclusive == Inconclusive::Retry { RUNS } else { 1 };
+    let (run, judgement) = until_told(runs, arguments.rules.seed, &mut |seed| match &mut local {
+        Some(local) => measure(arguments, local, &rules, seed),
+        None => watch(arguments, &rules, seed),
+    })?;
     if let Some(path) = &arguments.noise {
         write_noise(&run, path)?;
     }
     let [baseline, canary] = arguments.named();
+    let can_be_drawn = run.can_go_on(&judgement.findings);
     let report = Report {
         version: VERSION,
         tool: format!("portcullis-load {}", env!("CARGO_PKG_VERSION")),
         began,
         seconds: start.elapsed().as_secs_f64(),
-        seed,
+        seed: judgement.seed,
         plan: arguments.plan(),
         plan_digest: run.plan_digest,
         duet: arguments.duet,
@@ -76,17 +75,37 @@ pub fn judge(arguments: &JudgeArguments) -> Result<Exit, Failure> {
     };
     output::write(&report, &arguments.out)?;
     output::summary(&report)?;
+    if let Some(local) = local.as_mut().filter(|_| can_be_drawn) {
+        draw(arguments, local);
+    }
     Ok(report.exit())
 }
 
-fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Conducted, Failure> {
-    if arguments.live.live {
-        let live = arguments.live(rules, seed)?;
-        let mut progress = Progress::new(live.every);
-        return live.watch(&mut |judge, elapsed| progress.tell(judge, elapsed));
+/// Runs with one seed after the other until something is told, at most so often.
+fn until_told(
+    mut runs: u32,
+    mut seed: u64,
+    measure: &mut dyn FnMut(u64) -> Result<Conducted, Failure>,
+) -> Result<(Conducted, Judgement), Failure> {
+    loop {
+        let mut run = measure(seed)?;
+        let judgement = run.judge.judgement(std::mem::take(&mut run.findings));
+        runs = runs.saturating_sub(1);
+        if judgement.verdict != Verdict::Inconclusive || runs == 0 {
+            return Ok((run, judgement));
+        }
+        note(&format!("INCONCLUSIVE: {}; once more with another seed", judgement.reason));
+        seed = seed.wrapping_add(1);
     }
-    let folder = tempfile::tempdir()?;
-    let mut local = arguments.local(folder.path())?;
+}
+
+fn watch(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Conducted, Failure> {
+    let live = arguments.live(rules, seed)?;
+    let mut progress = Progress::new(live.every);
+    live.watch(&mut |judge, elapsed| progress.tell(judge, elapsed))
+}
+
+fn measure(arguments: &JudgeArguments, local: &mut Local, rules: &Rules, seed: u64) -> Result<Conducted, Failure> {
     let how = Conduct {
         rules: rules.clone(),
         seed,
@@ -100,30 +119,37 @@ fn measure(arguments: &JudgeArguments, rules: &Rules, seed: u64) -> Result<Condu
         let rulers = local.rulers.results(&run);
         return Ok(Conducted { rulers, ..run });
     }
-    let mut progress = Progress::new(arguments.length_of_a_pair(&local));
-    let mut run = conduct(&how, &mut local, &mut |judge, elapsed| progress.tell(judge, elapsed))?;
+    let mut progress = Progress::new(arguments.length_of_a_pair(local));
+    let mut run = conduct(&how, local, &mut |judge, elapsed| progress.tell(judge, elapsed))?;
     run.rulers = local.rulers.results(&run);
     run.plan_digest = Some(local.load.digest(local.hold));
     local.stop();
-    if arguments.instructions {
+    if arguments.instructions && run.can_go_on(&run.findings) {
         note("counting instructions");
-        run.findings.push(Finding::Instructions(instructions::count(
-            [&local.baseline, &local.canary],
-            (&local).into(),
-            rules.instructions,
-        )?));
+        match instructions::count([&local.baseline, &local.canary], (&*local).into(), rules.instructions) {
+            Ok(counted) => run.findings.push(Finding::Instructions(counted)),
+            Err(failure) => run.judge.cannot_tell(&format!("instructions could not be counted: {failure}")),
+        }
     }
+    Ok(run)
+}
+
+/// Draws what was asked for besides. The verdict is told already, and nothing of it changes.
+fn draw(arguments: &JudgeArguments, local: &mut Local) {
+    let out = &arguments.out;
     if arguments.flames {
         note("drawing flame graphs");
-        std::fs::create_dir_all(&arguments.out)?;
-        flames::record(&mut local, &arguments.out)?;
+        if let Err(failure) = flames::record(local, out) {
+            note(&format!("there are no flame graphs: {failure}"));
+        }
+        local.stop();
     }
     if arguments.allocations {
         note("counting allocations");
-        std::fs::create_dir_all(&arguments.out)?;
-        allocations::record(&local, &arguments.out)?;
+        if let Err(failure) = allocations::record(local, out) {
+            note(&format!("there are no flame graphs of allocations: {failure}"));
+        }
     }
-    Ok(run)
 }
 
 /// A core beside this one; the same where there is no other.
@@ -151,6 +177,23 @@ impl JudgeArguments {
         [&self.baseline, &self.canary].into_iter().all(|side| side.as_ref().is_some_and(is_command))
     }
 
+    /// Looks for what is asked for besides, before anything is measured.
+    fn find_programs(&self) -> Result<(), Failure> {
+        for (asked, flag, program) in [
+            (self.instructions, "--instructions", "valgrind"),
+            (self.flames, "--flames", "perf"),
+            (self.allocations, "--allocations", "valgrind"),
+        ] {
+            if asked && !self.are_commands() {
+                return Err(format!("{flag} wants two sides that are commands").into());
+            }
+            if asked && find(program).is_none() {
+                return Err(format!("{flag}: {program} is not installed (scripts/setup bench)").into());
+            }
+        }
+        Ok(())
+    }
+
     fn local(&self, folder: &Path) -> Result<Local, Failure> {
         let side = |text: &Option<String>| Subject::parse(text.as_deref().unwrap_or_default());
         let file = match &self.plan {
@@ -173,12 +216,16 @@ impl JudgeArguments {
         let core = self.load.core.unwrap_or(cores.saturating_sub(1));
         let own = if self.load.origin.is_none() { Some(Origin::start("{\"load\":\"test\"}")?) } else { None };
         let origin = self.load.origin.or_else(|| own.as_ref().map(Origin::address)).ok_or("no origin")?;
+        let rulers = Rulers::named(&self.rulers);
+        let hold = held::count(self.load.hold, 2 + rulers.asked(), most_files()?)?;
         crate::process::raise_file_limit()?;
+        // A connection is held by a GET.
+        let hold = if load.is_plain() { hold } else { 0 };
         Ok(Local {
             baseline,
             canary,
             load,
-            hold: self.load.hold,
+            hold,
             path: self.load.path.clone(),
             core,
             other: other_core(core, cores),
@@ -187,7 +234,7 @@ impl JudgeArguments {
             _own: own,
             begin: Instant::now(),
             running: Vec::new(),
-            rulers: Rulers::named(&self.rulers),
+            rulers,
         })
     }
 
@@ -217,7 +264,8 @@ impl JudgeArguments {
         }
         let every = Duration::try_from_secs_f64(live.every)?.max(Duration::from_millis(100));
         let objective = Duration::from_millis(self.load.objective);
-        Ok(Live { baseline, canary, every, objective, rules: rules.clone(), seed })
+        let most_memory = live.most_memory.map(|mebibytes| mebibytes.saturating_mul(1 << 20));
+        Ok(Live { baseline, canary, every, objective, most_memory, rules: rules.clone(), seed })
     }
 
     fn plan(&self) -> String {
@@ -257,7 +305,38 @@ impl JudgeArguments {
 
 #[cfg(test)]
 mod tests {
-    use super::other_core;
+    use super::*;
+    use portcullis_judge::Judge;
+
+    /// A run that has compared nothing, or has found what a canary breaks.
+    fn run(seed: u64, harm: bool) -> Conducted {
+        let mut run = Conducted::with(Judge::new(Rules::default(), seed).unwrap());
+        if harm {
+            run.findings.push(Finding::Scene {
+                name: "lives".to_owned(),
+                baseline: Some(true),
+                canary: false,
+                text: String::new(),
+            });
+        }
+        run
+    }
+
+    #[test]
+    fn what_is_not_told_is_run_again_with_another_seed_and_not_for_ever() {
+        for (runs, told_at, seeds) in [(1, 9, &[7][..]), (3, 9, &[7, 8, 9]), (3, 8, &[7, 8]), (3, 7, &[7])] {
+            let mut asked = Vec::new();
+            let (_, judgement) = until_told(runs, 7, &mut |seed| {
+                asked.push(seed);
+                Ok(run(seed, seed == told_at))
+            })
+            .unwrap();
+            assert_eq!((asked.as_slice(), Some(&judgement.seed)), (seeds, seeds.last()));
+            let told = seeds.contains(&told_at);
+            assert_eq!(judgement.verdict == Verdict::Inconclusive, !told, "{}", judgement.reason);
+        }
+        assert!(until_told(3, 1, &mut |_| Err("no plan".into())).is_err());
+    }
 
     #[test]
     fn the_other_core_is_another_where_there_is_one() {

@@ -67,6 +67,11 @@ impl Conducted {
         Ok(Self::with(judge))
     }
 
+    /// Whether more can be told of both sides: not where one does not start or has ended by itself, nor where nothing was compared.
+    pub(super) fn can_go_on(&self, findings: &[Finding]) -> bool {
+        !self.pairs.is_empty() && !findings.iter().any(|finding| matches!(finding, Finding::Scene { .. }))
+    }
+
     /// Nothing yet.
     pub(super) const fn with(judge: Judge) -> Self {
         Self {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis_judge::window::{Side, Window};
 
 use crate::Failure;
+use crate::process::move_to;
 
 use super::load::LEAD;
 use super::local::{Local, Watched};
@@ -20,7 +21,8 @@ impl Local {
     pub(super) fn duet(&self, first: Side, seed: u64) -> Result<[Window; 2], Failure> {
         let sides = [self.side(Side::Baseline)?, self.side(Side::Canary)?];
         let [core, other] = if first == Side::Baseline { [self.core, self.other] } else { [self.other, self.core] };
-        seat(sides, [core, other])?;
+        let ids = sides.map(Running::ids);
+        seat(&ids, [core, other])?;
         let [baseline, canary] = sides.map(|running| Watched::new(running, self.begin));
         let (baseline, canary) = (baseline?, canary?);
         let start = Instant::now() + LEAD;
@@ -28,7 +30,7 @@ impl Local {
         let [here, there] = sides;
         let ([one, two], exchanged) = std::thread::scope(|scope| {
             let (running, ended) = channel();
-            let exchange = scope.spawn(move || exchange(sides, [core, other], &ended));
+            let exchange = scope.spawn(|| exchange(&ids, [core, other], ended));
             let two = scope.spawn(move || send(there));
             let sent = [send(here), two.join().unwrap_or_else(|_| Err("the canary's load panicked".to_owned()))];
             drop(running);
@@ -42,18 +44,13 @@ impl Local {
     }
 }
 
-/// Gives each side a core.
-fn seat(sides: [&Running; 2], cores: [u32; 2]) -> Result<(), Failure> {
-    for (running, core) in sides.into_iter().zip(cores) {
-        if let Some(process) = &running.process {
-            process.move_to(core)?;
-        }
-    }
-    Ok(())
+/// Gives the processes of each side a core.
+fn seat(sides: &[Vec<u32>; 2], cores: [u32; 2]) -> Result<(), Failure> {
+    sides.iter().zip(cores).try_for_each(|(ids, core)| move_to(ids, core))
 }
 
 /// Lets both exchange cores until the window is over.
-fn exchange(sides: [&Running; 2], [mut core, mut other]: [u32; 2], ended: &Receiver<()>) -> Result<(), String> {
+fn exchange(sides: &[Vec<u32>; 2], [mut core, mut other]: [u32; 2], ended: Receiver<()>) -> Result<(), String> {
     while core != other && ended.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
         std::mem::swap(&mut core, &mut other);
         seat(sides, [core, other]).map_err(|failure| format!("the sides did not exchange their cores: {failure}"))?;

@@ -66,9 +66,10 @@ impl Load {
         Ok(Self { plan, authority, tls, upgrade, text })
     }
 
-    /// A hash of what is sent and of how many connections are held beside it: equal where these are.
+    /// A hash of what is sent and of how many connections are held beside it: equal where these are. (Before version 3 of the results, in
+    /// which memory per connection was something else, it was another.)
     pub(super) fn digest(&self, hold: usize) -> String {
-        blake3::hash(format!("{}\nhold {hold}", self.text).as_bytes()).to_hex().to_string()
+        blake3::hash(format!("{}\nheld {hold}", self.text).as_bytes()).to_hex().to_string()
     }
 
     /// How long a window is.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use portcullis_engine::machine::{Machine as Seen, Reading};
@@ -9,10 +10,10 @@ use portcullis_engine::origin::Origin;
 use portcullis_judge::window::{Invalid, Machine, Readings, Side, Window};
 
 use crate::Failure;
-use crate::client::Client;
 
 use super::conduct::{Measure, NotStarted};
 use super::load::Load;
+use super::progress::note;
 use super::rulers::{Place, Rulers};
 use super::subject::{self, Addresses, Running, Subject};
 
@@ -47,17 +48,18 @@ impl Local {
         }
     }
 
+    /// Starts a side. A port may be taken by somebody between its choice and its use, and a machine may stand still: who does not come up
+    /// is tried again.
     fn launch(&self, place: Side, side: Side) -> Result<Running, Failure> {
         let folder = self.folder.join(format!("{place}-place"));
         std::fs::create_dir_all(&folder)?;
-        let at = Addresses::draw(self.origin, &folder)?;
-        let running = subject::start(self.subject(side), &self.load, at, self.core)?;
-        hold(running, self.held(), &self.path)
-    }
-
-    /// Connections that each side and each ruler holds.
-    fn held(&self) -> usize {
-        if self.load.is_plain() { self.hold } else { 0 }
+        let start = || {
+            let at = Addresses::draw(self.origin, &folder)?;
+            let mut running = subject::start(self.subject(side), &self.load, at, self.core)?;
+            running.hold(self.hold, &self.path)?;
+            Ok(running)
+        };
+        tried(STARTS, start, |failure| note(&format!("the {side} does not start, and is tried again: {failure}")))
     }
 
     /// Ends all that was started.
@@ -69,13 +71,21 @@ impl Local {
     fn start_rulers(&mut self) {
         let Some((_, baseline)) = self.running.first() else { return };
         let place = Place { load: &self.load, folder: &self.folder, core: self.core, origin: self.origin };
-        let (held, path) = (self.held(), &self.path);
-        self.rulers.start(place, baseline, &|running| hold(running, held, path));
+        let (held, path) = (self.hold, &self.path);
+        self.rulers.start(place, baseline, &|mut running| {
+            running.hold(held, path)?;
+            Ok(running)
+        });
     }
 
     pub(super) fn side(&self, place: Side) -> Result<&Running, Failure> {
         let running = self.running.iter().find_map(|(at, running)| (*at == place).then_some(running));
         running.ok_or_else(|| "nothing was started".into())
+    }
+
+    /// Sees to the connections that a side holds, before a window.
+    fn refresh(&mut self, place: Side) {
+        self.running.iter_mut().filter(|(at, _)| *at == place).for_each(|(_, running)| running.held.refresh());
     }
 
     fn measure(&self, running: &Running, seed: u64) -> Result<Window, Failure> {
@@ -85,15 +95,26 @@ impl Local {
     }
 }
 
-/// Opens connections that are only held.
-fn hold(mut running: Running, count: usize, path: &str) -> Result<Running, Failure> {
-    for _ in 0..count {
-        let mut client = Client::connect(running.address)?;
-        client.get(path)?;
-        running.held.push(client);
+/// How often a start is tried.
+const STARTS: u32 = 3;
+
+/// The first success of so many tries, or the last failure; those before it are told.
+fn tried<T>(
+    times: u32,
+    mut attempt: impl FnMut() -> Result<T, Failure>,
+    told: impl Fn(&Failure),
+) -> Result<T, Failure> {
+    for _ in 1..times {
+        match attempt() {
+            Ok(success) => return Ok(success),
+            Err(failure) => told(&failure),
+        }
     }
-    Ok(running)
+    attempt()
 }
+
+/// Said once in a run.
+static CLOSED: Once = Once::new();
 
 /// What is read of a process from before a window to its end.
 pub(super) struct Watched<'a> {
@@ -105,7 +126,7 @@ pub(super) struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     pub(super) fn new(running: &'a Running, begin: Instant) -> Result<Self, Failure> {
-        let ids: Vec<u32> = running.process.iter().map(crate::process::Process::id).collect();
+        let ids = running.ids();
         let before = Reading::now(&ids)?;
         Ok(Self { running, ids, began: begin.elapsed().as_secs_f64(), before })
     }
@@ -127,11 +148,21 @@ impl<'a> Watched<'a> {
         seen.neighbour_cpu = (seen.neighbour_cpu - Duration::from_nanos(beside).as_secs_f64() / seen.seconds).max(0.0);
         readings.began = began;
         // How many connections the load opens is luck; those that are held are always as many.
-        if !running.held.is_empty() {
-            readings.connections = u64::try_from(running.held.len())?;
+        let (held, open) = (running.held.count(), running.held.still_open());
+        if held > 0 {
+            readings.connections = u64::try_from(open)?;
+        }
+        if open < held {
+            CLOSED.call_once(|| {
+                note(&format!(
+                    "{} of {held} held connections were closed in a window: of it no memory of one is told",
+                    held - open
+                ));
+            });
         }
         readings.cpu_ns = alive.then_some(seen.subject_cpu_ns);
         readings.rss_bytes = alive.then_some(seen.resident);
+        readings.rss_before_bytes = running.held.before().filter(|_| alive && open == held);
         readings.machine = machine(&seen);
         Ok(Window::new(readings)?)
     }
@@ -157,11 +188,13 @@ impl Measure for Local {
     }
 
     fn window(&mut self, place: Side, seed: u64) -> Result<Window, Invalid> {
+        self.refresh(place);
         let measured = self.side(place).and_then(|running| self.measure(running, seed));
         measured.map_err(not_measured)
     }
 
     fn both(&mut self, first: Side, seed: u64) -> Result<[Window; 2], Invalid> {
+        Side::BOTH.into_iter().for_each(|place| self.refresh(place));
         self.duet(first, seed).map_err(not_measured)
     }
 
@@ -170,6 +203,7 @@ impl Measure for Local {
     }
 
     fn ruler(&mut self, name: &str, seed: u64) -> Result<Window, Invalid> {
+        self.rulers.refresh(name);
         let running = self.rulers.running(name).ok_or_else(|| Invalid::NotMeasured("it does not run".to_owned()))?;
         self.measure(running, seed).map_err(not_measured)
     }
@@ -186,4 +220,24 @@ impl Measure for Local {
 #[expect(clippy::needless_pass_by_value, reason = "what an error is mapped by")]
 fn not_measured(failure: Failure) -> Invalid {
     Invalid::NotMeasured(failure.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn who_comes_up_at_last_has_started_and_who_never_does_fails_with_the_last_reason() {
+        for (succeeds_at, expected, failures) in [(1, Ok(1), 0), (3, Ok(3), 2), (4, Err("no 3"), 2)] {
+            let (mut tries, told) = (0, RefCell::new(Vec::new()));
+            let attempt = || {
+                tries += 1;
+                if tries >= succeeds_at { Ok(tries) } else { Err(format!("no {tries}").into()) }
+            };
+            let found = tried(STARTS, attempt, |failure| told.borrow_mut().push(failure.to_string()));
+            assert_eq!(found.map_err(|failure| failure.to_string()), expected.map_err(str::to_owned));
+            assert_eq!(told.borrow().len(), failures);
+        }
+    }
 }

@@ -134,6 +134,16 @@ impl Scrape {
         if seen { Ok(scrape) } else { Err(format!("no {requests}: these are no metrics of a gateway that has served")) }
     }
 
+    /// Memory of the process in bytes, where it tells.
+    pub(super) const fn resident(&self) -> Option<f64> {
+        self.rss_bytes
+    }
+
+    /// Whether this is of another process than an earlier one.
+    pub(super) fn is_restart(&self, before: &Self) -> bool {
+        self.began != before.began
+    }
+
     fn bucket(&mut self, sample: &Sample<'_>) {
         let bound = sample.label("le").and_then(|bound| bound.parse::<f64>().ok());
         if let Some(bound) = bound.filter(|bound| bound.is_finite()) {
@@ -147,7 +157,7 @@ impl Scrape {
 pub(super) struct Looking {
     /// Whether CPU and memory of the process are of this side alone: not where both sides are served by one.
     pub(super) process: bool,
-    /// The objective in nanoseconds; what lies in a bucket that ends beyond it is beyond.
+    /// The objective in nanoseconds, which is rounded up to the bound of a bucket.
     pub(super) objective: u64,
     /// Seconds between the scrapes.
     pub(super) seconds: f64,
@@ -172,7 +182,7 @@ pub(super) fn window(before: &Scrape, after: &Scrape, looking: Looking) -> Resul
         let of = |scrape: &Scrape| scrape.classes.get(name).copied().unwrap_or_default();
         (of(after) >= of(before)).then(|| whole(of(after) - of(before))).ok_or(NoWindow::Restarted)
     };
-    if before.began != after.began {
+    if after.is_restart(before) {
         return Err(NoWindow::Restarted);
     }
     let good = class("1xx")? + class("2xx")? + class("3xx")?;
@@ -180,7 +190,9 @@ pub(super) fn window(before: &Scrape, after: &Scrape, looking: Looking) -> Resul
     let requests = good + refused + server_error + none;
     let failed = server_error + none;
     let latency = latency(before, after);
-    let slow: u64 = latency.iter().filter(|(bound, _)| *bound > looking.objective).map(|(_, count)| count).sum();
+    // What lies in the bucket of the objective may have kept it; what lies beyond its bound has not.
+    let bound = after.buckets.keys().find(|bound| **bound >= looking.objective).copied().unwrap_or(looking.objective);
+    let slow: u64 = latency.iter().filter(|(of, _)| *of > bound).map(|(_, count)| count).sum();
     let failed_by = [(Kind::ServerError, server_error), (Kind::Cut, none)].into_iter().filter(|(_, count)| *count > 0);
     let cpu = after.cpu_seconds.zip(before.cpu_seconds).map(|(now, then)| whole((now - then).max(0.0) * 1e9));
     let readings = Readings {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use portcullis_artifacts::{Environment, Ratio, Report, Ruler, baseline, html, junit};
 use portcullis_judge::Gate;
@@ -10,8 +11,14 @@ use portcullis_judge::window::Side;
 
 use crate::Failure;
 
-/// What the machine is, as far as a number depends on it.
-pub(super) fn environment() -> Environment {
+/// What the machine is, as far as a number depends on it, as it was when this was first asked for: before the tool leaves itself but some
+/// of the cores, and before its own load counts.
+pub fn environment() -> Environment {
+    static FOUND: OnceLock<Environment> = OnceLock::new();
+    FOUND.get_or_init(look_around).clone()
+}
+
+fn look_around() -> Environment {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
     let field = |text: &str, name: &str| {
@@ -63,6 +70,19 @@ pub(super) fn summary(report: &Report) -> Result<(), Failure> {
     }
     for ruler in &report.rulers {
         writeln!(out, "  {}", against(ruler))?;
+    }
+    for side in Side::BOTH {
+        let windows =
+            report.pairs.iter().map(|pair| if side == Side::Baseline { &pair.baseline } else { &pair.canary });
+        let (capped, planned) = windows
+            .filter_map(|window| window.schedule.as_ref())
+            .fold((0, 0), |sum, schedule| (sum.0 + schedule.capped, sum.1 + schedule.planned));
+        if capped > 0 {
+            writeln!(
+                out,
+                "  {side}: {capped} of {planned} requests waited for the bound in flight, inside their latency"
+            )?;
+        }
     }
     match judgement.false_alarms {
         Some(alarms) => writeln!(out, "  false alarms: {alarms}; at most {} % by the test", judgement.alpha * 100.0)?,

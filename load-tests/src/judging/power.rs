@@ -46,14 +46,15 @@ impl PowerArguments {
 }
 
 /// The regressions of the table.
-const EFFECTS: [(&str, Effect); 11] = [
+const EFFECTS: [(&str, Effect); 12] = [
     ("none (A/A)", Effect::None),
     ("CPU per request, δ", Effect::CpuByDelta(1.0)),
     ("CPU per request, twice δ", Effect::CpuByDelta(2.0)),
     ("CPU per request, three times δ", Effect::CpuByDelta(3.0)),
     ("CPU per request, 10 %", Effect::Cpu(1.1)),
     ("CPU per request, 25 %", Effect::Cpu(1.25)),
-    ("memory per connection, 25 %", Effect::Rss(1.25)),
+    ("memory, 25 %", Effect::Memory(1.25)),
+    ("memory per connection, 50 %", Effect::Rss(1.5)),
     ("0.3 % of requests beyond the objective", Effect::Tail(0.003)),
     ("1 % of requests beyond the objective", Effect::Tail(0.01)),
     ("0.1 % of requests cut", Effect::Failed(0.001, Kind::Cut)),
@@ -88,7 +89,9 @@ pub fn power(arguments: &PowerArguments) -> Result<Exit, Failure> {
     ]);
     let mut alarms = 0;
     let costs = |effect: Effect| matches!(effect, Effect::None | Effect::Cpu(_) | Effect::CpuByDelta(_));
-    for (name, effect) in EFFECTS.into_iter().filter(|(_, effect)| !arguments.duet || costs(*effect)) {
+    let known = noise.pairs().iter().any(|pair| pair.canary.rss.is_some());
+    let told = |effect: Effect| (known || !matches!(effect, Effect::Rss(_))) && (!arguments.duet || costs(effect));
+    for (name, effect) in EFFECTS.into_iter().filter(|(_, effect)| told(*effect)) {
         progress(&name);
         let outcomes = simulate::runs(&rules, &noise, effect, arguments.runs, arguments.seed)?;
         let percent = |count: u32| format!("{:.1} %", f64::from(count) * 100.0 / f64::from(outcomes.runs.max(1)));

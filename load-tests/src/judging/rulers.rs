@@ -84,6 +84,12 @@ impl Rulers {
         self.list.iter().find(|one| one.name == name)?.running.as_ref()
     }
 
+    /// Sees to the connections that one holds, before its window.
+    pub(super) fn refresh(&mut self, name: &str) {
+        let named = self.list.iter_mut().filter(|one| one.name == name);
+        named.filter_map(|one| one.running.as_mut()).for_each(|running| running.held.refresh());
+    }
+
     /// Ends all.
     pub(super) fn stop(&mut self) {
         self.list.iter_mut().for_each(|one| one.running = None);

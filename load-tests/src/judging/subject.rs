@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::client::Client;
-use crate::process::{Process, Program, free_address};
+use crate::process::{Process, Program, end, free_address, resident};
 
+use super::held::Held;
 use super::load::Load;
 
 /// A side, as it was named.
@@ -107,7 +107,38 @@ pub(super) struct Running {
     /// `None` for a URL.
     pub(super) process: Option<Process>,
     /// Connections that are only held.
-    pub(super) held: Vec<Client>,
+    pub(super) held: Held,
+}
+
+impl Running {
+    fn new(address: SocketAddr, process: Option<Process>) -> Self {
+        Self { address, process, held: Held::default() }
+    }
+
+    /// Its process and those that this started; of a URL none are known.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.process.as_ref().map(Process::family).unwrap_or_default()
+    }
+
+    /// Opens connections that are only held, and notes what memory there was before.
+    pub(super) fn hold(&mut self, count: usize, path: &str) -> Result<(), Failure> {
+        let memory: Result<u64, Failure> = self.ids().into_iter().map(resident).sum();
+        self.held = Held::open(self.address, count, path, memory.ok().filter(|memory| *memory > 0))?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    /// Its process ends with this; those that it started would stay.
+    fn drop(&mut self) {
+        let ids = self.ids();
+        // First, or it would start others in their place.
+        self.process = None;
+        for child in ids.into_iter().skip(1) {
+            // It may have ended by itself.
+            drop(end(child));
+        }
+    }
 }
 
 /// How long a side may take until it answers, and how often it is asked.
@@ -121,7 +152,7 @@ const WARM_UP: (usize, Duration) = (8, Duration::from_millis(500));
 pub(super) fn start(subject: &Subject, load: &Load, at: Addresses<'_>, core: u32) -> Result<Running, Failure> {
     match subject {
         Subject::Url(url) => {
-            let running = Running { address: url.resolve()?, process: None, held: Vec::new() };
+            let running = Running::new(url.resolve()?, None);
             ready(&running, load).map(|()| running)
         }
         Subject::Command(command) => start_words(Subject::words(command, at, &[]), load, at, core),
@@ -132,7 +163,7 @@ pub(super) fn start(subject: &Subject, load: &Load, at: Addresses<'_>, core: u32
 pub(super) fn start_words(words: Vec<OsString>, load: &Load, at: Addresses<'_>, core: u32) -> Result<Running, Failure> {
     let log = at.folder.join("output.log");
     let process = Process::start(&Program { words, core: Some(core), log: log.clone() })?;
-    let running = Running { address: at.serve, process: Some(process), held: Vec::new() };
+    let running = Running::new(at.serve, Some(process));
     ready(&running, load).map_err(|failure| {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();

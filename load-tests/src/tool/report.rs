@@ -74,6 +74,9 @@ impl Report<'_> {
                 "{said} times something came that no request had asked for: answers cannot be told apart"
             ));
         }
+        if self.windows.iter().any(|window| window.subject_ended) {
+            misses.push("the process of --pid ended meanwhile".to_owned());
+        }
         let shares = [
             ("failed", counted.failures(), self.pass.failed),
             ("were refused", counted.refused, self.pass.refused),
@@ -214,6 +217,7 @@ pub fn machine(window: &Machine) -> Json {
         "subject_cpu_ns": window.subject_cpu_ns,
         "subject_wait_ns": window.subject_wait_ns,
         "resident_bytes": window.resident,
+        "subject_ended": window.subject_ended,
         "pressure": window.pressure,
     })
 }
@@ -319,6 +323,16 @@ mod tests {
         assert_eq!(report.ended(), Ended::Missed);
         assert!(report.text().contains("1 times something came") && report.text().contains("7 closed"));
         assert_eq!(report.json()["unasked"]["answers"], 1);
+    }
+
+    #[test]
+    fn a_server_that_ended_is_a_miss_and_the_rest_is_told() {
+        let tally = tally();
+        let mut ended = report(&tally, Criteria::default());
+        ended.windows.push(Machine { subject_ended: true, ..Machine::default() });
+        assert_eq!(ended.ended(), Ended::Missed);
+        assert!(ended.text().contains("MISSED: the process of --pid ended meanwhile"), "{}", ended.text());
+        assert_eq!(ended.json()["machine"][1]["subject_ended"], true);
     }
 
     #[test]

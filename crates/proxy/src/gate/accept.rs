@@ -85,6 +85,10 @@ impl Acceptor {
             Ok(permit) => {
                 let gateway = self.gateway.clone();
                 let serving = serve::serve(tcp, addresses, listener, gateway, permit);
+                portcullis_mutants::when!(FatConnection => {
+                    self.gateway.core.tasks.spawn(portcullis_mutants::burdened(10 << 10, serving));
+                    return;
+                });
                 self.gateway.core.tasks.spawn(serving);
             }
             Err(reason) => reject::connection(&self.gateway.core, &listener, addresses, reason.into()),

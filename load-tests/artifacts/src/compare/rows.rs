@@ -102,7 +102,7 @@ fn counts(gate: Gate, windows: &[&Window]) -> Vec<Count> {
     let part = |sample: &Sample| match gate {
         Gate::Failed(kind) => sample.failed_by(kind),
         Gate::Refused => sample.refused,
-        Gate::Cpu | Gate::Rss | Gate::Slo | Gate::SloTotal => sample.beyond,
+        Gate::Cpu | Gate::Memory | Gate::Rss | Gate::Slo | Gate::SloTotal => sample.beyond,
     };
     let samples = windows.iter().map(|window| Sample::of(window));
     samples.map(|sample| Count { part: part(&sample), whole: sample.requests }).collect()

@@ -30,7 +30,7 @@ fn a_report_with_little_keeps_the_schema() {
 fn what_is_not_in_the_format_breaks_the_schema() {
     let good: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
     for (pointer, wrong) in [
-        ("/version", Value::from(3)),
+        ("/version", Value::from(4)),
         ("/rulers/0/ratios/0/rounds", Value::from("many")),
         ("/twins/0/rulers/nginx/requests", Value::from(-1)),
         ("/seed", Value::from("seven")),
@@ -62,9 +62,9 @@ fn it_is_read_back_as_it_was_written() {
 fn another_version_and_a_window_that_does_not_add_up_are_refused() {
     let text = report().to_json().unwrap();
     // What a newer one has besides does not hide that it is newer.
-    let newer = text.replacen("\"version\": 2", "\"version\": 3, \"more\": 1", 1);
+    let newer = text.replacen("\"version\": 3", "\"version\": 4, \"more\": 1", 1);
     let refused = |text: &str| Report::from_json(text).unwrap_err().to_string();
-    assert_eq!(refused(&newer), "a report of version 3; this tool reads versions 1 to 2");
+    assert_eq!(refused(&newer), "a report of version 4; this tool reads versions 1 to 3");
     assert_eq!(refused("{}"), "no report: it says no version");
     assert!(refused("<html>").starts_with("no report: expected value"));
     let wrong = text.replacen("\"succeeded\": 2000", "\"succeeded\": 1999", 1);

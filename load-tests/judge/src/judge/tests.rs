@@ -14,7 +14,8 @@ fn quick() -> Rules {
 /// A window of a quiet machine: two percent of jitter, that differs by the number.
 fn sample(number: u32) -> Sample {
     let jitter = f64::from(number * 7919 % 41) / 1000.0;
-    Sample { requests: 1000, cpu: Some(20_000.0 * (0.98 + jitter)), rss: Some(100_000.0), ..Sample::default() }
+    let cpu = Some(20_000.0 * (0.98 + jitter));
+    Sample { requests: 1000, cpu, memory: Some(5e7), rss: Some(10_000.0), ..Sample::default() }
 }
 
 fn pair(number: u32) -> Pair {
@@ -40,7 +41,7 @@ fn judged(rules: Rules, change: impl Fn(u32, &mut Pair)) -> Judge {
 fn a_canary_like_its_baseline_passes() {
     let judgement = judged(quick(), |_, _| {}).judgement(Vec::new());
     assert_eq!((judgement.verdict, judgement.pairs, judgement.twins), (Verdict::Pass, 20, 20), "{judgement:#?}");
-    assert_eq!(judgement.gates, 13);
+    assert_eq!(judgement.gates, 14);
     assert_eq!(judgement.false_alarms.unwrap().alarms, 0);
     let cpu = judgement.standings.first().unwrap();
     assert!((cpu.margin - 0.05).abs() < 1e-12, "a quiet machine has the least margin");
@@ -52,11 +53,16 @@ fn the_gate_that_found_harm_is_named() {
     let judgement = judged(quick(), dearer).judgement(Vec::new());
     assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
     assert_eq!(judgement.decided_by.as_deref(), Some("cpu_per_request"));
-    assert_eq!(judgement.pairs, 14, "2^15 / 15 is the first beyond 13 gates / 0.01");
+    assert_eq!(judgement.pairs, 14, "2^15 / 15 is the first beyond 14 gates / 0.01");
     assert!(judgement.reason.contains("in 14 of 14 pairs"), "{}", judgement.reason);
     let fatter = |_: u32, pair: &mut Pair| pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
     let judgement = judged(quick(), fatter).judgement(Vec::new());
     assert_eq!(judgement.decided_by.as_deref(), Some("rss_per_connection"));
+    let larger = |_: u32, pair: &mut Pair| pair.canary.memory = pair.canary.memory.map(|memory| memory * 1.2);
+    let judgement = judged(quick(), larger).judgement(Vec::new());
+    assert_eq!(judgement.decided_by.as_deref(), Some("rss"));
+    let judgement = judged(Rules { least_memory_margin: 0.2, ..quick() }, larger).judgement(Vec::new());
+    assert_eq!(judgement.verdict, Verdict::Pass, "{}", judgement.reason);
     let both = |_: u32, pair: &mut Pair| {
         pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
         pair.canary.rss = pair.canary.rss.map(|rss| rss * 1.2);
@@ -174,7 +180,7 @@ fn a_gate_without_values_is_left_out_and_the_others_share_the_chance() {
     };
     (0..60).for_each(|number| judge.push(blind(number)));
     let judgement = judge.judgement(Vec::new());
-    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 12));
+    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 13));
 }
 
 /// A run in which some windows have no CPU time: of twins, and of pairs after them.
@@ -208,10 +214,43 @@ fn a_gate_that_lost_values_does_not_disappear() {
         assert_eq!(judgement.reason.contains(&said), verdict == Verdict::Invalid, "{}", judgement.reason);
     }
     let judgement = without_cpu(quick(), never, first(2));
-    assert_eq!((judgement.verdict, judgement.pairs, judgement.gates), (Verdict::Pass, 20, 13));
+    assert_eq!((judgement.verdict, judgement.pairs, judgement.gates), (Verdict::Pass, 20, 14));
     let judgement = without_cpu(quick(), never, first(3));
     assert_eq!((judgement.verdict, judgement.pairs), (Verdict::Inconclusive, 40), "{}", judgement.reason);
     assert_eq!(judgement.reason, "only 34 of 40 pairs say something of cpu_per_request");
+}
+
+#[test]
+fn a_server_that_keeps_no_connection_has_no_memory_for_one() {
+    let rules = || Rules { costs_known: true, ..quick() };
+    let without = |rules: Rules, closed: fn(u32) -> bool| {
+        let mut judge = Judge::new(rules, 1).unwrap();
+        for number in 0..60 {
+            let mut next = pair(number);
+            if closed(number) {
+                next.baseline.rss = None;
+            }
+            judge.push(next);
+        }
+        judge.judgement(Vec::new())
+    };
+    let judgement = without(rules(), |_| true);
+    assert_eq!((judgement.verdict, judgement.gates), (Verdict::Pass, 13), "{}", judgement.reason);
+    let judgement = without(rules(), |number| number < 5);
+    assert_eq!(judgement.verdict, Verdict::Invalid);
+    assert!(judgement.reason.contains("held connections were closed"), "{}", judgement.reason);
+}
+
+#[test]
+fn what_was_asked_for_besides_and_cannot_be_told_leaves_harm_and_no_pass() {
+    let dearer = |_: u32, pair: &mut Pair| pair.canary.cpu = pair.canary.cpu.map(|cpu| cpu * 1.2);
+    let mut judge = judged(quick(), dearer);
+    judge.cannot_tell("no callgrind");
+    assert_eq!(judge.judgement(Vec::new()).verdict, Verdict::Fail(Remedy::Rollback));
+    let mut judge = judged(quick(), |_, _| {});
+    judge.cannot_tell("no callgrind");
+    let judgement = judge.judgement(Vec::new());
+    assert_eq!((judgement.verdict, judgement.reason.as_str()), (Verdict::Invalid, "no callgrind"));
 }
 
 #[test]

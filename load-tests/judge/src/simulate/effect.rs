@@ -13,7 +13,9 @@ pub enum Effect {
     CpuByDelta(f64),
     /// So many times the CPU per request.
     Cpu(f64),
-    /// So many times the memory per connection.
+    /// So many times the memory.
+    Memory(f64),
+    /// So many times the memory that a connection adds.
     Rss(f64),
     /// This share of the requests takes so much longer that it is beyond the objective.
     Tail(f64),
@@ -31,6 +33,7 @@ impl Effect {
             Self::None => {}
             Self::CpuByDelta(times_delta) => canary.cpu = times(canary.cpu, (times_delta * delta).exp()),
             Self::Cpu(ratio) => canary.cpu = times(canary.cpu, ratio),
+            Self::Memory(ratio) => canary.memory = times(canary.memory, ratio),
             Self::Rss(ratio) => canary.rss = times(canary.rss, ratio),
             Self::Tail(share) => {
                 let hit = hit(canary.requests.saturating_sub(canary.beyond), share, random);
@@ -85,12 +88,13 @@ mod tests {
 
     #[test]
     fn only_the_canary_gets_worse_and_it_still_adds_up() {
-        let side = Sample { requests: 1000, cpu: Some(10.0), rss: Some(5.0), ..Sample::default() };
+        let side = Sample { requests: 1000, cpu: Some(10.0), memory: Some(50.0), rss: Some(5.0), ..Sample::default() };
         let pair = Pair { baseline: side, canary: side };
         let mut random = Random::new(2);
         for effect in [
             Effect::CpuByDelta(2.0),
             Effect::Cpu(1.1),
+            Effect::Memory(1.1),
             Effect::Rss(1.1),
             Effect::Tail(0.5),
             Effect::Failed(0.5, Failure::Cut),

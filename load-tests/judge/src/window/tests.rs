@@ -10,7 +10,8 @@ fn readings() -> Readings {
         failed: BTreeMap::from([(Failure::Timeout, 5), (Failure::Cut, 1)]),
         beyond_slo: 6,
         cpu_ns: Some(2_500_000),
-        rss_bytes: Some(1 << 20),
+        rss_bytes: Some(3 << 20),
+        rss_before_bytes: Some(2 << 20),
         connections: 32,
         latency: Histogram::new([(1_000_000, 94)]),
         seconds: 2.0,
@@ -23,7 +24,7 @@ fn what_adds_up_is_a_window() {
     let window = Window::new(readings()).unwrap();
     assert_eq!(window.failed_requests(), 6);
     assert_eq!(window.cpu_per_request(), Some(25_000.0));
-    assert_eq!(window.rss_per_connection(), Some(32_768.0));
+    assert_eq!((window.rss(), window.rss_per_connection()), (Some(3_145_728.0), Some(32_768.0)));
 }
 
 #[test]
@@ -60,6 +61,10 @@ fn it_is_read_back_as_it_was_and_only_when_it_adds_up() {
 fn a_window_without_the_numbers_has_no_ratio() {
     let window = Window::new(Readings { cpu_ns: None, rss_bytes: None, ..readings() }).unwrap();
     assert_eq!((window.cpu_per_request(), window.rss_per_connection()), (None, None));
+    for before in [None, Some(3 << 20), Some(4 << 20)] {
+        let window = Window::new(Readings { rss_before_bytes: before, ..readings() }).unwrap();
+        assert_eq!(window.rss_per_connection(), None, "{before:?}");
+    }
     let idle = Readings { seconds: 1.0, cpu_ns: Some(5), rss_bytes: Some(5), ..Readings::default() };
     let idle = Window::new(idle).unwrap();
     assert_eq!((idle.cpu_per_request(), idle.rss_per_connection()), (None, None));

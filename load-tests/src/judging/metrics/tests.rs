@@ -55,6 +55,15 @@ fn a_window_lies_between_two_scrapes() {
 }
 
 #[test]
+fn an_objective_between_two_bounds_is_rounded_up() {
+    for (millis, slow) in [(20, 30), (50, 30), (51, 10), (60, 10), (100, 10), (900, 10)] {
+        let looking = Looking { objective: millis * 1_000_000, ..LOOKING };
+        let window = between("", BEFORE, AFTER, looking).unwrap();
+        assert_eq!(window.beyond_slo, slow + 40, "{millis} ms");
+    }
+}
+
+#[test]
 fn a_cluster_is_told_from_another_in_the_same_process() {
     let looking = Looking { process: false, ..LOOKING };
     let canary = between("cluster=web-canary", BEFORE, AFTER, looking).unwrap();

@@ -31,7 +31,7 @@ impl Finder {
             }
             Mutant::FailsOn5xx => Self::Scene("faults"),
             Mutant::FailsOnWebsocket => Self::Scene("fanout"),
-            Mutant::Tail => Self::Judge,
+            Mutant::Tail | Mutant::FatConnection => Self::Judge,
             Mutant::Cpu10 => Self::Instructions,
         }
     }
@@ -49,6 +49,7 @@ impl Finder {
             | Mutant::ReloadCutsWebsockets
             | Mutant::FailsOnWebsocket
             | Mutant::Tail
+            | Mutant::FatConnection
             | Mutant::Cpu10 => Self::Scene("retries"),
         }
     }
@@ -91,6 +92,7 @@ pub(super) const fn meant(mutant: Mutant) -> &'static str {
         Mutant::FailsOn5xx => "5xx: every failure is answered",
         Mutant::FailsOnWebsocket => "through a tunnel",
         Mutant::Tail => "beyond_slo",
+        Mutant::FatConnection => "rss_per_connection",
         Mutant::Cpu10 => "instructions per request",
     }
 }
