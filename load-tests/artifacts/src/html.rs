@@ -213,6 +213,9 @@ fn scene_section(out: &mut String, scene: &SceneResult) {
         metric_row(out, metric);
     }
     out.push_str("</tbody></table></div>");
+    for chart in charts::of_scene(scene) {
+        out.push_str(&chart.render());
+    }
 }
 
 fn metric_row(out: &mut String, metric: &Metric) {
@@ -221,10 +224,11 @@ fn metric_row(out: &mut String, metric: &Metric) {
         (Some(low), Some(high)) => format!("{} to {}", number(low), number(high)),
         _ => "–".to_owned(),
     };
-    let (class, word) = match metric.kept {
-        Some(true) => ("good", "kept"),
-        Some(false) => ("bad", "missed"),
-        None => ("", ""),
+    let (class, word) = match (metric.kept, &metric.excused) {
+        (Some(true), _) => ("good", "kept".to_owned()),
+        (Some(false), None) => ("bad", "missed".to_owned()),
+        (Some(false), Some(why)) => ("unsure", format!("cannot be told: {}", escape(why))),
+        (None, _) => ("", String::new()),
     };
     put(
         out,
@@ -300,6 +304,10 @@ mod tests {
             "CPU µs per request over the run",
             "class=\"decided\"",
             "missed",
+            "cannot be told: others had the core",
+            "Latency by percentile, window by window",
+            "Latency over time",
+            "CPU and waits for a core over time",
             "growing by",
             "<th>nginx 1.22.1</th>",
             "Envoy was left out",

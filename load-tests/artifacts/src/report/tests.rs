@@ -30,7 +30,7 @@ fn a_report_with_little_keeps_the_schema() {
 fn what_is_not_in_the_format_breaks_the_schema() {
     let good: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
     for (pointer, wrong) in [
-        ("/version", Value::from(3)),
+        ("/version", Value::from(4)),
         ("/rulers/0/ratios/0/rounds", Value::from("many")),
         ("/twins/0/rulers/nginx/requests", Value::from(-1)),
         ("/seed", Value::from("seven")),
@@ -39,6 +39,8 @@ fn what_is_not_in_the_format_breaks_the_schema() {
         ("/pairs/0/first", Value::from("both")),
         ("/pairs/0/canary/requests", Value::from(-1)),
         ("/scenes/0/outcome", Value::from("fine")),
+        ("/scenes/0/windows/0/looks/0/steal", Value::from("much")),
+        ("/scenes/0/metrics/0/excused", Value::from(true)),
         ("/environment/cores", Value::Null),
     ] {
         let mut value = good.clone();
@@ -62,9 +64,9 @@ fn it_is_read_back_as_it_was_written() {
 fn another_version_and_a_window_that_does_not_add_up_are_refused() {
     let text = report().to_json().unwrap();
     // What a newer one has besides does not hide that it is newer.
-    let newer = text.replacen("\"version\": 2", "\"version\": 3, \"more\": 1", 1);
+    let newer = text.replacen("\"version\": 3", "\"version\": 4, \"more\": 1", 1);
     let refused = |text: &str| Report::from_json(text).unwrap_err().to_string();
-    assert_eq!(refused(&newer), "a report of version 3; this tool reads versions 1 to 2");
+    assert_eq!(refused(&newer), "a report of version 4; this tool reads versions 1 to 3");
     assert_eq!(refused("{}"), "no report: it says no version");
     assert!(refused("<html>").starts_with("no report: expected value"));
     let wrong = text.replacen("\"succeeded\": 2000", "\"succeeded\": 1999", 1);
@@ -84,6 +86,13 @@ fn an_older_version_is_read() {
         pairs.iter_mut().for_each(|pair| drop(pair.as_object_mut().unwrap().remove("rulers").unwrap()));
     }
     value["judgement"].as_object_mut().unwrap().remove("shown").unwrap();
+    let scene = &mut value["scenes"][0];
+    scene["windows"] = Value::Array(Vec::new());
+    for metric in scene["metrics"].as_array_mut().unwrap() {
+        for newer in ["excused", "rollback", "hotfix"] {
+            metric.as_object_mut().unwrap().remove(newer).unwrap();
+        }
+    }
     let read = Report::from_json(&value.to_string()).unwrap();
     assert_eq!((read.version, read.rulers.len(), read.pairs.len()), (1, 0, report().pairs.len()));
 }
