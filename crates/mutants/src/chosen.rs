@@ -52,6 +52,12 @@ pub fn leak(bytes: usize) {
     std::hint::black_box(Box::leak(vec![1_u8; bytes].into_boxed_slice()));
 }
 
+/// Opens a descriptor, and never closes it.
+pub fn leak_descriptor() {
+    // Where none are left, none can be lost.
+    std::fs::File::open("/dev/null").map(std::mem::forget).ok();
+}
+
 /// Goes round so many times: a few instructions each.
 pub fn work(turns: u64) {
     for turn in 0..turns {
