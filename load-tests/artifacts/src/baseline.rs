@@ -281,7 +281,10 @@ fn asked(metric: &Metric) -> Row {
     Row {
         name: escape(&metric.name),
         value: format!("{}{interval}{told}", escape(&metric.shown())),
-        criterion: escape(metric.criterion.as_deref().unwrap_or("none")),
+        criterion: match metric.criterion.as_deref() {
+            Some(criterion) if criterion == metric.name => "it holds".to_owned(),
+            criterion => escape(criterion.unwrap_or("none")),
+        },
         rationale: escape(metric.rationale.as_deref().unwrap_or("reported")),
         rollback: when(metric.rollback.as_deref(), "the canary misses it and the baseline does not"),
         hotfix: when(metric.hotfix.as_deref(), "both miss it"),

@@ -206,7 +206,7 @@ fn scene_section(out: &mut String, scene: &SceneResult) {
         put(out, format_args!("<p>{}</p>", escape(note)));
     }
     out.push_str(
-        "<div class=\"wide\"><table><thead><tr><th>metric</th><th>measured</th><th>interval</th><th>asked</th><th></th></tr>\
+        "<div class=\"wide\"><table><thead><tr><th>metric</th><th>measured</th><th>interval</th><th>asked, and why</th><th></th></tr>\
          </thead><tbody>",
     );
     for metric in &scene.metrics {
@@ -233,12 +233,20 @@ fn metric_row(out: &mut String, metric: &Metric) {
     put(
         out,
         format_args!(
-            "<tr><th>{}</th><td>{}</td><td>{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            "<tr><th>{}</th><td>{}</td><td class=\"interval\">{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
             escape(&metric.name),
             escape(&metric.shown()),
-            escape(metric.criterion.as_deref().unwrap_or("–"))
+            asked(metric)
         ),
     );
+}
+
+/// What is asked, where its name does not say it already, and why.
+fn asked(metric: &Metric) -> String {
+    let criterion = metric.criterion.as_deref().filter(|criterion| *criterion != metric.name);
+    let why = metric.rationale.as_ref().map(|why| format!("<span class=\"fine\">{}</span>", escape(why)));
+    let parts: Vec<String> = criterion.map(escape).into_iter().chain(why).collect();
+    if parts.is_empty() { "–".to_owned() } else { parts.join("<br>") }
 }
 
 fn provenance(out: &mut String, report: &Report) {

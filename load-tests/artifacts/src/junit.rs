@@ -115,8 +115,11 @@ fn scene(scene: &SceneResult) -> TestSuite {
 
 fn metric(scene: &SceneResult, metric: &Metric) -> TestCase {
     let Metric { name, criterion, kept, excused, .. } = metric;
-    let asked = criterion.as_deref().unwrap_or("nothing is asked of it");
-    let text = format!("{}; {asked}", metric.shown());
+    let text = match criterion.as_deref() {
+        // The case's name says it.
+        Some(criterion) if criterion == name => metric.shown(),
+        criterion => format!("{}; {}", metric.shown(), criterion.unwrap_or("nothing is asked of it")),
+    };
     let status = match excused {
         Some(why) if *kept == Some(false) => skipped(&format!("cannot be told: {why}"), &text),
         _ if *kept == Some(false) => trouble(NonSuccessKind::Failure, "criterion", &text),

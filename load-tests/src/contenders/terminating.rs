@@ -10,6 +10,7 @@ use crate::Failure;
 use crate::client::{Answer, Client};
 use crate::process::free_address;
 
+use super::configs::Work;
 use super::{Contender, Entrant, Gateway, Place, configs, nginx_arguments, start_asking};
 
 /// A certificate of the rig's own (ECDSA with P-256), as files.
@@ -108,21 +109,26 @@ impl Terminating {
             Contender::Nginx => {
                 let own = folder.join("tls-nginx");
                 fs::create_dir_all(&own)?;
-                let config = configs::nginx(&own, address, self.origin);
+                let config = configs::nginx(&own, address, self.origin, Work::Bare);
                 let keys = format!("    ssl_certificate {cert};\n    ssl_certificate_key {key};");
                 let tls = format!("listen {address} ssl;\n{keys}");
                 let config = file("tls-nginx.conf", &config, format!("listen {address};"), tls)?;
                 Ok(nginx_arguments(&own, config))
             }
             Contender::Haproxy => {
-                let config = configs::haproxy(address, self.origin);
+                let config = configs::haproxy(address, self.origin, Work::Bare);
                 let bind = format!("  bind {address}");
                 let tls = format!("{bind} ssl crt {both}");
                 Ok(vec!["-db".into(), "-f".into(), file("tls-haproxy.cfg", &config, bind, tls)?])
             }
-            Contender::Bare | Contender::Counted | Contender::Logged | Contender::Watched | Contender::Envoy => {
-                Err(format!("the rig has no config of {self} with TLS").into())
-            }
+            Contender::Bare
+            | Contender::Counted
+            | Contender::Logged
+            | Contender::Watched
+            | Contender::Envoy
+            | Contender::NginxLogged
+            | Contender::HaproxyLogged
+            | Contender::EnvoyLogged => Err(format!("the rig has no config of {self} with TLS").into()),
         }
     }
 }
