@@ -19,6 +19,7 @@ use crate::client::{Answer, Client};
 use crate::process::{Process, Program, find, free_address};
 use crate::wrk::{self, Load, Window};
 
+use configs::Work;
 pub(crate) use configs::envoy_listener;
 pub use configs::{PATH, Portcullis};
 pub(crate) use origins::origins;
@@ -63,6 +64,12 @@ pub enum Contender {
     Pingap,
     /// Praxis, on a fork of Pingora.
     Praxis,
+    /// nginx with an access log and a header set, as `make canary` has the gateway.
+    NginxLogged,
+    /// `HAProxy` with the same.
+    HaproxyLogged,
+    /// Envoy with the same.
+    EnvoyLogged,
 }
 
 impl fmt::Display for Contender {
@@ -80,6 +87,9 @@ impl fmt::Display for Contender {
             Self::Envoy => "Envoy",
             Self::Pingap => "Pingap",
             Self::Praxis => "Praxis",
+            Self::NginxLogged => "nginx, an access log and a header set",
+            Self::HaproxyLogged => "HAProxy, an access log and a header set",
+            Self::EnvoyLogged => "Envoy, an access log and a header set",
         })
     }
 }
@@ -175,9 +185,9 @@ impl Contender {
         match self {
             Self::Bare => find("bare"),
             Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => gateway(),
-            Self::Nginx => find("nginx"),
-            Self::Haproxy => find("haproxy"),
-            Self::Envoy => named("ENVOY", "envoy"),
+            Self::Nginx | Self::NginxLogged => find("nginx"),
+            Self::Haproxy | Self::HaproxyLogged => find("haproxy"),
+            Self::Envoy | Self::EnvoyLogged => named("ENVOY", "envoy"),
             Self::Pingap => named("PINGAP", "pingap"),
             Self::Praxis => named("PRAXIS", "praxis"),
         }
@@ -199,6 +209,17 @@ impl Contender {
         start(place, words, address, &format!("{self:?}"))
     }
 
+    /// What another proxy does beside passing on.
+    const fn work(self) -> Work {
+        match self {
+            Self::NginxLogged | Self::HaproxyLogged | Self::EnvoyLogged => Work::Logged,
+            Self::Bare | Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => {
+                Work::Bare
+            }
+            Self::Nginx | Self::Haproxy | Self::Envoy => Work::Bare,
+        }
+    }
+
     fn installed(self) -> Result<PathBuf, Failure> {
         self.program().ok_or_else(|| format!("{self} is not installed").into())
     }
@@ -210,7 +231,13 @@ impl Contender {
         address: SocketAddr,
         origin: SocketAddr,
     ) -> Result<Vec<OsString>, Failure> {
-        let mut words = vec![self.installed()?.into()];
+        let mut words: Vec<OsString> = Vec::new();
+        if self == Self::HaproxyLogged {
+            // It becomes what it is followed by, with a descriptor more.
+            let opens = format!("exec \"$0\" \"$@\" {}>/dev/null", configs::HAPROXY_LOG);
+            words.extend(["sh".into(), "-c".into(), opens.into()]);
+        }
+        words.push(self.installed()?.into());
         words.extend(self.arguments(folder, address, origin)?);
         Ok(words)
     }
@@ -230,10 +257,15 @@ impl Contender {
             // It has an admin address, which only `start` knows.
             Self::Watched => Vec::new(),
             Self::Full => vec!["run".into(), "-c".into(), file("full.yaml", configs::full(address, origin)?)?],
-            Self::Nginx => nginx_arguments(folder, file("nginx.conf", configs::nginx(folder, address, origin))?),
-            Self::Haproxy => vec!["-db".into(), "-f".into(), file("haproxy.cfg", configs::haproxy(address, origin))?],
-            Self::Envoy => {
-                let config = file("envoy.yaml", configs::envoy(address, origin))?;
+            Self::Nginx | Self::NginxLogged => {
+                nginx_arguments(folder, file("nginx.conf", configs::nginx(folder, address, origin, self.work()))?)
+            }
+            Self::Haproxy | Self::HaproxyLogged => {
+                let config = file("haproxy.cfg", configs::haproxy(address, origin, self.work()))?;
+                vec!["-db".into(), "-f".into(), config]
+            }
+            Self::Envoy | Self::EnvoyLogged => {
+                let config = file("envoy.yaml", configs::envoy(address, origin, self.work()))?;
                 let flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
                 flags.map(OsString::from).into_iter().chain([config]).collect()
             }

@@ -9,6 +9,7 @@ pub mod command;
 pub mod compare;
 pub mod instructions;
 pub mod power;
+pub mod runs;
 pub mod scenes;
 
 mod allocations;
@@ -18,7 +19,7 @@ mod duet;
 mod flames;
 mod held;
 mod live;
-mod load;
+pub(crate) mod load;
 mod local;
 mod metrics;
 mod output;

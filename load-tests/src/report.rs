@@ -1,7 +1,7 @@
 //! Markdown tables on standard output, progress on standard error.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 
 use crate::Failure;
 
@@ -49,7 +49,13 @@ impl Table {
 
 /// Says how far it is. Nobody has to listen.
 pub fn progress(text: &impl Display) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    let mut err = std::io::stderr().lock();
+    drop(writeln!(err, "{}{text}", over(&err)));
+}
+
+/// Takes a terminal's line away that is written over: another is said in its place.
+fn over(err: &impl IsTerminal) -> &'static str {
+    if err.is_terminal() { "\r\x1b[K" } else { "" }
 }
 
 /// Says something on standard output.
@@ -58,7 +64,9 @@ pub fn progress(text: &impl Display) {
 ///
 /// When it is closed.
 pub fn say(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    // Both may be the same terminal.
+    drop(write!(err, "{}", over(&err)).and_then(|()| err.flush()));
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }

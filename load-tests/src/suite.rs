@@ -26,6 +26,7 @@ mod outcome;
 mod part;
 mod pool;
 mod rates;
+mod reasons;
 mod records;
 mod redis;
 mod reload;
@@ -50,7 +51,7 @@ use serde_json::{Value as Json, json};
 use crate::Failure;
 use crate::report::{progress, say};
 use crate::tool::Ended;
-use crate::tool::progress::shown;
+use crate::tool::progress::{Progress, Steps, shown};
 use crate::tool::prove::as_json;
 
 pub use mutants::{Hunt, hunt};
@@ -261,20 +262,20 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
     let core = cores::leave_one()?;
     let (began, start) = (jiff::Timestamp::now().to_string(), Instant::now());
     let mut results = Vec::new();
+    let limit = |scene: &Scene| scene.limit(which.small, which.soak);
+    let mut steps = Steps::new(&scenes.iter().map(limit).collect::<Vec<_>>());
     for (turn, scene) in scenes.iter().enumerate() {
-        let limit = scene.limit(which.small, which.soak);
-        progress(&format!(
-            "{} ({} of {}, at most {}): {}",
-            scene.name,
-            turn + 1,
-            scenes.len(),
-            shown(limit),
-            scene.what
-        ));
+        let (limit, left) = (limit(scene), shown(steps.left(None)));
+        let name = format!("{} ({} of {})", scene.name, turn + 1, scenes.len());
+        progress(&format!("{name}, at most {}; about {left} to go in all: {}", shown(limit), scene.what));
+        steps.begin(limit);
         let stage = Stage::new(&out.join(scene.name), &gateway, which.small, which.seed)?.on(core).soaking(which.soak);
         let proof = proof::prove()?;
         let began = Instant::now();
+        let telling = Progress::step(&name, limit, &steps)?;
         let mut outcome = bounded(scene.play, stage, limit);
+        drop(telling);
+        steps.end(limit, began.elapsed());
         // A tool that cannot show what it knows has nothing to say of time.
         if let Some(flaw) = proof.flaw() {
             outcome.excuse(&flaw);
@@ -289,7 +290,7 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         json
     });
     let json: Vec<Json> = json.collect();
-    let json = json!({
+    let mut json = json!({
         "format": "portcullis-load/scenes/1",
         "seed": which.seed,
         "small": which.small,
@@ -297,8 +298,11 @@ pub fn play(which: &Which) -> Result<Ended, Failure> {
         "core": core,
         "scenes": json,
     });
-    std::fs::write(out.join("scenes.json"), format!("{json:#}\n"))?;
     crate::judging::scenes::leave(&json, &gateway, &began, start.elapsed().as_secs_f64(), &out)?;
+    // What curves are drawn from is in `result.json`.
+    let scenes = json.get_mut("scenes").and_then(Json::as_array_mut).into_iter().flatten();
+    scenes.filter_map(Json::as_object_mut).for_each(|scene| drop(scene.remove("windows")));
+    std::fs::write(out.join("scenes.json"), format!("{json:#}\n"))?;
     let worst = results.iter().map(|(_, _, outcome, _)| outcome.status()).max().unwrap_or(Status::Passed);
     Ok(match worst {
         Status::Passed => Ended::Passed,

@@ -82,7 +82,7 @@ fn what_is_no_result_is_not_compared_and_its_file_is_named() {
         ("empty.json", empty.as_str(), "the first result has no windows of the baseline"),
         ("newer.json", &newer, "newer.json: a report of version 99; this tool reads versions 1 to 3"),
         ("page.html", "<html>", "page.html: no report"),
-        ("other.json", "{\"version\": 2}", "other.json: no report: missing field"),
+        ("other.json", "{\"version\": 3}", "other.json: no report: missing field"),
     ] {
         let path = file(name, text_of);
         let done = tool(&["compare", &path, &path]).unwrap();

@@ -41,6 +41,18 @@ fn a_run_leaves_books_that_agree_with_the_server() {
     };
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     assert_eq!(code == 5, !run["flaws"].as_array().unwrap().is_empty(), "{run:#}");
+    let left = |name: &str| std::fs::read_to_string(folder.path().join("out").join(name)).unwrap();
+    let result = portcullis_artifacts::Report::from_json(&left("result.json")).unwrap();
+    let load = result.scenes[0].windows[0].load.as_ref().unwrap();
+    assert_eq!(load.requests, number(&run["counted"]["sent"]));
+    assert_eq!(result.exit() as i32, code, "{:?}", result.scenes);
+    for (name, needle) in [
+        ("junit.xml", "<testcase name=\"failed\""),
+        ("BASELINE.md", "the plan asks for it: a caller got no answer, or a wrong one"),
+        ("report.html", "Latency by percentile, window by window"),
+    ] {
+        assert!(left(name).contains(needle), "{name}: {}", left(name));
+    }
 }
 
 #[test]

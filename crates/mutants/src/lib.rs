@@ -11,7 +11,7 @@
 mod chosen;
 
 #[cfg(feature = "mutants")]
-pub use chosen::{Unknown, burdened, choose, is_on, leak, one_in, work};
+pub use chosen::{Unknown, burdened, choose, is_on, leak, leak_descriptor, one_in, work};
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Mutant {
     SlowLog,
     /// Of every thousandth request 1 KiB is never given back.
     LeakedBuffer,
+    /// Of every fiftieth connection a descriptor stays open.
+    LeakedDescriptor,
     /// Attempts are repeated without asking the budget.
     LostRetryBudget,
     /// A request is taken from a rate or a quota twice.
@@ -46,9 +48,10 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SlowLog,
         Self::LeakedBuffer,
+        Self::LeakedDescriptor,
         Self::LostRetryBudget,
         Self::DoubleCountedCap,
         Self::ReloadResetsCounters,
@@ -68,6 +71,7 @@ impl Mutant {
         match self {
             Self::SlowLog => "slow_log",
             Self::LeakedBuffer => "leaked_buffer",
+            Self::LeakedDescriptor => "leaked_descriptor",
             Self::LostRetryBudget => "lost_retry_budget",
             Self::DoubleCountedCap => "double_counted_cap",
             Self::ReloadResetsCounters => "reload_resets_counters",

@@ -279,14 +279,19 @@ fn asked(metric: &Metric) -> Row {
         Some(_) | None => String::new(),
     };
     let gated = metric.criterion.is_some();
-    let when = |text: &str| if gated { text.to_owned() } else { "–".to_owned() };
+    let when = |own: Option<&str>, text: &str| if gated { escape(own.unwrap_or(text)) } else { "–".to_owned() };
+    let excused = metric.excused.as_ref().filter(|_| metric.kept == Some(false));
+    let told = excused.map(|why| format!("; cannot be told: {}", escape(why))).unwrap_or_default();
     Row {
         name: escape(&metric.name),
-        value: format!("{}{interval}", escape(&metric.shown())),
-        criterion: escape(metric.criterion.as_deref().unwrap_or("none")),
+        value: format!("{}{interval}{told}", escape(&metric.shown())),
+        criterion: match metric.criterion.as_deref() {
+            Some(criterion) if criterion == metric.name => "it holds".to_owned(),
+            criterion => escape(criterion.unwrap_or("none")),
+        },
         rationale: escape(metric.rationale.as_deref().unwrap_or("reported")),
-        rollback: when("the canary misses it and the baseline does not"),
-        hotfix: when("both miss it"),
+        rollback: when(metric.rollback.as_deref(), "the canary misses it and the baseline does not"),
+        hotfix: when(metric.hotfix.as_deref(), "both miss it"),
     }
 }
 
@@ -318,6 +323,11 @@ mod tests {
         assert!(cpu.contains("[") && cpu.contains("δ = ") && cpu.contains("evidence of harm"), "{cpu}");
         assert!(row("beyond_slo").contains("both sides have more"));
         assert!(row("latency p99").contains("not gated"));
+        let excused = row("excused");
+        assert!(
+            excused.contains("cannot be told: others had the core") && excused.ends_with("| both miss it |"),
+            "{excused}"
+        );
         let ruled = row("nginx");
         assert!(ruled.starts_with("| nginx | 1.22.1 | cpu_per_request | "), "{ruled}");
         assert!(ruled.matches('[').count() == 2 && text.contains("Envoy was left out"), "{ruled}");

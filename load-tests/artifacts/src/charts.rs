@@ -6,6 +6,10 @@ use portcullis_judge::{Gate, Sample};
 use crate::report::{Report, Scalability, Series, WindowPair};
 use crate::svg::{Axis, Chart, Layer, number};
 
+mod scene;
+
+pub use scene::of_scene;
+
 /// The shares of a percentile curve, by what one in how many exceeds.
 const NINES: [(f64, &str); 6] = [(1.0, "0"), (2.0, "50"), (10.0, "90"), (100.0, "99"), (1e3, "99.9"), (1e4, "99.99")];
 
@@ -18,31 +22,32 @@ pub fn percentiles(report: &Report) -> Option<Chart> {
     let mut layers = Vec::new();
     let mut legend = Vec::new();
     for (side, class) in [(Side::Baseline, "baseline"), (Side::Canary, "canary")] {
-        let windows = report.windows(side);
-        let scenes = report.scenes.iter().flat_map(|scene| &scene.windows);
-        let of_scenes: Vec<&Window> = scenes.filter(|_| side == Side::Baseline && windows.is_empty()).collect();
-        let all = windows.into_iter().chain(of_scenes).map(|window| &window.latency);
-        let latency = Histogram::merged(all);
+        let latency = Histogram::merged(report.windows(side).into_iter().map(|window| &window.latency));
         if !latency.is_empty() {
             layers.push(Layer::Line { class, points: curve(&latency) });
             legend.push((class, format!("{side}, {} requests", latency.len())));
         }
     }
+    let title = "Latency by percentile, counted from the moment each request was planned for";
+    (!layers.is_empty()).then(|| by_percentile(title, layers, legend))
+}
+
+pub(crate) fn by_percentile(title: &str, layers: Vec<Layer>, legend: Vec<(&'static str, String)>) -> Chart {
     let heights: Vec<f64> = heights(&layers);
     let least = heights.iter().copied().fold(f64::INFINITY, f64::min);
     let marks = NINES.map(|(one_in, text)| (one_in, text.to_owned())).to_vec();
-    (!layers.is_empty()).then(|| Chart {
-        title: "Latency by percentile, counted from the moment each request was planned for".to_owned(),
+    Chart {
+        title: title.to_owned(),
         x: Axis { most: 1e4, ..Axis::around("percentile", [1.0, 1e4]).in_ratios(1.0).marked(marks) },
         y: Axis::around("milliseconds", heights).in_ratios(least * 0.8),
         layers,
         legend,
-    })
+    }
 }
 
 /// Up to the percentile beyond which fewer than three requests are.
 #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-fn curve(latency: &Histogram) -> Vec<(f64, f64)> {
+pub(crate) fn curve(latency: &Histogram) -> Vec<(f64, f64)> {
     let most = (latency.len() as f64 / 3.0).max(2.0);
     let count = 4 * BETWEEN;
     let one_in = (0..=count).map(|step| 10_f64.powf(f64::from(step) / f64::from(BETWEEN)));
@@ -52,7 +57,7 @@ fn curve(latency: &Histogram) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn heights(layers: &[Layer]) -> Vec<f64> {
+pub(crate) fn heights(layers: &[Layer]) -> Vec<f64> {
     let heights = layers.iter().flat_map(|layer| match layer {
         Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect::<Vec<f64>>(),
         Layer::Dots { points, .. } => points.iter().map(|(_, y, _)| *y).collect(),
@@ -122,7 +127,7 @@ pub fn over_time(report: &Report, name: &str, of: impl Fn(&Window) -> Option<f64
     })
 }
 
-fn moments(layers: &[Layer]) -> Vec<f64> {
+pub(crate) fn moments(layers: &[Layer]) -> Vec<f64> {
     let moments = layers.iter().flat_map(|layer| match layer {
         Layer::Line { points, .. } => points.iter().map(|(x, _)| *x).collect::<Vec<f64>>(),
         Layer::Dots { points, .. } => points.iter().map(|(x, ..)| *x).collect(),

@@ -11,7 +11,8 @@ use portcullis_judge::window::{Histogram, Machine, Readings, Schedule, Side, Win
 use portcullis_judge::{Finding, Judge, OnInconclusive, Pair, Rules, Sample, Step};
 
 use crate::report::{
-    Environment, Measured, Metric, Outcome, Report, Scalability, SceneResult, Series, Subject, VERSION, WindowPair,
+    Environment, Look, Measured, Metric, Outcome, Part, Report, Scalability, SceneResult, Series, Subject, VERSION,
+    WindowPair,
 };
 use crate::rulers::Ruler;
 
@@ -74,16 +75,27 @@ fn scene() -> SceneResult {
         found: kept.map(|_| HOSTILE.to_owned()),
         criterion: kept.map(|_| "at least 40,000".to_owned()),
         kept,
+        excused: None,
         rationale: kept.map(|_| HOSTILE.to_owned()),
+        rollback: kept.map(|_| HOSTILE.to_owned()),
+        hotfix: None,
     };
+    let excused = Metric { excused: Some("others had the core".to_owned()), ..metric("excused", Some(false)) };
+    let mut random = Random::new(5);
+    let look = |ended: u32| Look { ended: f64::from(ended), seconds: 1.0, steal: 0.1, ..Look::default() };
+    let windows = (0..9).map(|number| Part {
+        name: if number == 0 { HOSTILE.to_owned() } else { format!("round {number}") },
+        load: (number < 8).then(|| window(number, 1.0, &mut random)),
+        looks: (0..3).map(look).collect(),
+    });
     SceneResult {
         name: HOSTILE.to_owned(),
         outcome: Outcome::Failed,
         seconds: 12.5,
         seed: 3,
-        metrics: vec![metric(HOSTILE, Some(false)), metric("kept", Some(true)), metric("seen", None)],
+        metrics: vec![metric(HOSTILE, Some(false)), metric("kept", Some(true)), metric("seen", None), excused],
         notes: vec![HOSTILE.to_owned()],
-        windows: Vec::new(),
+        windows: windows.collect(),
     }
 }
 

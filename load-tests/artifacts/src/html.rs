@@ -206,13 +206,16 @@ fn scene_section(out: &mut String, scene: &SceneResult) {
         put(out, format_args!("<p>{}</p>", escape(note)));
     }
     out.push_str(
-        "<div class=\"wide\"><table><thead><tr><th>metric</th><th>measured</th><th>interval</th><th>asked</th><th></th></tr>\
+        "<div class=\"wide\"><table><thead><tr><th>metric</th><th>measured</th><th>interval</th><th>asked, and why</th><th></th></tr>\
          </thead><tbody>",
     );
     for metric in &scene.metrics {
         metric_row(out, metric);
     }
     out.push_str("</tbody></table></div>");
+    for chart in charts::of_scene(scene) {
+        out.push_str(&chart.render());
+    }
 }
 
 fn metric_row(out: &mut String, metric: &Metric) {
@@ -221,20 +224,29 @@ fn metric_row(out: &mut String, metric: &Metric) {
         (Some(low), Some(high)) => format!("{} to {}", number(low), number(high)),
         _ => "–".to_owned(),
     };
-    let (class, word) = match metric.kept {
-        Some(true) => ("good", "kept"),
-        Some(false) => ("bad", "missed"),
-        None => ("", ""),
+    let (class, word) = match (metric.kept, &metric.excused) {
+        (Some(true), _) => ("good", "kept".to_owned()),
+        (Some(false), None) => ("bad", "missed".to_owned()),
+        (Some(false), Some(why)) => ("unsure", format!("cannot be told: {}", escape(why))),
+        (None, _) => ("", String::new()),
     };
     put(
         out,
         format_args!(
-            "<tr><th>{}</th><td>{}</td><td>{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            "<tr><th>{}</th><td>{}</td><td class=\"interval\">{interval}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
             escape(&metric.name),
             escape(&metric.shown()),
-            escape(metric.criterion.as_deref().unwrap_or("–"))
+            asked(metric)
         ),
     );
+}
+
+/// What is asked, where its name does not say it already, and why.
+fn asked(metric: &Metric) -> String {
+    let criterion = metric.criterion.as_deref().filter(|criterion| *criterion != metric.name);
+    let why = metric.rationale.as_ref().map(|why| format!("<span class=\"fine\">{}</span>", escape(why)));
+    let parts: Vec<String> = criterion.map(escape).into_iter().chain(why).collect();
+    if parts.is_empty() { "–".to_owned() } else { parts.join("<br>") }
 }
 
 fn provenance(out: &mut String, report: &Report) {
@@ -300,6 +312,10 @@ mod tests {
             "CPU µs per request over the run",
             "class=\"decided\"",
             "missed",
+            "cannot be told: others had the core",
+            "Latency by percentile, window by window",
+            "Latency over time",
+            "CPU and waits for a core over time",
             "growing by",
             "<th>nginx 1.22.1</th>",
             "Envoy was left out",

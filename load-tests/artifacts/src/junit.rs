@@ -71,6 +71,13 @@ fn trouble(kind: NonSuccessKind, word: &str, text: &str) -> (TestCaseStatus, Str
     (status, text.to_owned())
 }
 
+/// What the machine did not let anybody tell is neither kept nor missed.
+fn skipped(why: &str, text: &str) -> (TestCaseStatus, String) {
+    let mut status = TestCaseStatus::skipped();
+    status.set_type("excused").set_message(why);
+    (status, text.to_owned())
+}
+
 /// A gate fails only when it decided; what is neither proven harmful nor sound is no failure of its own.
 fn gate(judgement: &Judgement, standing: &Standing) -> TestCase {
     let name = standing.gate.as_str();
@@ -107,11 +114,17 @@ fn scene(scene: &SceneResult) -> TestSuite {
 }
 
 fn metric(scene: &SceneResult, metric: &Metric) -> TestCase {
-    let Metric { name, criterion, kept, .. } = metric;
-    let asked = criterion.as_deref().unwrap_or("nothing is asked of it");
-    let text = format!("{}; {asked}", metric.shown());
-    let status =
-        if *kept == Some(false) { trouble(NonSuccessKind::Failure, "criterion", &text) } else { success(&text) };
+    let Metric { name, criterion, kept, excused, .. } = metric;
+    let text = match criterion.as_deref() {
+        // The case's name says it.
+        Some(criterion) if criterion == name => metric.shown(),
+        criterion => format!("{}; {}", metric.shown(), criterion.unwrap_or("nothing is asked of it")),
+    };
+    let status = match excused {
+        Some(why) if *kept == Some(false) => skipped(&format!("cannot be told: {why}"), &text),
+        _ if *kept == Some(false) => trouble(NonSuccessKind::Failure, "criterion", &text),
+        _ => success(&text),
+    };
     case(name, &scene.name, status)
 }
 
@@ -138,6 +151,14 @@ mod tests {
         assert!(text.contains("type=\"rollback\""), "{text}");
         let gates = text.split("<testcase name=\"cpu_per_request\"").nth(1).unwrap();
         assert!(gates.split("</testcase>").next().unwrap().contains("<failure"), "{text}");
+    }
+
+    #[test]
+    fn what_the_machine_excuses_is_skipped_with_its_reason() {
+        let text = document(&report()).unwrap();
+        let case = text.split("<testcase name=\"excused\"").nth(1).unwrap().split("</testcase>").next().unwrap();
+        assert!(case.contains("<skipped") && case.contains("cannot be told: others had the core"), "{case}");
+        assert!(!case.contains("<failure"), "{case}");
     }
 
     #[test]

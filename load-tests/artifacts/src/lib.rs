@@ -21,6 +21,6 @@ pub mod svg;
 mod fixture;
 
 pub use report::{
-    Environment, Measured, Metric, Outcome, Report, Scalability, SceneResult, Series, Subject, WindowPair,
+    Environment, Look, Measured, Metric, Outcome, Part, Report, Scalability, SceneResult, Series, Subject, WindowPair,
 };
 pub use rulers::{Ratio, Ruler};

@@ -12,7 +12,8 @@ use crate::rulers::Ruler;
 use crate::svg::number;
 
 /// The version of the format. It changes when a reader of an older one would be wrong. 2 has rulers, duets and the plan's digest;
-/// in 3 memory per connection is what held connections add.
+/// in 3 memory per connection is what held connections add, a scene's windows have names, and it is said what excuses a metric and
+/// what is done when it is missed.
 pub const VERSION: u32 = 3;
 
 /// The oldest version that is read: what it lacks has a value that says so.
@@ -151,9 +152,47 @@ pub struct SceneResult {
     /// What else is to be said, a sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// What the windows were, where it had some.
+    /// Its windows, where it had some, in their order.
     #[serde(default)]
-    pub windows: Vec<Window>,
+    pub windows: Vec<Part>,
+}
+
+/// A window of a scene.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Its name; several may have the same.
+    pub name: String,
+    /// What a load brought, where it was one.
+    #[serde(default)]
+    pub load: Option<Window>,
+    /// What the machine did meanwhile, about a second at a time.
+    #[serde(default)]
+    pub looks: Vec<Look>,
+}
+
+/// What the machine did between two looks. CPU is in cores: seconds a second.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// When it ended, in seconds from the run's start.
+    pub ended: f64,
+    /// Its length in seconds.
+    pub seconds: f64,
+    /// CPU of what is neither the tool nor under test.
+    pub neighbour_cpu: f64,
+    /// CPU that the hypervisor kept.
+    pub steal: f64,
+    /// CPU of what is under test.
+    pub subject_cpu: f64,
+    /// How long its threads were ready to run and had no core, summed over them, in seconds a second.
+    pub subject_wait: f64,
+    /// CPU of the tool.
+    pub tool_cpu: f64,
+    /// The same wait of the tool's threads.
+    pub tool_wait: f64,
+    /// Bytes of memory that what is under test held at its end.
+    pub subject_bytes: u64,
 }
 
 /// A measured number and what is asked of it.
@@ -176,9 +215,18 @@ pub struct Metric {
     /// Whether that is kept; `None` where nothing is asked.
     #[serde(default)]
     pub kept: Option<bool>,
+    /// Why it cannot be told whether that is kept, where it is not and the machine explains it.
+    #[serde(default)]
+    pub excused: Option<String>,
     /// Why that is asked.
     #[serde(default)]
     pub rationale: Option<String>,
+    /// When one goes back because of it.
+    #[serde(default)]
+    pub rollback: Option<String>,
+    /// When going back does not do.
+    #[serde(default)]
+    pub hotfix: Option<String>,
 }
 
 /// A number, with the interval that holds it in 95 of 100 resamples where it has one.
@@ -204,6 +252,12 @@ impl Measured {
 }
 
 impl Metric {
+    /// Whether it is missed, and nothing excuses that.
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        matches!(self.kept, Some(false)) && self.excused.is_none()
+    }
+
     /// What was found, as one reads it.
     #[must_use]
     pub fn shown(&self) -> String {

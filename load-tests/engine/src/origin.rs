@@ -160,7 +160,12 @@ impl Origin {
 
     /// Tells all who subscribed to slots of this one.
     pub fn publish(&self, slot: u64) {
-        self.shared.hub.publish(slot);
+        self.publish_padded(slot, 0);
+    }
+
+    /// The same in messages that are longer by so many bytes.
+    pub fn publish_padded(&self, slot: u64, padding: usize) {
+        self.shared.hub.publish(slot, padding);
     }
 
     /// How many subscriptions there are.

@@ -40,7 +40,7 @@ enum What {
         /// The seed, in place of the plan's.
         #[arg(long)]
         seed: Option<u64>,
-        /// Where `run.json` goes. Without it the JSON goes to standard output.
+        /// Where `run.json`, `result.json`, `junit.xml`, `BASELINE.md` and `report.html` go. Without it the JSON goes to standard output.
         #[arg(long)]
         out: Option<PathBuf>,
         /// A process on this machine whose CPU and memory are read meanwhile.
@@ -67,7 +67,7 @@ enum What {
         /// The gateway's binary. Default: `portcullis` beside this one, or on the `PATH`.
         #[arg(long)]
         gateway: Option<PathBuf>,
-        /// Where `scenes.json`, configs and logs go. Default: `target/load-scenes`.
+        /// Where `scenes.json`, the reports, configs and logs go. Default: `target/load-scenes`.
         #[arg(long, default_value = "target/load-scenes")]
         out: PathBuf,
     },

@@ -1,4 +1,4 @@
-//! The contenders' configs: one worker, keep-alive on both sides, no log unless the name says so.
+//! The contenders' configs: one worker, keep-alive on both sides, neither a log nor a header set unless the name says so.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -122,7 +122,34 @@ fn nginx_folders(folder: &Path) -> String {
     lines.concat()
 }
 
-pub(super) fn nginx(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+/// What the gateway's config does that `make canary` judges, as another proxy says it: a line in a log for each request, which nobody
+/// keeps, and a field of each answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Neither.
+    Bare,
+    /// Both.
+    Logged,
+}
+
+impl Work {
+    fn says(self, text: &'static str) -> &'static str {
+        match self {
+            Self::Bare => "",
+            Self::Logged => text,
+        }
+    }
+}
+
+/// The descriptor that `HAProxy` logs to: it opens no file by itself.
+pub(super) const HAPROXY_LOG: u32 = 3;
+
+pub(super) fn nginx(folder: &Path, address: SocketAddr, origin: SocketAddr, work: Work) -> String {
+    let extra = work.says(
+        "    access_log /dev/null combined buffer=32k flush=1s;
+    add_header X-Content-Type-Options nosniff always;
+",
+    );
     format!(
         "pid {}/nginx.pid;\n{NGINX_HEAD}{}  upstream origin {{
     server {origin};
@@ -131,7 +158,7 @@ pub(super) fn nginx(folder: &Path, address: SocketAddr, origin: SocketAddr) -> S
   }}
   server {{
     listen {address};
-    location / {{
+{extra}    location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_set_header Connection \"\";
@@ -177,12 +204,22 @@ pub(super) fn file_origin(folder: &Path, address: SocketAddr) -> String {
     format!("pid {place}/nginx.pid;\n{NGINX_HEAD}{}{server}}}\n", nginx_folders(folder))
 }
 
-pub(super) fn haproxy(address: SocketAddr, origin: SocketAddr) -> String {
+pub(super) fn haproxy(address: SocketAddr, origin: SocketAddr, work: Work) -> String {
+    let log = match work {
+        Work::Bare => String::new(),
+        Work::Logged => format!("  log fd@{HAPROXY_LOG} format raw daemon\n"),
+    };
+    let extra = work.says(
+        "  log global
+  option httplog
+  http-response set-header X-Content-Type-Options nosniff
+",
+    );
     format!(
         "global
   nbthread 1
   maxconn 9000
-defaults
+{log}defaults
   mode http
   http-reuse always
   timeout connect 5s
@@ -191,7 +228,7 @@ defaults
   timeout http-keep-alive 600s
 frontend edge
   bind {address}
-  default_backend origin
+{extra}  default_backend origin
 backend origin
   server one {origin} pool-max-conn {KEPT}
 "
@@ -222,14 +259,28 @@ pub(crate) fn envoy_listener(address: SocketAddr) -> String {
     )
 }
 
-pub(super) fn envoy(address: SocketAddr, origin: SocketAddr) -> String {
+pub(super) fn envoy(address: SocketAddr, origin: SocketAddr, work: Work) -> String {
     let listener = envoy_listener(address);
+    let log = work.says(
+        "          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: /dev/null
+",
+    );
+    let header = work.says(
+        "              response_headers_to_add:
+              - header: { key: x-content-type-options, value: nosniff }
+                append_action: OVERWRITE_IF_EXISTS_OR_ADD
+",
+    );
     format!(
-        "{listener}          route_config:
+        "{listener}{log}          route_config:
             virtual_hosts:
             - name: all
               domains: [\"*\"]
-              routes: [{{ match: {{ prefix: / }}, route: {{ cluster: origin }} }}]
+{header}              routes: [{{ match: {{ prefix: / }}, route: {{ cluster: origin }} }}]
   clusters:
   - name: origin
     type: STATIC

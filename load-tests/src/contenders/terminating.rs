@@ -13,6 +13,7 @@ use crate::process::free_address;
 use crate::wrk::{self, Load, Window};
 use portcullis_engine::tls::{Group, Tls};
 
+use super::configs::Work;
 use super::{Contender, Entrant, Gateway, PATH, Place, configs, nginx_arguments, start_asking};
 
 /// A certificate of the rig's own (ECDSA with P-256), as files.
@@ -130,7 +131,7 @@ impl Terminating {
             Contender::Nginx => {
                 let own = folder.join("tls-nginx");
                 fs::create_dir_all(&own)?;
-                let config = configs::nginx(&own, address, self.origin);
+                let config = configs::nginx(&own, address, self.origin, Work::Bare);
                 // Left to itself, 1.22 speaks nothing newer than TLS 1.2.
                 let keys = format!(
                     "    ssl_certificate {cert};\n    ssl_certificate_key {key};\n    ssl_protocols TLSv1.2 TLSv1.3;"
@@ -140,7 +141,7 @@ impl Terminating {
                 Ok(nginx_arguments(&own, config))
             }
             Contender::Haproxy => {
-                let config = configs::haproxy(address, self.origin);
+                let config = configs::haproxy(address, self.origin, Work::Bare);
                 let bind = format!("  bind {address}");
                 let tls = format!("{bind} ssl crt {both}");
                 Ok(vec!["-db".into(), "-f".into(), file("tls-haproxy.cfg", &config, bind, tls)?])
@@ -151,7 +152,10 @@ impl Terminating {
             | Contender::Watched
             | Contender::Envoy
             | Contender::Pingap
-            | Contender::Praxis => Err(format!("the rig has no config of {self} with TLS").into()),
+            | Contender::Praxis
+            | Contender::NginxLogged
+            | Contender::HaproxyLogged
+            | Contender::EnvoyLogged => Err(format!("the rig has no config of {self} with TLS").into()),
         }
     }
 }

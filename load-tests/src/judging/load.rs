@@ -160,7 +160,7 @@ fn half(when: &When) -> When {
     }
 }
 
-fn readings(tally: &Tally, planned: Option<u64>, elapsed: Duration) -> Readings {
+pub(crate) fn readings(tally: &Tally, planned: Option<u64>, elapsed: Duration) -> Readings {
     let latency = tally.latency().iter_recorded();
     let latency = latency.map(|value| (coarse(value.value_iterated_to()) * 1000, value.count_at_value()));
     let schedule = planned.map(|planned| Schedule {

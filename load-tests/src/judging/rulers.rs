@@ -1,6 +1,7 @@
 //! Rulers: other proxies before the same origin, whose windows of the same plan stand beside those of the two sides.
 //!
-//! A ruler passes every request on and does nothing else, with one worker and kept connections on both sides. Each time that it
+//! A ruler passes every request on, with one worker and kept connections on both sides, logs a line of it and sets a field of its answer, as
+//! the gateway does by the config of `make canary`. Each time that it
 //! was started it must answer a request of each kind as the baseline does. One that cannot is left out, and that is said.
 
 use std::path::{Path, PathBuf};
@@ -60,9 +61,9 @@ impl Rulers {
     /// Those that were named, each once. What is not installed is said and left out.
     pub(super) fn named(names: &[Named]) -> Self {
         let all = [
-            (Named::Nginx, "nginx", Contender::Nginx),
-            (Named::Haproxy, "HAProxy", Contender::Haproxy),
-            (Named::Envoy, "Envoy", Contender::Envoy),
+            (Named::Nginx, "nginx", Contender::NginxLogged),
+            (Named::Haproxy, "HAProxy", Contender::HaproxyLogged),
+            (Named::Envoy, "Envoy", Contender::EnvoyLogged),
         ];
         let asked = all.into_iter().filter(|(named, ..)| names.contains(named) || names.contains(&Named::All));
         let list = asked.map(|(_, name, contender)| One::new(name, contender, installed(contender))).collect();
@@ -122,7 +123,9 @@ impl Rulers {
 
 impl One {
     fn new(name: &'static str, contender: Contender, program: Option<PathBuf>) -> Self {
+        // What it does beside passing on is a part of what it is: ratios to another work are ratios to another ruler.
         let version = program.as_deref().and_then(|program| version(contender, program));
+        let version = version.map(|version| format!("{version}, with a log and a header"));
         let mut one = Self { name, contender, version, left_out: None, running: None };
         if program.is_none() {
             one.leave_out("it is not installed");
@@ -189,7 +192,7 @@ fn difference(expected: &Answer, found: &Answer) -> Option<String> {
 
 /// What a program says of its version.
 fn version(contender: Contender, program: &Path) -> Option<String> {
-    let flag = if contender == Contender::Envoy { "--version" } else { "-v" };
+    let flag = if contender == Contender::EnvoyLogged { "--version" } else { "-v" };
     let output = Command::new(program).arg(flag).output().ok()?;
     // nginx tells it where errors go.
     let said = [output.stdout, output.stderr].concat();
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_is_not_installed_is_left_out_and_said_and_nobody_is_named_twice() {
-        let missing = One::new("Envoy", Contender::Envoy, None);
+        let missing = One::new("Envoy", Contender::EnvoyLogged, None);
         assert_eq!(missing.left_out.as_deref(), Some("it is not installed"));
         let names: Vec<&str> = Rulers::named(&[Named::Nginx, Named::All]).list.iter().map(|one| one.name).collect();
         assert_eq!(names, ["nginx", "HAProxy", "Envoy"]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use portcullis_artifacts::report::VERSION;
-use portcullis_artifacts::{Measured, Metric, Outcome, Report, Scalability, SceneResult, Subject};
+use portcullis_artifacts::{Measured, Metric, Outcome, Report, Scalability, SceneResult, Series, Subject};
 use portcullis_judge::OnInconclusive;
 use portcullis_judge::random::Random;
 use portcullis_judge::scalability::{Law, Point};
@@ -54,8 +54,25 @@ fn report(scenes: &Json, gateway: &Path, began: &str, seconds: f64) -> Result<Re
             .collect::<Option<_>>()
             .ok_or("a scene without a name or a status")?,
         scalability: curve.and_then(|curve| scalability(curve, seed)),
-        series: Vec::new(),
+        series: list.iter().flat_map(series).collect(),
     })
+}
+
+/// What a scene watched over time: each of its numbers that is a series.
+fn series(scene: &Json) -> Vec<Series> {
+    let name = scene.get("name").and_then(Json::as_str).unwrap_or_default();
+    let numbers = scene.get("numbers").and_then(Json::as_object).into_iter().flatten();
+    let read = numbers.filter_map(|(_, value)| serde_json::from_value::<Series>(value.get("series")?.clone()).ok());
+    read.map(|series| Series { name: format!("{name}: {}", series.name), ..series }).collect()
+}
+
+/// A number: exact, or the median of rounds with the interval that holds it.
+fn measured(value: &Json) -> Option<Measured> {
+    let number = |key: &str| value.get(key)?.as_f64();
+    match value.as_f64() {
+        Some(value) => Some(Measured::exact(value)),
+        None => Some(Measured { value: number("median")?, low: number("low"), high: number("high") }),
+    }
 }
 
 fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
@@ -67,7 +84,6 @@ fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
         "invalid" => Outcome::Invalid,
         _ => return None,
     };
-    let what = text("what").unwrap_or_default();
     let asked = list("findings").iter().filter_map(|finding| {
         let text = |key: &str| Some(finding.get(key)?.as_str()?.to_owned());
         Some(Metric {
@@ -77,7 +93,10 @@ fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
             found: text("found"),
             criterion: text("criterion"),
             kept: finding.get("holds").and_then(Json::as_bool),
-            rationale: Some(what.clone()),
+            excused: text("excuse"),
+            rationale: text("why"),
+            rollback: text("rollback"),
+            hotfix: text("hotfix"),
         })
     });
     let numbers = scene.get("numbers").and_then(Json::as_object).into_iter().flatten();
@@ -85,11 +104,14 @@ fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
         Some(Metric {
             name: name.clone(),
             unit: String::new(),
-            measured: Some(Measured::exact(value.as_f64()?)),
+            measured: Some(measured(value)?),
             found: None,
             criterion: None,
             kept: None,
+            excused: None,
             rationale: None,
+            rollback: None,
+            hotfix: None,
         })
     });
     let flaws = list("flaws").iter().filter_map(|flaw| Some(flaw.as_str()?.to_owned()));
@@ -100,7 +122,10 @@ fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
         seed,
         metrics: asked.chain(numbers).collect(),
         notes: flaws.collect(),
-        windows: Vec::new(),
+        windows: scene
+            .get("windows")
+            .map_or_else(|| Ok(Vec::new()), |windows| serde_json::from_value(windows.clone()))
+            .ok()?,
     })
 }
 
@@ -125,8 +150,16 @@ mod tests {
             "scenes": [
                 {
                     "name": "reload", "what": "a reload every second: nothing fails", "status": "failed", "seconds": 5.5,
-                    "findings": [{ "criterion": "nothing fails", "holds": false, "found": "3 failed" }],
-                    "flaws": [], "numbers": { "reloads": 5, "words": "none" },
+                    "findings": [
+                        { "criterion": "nothing fails", "holds": false, "found": "3 failed", "why": "w", "rollback": "r", "hotfix": "h" },
+                        { "criterion": "in time", "holds": false, "found": "late", "excuse": "others had the core" },
+                    ],
+                    "flaws": [],
+                    "numbers": {
+                        "reloads": 5, "words": "none", "late": { "median": 2, "low": 1, "high": 3, "rounds": [1, 2, 3] },
+                        "memory": { "series": { "name": "memory", "unit": "bytes", "points": [{ "seconds": 0.0, "value": 7.0 }] } },
+                    },
+                    "windows": [{ "name": "load", "load": null, "looks": [] }],
                 },
                 {
                     "name": "saturation", "what": "what it holds", "status": "invalid", "seconds": 1.0, "findings": [],
@@ -143,7 +176,20 @@ mod tests {
         let reload = report.scenes.first().unwrap();
         let shown: Vec<_> =
             reload.metrics.iter().map(|metric| (metric.name.as_str(), metric.shown(), metric.kept)).collect();
-        assert_eq!(shown, [("nothing fails", "3 failed".to_owned(), Some(false)), ("reloads", "5".to_owned(), None)]);
+        let expected = [
+            ("nothing fails", "3 failed", Some(false)),
+            ("in time", "late", Some(false)),
+            ("late", "2", None),
+            ("reloads", "5", None),
+        ];
+        assert_eq!(shown, expected.map(|(name, shown, kept)| (name, shown.to_owned(), kept)));
+        assert_eq!(reload.metrics.iter().map(Metric::fails).collect::<Vec<_>>(), [true, false, false, false]);
+        let late = reload.metrics.get(2).and_then(|metric| metric.measured).unwrap();
+        assert_eq!((late.low, late.high), (Some(1.0), Some(3.0)));
+        let own = reload.metrics.first().unwrap();
+        let texts = [&own.rationale, &own.rollback, &own.hotfix].map(|text| text.as_deref().unwrap());
+        assert_eq!((texts, reload.windows.len()), (["w", "r", "h"], 1));
+        assert_eq!(report.series.first().map(|series| series.name.as_str()), Some("reload: memory"));
         let law = report.scalability.as_ref().unwrap().law.as_ref().unwrap();
         assert!((law.sigma.fit - 0.1).abs() < 1e-6, "{law:?}");
         assert_eq!(report.scenes.last().unwrap().notes, ["the machine"]);
@@ -156,6 +202,7 @@ mod tests {
         for (file, needle) in [
             ("result.json", "\"scenes, small\""),
             ("junit.xml", "name=\"nothing fails\""),
+            ("junit.xml", "<skipped"),
             ("BASELINE.md", "## reload"),
             ("report.html", "universal scalability law"),
         ] {

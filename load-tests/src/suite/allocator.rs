@@ -93,7 +93,8 @@ pub(super) fn allocator(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         left.push(edge.process.resident()?.saturating_sub(before));
     }
     books.close(outcome, "all bodies", [sent, sent - bad.refused], bad.late)?;
-    outcome.number("left_mib", left.iter().map(|left| *left as f64 / f64::from(1 << 20)).collect::<Vec<_>>());
+    let in_mib: Vec<f64> = left.iter().map(|left| *left as f64 / f64::from(1 << 20)).collect();
+    outcome.rounds("left_mib", &in_mib);
     let most = peak.saturating_sub(before);
     let bound = EACH * AT_ONCE as u64 + BESIDE;
     outcome.resource(format!("memory grows by at most {} meanwhile", mib(bound)), most <= bound, mib(most));

@@ -38,7 +38,9 @@ pub(super) fn bodies(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
             let name = format!("{} {way}", mib(*size));
             let before = edge.process.resident()?;
             let start = Instant::now();
-            let (found, most) = most_held(&edge, || play(edge.address, *size));
+            let (found, most) =
+                most_held(&edge, || edge.watched(outcome, &name, || Ok((play(edge.address, *size), None))));
+            let (found, _) = found?;
             sent += 1;
             outcome
                 .number(&format!("{name}.mib_per_second"), *size as f64 / MIB as f64 / start.elapsed().as_secs_f64());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use portcullis_engine::tally::Tally;
 use portcullis_judge::stats::Estimate;
-use serde_json::json;
 
 use crate::Failure;
 use crate::report::{progress, say};
@@ -77,7 +76,7 @@ pub(super) fn capacity(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         let rounds = stage.size(3, 7);
         for _ in 0..rounds {
             let closed = cost(stage, name, &mut running, &mut found, outcome)?;
-            search(stage, &mut running, closed, &mut found, outcome)?;
+            search(stage, name, (&mut running, closed), &mut found, outcome)?;
         }
         close(name, &running, before, &found, outcome)?;
         tell(name, rounds, &found, outcome, &mut table);
@@ -95,6 +94,7 @@ fn cost(stage: &Stage, name: &str, running: &mut Running, found: &mut Found, out
         edge.watched(outcome, &format!("{name}, closed loop"), || Ok((caller.closed(CALLERS, length)?, None)))?;
     let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
     part.expect_served(outcome, &tally);
+    part.keep(outcome, &tally);
     found.note(&tally);
     let sent = tally.all.sent().max(1) as f64;
     found.closed_us.push(spent.as_secs_f64() * 1e6 / sent);
@@ -104,8 +104,8 @@ fn cost(stage: &Stage, name: &str, running: &mut Running, found: &mut Found, out
 /// Looks for the highest rate that is held, between a share of a closed loop's and all of it. Nothing is found where none is.
 fn search(
     stage: &Stage,
-    running: &mut Running,
-    closed: f64,
+    name: &str,
+    (running, closed): (&mut Running, f64),
     found: &mut Found,
     outcome: &Notes,
 ) -> Result<(), Failure> {
@@ -117,13 +117,14 @@ fn search(
         found.seed += 1;
         let seed = found.seed;
         let before = edge.process.cpu()?;
-        let (tally, part) = edge.watched(outcome, "window", || {
+        let (tally, part) = edge.watched(outcome, &format!("{name}, window"), || {
             let tally = caller.open(rate, length, seed)?;
             let lag = tally.lag();
             Ok((tally, Some(lag)))
         })?;
         let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
         let used = spent.as_secs_f64() / length.as_secs_f64();
+        part.keep(outcome, &tally);
         let window = judged(&tally, &part, used, HELD);
         let p99 = tally.quantile(0.99);
         progress(&format!("  {rate:.0}/s: p99 {p99:.1?}, {:.0} % of its core: {window:?}", used * 100.0));
@@ -186,9 +187,7 @@ fn tell(name: &str, rounds: usize, found: &Found, outcome: &Notes, table: &mut S
     for (what, values) in
         [("closed_us", closed_us), ("held_per_second", held), ("open_us", open_us), ("share_of_core", used)]
     {
-        let Some(Estimate { median, low, high }) = Estimate::of(values) else { continue };
-        outcome.number(&format!("{name}.{what}"), median);
-        outcome.number(&format!("{name}.{what}.interval"), json!([low, high]));
+        outcome.rounds(&format!("{name}.{what}"), values);
     }
     let most = |count: usize| count * 2 > rounds;
     let excuse = most(held.len() + unclear).then(|| format!("it could not be told in {unclear} of {rounds} rounds"));
@@ -196,7 +195,11 @@ fn tell(name: &str, rounds: usize, found: &Found, outcome: &Notes, table: &mut S
         excuse,
         format!("{name}: in most rounds a rate of at least {:.0} % of a closed loop's is held", LOWEST * 100.0),
         most(held.len()),
-        format!("in {} of {rounds}", held.len()),
+        format!(
+            "in {} of {rounds}{}",
+            held.len(),
+            Estimate::of(held).map(|held| format!(", {held:.0}/s")).unwrap_or_default()
+        ),
     );
     let text = |values: &[f64], digits: usize| {
         Estimate::of(values).map_or_else(|| "none".to_owned(), |estimate| format!("{estimate:.digits$}"))

@@ -1,146 +1,44 @@
 //! One subscription upstream, many WebSockets: each is told everything once and in order; who does not read is bounded.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+mod client;
+
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use portcullis_engine::answer::{Progress, Reader};
 use portcullis_engine::drive::Load;
 use portcullis_engine::event::{Interest, Poll};
 use portcullis_engine::origin::Origin;
-use portcullis_engine::websocket::{self, Frames, Opcode};
-use serde_json::Value as Json;
+use portcullis_engine::websocket;
 use socket2::SockRef;
 
 use crate::Failure;
 
 use super::books::{Books, SETTLE};
-use super::kit::{Config, Edge, Stage, mib, open, until};
+use super::kit::{Config, Edge, Stage, mib, most_held, open, until};
 use super::outcome::Notes;
 use super::reload::Echo;
 use super::served::{Bad, told};
 
+use client::Client;
+
 /// What the gateway may keep for who does not read, and beside that.
 const EACH: u64 = 512 << 10;
-const BESIDE: u64 = 48 << 20;
+const BESIDE: u64 = 8 << 20;
+
+/// Notifications that are too many for who does not read: bytes of each, and how many are on their way to who does. Those are fewer
+/// bytes than may wait for a client, so that a tool that is late loses nobody.
+const LARGE: usize = 32 << 10;
+const AHEAD: u64 = 4;
+
+/// Clients that read these.
+const READERS: usize = 4;
+
+/// How many do not read, small and full.
+const LAZY: (usize, usize) = (20, 200);
 
 /// How long a client may take to have subscribed.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A subscriber.
-#[derive(Debug)]
-struct Client {
-    stream: TcpStream,
-    frames: Frames,
-    /// The slot that must come next, once one came.
-    next: Option<u64>,
-    told: u64,
-    /// What was not as it should be.
-    wrong: Option<String>,
-}
-
-impl Client {
-    fn subscribe(to: SocketAddr) -> Result<Self, Failure> {
-        let mut stream = TcpStream::connect(to)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(&websocket::upgrade("/", "load.test", ""))?;
-        let mut reader = Reader::default();
-        reader.expect(false);
-        let mut byte = [0];
-        loop {
-            stream.read_exact(&mut byte)?;
-            match reader.take(&byte).0 {
-                Progress::Part => {}
-                Progress::Whole { .. } if reader.answer().status == 101 => break,
-                Progress::Whole { .. } => {
-                    return Err(format!("the upgrade was answered {}", reader.answer().status).into());
-                }
-                Progress::Broken => return Err("the upgrade was answered by nonsense".into()),
-            }
-        }
-        let mut call = Vec::new();
-        websocket::write(
-            Opcode::Text,
-            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"slotSubscribe\"}",
-            Some([0; 4]),
-            &mut call,
-        );
-        stream.write_all(&call)?;
-        let mut client = Self { stream, frames: Frames::default(), next: None, told: 0, wrong: None };
-        let mut buffer = [0; 4096];
-        loop {
-            let count = client.stream.read(&mut buffer)?;
-            if count == 0 {
-                return Err("the connection ended before it had subscribed".into());
-            }
-            client.frames.push(buffer.get(..count).unwrap_or_default());
-            if let Some(message) = client.frames.message().map_err(|_| "no frame")? {
-                let answer: Json = serde_json::from_slice(&message.payload)?;
-                if answer.get("result").and_then(Json::as_u64).is_none() {
-                    return Err(format!("the subscription was answered {answer}").into());
-                }
-                client.stream.set_nonblocking(true)?;
-                return Ok(client);
-            }
-        }
-    }
-
-    /// Reads what has come; false when it is over.
-    fn read(&mut self, buffer: &mut [u8]) -> bool {
-        match self.stream.read(buffer) {
-            Ok(0) => return self.fail("the connection ended".to_owned()),
-            Ok(count) => self.frames.push(buffer.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-            Err(error) => return self.fail(error.to_string()),
-        }
-        loop {
-            match self.frames.message() {
-                Ok(Some(message)) if message.opcode == Opcode::Text => {
-                    let slot = slot(&message.payload);
-                    match (slot, self.next) {
-                        (Some(slot), Some(next)) if slot != next => {
-                            return self.fail(format!("slot {slot} came in place of {next}"));
-                        }
-                        (Some(slot), _) => {
-                            self.next = Some(slot + 1);
-                            self.told += 1;
-                        }
-                        (None, _) => return self.fail(String::from_utf8_lossy(&message.payload).into_owned()),
-                    }
-                }
-                Ok(Some(message)) if message.opcode == Opcode::Ping => {
-                    let mut pong = Vec::new();
-                    websocket::write(Opcode::Pong, &message.payload, Some([0; 4]), &mut pong);
-                    if self.stream.write_all(&pong).is_err() {
-                        return self.fail("a pong was not taken".to_owned());
-                    }
-                }
-                Ok(Some(message)) => return self.fail(format!("{message:?}")),
-                Ok(None) => return true,
-                Err(_) => return self.fail("no frame".to_owned()),
-            }
-        }
-    }
-
-    fn fail(&mut self, why: String) -> bool {
-        self.wrong.get_or_insert(why);
-        false
-    }
-}
-
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-}
-
-fn slot(payload: &[u8]) -> Option<u64> {
-    let message: Json = serde_json::from_slice(payload).ok()?;
-    message.pointer("/params/result/slot")?.as_u64()
-}
 
 /// Plays.
 pub(super) fn fanout(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
@@ -148,7 +46,8 @@ pub(super) fn fanout(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     tunnel(stage, &origin, outcome)?;
     let filter = "      - { name: pubsub, match: { exact: / }, filters: [{ rpc_websocket: { to: origin, path: /pubsub } }], to: origin }\n";
     let edge = Edge::start(stage, "edge", &Config { routes: filter.to_owned(), ..Config::to(origin.address()) })?;
-    let (clients, lazy, slots) = stage.size((200, 20, 400), (2000, 200, 5000));
+    let (clients, slots) = stage.size((200, 400), (2000, 5000));
+    let lazy = stage.size(LAZY.0, LAZY.1);
     let subscribed = |count: usize| (0..count).map(|_| Client::subscribe(edge.address)).collect::<Result<Vec<_>, _>>();
     let both = subscribed(clients).and_then(|reading| Ok((reading, subscribed(lazy)?)));
     let found = both.as_ref().map_or_else(ToString::to_string, |_| "all can".to_owned());
@@ -159,32 +58,69 @@ pub(super) fn fanout(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     }
     let before = edge.process.resident()?;
     outcome.number("upstream_subscriptions", origin.subscriptions());
-    listen(&mut reading, &origin, slots)?;
-    let grown = edge.process.resident()?.saturating_sub(before);
+    let published = Published { slots: 1..slots + 1, ..Published::default() };
+    edge.watched(outcome, "slots", || Ok((listen(&mut reading, &origin, &published)?, None)))?;
     let told: u64 = reading.iter().map(|client| client.told).sum();
-    let wrong: Vec<&String> = reading.iter().filter_map(|client| client.wrong.as_ref()).collect();
-    let whole = reading.iter().filter(|client| client.told == slots && client.next == Some(slots + 1)).count();
+    let (whole, wrong) = whole(&reading, slots);
     outcome.count(
         format!("each of {clients} clients is told all of {slots} slots, once, in order"),
-        wrong.is_empty() && whole == clients,
-        format!(
-            "{told} notifications, {whole} clients have all{}",
-            wrong.first().map(|why| format!("; {why}")).unwrap_or_default()
-        ),
-    );
-    let bound = EACH * lazy as u64 + BESIDE;
-    outcome.resource(
-        format!("{lazy} that do not read: memory grows by at most {}", mib(bound)),
-        grown <= bound,
-        mib(grown),
+        wrong.is_none() && whole == clients,
+        format!("{told} notifications, {whole} clients have all{}", wrong.unwrap_or_default()),
     );
     let shared = origin.subscriptions() as u64;
     outcome.count("clients share subscriptions upstream", shared <= 8, format!("{shared} for {}", clients + lazy));
+    stall(stage, &edge, &origin, (&mut reading, before, slots), outcome)?;
     drop((reading, idle));
     let records = clients as u64 + lazy as u64;
     until(SETTLE, || Ok(edge.requests()? >= records));
     let found = edge.requests()?;
     outcome.count("every client has a record", found == records, format!("{found} of {records}"));
+    Ok(())
+}
+
+/// How many have all slots, and what was wrong with the first that has not.
+fn whole(clients: &[Client], slots: u64) -> (usize, Option<String>) {
+    let wrong = clients.iter().find_map(|client| client.wrong.as_ref());
+    let whole = clients.iter().filter(|client| client.told == slots && client.next == Some(slots + 1)).count();
+    (whole, wrong.map(|why| format!("; {why}")))
+}
+
+/// More than may wait for anybody goes to a few that read, and to all that do not: what waits for these is bounded, and they are left.
+fn stall(
+    stage: &Stage,
+    edge: &Edge,
+    origin: &Origin,
+    (reading, before, slots): (&mut Vec<Client>, u64, u64),
+    outcome: &Notes,
+) -> Result<(), Failure> {
+    let lazy = stage.size(LAZY.0, LAZY.1);
+    let count = stage.size(2000, 8000);
+    reading.truncate(READERS);
+    let published =
+        Published { slots: slots + 1..slots + count + 1, padding: LARGE, ahead: AHEAD, pause: Duration::ZERO };
+    let (listened, most) =
+        most_held(edge, || edge.watched(outcome, "large slots", || Ok((listen(reading, origin, &published)?, None))));
+    listened?;
+    let (whole, wrong) = whole(reading, slots + count);
+    outcome.count(
+        format!("each of {READERS} clients is told all of {count} large slots, once, in order, beside those that do not read"),
+        wrong.is_none() && whole == reading.len(),
+        format!("{whole} clients have all{}", wrong.unwrap_or_default()),
+    );
+    let grown = most?.saturating_sub(before);
+    let bound = EACH * lazy as u64 + BESIDE;
+    outcome.resource(
+        format!("{lazy} that do not read: memory grows by at most {}", mib(bound)),
+        grown <= bound,
+        format!("{}, of {} that were published", mib(grown), mib(count * LARGE as u64)),
+    );
+    let closed = || edge.metric("portcullis_rpc_websocket_closes_total", "reason=\"slow_consumer\"");
+    let left = until(SETTLE, || Ok(closed()? >= lazy as f64));
+    outcome.count(
+        format!("{lazy} that do not read are left, as slow consumers, and nobody else is"),
+        left && closed()? < lazy as f64 + 0.5,
+        closed()?,
+    );
     Ok(())
 }
 
@@ -211,26 +147,49 @@ fn tunnel(stage: &Stage, origin: &Origin, outcome: &Notes) -> Result<(), Failure
     Ok(())
 }
 
-/// Publishes slots from 1 on and reads until everybody has all, or nothing comes any more.
-fn listen(clients: &mut [Client], origin: &Origin, slots: u64) -> Result<(), Failure> {
+/// What is published.
+struct Published {
+    slots: Range<u64>,
+    /// Bytes that each has besides.
+    padding: usize,
+    /// How many may be on their way to somebody who reads.
+    ahead: u64,
+    /// From one to the next.
+    pause: Duration,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self { slots: 0..0, padding: 0, ahead: u64::MAX, pause: Duration::from_millis(4) }
+    }
+}
+
+/// Publishes slots and reads until everybody has all, or nothing comes any more.
+fn listen(clients: &mut [Client], origin: &Origin, published: &Published) -> Result<(), Failure> {
+    let Published { slots, padding, ahead, pause } = published;
+    let all = slots.end - 1;
     let mut poll = Poll::new()?;
     for (token, client) in (0_u64..).zip(clients.iter()) {
         poll.add(client, token, Interest::Read)?;
     }
     let (mut buffer, mut ready) = (vec![0; 64 << 10], Vec::new());
-    let (mut published, mut last) = (0, Instant::now());
+    let (mut done, mut last) = (slots.start - 1, Instant::now());
     let mut next = Instant::now();
-    while clients.iter().any(|client| client.told < slots && client.wrong.is_none()) {
-        if published < slots && Instant::now() >= next {
-            published += 1;
-            origin.publish(published);
-            next += Duration::from_millis(4);
+    let has_room = |clients: &[Client], done: u64| {
+        let least = clients.iter().filter(|client| client.wrong.is_none()).map(|client| client.told).min();
+        done < all && least.is_some_and(|least| done < least.saturating_add(*ahead))
+    };
+    while clients.iter().any(|client| client.told < all && client.wrong.is_none()) {
+        if has_room(clients, done) && Instant::now() >= next {
+            done += 1;
+            origin.publish_padded(done, *padding);
+            next += *pause;
         }
         let patience = last + PATIENCE;
         if Instant::now() > patience {
             return Ok(());
         }
-        poll.wait(if published < slots { next } else { patience }, &mut ready)?;
+        poll.wait(if has_room(clients, done) { next } else { patience }, &mut ready)?;
         for token in ready.drain(..) {
             last = Instant::now();
             let client = usize::try_from(token).ok().and_then(|index| clients.get_mut(index));
@@ -242,15 +201,4 @@ fn listen(clients: &mut [Client], origin: &Origin, slots: u64) -> Result<(), Fai
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_the_slot_of_a_notification() {
-        let text = b"{\"method\":\"slotNotification\",\"params\":{\"result\":{\"slot\":7},\"subscription\":1}}";
-        assert_eq!((slot(text), slot(b"{}"), slot(b"x")), (Some(7), None, None));
-    }
 }

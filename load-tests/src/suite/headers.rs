@@ -97,6 +97,7 @@ pub(super) fn headers(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         })
     });
     let beside = beside?;
+    beside.1.keep(outcome, &beside.0);
     expect_unmoved(outcome, [&alone, &beside]);
     let book = book.into_inner().map_err(|_| "an attacker panicked")?;
     for (attack, ended) in Attack::ALL.into_iter().zip(book.0) {

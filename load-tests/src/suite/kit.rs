@@ -232,7 +232,9 @@ impl Edge {
         load: &Load<'_>,
         source: &mut dyn Source,
     ) -> Result<(Tally, Part), Failure> {
-        self.watched(outcome, name, || play_of(load, source).map(with_lag(load)))
+        let (tally, part) = self.watched(outcome, name, || play_of(load, source).map(with_lag(load)))?;
+        part.keep(outcome, &tally);
+        Ok((tally, part))
     }
 
     /// Writes another config for it, in one step. Nobody has read it yet.
@@ -373,6 +375,7 @@ pub(super) fn capacity(
     })?;
     part.expect_served(outcome, &warm);
     part.expect_served(outcome, &tally);
+    part.keep(outcome, &tally);
     books.close_even(outcome, &name, &[&warm, &tally])?;
     let sent = tally.all.sent().max(1) as f64;
     Ok((sent / length.as_secs_f64(), spent.as_secs_f64() / sent))

@@ -22,6 +22,7 @@ use serde_json::{Value as Json, json};
 use crate::Failure;
 use crate::report::{progress, say};
 use crate::tool::Ended;
+use crate::tool::progress::{Progress, Steps, shown};
 
 use super::kit::Stage;
 use super::outcome::Outcome;
@@ -171,11 +172,18 @@ pub fn hunt(hunt: &Hunt) -> Result<Ended, Failure> {
     let ground = Ground { gateway: &gateway, out: &out, seed: hunt.seed };
     let plays = plays(&mutants, hunt.sound, hunt.whole);
     let mut done: Vec<(Play, Played)> = Vec::new();
-    for (place, play) in plays.iter().enumerate() {
+    let bounds = plays.iter().map(|play| play.finder.bound()).collect::<Result<Vec<_>, _>>()?;
+    let mut steps = Steps::new(&bounds);
+    for (place, (play, bound)) in plays.iter().zip(&bounds).enumerate() {
         let what = if play.mutant.is_some() { play.name() } else { "no fault" };
-        progress(&format!("{what} before {} ({} of {})", play.finder.name(), place + 1, plays.len()));
+        let name = format!("{what} before {} ({} of {})", play.finder.name(), place + 1, plays.len());
+        progress(&format!("{name}, about {} to go in all", shown(steps.left(None))));
         let turn = done.iter().filter(|(other, _)| other == play).count();
+        steps.begin(*bound);
+        let (telling, began) = (Progress::step(&name, *bound, &steps)?, Instant::now());
         let played = ground.until_told(*play, u64::try_from(turn)?)?;
+        drop(telling);
+        steps.end(*bound, began.elapsed());
         progress(&played.line());
         done.push((*play, played));
     }
@@ -228,7 +236,7 @@ mod tests {
         ];
         assert_eq!(plays(&[burst, retries], 2, false), [sound, faults].concat());
         let whole = plays(&[burst], 1, true);
-        assert_eq!(whole.len(), 18, "nine, of which each is meant for some mutant: {whole:?}");
+        assert_eq!(whole.len(), 20, "ten, of which each is meant for some mutant: {whole:?}");
         assert_eq!(whole.iter().filter(|play| play.is_meant()).count(), 1);
     }
 

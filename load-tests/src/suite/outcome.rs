@@ -5,7 +5,16 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portcullis_artifacts::{Look, Part};
+use portcullis_engine::machine::busy_by_core;
+use portcullis_engine::tally::Tally;
+use portcullis_judge::stats::Estimate;
+use portcullis_judge::window::{Machine, Readings, Window};
 use serde_json::{Map, Value as Json, json};
+
+use crate::judging::load::readings;
+
+use super::reasons::Reason;
 
 /// How a scene ended, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +88,8 @@ pub(super) struct Outcome {
     /// Of each part, requests that waited in the tool since too many were in flight.
     capped: BTreeMap<String, u64>,
     numbers: Map<String, Json>,
+    /// The windows that were played, for curves.
+    windows: Vec<Part>,
 }
 
 impl Outcome {
@@ -129,8 +140,9 @@ impl Outcome {
 
     /// What came of a part.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { findings, flaws, excuses, capped, numbers } = part;
+        let Self { findings, flaws, excuses, capped, numbers, windows } = part;
         capped.iter().for_each(|(part, count)| self.capped(part, *count));
+        self.windows.extend(windows);
         self.findings.extend(findings);
         self.flaws.extend(flaws);
         self.excuses.extend(excuses);
@@ -140,6 +152,44 @@ impl Outcome {
     /// A figure to keep.
     pub(super) fn number(&mut self, name: &str, value: impl Into<Json>) {
         self.numbers.insert(name.to_owned(), value.into());
+    }
+
+    /// A figure of several rounds: its median, with the interval that holds it.
+    pub(super) fn rounds(&mut self, name: &str, values: &[f64]) {
+        let Some(Estimate { median, low, high }) = Estimate::of(values) else { return };
+        self.number(name, json!({ "median": median, "low": low, "high": high, "rounds": values }));
+    }
+
+    /// What the machine did in a window.
+    pub(super) fn looked(&mut self, name: &str, looks: &[Look]) {
+        self.windows.push(Part { name: name.to_owned(), load: None, looks: looks.to_vec() });
+    }
+
+    /// What a load brought in the window that was looked at last.
+    pub(super) fn load(&mut self, (name, began): (&str, f64), tally: &Tally, length: Duration, open: bool) {
+        let Some(part) = self.windows.iter_mut().rev().find(|part| part.name == name) else { return };
+        // Of a closed loop nothing was planned, and of an open one all that was planned is sent.
+        let brought = readings(tally, open.then(|| tally.counted.sent()), length);
+        let looked: f64 = part.looks.iter().map(|look| look.seconds).sum();
+        let sum = |of: fn(&Look) -> f64| part.looks.iter().map(|look| of(look) * look.seconds).sum::<f64>();
+        let cores = busy_by_core().map_or(1, |cores| cores.len().max(1)) as f64;
+        let share = |of| sum(of) / (looked * cores).max(1e-9);
+        let wait = Duration::try_from_secs_f64(sum(|look| look.subject_wait)).unwrap_or_default();
+        let cpu = Duration::try_from_secs_f64(sum(|look| look.subject_cpu)).unwrap_or_default();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let window = Window::new(Readings {
+            began,
+            cpu_ns: Some(nanos(cpu)),
+            rss_bytes: part.looks.last().map(|look| look.subject_bytes),
+            machine: Machine {
+                steal: share(|look| look.steal),
+                neighbour_cpu: share(|look| look.neighbour_cpu),
+                run_queue_wait_ns: nanos(wait),
+            },
+            ..brought
+        });
+        // What does not add up is a fault of the tool's, and no window.
+        part.load = window.ok();
     }
 
     fn broken(&self) -> impl Iterator<Item = &Finding> {
@@ -212,7 +262,17 @@ impl Outcome {
         let findings = self.findings.iter().map(|finding| {
             let Finding { what, holds, found, kind } = finding;
             let excuse = finding.excuse(&self.excuses).filter(|_| !holds);
-            json!({ "criterion": what, "kind": kind.name(), "holds": holds, "found": found, "excuse": excuse })
+            let Reason { why, rollback, hotfix } = Reason::of(name, what, kind.name());
+            json!({
+                "criterion": what,
+                "kind": kind.name(),
+                "holds": holds,
+                "found": found,
+                "excuse": excuse,
+                "why": why,
+                "rollback": rollback,
+                "hotfix": hotfix,
+            })
         });
         json!({
             "name": name,
@@ -223,6 +283,7 @@ impl Outcome {
             "flaws": self.reasons(),
             "delayed_by_the_bound": self.capped,
             "numbers": self.numbers,
+            "windows": self.windows,
         })
     }
 }
@@ -270,6 +331,21 @@ impl Notes {
     /// See [`Outcome::capped`].
     pub(super) fn capped(&self, part: &str, count: u64) {
         self.with(|outcome| outcome.capped(part, count));
+    }
+
+    /// See [`Outcome::rounds`].
+    pub(super) fn rounds(&self, name: &str, values: &[f64]) {
+        self.with(|outcome| outcome.rounds(name, values));
+    }
+
+    /// See [`Outcome::looked`].
+    pub(super) fn looked(&self, name: &str, looks: &[Look]) {
+        self.with(|outcome| outcome.looked(name, looks));
+    }
+
+    /// See [`Outcome::load`].
+    pub(super) fn load(&self, window: (&str, f64), tally: &Tally, length: Duration, open: bool) {
+        self.with(|outcome| outcome.load(window, tally, length, open));
     }
 
     /// See [`Outcome::append`].

@@ -4,13 +4,13 @@
 //! requests that a quantile leaves out, or half of the time that somebody waited in vain. It is measured a second at a time, for the
 //! gateway's core and for the tool's: how long somebody was ready to run and kept from it by strangers.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc;
+mod look;
+
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
-use portcullis_engine::machine::{Reading, busy_by_core};
-use portcullis_engine::process::{Turn, Turns};
-use portcullis_engine::tally::Lag;
+use portcullis_artifacts::Look as Seen;
+use portcullis_engine::tally::{Lag, Tally};
 
 use crate::Failure;
 
@@ -18,8 +18,18 @@ use super::kit::Edge;
 use super::outcome::Notes;
 use super::served::PATIENCE;
 
+use look::{Look, Step, Who};
+
+/// What the moments of all windows are told from: the first that is asked for.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Seconds from the run's start until a moment.
+fn moment_of(at: Instant) -> f64 {
+    at.saturating_duration_since(*BEGAN).as_secs_f64()
+}
+
 /// A look.
-const STEP: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// The share of a look for which somebody may be kept from a core until it counts: below it is the small change of any machine.
 const KEPT_OUT: f64 = 0.05;
@@ -46,6 +56,13 @@ struct Lost {
     stolen: Duration,
 }
 
+/// What the machine took while something was done for so long, and look by look what it did.
+struct Taken {
+    length: Duration,
+    lost: Lost,
+    looks: Vec<Seen>,
+}
+
 /// A window that was played.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Part {
@@ -59,9 +76,18 @@ pub(super) struct Part {
     pub(super) shed: u64,
     /// When the time of a request is up.
     patience: Duration,
+    /// When it began, in seconds from the run's start.
+    began: f64,
+    /// What the machine did, look by look.
+    looks: Vec<Seen>,
 }
 
 impl Part {
+    /// Keeps what a load brought in it, for curves. A load that waited for its moments says how well they were kept.
+    pub(super) fn keep(&self, outcome: &Notes, tally: &Tally) {
+        outcome.load((&self.name, self.began), tally, self.length, self.lag.is_some());
+    }
+
     /// The same, where somebody gives a request up sooner than the tool does.
     pub(super) fn within(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
@@ -108,7 +134,8 @@ impl Part {
     #[cfg(test)]
     pub(super) fn fixture(length: Duration, kept_out: Duration, shed: u64) -> Self {
         let lost = Lost { gateway: kept_out, ..Lost::default() };
-        Self { name: "load".to_owned(), length, lost, lag: None, shed, patience: PATIENCE }
+        let (name, began, looks) = ("load".to_owned(), 0.0, Vec::new());
+        Self { name, length, lost, lag: None, shed, patience: PATIENCE, began, looks }
     }
 }
 
@@ -123,6 +150,7 @@ pub(super) fn watched<T>(
     let shed = || edges.iter().try_fold(0, |sum, edge| Ok::<_, Failure>(sum + edge.refused_for(SHED)?));
     let before = shed()?;
     let (played, part) = during(edges, name, play)?;
+    outcome.looked(&part.name, &part.looks);
     let (brought, lag) = played?;
     if let Some(lag) = lag.filter(|lag| lag.delayed > 0) {
         outcome.capped(name, lag.delayed);
@@ -139,8 +167,10 @@ pub(super) fn watched<T>(
 pub(super) fn during<T>(edges: &[&Edge], name: &str, play: impl FnOnce() -> T) -> Result<(T, Part), Failure> {
     let ids: Vec<u32> = edges.iter().map(|edge| edge.process.id()).collect();
     let core = edges.iter().find_map(|edge| edge.core);
-    let (played, length, lost) = taken(&ids, core, play)?;
-    Ok((played, Part { name: name.to_owned(), length, lost, lag: None, shed: 0, patience: PATIENCE }))
+    let began = moment_of(Instant::now());
+    let (played, Taken { length, lost, looks }) = taken(&ids, core, play)?;
+    let name = name.to_owned();
+    Ok((played, Part { name, length, lost, lag: None, shed: 0, patience: PATIENCE, began, looks }))
 }
 
 /// Waits for an answer of a gateway. Where it does not come, says whether the machine took half of the time.
@@ -150,24 +180,25 @@ pub(super) fn answered<T>(
     patience: Duration,
     ask: impl FnOnce() -> T,
 ) -> Result<(T, bool), Failure> {
-    let (answer, _, lost) = taken(&[id], core, ask)?;
+    let (answer, Taken { lost, .. }) = taken(&[id], core, ask)?;
     Ok((answer, lost.gateway.max(lost.tool).max(lost.stolen) >= patience / OF_A_WAIT))
 }
 
 /// What the machine took of gateways, which have one core or share all with the tool, and of the tool while something was done.
-fn taken<T>(ids: &[u32], core: Option<u32>, play: impl FnOnce() -> T) -> Result<(T, Duration, Lost), Failure> {
+fn taken<T>(ids: &[u32], core: Option<u32>, play: impl FnOnce() -> T) -> Result<(T, Taken), Failure> {
     let (stop, stopped) = mpsc::channel::<()>();
     let who = Who::new(ids, core);
     let mut last = Look::now(&who)?;
     let watch = std::thread::Builder::new().name("machine".to_owned()).spawn(move || {
-        let mut lost = Lost::default();
+        let (mut lost, mut looks) = (Lost::default(), Vec::new());
         loop {
-            let over = stopped.recv_timeout(STEP) != Err(mpsc::RecvTimeoutError::Timeout);
+            let over = stopped.recv_timeout(EVERY) != Err(mpsc::RecvTimeoutError::Timeout);
             let now = Look::now(&who)?;
             lost.add(&now.since(&last, &who));
+            looks.push(now.seen(&last));
             last = now;
             if over {
-                return Ok::<_, Failure>(lost);
+                return Ok::<_, Failure>((lost, looks));
             }
         }
     })?;
@@ -175,80 +206,8 @@ fn taken<T>(ids: &[u32], core: Option<u32>, play: impl FnOnce() -> T) -> Result<
     let played = play();
     let length = start.elapsed();
     drop(stop);
-    let lost = watch.join().map_err(|_| "the look at the machine panicked")??;
-    Ok((played, length, lost))
-}
-
-/// Who is watched, and where they run.
-struct Who {
-    gateways: Vec<u32>,
-    tool: Vec<u32>,
-    core: Option<u32>,
-}
-
-impl Who {
-    fn new(ids: &[u32], core: Option<u32>) -> Self {
-        let own = std::process::id();
-        match core {
-            Some(_) => Self { gateways: ids.to_vec(), tool: vec![own], core },
-            // Where all share a core, who of them waits for another is not kept from it by a stranger.
-            None => Self { gateways: Vec::new(), tool: ids.iter().copied().chain([own]).collect(), core },
-        }
-    }
-}
-
-struct Look {
-    at: Instant,
-    gateways: Turns,
-    tool: Turns,
-    cores: BTreeMap<u32, Duration>,
-    reading: Reading,
-}
-
-/// What happened between two looks.
-#[derive(Debug, Clone, Copy, Default)]
-struct Step {
-    length: Duration,
-    gateway: Duration,
-    tool: Duration,
-    stolen: Duration,
-}
-
-impl Look {
-    fn now(who: &Who) -> Result<Self, Failure> {
-        Ok(Self {
-            at: Instant::now(),
-            gateways: Turns::of(&who.gateways),
-            tool: Turns::of(&who.tool),
-            cores: busy_by_core()?,
-            reading: Reading::now(&[])?,
-        })
-    }
-
-    fn since(&self, before: &Self, who: &Who) -> Step {
-        let busy = |ours: bool| -> Duration {
-            let those = self.cores.iter().filter(|(core, _)| (who.core == Some(**core)) == ours);
-            those.map(|(core, now)| now.saturating_sub(before.cores.get(core).copied().unwrap_or_default())).sum()
-        };
-        let machine = self.reading.since(&before.reading);
-        // It may have been one core alone.
-        let stolen = (machine.steal * f64::from(machine.cores)).min(1.0) * machine.seconds;
-        let tool = kept_out(self.tool.since(&before.tool), busy(false));
-        let gateway = who.core.map(|_| kept_out(self.gateways.since(&before.gateways), busy(true)));
-        Step {
-            length: self.at.saturating_duration_since(before.at),
-            // Who shares the tool's core is kept from it with the tool.
-            gateway: gateway.unwrap_or(tool),
-            tool,
-            stolen: Duration::from_secs_f64(stolen),
-        }
-    }
-}
-
-/// How long strangers had the cores of somebody who was ready to run: no longer than he waited, and no longer than the cores were busy
-/// with others. His own threads wait for each other too.
-fn kept_out(own: Turn, busy: Duration) -> Duration {
-    Duration::from_nanos(own.waited).min(busy.saturating_sub(Duration::from_nanos(own.ran)))
+    let (lost, looks) = watch.join().map_err(|_| "the look at the machine panicked")??;
+    Ok((played, Taken { length, lost, looks }))
 }
 
 impl Lost {
@@ -315,17 +274,5 @@ mod tests {
             lost.add(&Step { length: ms(1000), gateway: ms(gateway), ..Step::default() });
             assert_eq!(lost, Lost { gateway: ms(sum), ..Lost::default() }, "{gateway}");
         }
-    }
-
-    #[test]
-    fn who_waits_for_his_own_threads_is_not_kept_out_and_who_sleeps_is_not_either() {
-        let turn = |ran: u64, waited: u64| Turn { ran: ran * 1_000_000, waited: waited * 1_000_000 };
-        // Three busy threads on a core of their own.
-        assert_eq!(kept_out(turn(1000, 2000), ms(1000)), ms(0));
-        // A stranger has half of it, and all of it.
-        assert_eq!(kept_out(turn(500, 500), ms(1000)), ms(500));
-        assert_eq!(kept_out(turn(0, 3000), ms(1000)), ms(1000));
-        // A stranger has what nobody wanted.
-        assert_eq!(kept_out(turn(10, 0), ms(1000)), ms(0));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use portcullis_engine::drive::Load;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::tally::Tally;
+use portcullis_judge::stats::Estimate;
 
 use crate::Failure;
 
@@ -51,6 +52,7 @@ pub(super) fn records(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
             Ok((played, Some(lag)))
         })?;
         part.expect_served(outcome, &with);
+        part.keep(outcome, &with);
         bad += Bad::of(&with);
         through += with.all.sent();
         straight += without.all.sent();
@@ -66,6 +68,9 @@ pub(super) fn records(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let written = lines()?;
     let each = written <= through && written + bad.late >= through;
     outcome.count("each has one line in the log", each, format!("{written} for {through}"));
+    outcome.rounds("late_more", &more);
+    let spread =
+        Estimate::of(&more).map(|Estimate { low, high, .. }| format!(" [{:.2}, {:.2}]", low * 100.0, high * 100.0));
     let more = middle(&mut more);
     // Rounds take turns, and the middle one decides: a few that the machine disturbed do not.
     let excuse = disturbed.first().filter(|_| disturbed.len() * 2 > rounds);
@@ -73,9 +78,8 @@ pub(super) fn records(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         excuse.map(|first| format!("{} of {rounds} rounds were disturbed: {first}, for one", disturbed.len())),
         format!("at most {:.0} % more than without the gateway take longer than {}", MORE * 100.0, ms(LATE)),
         more <= MORE,
-        format!("{:.2} % more, in the middle of {rounds} rounds", more * 100.0),
+        format!("{:.2}{} % more, in the middle of {rounds} rounds", more * 100.0, spread.unwrap_or_default()),
     );
-    outcome.number("late_more", more);
     Ok(())
 }
 

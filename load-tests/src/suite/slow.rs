@@ -11,16 +11,17 @@ use socket2::SockRef;
 use crate::Failure;
 
 use super::books::SETTLE;
-use super::kit::{Config, Edge, Stage, mib, ms, open, play, until};
+use super::kit::{Config, Edge, Stage, mib, most_held, ms, open, play, until};
 use super::outcome::Notes;
 use super::served::{Bad, expect_unmoved};
 
 /// A letter of a head goes so often.
 const LETTER: Duration = Duration::from_millis(500);
 
-/// What each slow client may cost in memory, and the gateway beside them.
-const EACH: u64 = 256 << 10;
-const BESIDE: u64 = 32 << 20;
+/// What each may cost in memory who does not read its answer, and who trickles its head; and the gateway beside them.
+const READER: u64 = 512 << 10;
+const LORIS: u64 = 64 << 10;
+const BESIDE: u64 = 8 << 20;
 
 /// How long the buffers between the origin and who does not read may take to be full.
 const FILLED: Duration = Duration::from_secs(20);
@@ -45,19 +46,33 @@ pub(super) fn slow(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         filled(&edge),
         format!("calm is less than {} of {}", ms(CALM.1), ms(CALM.0)),
     );
-    let ((beside, left), part) = edge.watched(outcome, "beside", || {
-        std::thread::scope(|scope| {
-            let lorises = scope.spawn(|| trickle(edge.address, lorises, &stop));
-            let tally = play(&load(stage.seed + 1))?;
-            let lag = tally.lag();
-            stop.store(true, Ordering::SeqCst);
-            let left = lorises.join().map_err(|_| "the slow clients panicked")??;
-            Ok(((tally, left), Some(lag)))
+    let held = edge.process.resident()?;
+    let grows = |what: &str, each: u64, count: usize, grown: u64| {
+        let bound = each * count as u64 + BESIDE;
+        let each = grown / count.max(1) as u64;
+        outcome.resource(
+            format!("{count} {what}: memory grows by at most {}", mib(bound)),
+            grown <= bound,
+            format!("{}, {} KiB each", mib(grown), each >> 10),
+        );
+    };
+    grows("that do not read", READER, readers, held.saturating_sub(before));
+    let (watched, most) = most_held(&edge, || {
+        edge.watched(outcome, "beside", || {
+            std::thread::scope(|scope| {
+                let lorises = scope.spawn(|| trickle(edge.address, lorises, &stop));
+                let tally = play(&load(stage.seed + 1))?;
+                let lag = tally.lag();
+                stop.store(true, Ordering::SeqCst);
+                let left = lorises.join().map_err(|_| "the slow clients panicked")??;
+                Ok(((tally, left), Some(lag)))
+            })
         })
-    })?;
-    let grown = edge.process.resident()?.saturating_sub(before);
-    let bound = EACH * (lorises + readers) as u64 + BESIDE;
+    });
+    let ((beside, left), part) = watched?;
+    grows("that trickle a head", LORIS, lorises, most?.saturating_sub(held));
     let sent = alone.0.all.sent() + beside.all.sent();
+    part.keep(outcome, &beside);
     let beside = (beside, part);
     expect_unmoved(outcome, [&alone, &beside]);
     // They had three times as long as a head may take.
@@ -68,7 +83,6 @@ pub(super) fn slow(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         left == lorises,
         format!("{left} of {lorises}"),
     );
-    outcome.resource(format!("memory grows by at most {}", mib(bound)), grown <= bound, mib(grown));
     drop(reading);
     let ends = sent + readers as u64 + lorises as u64;
     until(SETTLE, || Ok(edge.requests()? >= ends));

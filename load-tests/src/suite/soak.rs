@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis_artifacts::Series;
 use portcullis_engine::answer::Answer;
 use portcullis_engine::drive::Source;
 use portcullis_engine::origin::Origin;
@@ -10,28 +11,37 @@ use portcullis_engine::proof;
 use portcullis_judge::growth::{Growth, Outlook, Point, Residue, Slope};
 use portcullis_types::quantity::{format_duration, parse_duration};
 use rustix::thread::disable_transparent_huge_pages;
+use serde_json::json;
 
 use crate::Failure;
 use crate::tool::progress::shown;
 
 use super::books::{Books, SETTLE};
-use super::kit::{Edge, Stage, closed, open, play, play_of, until};
+use super::kit::{Config, Edge, Stage, closed, open, play, play_of, until};
 use super::outcome::Notes;
 use super::served::Bad;
 
 /// Requests a second.
 const RATE: f64 = 200.0;
 
-/// What may have been added after 24 hours: bytes, descriptors, threads.
-const MEMORY: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
-const DESCRIPTORS: f64 = 1000.0;
-const THREADS: f64 = 50.0;
+/// What may have been added after 24 hours: bytes (by a minute, which shows no less; by hours), descriptors, threads, tasks.
+const MEMORY: (f64, f64) = (1024.0 * MIB, 256.0 * MIB);
+const DESCRIPTORS: f64 = 200.0;
+const THREADS: f64 = 10.0;
+const TASKS: f64 = 200.0;
+const MIB: f64 = 1_048_576.0;
+
+/// What may be more after all connections of a churn: timers, and what is on its way out.
+const MORE: usize = 8;
 
 /// The shortest load from which is told what a day would bring.
 const SHORTEST: Duration = Duration::from_secs(60);
 
 /// Bytes that may stay behind of a thousand requests, once pools and rings are full.
 const LEFT: f64 = 256.0;
+
+/// For how long nothing may change until a gateway is still.
+const STILL: Duration = Duration::from_millis(1500);
 
 /// Records in a ring of what was slow or failed.
 const RING: usize = 250;
@@ -59,22 +69,33 @@ impl Source for Once {
 /// A connection for each request.
 pub(super) fn churn(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
-    let edge = stage.plain(origin.address())?;
+    // Idle connections upstream are gone before anything is looked at: what is more then stays.
+    let cluster = ", keepalive: 1s".to_owned();
+    let edge = Edge::start(stage, "edge", &Config { cluster, ..Config::to(origin.address()) })?;
     let books = Books::open(&edge, &origin)?;
     let load = open(edge.address, RATE, Duration::from_secs(1), stage.seed);
     let (warm, part) = edge.play_of(outcome, "warm", &load, &mut Once)?;
     part.expect_served(outcome, &warm);
-    let (descriptors, threads) = (edge.process.descriptors()?, edge.process.threads()?);
+    part.keep(outcome, &warm);
+    settled(&edge)?;
+    let (descriptors, threads, tasks) = (edge.process.descriptors()?, edge.process.threads()?, tasks(&edge)?);
+    outcome.count("the gateway tells its tasks", tasks >= 1.0, tasks);
     let length = stage.size(Duration::from_secs(5), Duration::from_secs(120));
     let load = open(edge.address, RATE * 2.0, length, stage.seed + 1);
     let (tally, part) = edge.play_of(outcome, "load", &load, &mut Once)?;
     part.expect_served(outcome, &tally);
     books.close_even(outcome, "all connections", &[&warm, &tally])?;
     let left = || -> Result<usize, Failure> { Ok(edge.process.descriptors()?.saturating_sub(descriptors)) };
-    let closed = until(SETTLE, || Ok(left()? <= 64));
-    outcome.resource("no descriptors stay behind but idle ones upstream", closed, format!("{} more", left()?));
+    until(SETTLE, || Ok(left()? <= MORE));
+    let (left, connections) = (left()?, tally.all.sent());
+    let found = format!("{left} more after {connections} connections");
+    outcome.resource(format!("no descriptors stay behind: at most {MORE}"), left <= MORE, found);
     let more = edge.process.threads()?.saturating_sub(threads);
-    outcome.resource("no threads stay behind", more <= 8, format!("{more} more"));
+    outcome.resource(format!("no threads stay behind: at most {MORE}"), more <= MORE, format!("{more} more"));
+    let more_tasks = || Ok::<_, Failure>(self::tasks(&edge)? - tasks);
+    until(SETTLE, || Ok(more_tasks()? <= MORE as f64));
+    let more = more_tasks()?;
+    outcome.resource(format!("no tasks stay behind: at most {MORE}"), more <= MORE as f64, format!("{more:.0} more"));
     Ok(())
 }
 
@@ -100,6 +121,25 @@ pub fn parse_length(text: &str) -> Result<Duration, Failure> {
     Ok(length)
 }
 
+/// Waits until the number of descriptors stands still for longer than an idle connection is kept.
+fn settled(edge: &Edge) -> Result<(), Failure> {
+    let start = Instant::now();
+    let (mut last, mut since) = (edge.process.descriptors()?, Instant::now());
+    while since.elapsed() < STILL && start.elapsed() < SETTLE {
+        std::thread::sleep(STILL / 20);
+        let now = edge.process.descriptors()?;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// Live tasks of the gateway.
+fn tasks(edge: &Edge) -> Result<f64, Failure> {
+    edge.metric("portcullis_tasks", "")
+}
+
 /// A steady load, looked at for long.
 pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let origin = Origin::start("{\"fine\":true}")?;
@@ -121,13 +161,17 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         })
     })?;
     part.expect_served(outcome, &tally);
+    part.keep(outcome, &tally);
     books.close_even(outcome, "the whole run", &[&tally])?;
-    let [memory, descriptors, threads] = looks?;
+    let [memory, descriptors, threads, tasks] = looks?;
     // Requests that nobody answers in time pile up, and what they hold is no growth.
     let excuse = part.excuse_for_silence().filter(|_| tally.all.failures() > 0);
-    for (what, points, room) in
-        [("memory", memory, MEMORY), ("descriptors", descriptors, DESCRIPTORS), ("threads", threads, THREADS)]
-    {
+    for (what, unit, points, room) in [
+        ("memory", "bytes", memory, stage.size(MEMORY.0, MEMORY.1)),
+        ("descriptors", "open", descriptors, DESCRIPTORS),
+        ("threads", "running", threads, THREADS),
+        ("tasks", "alive", tasks, TASKS),
+    ] {
         let Some(slope) = Slope::of(&points) else {
             outcome.invalidate(&format!("{what}: too few looks"));
             continue;
@@ -136,6 +180,9 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         let growth = Growth { what: what.to_owned(), slope, cap: first + room };
         outcome.number(&format!("{what}.slope_per_second"), slope.median);
         outcome.number(&format!("{what}.after_a_day"), growth.after_a_day());
+        outcome.number(&format!("{what}.after_a_day_allowed"), growth.cap);
+        let series = Series { name: what.to_owned(), unit: unit.to_owned(), points, growth: Some(growth.clone()) };
+        outcome.number(&format!("{what}.over_time"), json!({ "series": series }));
         grown(stage.small, &growth, length, excuse.clone(), outcome);
     }
     Ok(())
@@ -145,9 +192,9 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
 /// says nothing.
 fn grown(small: bool, growth: &Growth, length: Duration, excuse: Option<String>, outcome: &Notes) {
     let outlook = growth.outlook();
-    let found = format!("{growth}; from {} of load", format_duration(length));
     let (what, holds) =
         (format!("{}: no growth beyond the cap within 24 hours is proven", growth.what), outlook != Outlook::Exceeds);
+    let found = format!("{}; from {} of load", upper(growth), format_duration(length));
     match excuse {
         None => outcome.resource(what, holds, &found),
         Some(_) => outcome.timing(excuse, what, holds, &found),
@@ -155,6 +202,16 @@ fn grown(small: bool, growth: &Growth, length: Duration, excuse: Option<String>,
     if !small && outlook == Outlook::Unclear {
         outcome.invalidate(&format!("{found}: it is not proven that it stays under the cap for 24 hours"));
     }
+}
+
+/// How far it may grow at most beside what is allowed, and how far at least where it is shown to grow.
+fn upper(growth: &Growth) -> String {
+    let unit =
+        |value: f64| if growth.what == "memory" { format!("{:.1} MiB", value / MIB) } else { format!("{value:.1}") };
+    let Slope { median, level, .. } = growth.slope;
+    let (most, cap) = (unit(growth.after_a_day()), unit(growth.cap));
+    let far = if growth.outlook() == Outlook::Unclear { "; too short a time to show less" } else { "" };
+    format!("{}, {} an hour, at most {most} after 24 h, {cap} allowed{far}", unit(level), unit(median * 3600.0))
 }
 
 /// Starts something whose memory comes in small pages alone. The kernel puts small pages together when it finds time, and with
@@ -223,14 +280,18 @@ fn left_behind(stage: &Stage, edge: &Edge, origin: &Origin, outcome: &Notes) -> 
     Ok(())
 }
 
-fn look(edge: &Edge, length: Duration, step: Duration) -> Result<[Vec<Point>; 3], Failure> {
+fn look(edge: &Edge, length: Duration, step: Duration) -> Result<[Vec<Point>; 4], Failure> {
     let start = Instant::now();
-    let mut looks = [const { Vec::new() }; 3];
+    let mut looks = [const { Vec::new() }; 4];
     let mut next = start;
     while start.elapsed() < length {
         let seconds = start.elapsed().as_secs_f64();
-        let values =
-            [edge.process.resident()? as f64, edge.process.descriptors()? as f64, edge.process.threads()? as f64];
+        let values = [
+            edge.process.resident()? as f64,
+            edge.process.descriptors()? as f64,
+            edge.process.threads()? as f64,
+            tasks(edge)?,
+        ];
         for (points, value) in looks.iter_mut().zip(values) {
             points.push(Point { seconds, value });
         }
@@ -282,5 +343,20 @@ mod tests {
         ] {
             assert!(parse_length(wrong).unwrap_err().to_string().contains(said), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_minute_says_how_far_it_may_grow_beside_what_is_allowed() {
+        let growth = |low, high, cap| Growth {
+            what: "memory".to_owned(),
+            slope: Slope { median: 0.0, low, high, level: 100.0 * MIB },
+            cap,
+        };
+        let said = upper(&growth(0.0, MIB / 8640.0, 100.0 * MIB));
+        assert_eq!(
+            said,
+            "100.0 MiB, 0.0 MiB an hour, at most 110.0 MiB after 24 h, 100.0 MiB allowed; too short a time to show less"
+        );
+        assert!(upper(&growth(0.0, 0.0, 356.0 * MIB)).ends_with("at most 100.0 MiB after 24 h, 356.0 MiB allowed"));
     }
 }

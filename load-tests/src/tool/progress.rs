@@ -14,7 +14,10 @@ use crate::Failure;
 const TERMINAL: Duration = Duration::from_millis(200);
 const CI: Duration = Duration::from_secs(10);
 
-/// Tells of a load until it is dropped.
+/// The same of what takes hours and says each step besides.
+const CI_STEPS: Duration = Duration::from_secs(60);
+
+/// Tells how far something is until it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     stop: Arc<AtomicBool>,
@@ -28,16 +31,37 @@ impl Progress {
     ///
     /// When there is no thread.
     pub fn start(name: &str, length: Duration, watch: &Arc<Watch>) -> Result<Self, Failure> {
+        let (watch, name) = (Arc::clone(watch), name.to_owned());
+        Self::telling(CI, move |elapsed| {
+            let counts = [&watch.done, &watch.failed].map(|count| count.load(Ordering::Relaxed));
+            line(&name, elapsed, length, counts)
+        })
+    }
+
+    /// Tells of a step that takes so long at most, of those that `steps` knows.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread.
+    pub fn step(name: &str, limit: Duration, steps: &Steps) -> Result<Self, Failure> {
+        let (name, steps) = (name.to_owned(), steps.clone());
+        Self::telling(CI_STEPS, move |elapsed| {
+            let left = shown(steps.left(Some((elapsed, limit))));
+            format!("{name}: {} of at most {}, about {left} to go in all", shown(elapsed), shown(limit))
+        })
+    }
+
+    /// With the time since the start it says the line.
+    fn telling(ci: Duration, line: impl Fn(Duration) -> String + Send + 'static) -> Result<Self, Failure> {
         let stop = Arc::<AtomicBool>::default();
-        let (stopped, watch, name) = (Arc::clone(&stop), Arc::clone(watch), name.to_owned());
+        let stopped = Arc::clone(&stop);
         let terminal = std::io::stderr().is_terminal();
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
             let start = Instant::now();
             while !stopped.load(Ordering::SeqCst) {
-                std::thread::park_timeout(if terminal { TERMINAL } else { CI });
+                std::thread::park_timeout(if terminal { TERMINAL } else { ci });
                 if !stopped.load(Ordering::SeqCst) {
-                    let counts = [&watch.done, &watch.failed].map(|count| count.load(Ordering::Relaxed));
-                    say(terminal, &line(&name, start.elapsed(), length, counts));
+                    say(terminal, &line(start.elapsed()));
                 }
             }
             if terminal {
@@ -56,6 +80,46 @@ impl Drop for Progress {
             // It has nothing to say.
             drop(thread.join());
         }
+    }
+}
+
+/// Steps that have a bound of time each and take a part of it that shows as they are done.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// Those to come, by their bounds.
+    to_come: Duration,
+    /// What those that are over took, and their bounds, with what is expected at first: it weighs as much as one step.
+    took: (Duration, Duration),
+}
+
+impl Steps {
+    /// The part of its bound that a step is expected to take before one is over.
+    const PART: u32 = 3;
+
+    /// Of steps with these bounds.
+    #[must_use]
+    pub fn new(bounds: &[Duration]) -> Self {
+        let to_come: Duration = bounds.iter().sum();
+        let one = to_come / u32::try_from(bounds.len()).unwrap_or(u32::MAX).max(1);
+        Self { to_come, took: (one / Self::PART, one) }
+    }
+
+    /// One begins.
+    pub fn begin(&mut self, bound: Duration) {
+        self.to_come = self.to_come.saturating_sub(bound);
+    }
+
+    /// It is over.
+    pub fn end(&mut self, bound: Duration, took: Duration) {
+        self.took = (self.took.0 + took, self.took.1 + bound);
+    }
+
+    /// How long the others take, and what is left of one that has begun.
+    #[must_use]
+    pub fn left(&self, begun: Option<(Duration, Duration)>) -> Duration {
+        let part = self.took.0.as_secs_f64() / self.took.1.as_secs_f64().max(1e-9);
+        let now = begun.map(|(elapsed, bound)| bound.mul_f64(part).saturating_sub(elapsed));
+        self.to_come.mul_f64(part) + now.unwrap_or_default()
     }
 }
 
@@ -89,5 +153,22 @@ mod tests {
         assert_eq!(line("run", second * 3, second * 10, [1200, 0]), "run:  30 %, 1200 done, 7 s to go");
         assert_eq!(line("run", second * 700, second * 600, [1, 2]), "run: 100 %, 1 done, 2 failed, 0 s to go");
         assert_eq!(shown(second * 150), "3 min");
+    }
+
+    #[test]
+    fn what_is_to_come_takes_the_part_of_its_bound_that_others_took() {
+        let second = Duration::from_secs(1);
+        let near =
+            |found: Duration, expected: u32| assert!(found.abs_diff(second * expected) < second / 10, "{found:?}");
+        let mut steps = Steps::new(&[second * 60, second * 120]);
+        near(steps.left(None), 60);
+        steps.begin(second * 60);
+        near(steps.left(Some((second * 5, second * 60))), 40 + 15);
+        near(steps.left(Some((second * 50, second * 60))), 40);
+        // Twice what was expected: half weighs what was thought before.
+        steps.end(second * 60, second * 50);
+        near(steps.left(None), 64);
+        steps.begin(second * 120);
+        assert_eq!(steps.left(None), Duration::ZERO);
     }
 }

@@ -40,6 +40,21 @@ pub struct Report<'a> {
     pub open: bool,
 }
 
+/// A criterion of a plan, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Of what, by the plan's word.
+    pub name: &'static str,
+    /// What is asked.
+    pub criterion: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was found.
+    pub found: String,
+    /// What it is to whom.
+    pub why: &'static str,
+}
+
 impl Report<'_> {
     /// Why it says nothing, where it does not.
     #[must_use]
@@ -66,42 +81,69 @@ impl Report<'_> {
     /// What the plan asks for and does not hold.
     #[must_use]
     pub fn misses(&self) -> Vec<String> {
-        let counted = &self.tally.counted;
-        let mut misses = Vec::new();
-        let said = self.tally.unasked.said;
-        if said > 0 {
-            misses.push(format!(
-                "{said} times something came that no request had asked for: answers cannot be told apart"
-            ));
-        }
-        if self.windows.iter().any(|window| window.subject_ended) {
-            misses.push("the process of --pid ended meanwhile".to_owned());
-        }
+        let misses = self.asked().into_iter().filter(|asked| !asked.holds);
+        misses.map(|Asked { found, criterion, .. }| format!("{found}, {criterion}")).collect()
+    }
+
+    /// What the plan asks for.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        let (counted, pass) = (&self.tally.counted, &self.pass);
+        let sent = counted.sent();
         let shares = [
-            ("failed", counted.failures(), self.pass.failed),
-            ("were refused", counted.refused, self.pass.refused),
-            ("were beyond the objective", self.tally.beyond, self.pass.beyond),
+            ("failed", "failed", counted.failures(), pass.failed, "a caller got no answer, or a wrong one"),
+            ("refused", "were refused", counted.refused, pass.refused, "a caller was turned away"),
+            ("beyond", "were beyond the objective", self.tally.beyond, pass.beyond, "a caller waited too long"),
         ];
-        for (what, count, most) in shares {
-            let sent = counted.sent();
+        let shares = shares.into_iter().filter_map(|(name, what, count, most, why)| {
+            let most: Percent = most?;
             // Both sides in millionths of the requests, so that nothing is rounded.
-            let exceeded =
-                |most: Percent| u128::from(count) * 1_000_000 > u128::from(sent) * u128::from(most.millionths());
-            if let Some(most) = most.filter(|most| exceeded(*most)) {
-                misses.push(format!("{count} of {sent} requests {what}, {most} may"));
-            }
-        }
-        for (name, share, most) in
-            [("p50", 0.5, self.pass.p50), ("p99", 0.99, self.pass.p99), ("p99.9", 0.999, self.pass.p999)]
-        {
-            let Some(most) = most else { continue };
-            match self.tally.quantile(share) {
-                Some(found) if found <= most => {}
-                Some(found) => misses.push(format!("{name} is {found:.1?}, {most:.1?} is the most")),
-                None => misses.push(format!("{name} lies among failed requests, {most:.1?} is the most")),
-            }
-        }
-        misses
+            let holds = u128::from(count) * 1_000_000 <= u128::from(sent) * u128::from(most.millionths());
+            Some(Asked {
+                name,
+                criterion: format!("{most} may"),
+                holds,
+                found: format!("{count} of {sent} requests {what}"),
+                why,
+            })
+        });
+        let quantiles = [
+            ("p50", 0.5, pass.p50, "it is what most callers wait"),
+            ("p99", 0.99, pass.p99, "one caller in a hundred waits longer"),
+            ("p99.9", 0.999, pass.p999, "one caller in a thousand waits longer"),
+        ];
+        let quantiles = quantiles.into_iter().filter_map(|(name, share, most, why)| {
+            let most = most?;
+            let quantile = self.tally.quantile(share);
+            let found = match quantile {
+                Some(found) => format!("{name} is {found:.1?}"),
+                None => format!("{name} lies among failed requests"),
+            };
+            let holds = quantile.is_some_and(|found| found <= most);
+            Some(Asked { name, criterion: format!("{most:.1?} is the most"), holds, found, why })
+        });
+        shares.chain(quantiles).chain(self.always_asked()).collect()
+    }
+
+    /// What every plan asks for.
+    fn always_asked(&self) -> impl Iterator<Item = Asked> {
+        let said = self.tally.unasked.said;
+        let unasked = Asked {
+            name: "unasked",
+            criterion: "none may".to_owned(),
+            holds: said == 0,
+            found: format!("{said} times something came that no request had asked for"),
+            why: "answers cannot be told apart",
+        };
+        let ended = self.windows.iter().any(|window| window.subject_ended);
+        let lives = ended.then(|| Asked {
+            name: "lives",
+            criterion: "it must live".to_owned(),
+            holds: false,
+            found: "the process of --pid ended meanwhile".to_owned(),
+            why: "who is gone answers nobody",
+        });
+        std::iter::once(unasked).chain(lives)
     }
 
     /// How it ended.

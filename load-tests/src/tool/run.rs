@@ -16,6 +16,7 @@ use portcullis_yaml::OsLoader;
 use serde_json::json;
 
 use crate::Failure;
+use crate::judging::runs::Begun;
 
 use super::Ended;
 use super::progress::Progress;
@@ -33,7 +34,7 @@ pub struct Options {
     pub to: Option<String>,
     /// The seed, in place of the plan's.
     pub seed: Option<u64>,
-    /// Where `run.json` goes.
+    /// Where `run.json` and the reports go.
     pub out: Option<PathBuf>,
     /// A process on this machine whose CPU and memory are read meanwhile.
     pub pid: Option<u32>,
@@ -111,6 +112,7 @@ fn tls(plan: &Plan, target: &Target) -> Result<Tls, Failure> {
 /// When the plan is wrong, or nobody can be asked.
 pub fn run(options: &Options) -> Result<Ended, Failure> {
     let prepared = Prepared::new(&options.plan, options.to.as_deref(), options.seed)?;
+    let begun = Begun::now();
     process::raise_file_limit()?;
     let proof = proof::prove()?;
     let mut mix = prepared.plan.mix(&prepared.target.authority());
@@ -139,6 +141,7 @@ pub fn run(options: &Options) -> Result<Ended, Failure> {
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
             std::fs::write(folder.join("run.json"), json)?;
+            begun.leave(&report, folder)?;
             crate::report::say(&report.text())?;
         }
         None => {

@@ -76,6 +76,7 @@ impl Acceptor {
         let bound = self.current.load_full();
         let listener = bound.listener.clone();
         listener.metrics.accepted();
+        portcullis_mutants::when!(LeakedDescriptor => if portcullis_mutants::one_in(50) { portcullis_mutants::leak_descriptor() });
         let permit = self.gateway.core.guard.connection().and_then(|process| bound.permit(peer, process));
         // Bound to one address, connections come to that one.
         let any = self.local.ip().is_unspecified();

@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use tokio::runtime::Handle;
+
 use super::family::{Export, Family, Page, float};
 
 /// Ticks a second in `/proc/self/stat`: the kernel's fixed interface to user space.
@@ -41,6 +43,7 @@ impl Export for Process {
         Family::gauge("process_threads", "Threads.", &[]),
         Family::gauge("process_open_fds", "Open file descriptors.", &[]),
         Family::gauge("process_max_fds", "How many file descriptors may be open.", &[]),
+        Family::gauge("portcullis_tasks", "Live tasks: connections, requests, and what goes on beside them.", &[]),
     ];
 
     fn export(&self, page: &mut Page) {
@@ -64,6 +67,11 @@ impl Export for Process {
         let limits = self.read("self/limits").unwrap_or_default();
         if let Some(max) = field(&limits, "Max open files") {
             page.count(6, &[], max);
+        }
+        // A scrape is served by the runtime that everything is served by; where there is none, there are no tasks.
+        let tasks = Handle::try_current().map(|runtime| runtime.metrics().num_alive_tasks());
+        if let Some(tasks) = tasks.ok().and_then(|tasks| u64::try_from(tasks).ok()) {
+            page.count(7, &[], tasks);
         }
     }
 }

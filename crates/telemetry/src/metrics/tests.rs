@@ -235,6 +235,19 @@ fn the_process_tells_of_itself() {
     assert!(rig.value("process_cpu_seconds_total").is_some());
 }
 
+#[tokio::test]
+async fn tasks_are_counted_while_they_live() {
+    let rig = rig(MetricsOptions::default());
+    let tasks = || rig.value("portcullis_tasks").unwrap();
+    let before = tasks();
+    let (end, ends) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(ends);
+    assert_eq!(tasks(), before + 1.0);
+    drop(end);
+    task.await.unwrap().unwrap_err();
+    assert_eq!(tasks(), before);
+}
+
 #[test]
 fn two_metrics_in_one_registry_are_refused() {
     let registry = Registry::new();

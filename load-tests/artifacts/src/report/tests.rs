@@ -39,6 +39,8 @@ fn what_is_not_in_the_format_breaks_the_schema() {
         ("/pairs/0/first", Value::from("both")),
         ("/pairs/0/canary/requests", Value::from(-1)),
         ("/scenes/0/outcome", Value::from("fine")),
+        ("/scenes/0/windows/0/looks/0/steal", Value::from("much")),
+        ("/scenes/0/metrics/0/excused", Value::from(true)),
         ("/environment/cores", Value::Null),
     ] {
         let mut value = good.clone();
@@ -84,6 +86,13 @@ fn an_older_version_is_read() {
         pairs.iter_mut().for_each(|pair| drop(pair.as_object_mut().unwrap().remove("rulers").unwrap()));
     }
     value["judgement"].as_object_mut().unwrap().remove("shown").unwrap();
+    let scene = &mut value["scenes"][0];
+    scene["windows"] = Value::Array(Vec::new());
+    for metric in scene["metrics"].as_array_mut().unwrap() {
+        for newer in ["excused", "rollback", "hotfix"] {
+            metric.as_object_mut().unwrap().remove(newer).unwrap();
+        }
+    }
     let read = Report::from_json(&value.to_string()).unwrap();
     assert_eq!((read.version, read.rulers.len(), read.pairs.len()), (1, 0, report().pairs.len()));
 }

@@ -52,11 +52,12 @@ impl Hub {
         lock(&self.subscribers).retain(|subscriber| subscriber.number != number);
     }
 
-    /// Tells all; who does not take it is told no more.
-    pub(super) fn publish(&self, slot: u64) {
+    /// Tells all, in messages that are longer by so many bytes; who does not take it is told no more.
+    pub(super) fn publish(&self, slot: u64, padding: usize) {
+        let padding = if padding == 0 { String::new() } else { format!("\"padding\":\"{:x<padding$}\",", "") };
         lock(&self.subscribers).retain_mut(|subscriber| {
             let text = format!(
-                "{{\"jsonrpc\":\"2.0\",\"method\":\"slotNotification\",\"params\":{{\"result\":{{\"parent\":{},\"root\":{},\"slot\":{slot}}},\"subscription\":{}}}}}",
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"slotNotification\",\"params\":{{\"result\":{{{padding}\"parent\":{},\"root\":{},\"slot\":{slot}}},\"subscription\":{}}}}}",
                 slot.saturating_sub(1),
                 slot.saturating_sub(32),
                 subscriber.number

@@ -24,6 +24,7 @@ impl Finder {
         match mutant {
             Mutant::SlowLog => Self::Scene("records"),
             Mutant::LeakedBuffer => Self::Scene("soak"),
+            Mutant::LeakedDescriptor => Self::Scene("churn"),
             Mutant::LostRetryBudget => Self::Scene("retries"),
             Mutant::DoubleCountedCap | Mutant::BurstOffByOne => Self::Scene("keys"),
             Mutant::ReloadResetsCounters | Mutant::FailsOnReload | Mutant::ReloadCutsWebsockets => {
@@ -42,6 +43,7 @@ impl Finder {
             Mutant::LostRetryBudget | Mutant::FailsOn5xx => Self::Scene("keys"),
             Mutant::SlowLog
             | Mutant::LeakedBuffer
+            | Mutant::LeakedDescriptor
             | Mutant::DoubleCountedCap
             | Mutant::BurstOffByOne
             | Mutant::ReloadResetsCounters
@@ -69,12 +71,14 @@ impl Finder {
     }
 
     /// How long it may take; of a scene that is its own bound.
-    pub(super) const fn bound(self) -> Duration {
-        match self {
+    pub(super) fn bound(self) -> Result<Duration, Failure> {
+        let scene = self.scene()?.map(|scene| scene.bound);
+        Ok(match (self, scene) {
+            (_, Some([small, _])) => small,
             // Sixty pairs of two windows, each of which may be measured three times.
-            Self::Judge => Duration::from_secs(900),
-            Self::Scene(_) | Self::Instructions => Duration::from_secs(600),
-        }
+            (Self::Judge, None) => Duration::from_secs(900),
+            (Self::Scene(_) | Self::Instructions, None) => Duration::from_secs(600),
+        })
     }
 }
 
@@ -82,6 +86,7 @@ impl Finder {
 pub(super) const fn meant(mutant: Mutant) -> &'static str {
     match mutant {
         Mutant::SlowLog => "more than without the gateway take longer",
+        Mutant::LeakedDescriptor => "no descriptors stay behind",
         Mutant::LeakedBuffer => "left behind of a thousand requests",
         Mutant::LostRetryBudget => "more than clients send",
         Mutant::DoubleCountedCap => "a quota: exactly",

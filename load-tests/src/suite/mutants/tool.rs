@@ -54,10 +54,10 @@ impl Sides<'_> {
         let [baseline, canary] = self.commands()?;
         words.extend(["--baseline", &baseline, "--canary", &canary]);
         let log = self.folder.join("tool.out");
-        let code = match run(&words, &log, finder.bound())? {
+        let code = match run(&words, &log, finder.bound()?)? {
             Ended::Itself(code) => code,
             Ended::NotInTime => {
-                return Ok(Outcome::invalid(&format!("it did not end within {}", shown(finder.bound()))));
+                return Ok(Outcome::invalid(&format!("it did not end within {}", shown(finder.bound()?))));
             }
         };
         if finder != Finder::Judge {
