@@ -357,12 +357,12 @@ impl Driver<'_> {
     }
 
     fn on_connected(&mut self, token: u64, flight: Flight) -> Result<(), Failure> {
+        if self.is_stopped() {
+            return self.end(token, flight, Received::Cut(Kind::Unfinished));
+        }
         let Some(connection) = self.connections.get_mut(token) else { return Ok(()) };
         if !connection.transport.is_open() {
             return self.end(token, flight, Received::Cut(Kind::Connect));
-        }
-        if self.is_stopped() {
-            return self.end(token, flight, Received::Cut(Kind::Unfinished));
         }
         self.poll.change(&connection.transport, token, Interest::Read)?;
         let sent = match self.load.upgrade {

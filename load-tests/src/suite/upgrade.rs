@@ -23,7 +23,7 @@ use crate::Failure;
 use super::books::{SETTLE, agree};
 use super::kit::{Config, Edge, Stage, open, play, play_of, until};
 use super::outcome::Notes;
-use super::part::{Part, SHED};
+use super::part::Part;
 use super::reload::Echo;
 use super::served::{Bad, told};
 
@@ -75,16 +75,14 @@ pub(super) fn upgrade(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     edge.process.may_end();
     let before = origin.requests();
     let upgrades = stage.size(3, 20);
-    let ((played, replaced, shed), mut part) = edge.watched(outcome, "load", || {
-        let (played, replaced, shed) = load(stage, &edge, upgrades)?;
+    let ((played, replaced), mut part) = edge.watched(outcome, "load", || {
+        let (played, replaced) = load(stage, &edge, upgrades)?;
         let lag = played.short.lag();
-        Ok(((played, replaced, shed), Some(lag)))
+        Ok(((played, replaced), Some(lag)))
     })?;
-    part.shed += shed;
     let found = replaced.map_or_else(|failure| failure.to_string(), |()| "all".to_owned());
     let done = found == "all";
     outcome.timing(part.excuse_for(PATIENCE), format!("all {upgrades} upgrades are done"), done, found);
-    check(&played, &part, outcome);
     let mut bad = Bad::default();
     let mut sent = played.echoes.opened;
     for tally in played.requests() {
@@ -95,17 +93,21 @@ pub(super) fn upgrade(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let (unsure, expected) = (bad.late + echoes.late, [sent, sent - bad.refused - echoes.refused]);
     let books = || -> Result<[u64; 2], Failure> { Ok([lines(&edge)?.len() as u64, origin.requests() - before]) };
     until(SETTLE, || Ok(agree(books()?, expected, unsure)));
-    let found = books()?;
+    let (found, lines) = (books()?, lines(&edge)?);
+    // What a process counts goes with it, and what it wrote stays.
+    part.shed = lines.iter().filter(|line| line.shed).count() as u64;
+    check(&played, &part, outcome);
     outcome.count(
         "the books of client, gateway and origin agree",
         agree(found, expected, unsure),
         format!("{expected:?} at the client, {found:?} in the gateway's log and at the origin"),
     );
-    in_flight(&lines(&edge)?, upgrades, &part, outcome)
+    in_flight(&lines, upgrades, &part, outcome);
+    Ok(())
 }
 
-/// All loads at once, and an upgrade every three seconds. Says what the processes refused for their own lateness that were replaced.
-fn load(stage: &Stage, edge: &Edge, upgrades: u64) -> Result<(Played, Result<(), Failure>, u64), Failure> {
+/// All loads at once, and an upgrade every three seconds.
+fn load(stage: &Stage, edge: &Edge, upgrades: u64) -> Result<(Played, Result<(), Failure>), Failure> {
     let length = EACH * u32::try_from(upgrades)? + Duration::from_secs(2);
     let load = |rate, seed| open(edge.address, rate, length, stage.seed + seed);
     let handshake = websocket::upgrade("/ws", "load.test", "");
@@ -121,12 +123,10 @@ fn load(stage: &Stage, edge: &Edge, upgrades: u64) -> Result<(Played, Result<(),
         });
         let uploads = scope.spawn(|| uploads::play(edge.address, UPLOADS, (length, WAIT)));
         let echoes = scope.spawn(|| play_of(&messages, &mut Echo));
-        let (start, mut shed) = (Instant::now(), 0);
+        let start = Instant::now();
         let replaced = (0..upgrades).try_for_each(|number| {
             let at = start + EACH * u32::try_from(number)? + Duration::from_secs(1);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            // What the last one counts goes with it.
-            shed += edge.refused_for(SHED)?;
             replace(stage, edge)
         });
         let panicked = "the load panicked";
@@ -137,7 +137,7 @@ fn load(stage: &Stage, edge: &Edge, upgrades: u64) -> Result<(Played, Result<(),
             uploads: uploads.join().map_err(|_| panicked)??,
             echoes: echoes.join().map_err(|_| panicked)??,
         };
-        Ok((played, replaced, shed))
+        Ok((played, replaced))
     })
 }
 
@@ -164,7 +164,7 @@ fn check(played: &Played, part: &Part, outcome: &Notes) {
 }
 
 /// A takeover that meets nothing shows nothing.
-fn in_flight(lines: &[Line], upgrades: u64, part: &Part, outcome: &Notes) -> Result<(), Failure> {
+fn in_flight(lines: &[Line], upgrades: u64, part: &Part, outcome: &Notes) {
     let met = takeovers(lines);
     for (number, met) in met.iter().enumerate() {
         for (what, count) in met {
@@ -178,7 +178,6 @@ fn in_flight(lines: &[Line], upgrades: u64, part: &Part, outcome: &Notes) -> Res
         all,
         format!("{met:?}"),
     );
-    Ok(())
 }
 
 /// Lines in the log of all processes, but for those that a new one sends to itself.
@@ -252,13 +251,13 @@ mod tests {
 
     #[test]
     fn a_takeover_that_meets_no_upload_shows_nothing() {
-        let line = |generation, begun: f64, ended: f64, what| Line { generation, begun, ended, what };
+        let line = |generation, begun: f64, ended: f64, what| Line { generation, begun, ended, what, shed: false };
         let all = ["requests", "uploads", "http2", "websockets"];
         let mut lines: Vec<Line> = all.map(|what| line(1, 0.0, 10.0, what)).to_vec();
         lines.push(line(2, 5.0, 6.0, "requests"));
         let status = |lines: &[Line], upgrades| {
             let (notes, part) = (Notes::default(), Part::fixture(PATIENCE, Duration::ZERO, 0));
-            in_flight(lines, upgrades, &part, &notes).unwrap();
+            in_flight(lines, upgrades, &part, &notes);
             notes.outcome().status()
         };
         assert_eq!((status(&lines, 1), status(&lines, 2)), (Status::Passed, Status::Failed));

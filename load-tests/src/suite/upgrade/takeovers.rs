@@ -22,6 +22,8 @@ pub(super) struct Line {
     pub(super) ended: f64,
     /// One of [`KINDS`].
     pub(super) what: &'static str,
+    /// Whether the gateway refused it since it ran late itself.
+    pub(super) shed: bool,
 }
 
 impl Line {
@@ -39,7 +41,8 @@ impl Line {
             _ if text("protocol") == "HTTP/2" => "http2",
             _ => "requests",
         };
-        Ok(Self { generation, begun, ended: begun + took, what })
+        let shed = text("reason") == "event_loop_delay";
+        Ok(Self { generation, begun, ended: begun + took, what, shed })
     }
 }
 
@@ -78,7 +81,7 @@ mod tests {
             ("/sink", "HTTP/1.1", "uploads"),
             ("/ws", "HTTP/1.1", "websockets"),
         ] {
-            let expected = Line { generation: 3, begun: 1250.0, ended: 1650.5, what };
+            let expected = Line { generation: 3, begun: 1250.0, ended: 1650.5, what, shed: false };
             assert_eq!(Line::read(&line(path, protocol)).unwrap(), expected);
         }
         assert!(Line::read("{\"time\":\"1970-01-01T00:00:00Z\"}").is_err());
@@ -86,7 +89,7 @@ mod tests {
 
     #[test]
     fn only_what_began_before_and_ends_behind_a_takeover_was_in_flight() {
-        let line = |generation, begun, ended| Line { generation, begun, ended, what: "requests" };
+        let line = |generation, begun, ended| Line { generation, begun, ended, what: "requests", shed: false };
         let lines = [
             line(2, 20.0, 21.0),
             line(1, 0.0, 10.0),
