@@ -216,7 +216,7 @@ impl Contender {
             Self::Bare | Self::Plain | Self::Counted | Self::Usual | Self::Logged | Self::Watched | Self::Full => {
                 Work::Bare
             }
-            Self::Nginx | Self::Haproxy | Self::Envoy => Work::Bare,
+            Self::Nginx | Self::Haproxy | Self::Envoy | Self::Pingap | Self::Praxis => Work::Bare,
         }
     }
 
