@@ -36,7 +36,7 @@ pub enum Mutant {
     FailsOnWebsocket,
     /// A reload cuts the requests that are in flight.
     FailsOnReload,
-    /// A reload cuts the WebSockets that are open, without a word.
+    /// A reload ends the WebSockets that are open, by a goodbye where one may stand.
     ReloadCutsWebsockets,
     /// One request in a hundred takes 50 ms longer, and nobody else.
     Tail,

@@ -94,10 +94,16 @@ impl Part {
         outcome.count(format!("{}: something is asked", self.name), tally.all.sent() > 0, tally.all.sent());
     }
 
-    /// No connection ends while nothing is asked on it: none is cut, and none is closed in good order but where that is promised.
+    /// No connection is ended by the other side, be nothing asked on it or a message under way: none is cut, and none is closed in good order but where that is promised.
     pub(super) fn expect_kept(&self, outcome: &Notes, what: &str, tally: &Tally, may_close: bool) {
         let Unasked { closed, cut, .. } = tally.unasked;
-        outcome.count(format!("{}: {what}", self.name), cut == 0 && (closed == 0 || may_close), tally.unasked);
+        let crossed = tally.all.failed.get(&Kind::Goodbye).copied().unwrap_or_default();
+        let holds = cut == 0 && (closed + crossed == 0 || may_close);
+        outcome.count(
+            format!("{}: {what}", self.name),
+            holds,
+            format!("{}; {crossed} goodbyes crossed", tally.unasked),
+        );
     }
 
     /// A quantile of the latency is at most so long.
@@ -184,6 +190,9 @@ mod tests {
         assert_eq!([unasked(closed, false), unasked(closed, true)], [Status::Failed, Status::Passed]);
         assert_eq!([unasked(cut, true), unasked(Unasked { said, ..closed }, true)], [Status::Failed; 2]);
         assert_eq!(unasked(Unasked::default(), false), Status::Passed);
+        let (notes, crossed) = (Notes::default(), tally(&[(None, Kind::Goodbye)], 0));
+        Part::fixture(ms(10_000), ms(10_000), 0).expect_kept(&notes, "none ends", &crossed, false);
+        assert_eq!(notes.outcome().status(), Status::Failed, "it has ended, though not while it was idle");
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn upload(
 mod tests {
     use super::*;
     use portcullis_engine::origin::Origin;
+    use socket2::{Domain, Socket, Type};
 
     #[test]
     fn bodies_arrive_and_who_refuses_them_is_a_failure() {
@@ -98,8 +99,10 @@ mod tests {
         let fine = play(origin.address(), 2, (takes, takes)).unwrap();
         assert!(fine.all.succeeded >= 2 && fine.all.failures() == 0, "{}", fine.all);
         assert_eq!(origin.requests(), fine.all.sent());
-        let address = origin.address();
-        drop(origin);
+        // Bound and not listening: refused, and nobody else's meanwhile.
+        let port = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = port.local_addr().unwrap().as_socket().unwrap();
         let gone = play(address, 1, (takes, takes)).unwrap();
         assert_eq!((gone.all.succeeded, gone.all.failed.get(&Kind::Connect)), (0, Some(&gone.all.sent())));
     }
