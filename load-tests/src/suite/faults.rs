@@ -28,14 +28,12 @@ const LENGTH: Duration = Duration::from_secs(5);
 /// What a delay of the fault proxy is, in each direction.
 const DELAY: Duration = Duration::from_millis(40);
 
-/// How long the gateway waits for an upstream's answer, and for all of it.
+/// How long the gateway waits for an upstream's answer.
 const FIRST_BYTE: Duration = Duration::from_millis(400);
-const TOTAL: Duration = Duration::from_secs(1);
 
-/// Bytes of a body that comes slowly, and the bandwidth of its connection: a fifth of the time that it may take, and twice that time.
+/// Bytes of a body that comes slowly, and the bandwidth of its connection: it takes a fifth of a second.
 const BODY: u64 = 20_000;
 const NARROW: u64 = 100_000;
-const TOO_NARROW: u64 = 10_000;
 
 /// Requests a second.
 const RATE: f64 = 200.0;
@@ -47,16 +45,13 @@ enum Trouble {
     HalfCloses,
     Hangs,
     Slow,
-    /// Bodies come slowly, and in time.
+    /// Bodies come slowly.
     SlowBodies,
-    /// Bodies do not come in time, though they have begun.
-    LateBodies,
     Errors,
 }
 
 impl Trouble {
-    const ALL: [Self; 7] =
-        [Self::Resets, Self::HalfCloses, Self::Hangs, Self::Slow, Self::SlowBodies, Self::LateBodies, Self::Errors];
+    const ALL: [Self; 6] = [Self::Resets, Self::HalfCloses, Self::Hangs, Self::Slow, Self::SlowBodies, Self::Errors];
 
     const fn name(self) -> &'static str {
         match self {
@@ -65,7 +60,6 @@ impl Trouble {
             Self::Hangs => "hangs",
             Self::Slow => "slow",
             Self::SlowBodies => "slow bodies",
-            Self::LateBodies => "late bodies",
             Self::Errors => "5xx",
         }
     }
@@ -79,19 +73,18 @@ impl Trouble {
             Self::Hangs => proxy.set(harm(Harm::BlackHole)),
             Self::Slow => proxy.set(Fault { latency: DELAY, ..Fault::default() }),
             Self::SlowBodies => proxy.set(Fault { bandwidth: Some(NARROW), ..Fault::default() }),
-            Self::LateBodies => proxy.set(Fault { bandwidth: Some(TOO_NARROW), ..Fault::default() }),
             Self::Errors => origin.answer_with(500),
         }
     }
 
     /// Whether it keeps no attempt from the origin.
     const fn lets_arrive(self) -> bool {
-        matches!(self, Self::Slow | Self::SlowBodies | Self::LateBodies | Self::Errors)
+        matches!(self, Self::Slow | Self::SlowBodies | Self::Errors)
     }
 
     fn play(self, load: &Load<'_>) -> Result<Tally, Failure> {
         match self {
-            Self::SlowBodies | Self::LateBodies => play_of(load, &mut Bodies(Pattern::first(BODY))),
+            Self::SlowBodies => play_of(load, &mut Bodies(Pattern::first(BODY))),
             Self::Resets | Self::HalfCloses | Self::Hangs | Self::Slow | Self::Errors => play(load),
         }
     }
@@ -133,8 +126,8 @@ fn play_one(stage: &Stage, trouble: Trouble, seed: u64, outcome: &Notes) -> Resu
     let origin = Origin::start("{\"fine\":true}")?;
     let proxy = FaultProxy::start(origin.address())?;
     // One endpoint cannot be told from others; that it is left is another test's.
-    let [first_byte, total] = [FIRST_BYTE, TOTAL].map(|time| time.as_millis());
-    let cluster = format!(", timeouts: {{ connect: 500ms, first_byte: {first_byte}ms, total: {total}ms }}");
+    let first_byte = FIRST_BYTE.as_millis();
+    let cluster = format!(", timeouts: {{ connect: 500ms, first_byte: {first_byte}ms, total: 1s }}");
     let edge = Edge::start(stage, name, &Config { cluster, ..Config::to(proxy.address()) })?;
     let books = Books::open(&edge, &origin)?;
     let (tally, part) = edge.watched(outcome, name, || {
@@ -202,16 +195,12 @@ fn check(trouble: Trouble, (tally, part): (&Tally, &Part), outcome: &Notes) {
     );
     let (answered, unanswered): (Vec<&Failed>, Vec<&Failed>) =
         tally.failed.iter().partition(|failed| failed.status.is_some());
-    // Who has the head of an answer already can only be cut: that tells him that there is more.
-    let (cut, silent): (Vec<&Failed>, Vec<&Failed>) = unanswered
-        .into_iter()
-        .partition(|failed| trouble == Trouble::LateBodies && failed.kind == Kind::Reset && !outside(failed));
-    let what = if trouble == Trouble::LateBodies {
-        "every failure is answered or cut within its body, none is a silence"
-    } else {
-        "every failure is answered, none is a closed connection or a silence"
-    };
-    part.expect_none(outcome, what, Bad::among(silent.into_iter()), &told(tally));
+    part.expect_none(
+        outcome,
+        "every failure is answered, none is a closed connection or a silence",
+        Bad::among(unanswered.into_iter()),
+        &told(tally),
+    );
     let refused = Bad { refused: tally.all.refused, ..Bad::default() };
     part.expect_none(outcome, "nothing is refused", refused, &told(tally));
     let longest = tally.quantile(0.999).unwrap_or(tally.longest());
@@ -220,7 +209,6 @@ fn check(trouble: Trouble, (tally, part): (&Tally, &Part), outcome: &Notes) {
     // What the fault itself makes of a request. 504 is also what a gateway says whose upstream the machine kept from its core.
     let (what, expected): (_, &[u16]) = match trouble {
         Trouble::Slow | Trouble::SlowBodies => ("nothing fails, and what comes is whole", &[]),
-        Trouble::LateBodies => ("no body that is not whole passes for one", &[504]),
         Trouble::Errors => ("who fails has the origin's own status", &[500]),
         Trouble::Hangs | Trouble::Resets | Trouble::HalfCloses => {
             ("who fails is answered 502 to 504", &[502, 503, 504])
@@ -234,7 +222,6 @@ fn check(trouble: Trouble, (tally, part): (&Tally, &Part), outcome: &Notes) {
     let (shows, found) = match trouble {
         Trouble::Slow => (tally.longest() >= DELAY * 2, ms(tally.longest())),
         Trouble::SlowBodies => (tally.longest() >= narrow(NARROW) * 4 / 5, ms(tally.longest())),
-        Trouble::LateBodies => (!cut.is_empty(), format!("{} cut", cut.len())),
         Trouble::Errors | Trouble::Hangs | Trouble::Resets | Trouble::HalfCloses => {
             (!shown.is_empty(), shown.len().to_string())
         }
@@ -283,16 +270,6 @@ mod tests {
             (Trouble::SlowBodies, vec![], 0, Status::Passed),
             (Trouble::SlowBodies, vec![(1500, None, Kind::Reset)], 5000, Status::Failed),
             (Trouble::SlowBodies, vec![(1500, Some(200), Kind::Mismatch)], 5000, Status::Failed),
-            (Trouble::LateBodies, vec![(1500, None, Kind::Reset)], 0, Status::Passed),
-            (Trouble::LateBodies, vec![(4000, None, Kind::Reset)], 5000, Status::Failed),
-            (
-                Trouble::LateBodies,
-                vec![(1500, None, Kind::Reset), (1500, Some(200), Kind::Mismatch)],
-                5000,
-                Status::Failed,
-            ),
-            (Trouble::LateBodies, vec![(1500, None, Kind::Timeout)], 0, Status::Failed),
-            (Trouble::LateBodies, vec![], 0, Status::Failed),
             (Trouble::Errors, vec![(1500, Some(500), Kind::Status)], 0, Status::Passed),
             (Trouble::Errors, vec![(1500, None, Kind::Reset)], 5000, Status::Failed),
         ] {
