@@ -394,6 +394,9 @@ fn an_event_stream_counts_as_a_stream_and_ends_at_its_next_event_when_its_endpoi
     next.send(()).unwrap();
     assert!(!client.next_chunk().unwrap().is_empty());
     assert_eq!(gateway.get("/").status, 200, "it is no request any more");
+    until("the end of that request", || {
+        (gateway.admin().metric("portcullis_cluster_in_flight", "app") == 0.0).then_some(())
+    });
     is_refused(&gateway, &gateway.get("/events"), "streams");
     gateway.write(&setup(&other).yaml());
     let record = until("the end of the stream", || {

@@ -20,13 +20,15 @@ pub(super) enum After {
     End,
 }
 
-/// What comes, piece by piece; how much room each read had; the writes, each as it came; how much one takes, if not all.
+/// What comes, piece by piece; how much room each read had; the writes, each as it came, and how many of them
+/// were flushed; how much one takes, if not all.
 #[derive(Debug, Default)]
 struct Sides {
     pieces: VecDeque<Vec<u8>>,
     after: After,
     rooms: Vec<usize>,
     writes: Vec<Vec<u8>>,
+    flushed: usize,
     most: Option<usize>,
     broken: bool,
 }
@@ -63,6 +65,12 @@ impl Socket {
     /// The room of each read since this was asked last.
     pub(super) fn rooms(&self) -> Vec<usize> {
         std::mem::take(&mut self.0.lock().unwrap().rooms)
+    }
+
+    /// Writes that a buffer would still hold.
+    pub(super) fn unflushed(&self) -> usize {
+        let sides = self.0.lock().unwrap();
+        sides.writes.len() - sides.flushed
     }
 
     pub(super) fn writes(&self) -> Vec<Vec<u8>> {
@@ -121,6 +129,8 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sides = self.0.lock().unwrap();
+        sides.flushed = sides.writes.len();
         Poll::Ready(Ok(()))
     }
 
