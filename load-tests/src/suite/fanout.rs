@@ -96,6 +96,9 @@ fn stall(
     let lazy = stage.size(LAZY.0, LAZY.1);
     let count = stage.size(2000, 8000);
     reading.truncate(READERS);
+    // Whoever left is gone before more is published than may wait for anybody: they do not read either.
+    let stay = (READERS + lazy) as f64;
+    until(SETTLE, || Ok(edge.metric("portcullis_listener_connections", "")? <= stay));
     let published =
         Published { slots: slots + 1..slots + count + 1, padding: LARGE, ahead: AHEAD, pause: Duration::ZERO };
     let (listened, most) =
