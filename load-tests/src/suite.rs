@@ -133,7 +133,7 @@ const SCENES: [Scene; 21] = [
     Scene {
         name: "capacity",
         what: "what one core holds, and what a request costs it, by workload",
-        bound: bound(300, 3600),
+        bound: bound(300, 1800),
         play: capacity::capacity,
     },
     Scene { name: "crowd", what: "closed loops of 32 and 256", bound: bound(60, 300), play: crowd::crowd },

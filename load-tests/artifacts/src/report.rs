@@ -229,6 +229,25 @@ pub struct Metric {
     pub hotfix: Option<String>,
 }
 
+impl Metric {
+    /// A number of which nothing is asked.
+    #[must_use]
+    pub fn reported(name: impl Into<String>, unit: &str, measured: Measured) -> Self {
+        Self {
+            name: name.into(),
+            unit: unit.to_owned(),
+            measured: Some(measured),
+            found: None,
+            criterion: None,
+            kept: None,
+            excused: None,
+            rationale: None,
+            rollback: None,
+            hotfix: None,
+        }
+    }
+}
+
 /// A number, with the interval that holds it in 95 of 100 resamples where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -120,20 +120,7 @@ fn numbers(run: &Run<'_>) -> impl Iterator<Item = Metric> {
         ("most requests in flight", "", Some(run.tally.most_in_flight as f64)),
     ]
     .into_iter()
-    .filter_map(|(name, unit, value)| {
-        Some(Metric {
-            name: name.to_owned(),
-            unit: unit.to_owned(),
-            measured: Some(Measured::exact(value?)),
-            found: None,
-            criterion: None,
-            kept: None,
-            excused: None,
-            rationale: None,
-            rollback: None,
-            hotfix: None,
-        })
-    })
+    .filter_map(|(name, unit, value)| Some(Metric::reported(name, unit, Measured::exact(value?))))
 }
 
 /// All of it as one window, with what the machine did in each second of it.

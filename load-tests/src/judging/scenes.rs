@@ -100,20 +100,7 @@ fn scene(scene: &Json, seed: u64) -> Option<SceneResult> {
         })
     });
     let numbers = scene.get("numbers").and_then(Json::as_object).into_iter().flatten();
-    let numbers = numbers.filter_map(|(name, value)| {
-        Some(Metric {
-            name: name.clone(),
-            unit: String::new(),
-            measured: Some(measured(value)?),
-            found: None,
-            criterion: None,
-            kept: None,
-            excused: None,
-            rationale: None,
-            rollback: None,
-            hotfix: None,
-        })
-    });
+    let numbers = numbers.filter_map(|(name, value)| Some(Metric::reported(name, "", measured(value)?)));
     let flaws = list("flaws").iter().filter_map(|flaw| Some(flaw.as_str()?.to_owned()));
     Some(SceneResult {
         name: text("name")?,

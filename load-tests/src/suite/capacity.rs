@@ -73,7 +73,7 @@ pub(super) fn capacity(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         let (tally, part) = edge.watched(outcome, name, || Ok((warm(caller)?, None)))?;
         part.expect_served(outcome, &tally);
         found.note(&tally);
-        let rounds = stage.size(3, 5);
+        let rounds = stage.size(3, 7);
         for _ in 0..rounds {
             let closed = cost(stage, name, &mut running, &mut found, outcome)?;
             search(stage, name, (&mut running, closed), &mut found, outcome)?;
@@ -109,7 +109,7 @@ fn search(
     found: &mut Found,
     outcome: &Notes,
 ) -> Result<(), Failure> {
-    let length = stage.size(Duration::from_secs(1), Duration::from_secs(4));
+    let length = stage.size(Duration::from_secs(1), Duration::from_secs(3));
     let Running { edge, caller, .. } = running;
     // What the last rate that was held cost.
     let mut last = (0.0, 0.0);

@@ -314,7 +314,7 @@ mod tests {
             let growth = Growth { what: "threads".to_owned(), slope: slope(low, high), cap: 150.0 };
             grown(small, &growth, Duration::from_secs(2700), excuse.map(str::to_owned), &notes);
             let text = notes.outcome().text("soak", Duration::ZERO);
-            assert!(text.contains("; from 45m of load"), "{text}");
+            assert!(text.contains(" allowed") && text.contains("; from 45m of load"), "{text}");
             notes.outcome().status()
         };
         let check = |small, low, high| excused(small, low, high, None);

@@ -19,12 +19,16 @@ const PIECES: u32 = 10;
 /// What came of one: when it began, how long it took, and why it failed, with its status, if it did.
 type Upload = (Duration, Duration, Result<(), (Option<u16>, Kind)>);
 
-/// So many callers upload for so long, each body taking a time.
+/// So many callers upload for so long, each body taking a time. They begin one after the other within that time, so that no moment lies
+/// between the bodies of all.
 pub(super) fn play(to: SocketAddr, callers: usize, (length, takes): (Duration, Duration)) -> Result<Tally, Failure> {
     let (start, body, hash) = (Instant::now(), Pattern::first(SIZE), Pattern::sha256(SIZE));
     let body = (body.as_slice(), hash.as_str());
     let uploads: Vec<Upload> = std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..callers).map(|_| scope.spawn(|| caller(to, start, (length, takes), body))).collect();
+        let begin = |number| start + takes.mul_f64(number as f64 / callers as f64);
+        let callers: Vec<_> = (0..callers)
+            .map(|number| scope.spawn(move || caller(to, (start, begin(number)), (length, takes), body)))
+            .collect();
         callers.into_iter().map(|caller| caller.join().map_err(|_| "an upload panicked")).collect::<Result<Vec<_>, _>>()
     })?
     .concat();
@@ -38,8 +42,14 @@ pub(super) fn play(to: SocketAddr, callers: usize, (length, takes): (Duration, D
     Ok(tally)
 }
 
-fn caller(to: SocketAddr, start: Instant, (length, takes): (Duration, Duration), body: (&[u8], &str)) -> Vec<Upload> {
+fn caller(
+    to: SocketAddr,
+    (start, begin): (Instant, Instant),
+    (length, takes): (Duration, Duration),
+    body: (&[u8], &str),
+) -> Vec<Upload> {
     let (mut uploads, mut client) = (Vec::new(), None);
+    std::thread::sleep(begin.saturating_duration_since(Instant::now()));
     while start.elapsed() < length {
         let begun = start.elapsed();
         let ended = upload(&mut client, to, takes, body);
