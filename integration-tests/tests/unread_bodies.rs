@@ -128,3 +128,23 @@ fn passes_on_what_an_upstream_said_that_closed_before_it_was_sent_the_body() {
         }
     }
 }
+
+/// An answer that is whole is not kept for the end of its request, which the client may send only when it has it.
+#[test]
+fn an_answer_leaves_while_the_rest_of_its_request_is_waited_for() {
+    let origin = Origin::at_head(|_, wire| {
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+        wire.wait_for_end()
+    });
+    let gateway = gateway(&origin);
+    for (path, answer) in [("/", "early"), ("/fixed", "fixed")] {
+        let mut client = gateway.client();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let first = client.ask(head + "5\r\nhello\r\n");
+        assert_eq!((first.status, first.text().as_str()), (200, answer), "{path}");
+        // Whether it closes then is up to the gateway.
+        if client.try_send("0\r\n\r\n").is_ok() && !first.closes() {
+            assert_eq!(client.get("/fixed").text(), "fixed", "{path}");
+        }
+    }
+}

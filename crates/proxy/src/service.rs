@@ -199,6 +199,8 @@ impl ProxyHttp for Service {
         if response::may_have_body(session.req_header(), header) {
             let filtered = response::body_from_upstream(session.req_header(), &mut body, true, ctx);
             filtered.map_err(|error| ctx.fail(error))?;
+        } else {
+            response::ends();
         }
         Ok(body.filter(|body| !body.is_empty()))
     }

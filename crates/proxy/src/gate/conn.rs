@@ -33,6 +33,7 @@ pub(crate) struct Conn {
     fault: Mutex<Option<ProxyError>>,
     head_started: Mutex<Option<(Instant, SystemTime)>>,
     requests: AtomicU32,
+    answered: AtomicBool,
     upgrade: AtomicBool,
     tunnel: Mutex<Option<EndStream>>,
     granted: Mutex<Option<Box<Granted>>>,
@@ -54,6 +55,7 @@ impl Conn {
             fault: Mutex::default(),
             head_started: Mutex::default(),
             requests: AtomicU32::new(0),
+            answered: AtomicBool::new(false),
             upgrade: AtomicBool::new(false),
             tunnel: Mutex::default(),
             granted: Mutex::default(),
@@ -85,6 +87,17 @@ impl Conn {
     pub(crate) fn take_arrival(&self) -> (Instant, SystemTime) {
         let noted = self.head_started.lock().take();
         noted.unwrap_or_else(|| (Instant::now(), SystemTime::now()))
+    }
+
+    /// Notes whether all of the answer to the HTTP/1 request in flight is known: what is written from then on is its end, and nobody
+    /// waits for more.
+    pub(crate) fn set_answered(&self, all: bool) {
+        self.answered.store(all, Ordering::Relaxed);
+    }
+
+    /// Whether all of the answer is known.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Notes whether the HTTP/1 request that is about to be served asks for a WebSocket.

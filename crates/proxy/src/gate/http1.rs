@@ -118,7 +118,8 @@ async fn request(mut io: Box<DownstreamIo>, head: Head, served: Served<'_>) -> O
     // Taken in any case: without a stream to serve on, the request ends with it.
     let granted = upgrade.then(|| conn.take_granted()).flatten();
     let (stream, _) = reused?.consume();
-    let io = stream.into_any().downcast::<DownstreamIo>().ok()?;
+    let mut io = stream.into_any().downcast::<DownstreamIo>().ok()?;
+    io.settle().await.ok()?;
     if let Some(granted) = granted {
         Box::pin(upgraded::serve(io, conn, *granted)).await;
         return None;

@@ -7,6 +7,7 @@
 //! lingers, so that the answer is not lost to a reset.
 
 mod stream;
+mod turn;
 
 use bytes::BytesMut;
 use pingora_core::protocols::SocketDigest;
@@ -385,14 +386,15 @@ pub(crate) fn is_too_slow(received: u64, elapsed: Duration, rate: u64, grace: Du
 
 impl AsyncRead for DownstreamIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.mode {
+        let read = match self.mode {
             Mode::Body(_) => self.poll_body(cx, buf),
             Mode::Whole => self.poll_whole(cx),
             Mode::Through(_) => self.poll_through(cx, buf),
             Mode::Head => self.poll_inner(cx, buf),
             Mode::Http2(_) => self.poll_http2(cx, buf),
             Mode::Given { .. } => self.poll_given(cx, buf),
-        }
+        };
+        if read.is_pending() { self.poll_waiting(cx) } else { read }
     }
 }
 
@@ -442,6 +444,9 @@ impl AsyncWrite for DownstreamIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.may_hold() {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_out(cx, |transport, cx| transport.poll_flush(cx))
     }
 

@@ -14,6 +14,7 @@ use super::cache;
 use super::context::Ctx;
 use super::reports;
 use super::{hedge, heights, limits};
+use crate::gate::conn::CONN;
 use crate::reasons::Progress;
 
 /// How many of [`HOP_BY_HOP`] there are.
@@ -213,7 +214,16 @@ pub(super) fn body(
         host.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.host_state)?;
     }
     ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    if end {
+        ends();
+    }
     Ok(())
+}
+
+/// What is written from now on is the end of the answer.
+pub(super) fn ends() {
+    // Only requests that somebody else waits for have no connection.
+    CONN.try_with(|conn| conn.set_answered(true)).unwrap_or_default();
 }
 
 /// An answer's trailers.
