@@ -34,6 +34,10 @@ mod zstd;
 /// Re-export [RFC 9842](https://datatracker.ietf.org/doc/html/rfc9842) constants for external use.
 pub use zstd::{DCZ_HEADER_SIZE, DCZ_MAGIC};
 
+// Added by Portcullis, see vendor/README.md.
+/// Whether this build compresses at all. Without, no algorithm has a compressor or a decompressor.
+const COMPRESSES: bool = cfg!(feature = "compression");
+
 /// The type of error to return when (de)compression fails
 pub const COMPRESSION_ERROR: ErrorType = ErrorType::new("CompressionError");
 
@@ -468,7 +472,7 @@ impl Algorithm {
     }
 
     pub fn compressor(&self, level: u32) -> Option<Box<dyn Encode + Send + Sync>> {
-        if level == 0 {
+        if level == 0 || !COMPRESSES {
             None
         } else {
             match self {
@@ -485,7 +489,7 @@ impl Algorithm {
         level: u32,
         dictionary: &DictionaryData,
     ) -> Option<Box<dyn Encode + Send + Sync>> {
-        if level == 0 {
+        if level == 0 || !COMPRESSES {
             None
         } else {
             match self {
@@ -509,6 +513,9 @@ impl Algorithm {
     // between the two. The match is exhaustive on purpose, so that a newly added algorithm
     // has to state whether a decompressor exists for it.
     fn decompressor_impl(&self) -> Option<fn() -> Box<dyn Encode + Send + Sync>> {
+        if !COMPRESSES {
+            return None;
+        }
         match self {
             Self::Gzip => Some(|| Box::new(gzip::Decompressor::new())),
             Self::Brotli => Some(|| Box::new(brotli::Decompressor::new())),
