@@ -12,7 +12,7 @@ ARG BASE=scratch
 
 FROM ${RUST} AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates cmake curl g++ gcc git make patch pkg-config \
+    && apt-get install --yes --no-install-recommends ca-certificates cmake curl g++ gcc git make patch pkg-config xz-utils \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .

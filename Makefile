@@ -1,6 +1,6 @@
 # What there is to do. Every target installs what it needs first (scripts/setup) and leaves no process behind.
 
-.PHONY: run test lint bench load load-full mutants fuzz docs surfpool canary release
+.PHONY: run test lint bench load load-full mutants fuzz docs surfpool canary release profile
 
 run: ## Sample origins and the gateway on conf/quickstart.yaml; Ctrl-C ends all.
 	@scripts/run
@@ -37,6 +37,9 @@ canary: ## Judges HEAD against BASE=REVISION: both are built, run in turns and c
 
 release: ## A stripped binary, and an archive with what runs it, in target/dist.
 	@scripts/release
+
+profile: ## What `make release` is optimised by, made anew: deploy/profile. Half an hour.
+	@scripts/profile
 
 docs: ## API documentation of all crates, in target/doc.
 	@scripts/setup

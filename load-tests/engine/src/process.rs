@@ -374,8 +374,18 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
     Some(rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
+/// How long a process may take to write what it has counted of itself.
+const COUNTS: Duration = Duration::from_secs(10);
+
 impl Drop for Process {
     fn drop(&mut self) {
+        // For `scripts/profile`: what is built to count its own branches writes the counts when it ends by itself.
+        if std::env::var_os("LLVM_PROFILE_FILE").is_some() && self.signal("TERM").is_ok() {
+            let until = Instant::now() + COUNTS;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+                std::thread::sleep(LOOK);
+            }
+        }
         // Both fail only when the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
