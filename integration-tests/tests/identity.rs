@@ -316,7 +316,10 @@ fn who_fails_too_often_is_throttled_by_network_and_good_keys_pass() {
     let mut client = scene.gateway.client();
     // Its last digit is another one, whatever it was.
     let (start, last) = scene.key.split_at(scene.key.len() - 1);
-    let bad = format!("GET / HTTP/1.1\r\nHost: rpc.test\r\nX-Api-Key: {start}{}\r\n\r\n", if last == "x" { "y" } else { "x" });
+    let bad = format!(
+        "GET / HTTP/1.1\r\nHost: rpc.test\r\nX-Api-Key: {start}{}\r\n\r\n",
+        if last == "x" { "y" } else { "x" }
+    );
     for _ in 0..40 {
         assert_eq!(client.ask(&bad).status, 401);
     }

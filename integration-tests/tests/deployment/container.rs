@@ -99,7 +99,8 @@ fn what_the_build_needs_is_not_ignored_and_what_it_must_not_see_is() {
         let ends = [".rs", ".toml", ".lua", ".html", ".css", ".js", ".json", ".svg"];
         place.iter().any(|place| path.starts_with(place)) && ends.iter().any(|end| path.ends_with(end))
     };
-    let scripts = ["scripts/setup", "scripts/release", "scripts/dist", "deploy/container/tree", "deploy/container/gateway.yaml"];
+    let scripts =
+        ["scripts/setup", "scripts/release", "scripts/dist", "deploy/container/tree", "deploy/container/gateway.yaml"];
     let profile = ["deploy/profile/portcullis.profdata.xz", "deploy/profile/names"];
     let needed = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"].into_iter().chain(scripts).chain(profile);
     let tracked = tracked();
