@@ -15,8 +15,8 @@ const TRIES: u32 = 3;
 
 /// Who measures.
 pub(super) trait Measure {
-    /// Starts both places anew: what stands in each of them.
-    fn start(&mut self, places: [Side; 2]) -> Result<(), NotStarted>;
+    /// Starts both places anew: what stands in each of them, and which of them is started first.
+    fn start(&mut self, places: [Side; 2], first: Side) -> Result<(), NotStarted>;
 
     /// One window of a place. The seed decides what is sent when; both places of a pair are given the same.
     fn window(&mut self, place: Side, seed: u64) -> Result<Window, Invalid>;
@@ -133,7 +133,7 @@ pub(super) fn conduct(
         };
         if stage != Some(places) || since_start >= conduct.restart_every.max(1) {
             (stage, since_start) = (Some(places), 0);
-            if let Err(missing) = measure.start(places) {
+            if let Err(missing) = measure.start(places, first) {
                 not_started(&mut run, &missing);
                 return Ok(run);
             }

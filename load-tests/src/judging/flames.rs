@@ -24,7 +24,9 @@ const LENGTH: Duration = Duration::from_secs(10);
 
 /// Samples both sides and writes `flame-baseline.svg`, `flame-canary.svg`, `flame-difference.svg` and the folded stacks.
 pub(super) fn record(local: &mut Local, out: &Path) -> Result<(), Failure> {
-    local.start(Side::BOTH).map_err(|missing| format!("the {} does not start: {}", missing.side, missing.why))?;
+    local
+        .start(Side::BOTH, Side::Baseline)
+        .map_err(|missing| format!("the {} does not start: {}", missing.side, missing.why))?;
     let [baseline, canary] = [sample(local, Side::Baseline)?, sample(local, Side::Canary)?];
     local.stop();
     let titles = [

@@ -177,12 +177,27 @@ fn machine(seen: &Seen) -> Machine {
 }
 
 impl Measure for Local {
-    fn start(&mut self, places: [Side; 2]) -> Result<(), NotStarted> {
+    /// Who is started first waits for the other with all that it holds, and its memory grows meanwhile by a step that the other's does not:
+    /// so each place is the first about as often.
+    fn start(&mut self, places: [Side; 2], first: Side) -> Result<(), NotStarted> {
         self.stop();
-        for (place, side) in Side::BOTH.into_iter().zip(places) {
-            let running = self.launch(place, side).map_err(|failure| NotStarted { side, why: failure.to_string() })?;
-            self.running.push((place, running));
+        let mut sides: Vec<(Side, Side)> = Side::BOTH.into_iter().zip(places).collect();
+        sides.sort_by_key(|(place, _)| *place != first);
+        let mut missing = Vec::new();
+        for (place, side) in sides {
+            match self.launch(place, side) {
+                Ok(running) => self.running.push((place, running)),
+                Err(failure) => missing.push(NotStarted { side, why: failure.to_string() }),
+            }
+            // Without it nothing can be said of the canary either.
+            if missing.iter().any(|missing| missing.side == Side::Baseline) {
+                break;
+            }
         }
+        if let Some(missing) = missing.into_iter().min_by_key(|missing| missing.side) {
+            return Err(missing);
+        }
+        self.running.sort_by_key(|(place, _)| *place);
         self.start_rulers();
         Ok(())
     }

@@ -7,6 +7,8 @@ use portcullis_judge::{Remedy, Verdict};
 #[derive(Default)]
 struct MadeUp {
     starts: Vec<[Side; 2]>,
+    /// Which place was started first.
+    firsts: Vec<Side>,
     /// Places and seeds, in the order in which they were asked for.
     asked: Vec<(Side, u64)>,
     places: Option<[Side; 2]>,
@@ -25,8 +27,9 @@ struct MadeUp {
 }
 
 impl Measure for MadeUp {
-    fn start(&mut self, places: [Side; 2]) -> Result<(), NotStarted> {
+    fn start(&mut self, places: [Side; 2], first: Side) -> Result<(), NotStarted> {
         self.starts.push(places);
+        self.firsts.push(first);
         self.places = Some(places);
         match self.missing.filter(|side| places.contains(side)) {
             Some(side) => Err(NotStarted { side, why: "exit status: 101".to_owned() }),
@@ -100,6 +103,7 @@ fn twins_come_first_and_everything_is_started_anew_now_and_then() {
     assert_eq!(run.judge.judgement(run.findings).verdict, Verdict::Pass);
     let twins = [Side::Baseline; 2];
     assert_eq!(made_up.starts, [twins, twins, twins, twins, Side::BOTH, Side::BOTH, Side::BOTH, Side::BOTH]);
+    assert!(Side::BOTH.iter().all(|place| made_up.firsts.contains(place)), "{:?}", made_up.firsts);
     assert_eq!((run.twins.len(), run.pairs.len()), (20, 20));
 }
 
