@@ -212,7 +212,7 @@ const SCENES: [Scene; 21] = [
     },
     Scene {
         name: "redis",
-        what: "Redis slow, dead and back, under load: no request waits for it",
+        what: "Redis slow, gone, killed and back, under load: no request waits for it",
         bound: bound(90, 600),
         play: redis::redis,
     },
