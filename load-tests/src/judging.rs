@@ -16,7 +16,7 @@ mod allocations;
 mod arguments;
 mod conduct;
 mod duet;
-mod flames;
+pub(crate) mod flames;
 mod held;
 mod live;
 pub(crate) mod load;

@@ -165,35 +165,72 @@ fn the_reports_of_scenes_are_kept_however_they_end() {
     assert_eq!(artifacts["reports"]["junit"], format!("{folder}/junit.xml"));
 }
 
-#[test]
-fn words_of_the_script_go_to_the_tool() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &str| {
-        let path = folder.path().join(name);
+/// A folder in which a script is played without building or installing anything: the script, and who it calls.
+struct Scripted {
+    folder: tempfile::TempDir,
+    script: &'static str,
+}
+
+impl Scripted {
+    fn new(script: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("scripts")).unwrap();
+        fs::copy(root().join(script), folder.path().join(script)).unwrap();
+        let new = Self { folder, script };
+        new.file("scripts/setup", "echo \"$@\" >setup");
+        new.file("bin/cargo", "exit 0");
+        new.file("target/release/portcullis-load", "echo \"$@\"; exit 5");
+        new
+    }
+
+    fn file(&self, name: &str, content: &str) {
+        let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, format!("#!/bin/sh\n{content}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    // It is played without building anything: the script, and who it calls.
-    fs::create_dir(folder.path().join("scripts")).unwrap();
-    fs::copy(root().join("scripts/load"), folder.path().join("scripts/load")).unwrap();
-    file("scripts/setup", "exit 0");
-    file("bin/cargo", "exit 0");
-    file("target/release/portcullis-load", "echo \"$@\"; exit 5");
-    let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
-    let run = |words: &[&str]| {
-        let mut script = Command::new(folder.path().join("scripts/load"));
-        let script = script.args(words).env("PATH", &path).env_remove("CARGO_TARGET_DIR");
+    }
+
+    /// How it ends, and what the tool was told.
+    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+        let path = format!("{}:{}", self.folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+        let mut script = Command::new(self.folder.path().join(self.script));
+        let script = script.args(words).env("PATH", &path).env_remove("CARGO_TARGET_DIR").env_remove("PROFILE");
         let output = script.output().unwrap();
         (output.status.code(), text(&output.stdout))
-    };
+    }
+
+    /// What was to be installed.
+    fn installed(&self) -> String {
+        fs::read_to_string(self.folder.path().join("setup")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn words_of_the_script_go_to_the_tool() {
+    let load = Scripted::new("scripts/load");
+    assert_eq!(load.run(&["half"]), (Some(2), String::new()));
+    assert_eq!(load.installed(), "", "wrong usage installs nothing");
     for (words, expected) in [
         (&[][..], "scenes --small\n"),
         (&["full"], "scenes\n"),
         (&["full", "--soak", "45m"], "scenes --soak 45m\n"),
         (&["--only", "keys"], "scenes --small --only keys\n"),
     ] {
-        assert_eq!(run(words), (Some(5), expected.to_owned()), "{words:?}");
+        assert_eq!(load.run(words), (Some(5), expected.to_owned()), "{words:?}");
     }
-    assert_eq!(run(&["half"]), (Some(2), String::new()));
+}
+
+#[test]
+fn scripts_install_what_they_need_and_what_cannot_be_had_is_no_missed_criterion() {
+    let setup = fs::read_to_string(root().join("scripts/setup")).unwrap();
+    for (script, word) in [("scripts/load", "load"), ("scripts/mutants", "mutants")] {
+        let scripted = Scripted::new(script);
+        assert_eq!(scripted.run(&[]).0, Some(5), "{script}");
+        assert_eq!(scripted.installed(), format!("{word}\n"), "{script}");
+        assert!(setup.contains(&format!("\n    {word}) ")), "scripts/setup knows no {word}");
+        scripted.file("bin/cargo", "exit 101");
+        assert_eq!(scripted.run(&[]), (Some(2), String::new()), "{script}: it does not build");
+        scripted.file("scripts/setup", "exit 1");
+        assert_eq!(scripted.run(&[]), (Some(2), String::new()), "{script}: nothing can be installed");
+    }
 }

@@ -70,6 +70,30 @@ fn a_wrong_plan_is_told_with_its_place_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_flame_graph_wants_a_process_a_folder_and_perf() {
+    let (origin, folder) = (Origin::start("{\"fine\":true}").unwrap(), tempfile::tempdir().unwrap());
+    let plan = "version: 1\nload: [{ constant: { rate: 5/s, for: 1s } }]\nrequests: [{ name: page, path: / }]\n";
+    std::fs::write(folder.path().join("plan.yaml"), plan).unwrap();
+    let to = format!("http://{}", origin.address());
+    let own = std::process::id().to_string();
+    for (words, expected) in [
+        (&[][..], "--pid <PID>"),
+        (&["--out", "out"], "--pid <PID>"),
+        (&["--pid", &own], "--out <OUT>"),
+        (&["--pid", &own, "--out", "out"], "perf is not installed"),
+    ] {
+        let words = [&["run", "plan.yaml", "--to", &to, "--flames"], words].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-load"));
+        // Nothing is on this path.
+        let output = command.args(&words).current_dir(folder.path()).env("PATH", folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{words:?}: {}", said(&output));
+    }
+    assert_eq!(origin.requests(), 0);
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
 fn scenes_are_named_and_strangers_refused() {
     let folder = tempfile::tempdir().unwrap();
     let output = tool(&["scenes", "--only", "list"], folder.path());

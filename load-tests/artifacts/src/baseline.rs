@@ -280,7 +280,7 @@ fn asked(metric: &Metric) -> Row {
     };
     let gated = metric.criterion.is_some();
     let when = |own: Option<&str>, text: &str| if gated { escape(own.unwrap_or(text)) } else { "–".to_owned() };
-    let excused = metric.excused.as_ref().filter(|_| metric.kept == Some(false));
+    let excused = metric.excused.as_ref().filter(|_| metric.kept.is_some());
     let told = excused.map(|why| format!("; cannot be told: {}", escape(why))).unwrap_or_default();
     Row {
         name: escape(&metric.name),
@@ -328,6 +328,7 @@ mod tests {
             excused.contains("cannot be told: others had the core") && excused.ends_with("| both miss it |"),
             "{excused}"
         );
+        assert!(row("doubted").contains("cannot be told: the tool measured too little"));
         let ruled = row("nginx");
         assert!(ruled.starts_with("| nginx | 1.22.1 | cpu_per_request | "), "{ruled}");
         assert!(ruled.matches('[').count() == 2 && text.contains("Envoy was left out"), "{ruled}");

@@ -81,6 +81,7 @@ fn scene() -> SceneResult {
         hotfix: None,
     };
     let excused = Metric { excused: Some("others had the core".to_owned()), ..metric("excused", Some(false)) };
+    let doubted = Metric { excused: Some("the tool measured too little".to_owned()), ..metric("doubted", Some(true)) };
     let mut random = Random::new(5);
     let look = |ended: u32| Look { ended: f64::from(ended), seconds: 1.0, steal: 0.1, ..Look::default() };
     let windows = (0..9).map(|number| Part {
@@ -93,7 +94,7 @@ fn scene() -> SceneResult {
         outcome: Outcome::Failed,
         seconds: 12.5,
         seed: 3,
-        metrics: vec![metric(HOSTILE, Some(false)), metric("kept", Some(true)), metric("seen", None), excused],
+        metrics: vec![metric(HOSTILE, Some(false)), metric("kept", Some(true)), metric("seen", None), excused, doubted],
         notes: vec![HOSTILE.to_owned()],
         windows: windows.collect(),
     }

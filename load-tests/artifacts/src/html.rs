@@ -225,9 +225,9 @@ fn metric_row(out: &mut String, metric: &Metric) {
         _ => "–".to_owned(),
     };
     let (class, word) = match (metric.kept, &metric.excused) {
-        (Some(true), _) => ("good", "kept".to_owned()),
+        (Some(true), None) => ("good", "kept".to_owned()),
         (Some(false), None) => ("bad", "missed".to_owned()),
-        (Some(false), Some(why)) => ("unsure", format!("cannot be told: {}", escape(why))),
+        (Some(_), Some(why)) => ("unsure", format!("cannot be told: {}", escape(why))),
         (None, _) => ("", String::new()),
     };
     put(
@@ -313,6 +313,7 @@ mod tests {
             "class=\"decided\"",
             "missed",
             "cannot be told: others had the core",
+            "cannot be told: the tool measured too little",
             "Latency by percentile, window by window",
             "Latency over time",
             "CPU and waits for a core over time",

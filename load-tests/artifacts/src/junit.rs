@@ -121,7 +121,7 @@ fn metric(scene: &SceneResult, metric: &Metric) -> TestCase {
         criterion => format!("{}; {}", metric.shown(), criterion.unwrap_or("nothing is asked of it")),
     };
     let status = match excused {
-        Some(why) if *kept == Some(false) => skipped(&format!("cannot be told: {why}"), &text),
+        Some(why) if kept.is_some() => skipped(&format!("cannot be told: {why}"), &text),
         _ if *kept == Some(false) => trouble(NonSuccessKind::Failure, "criterion", &text),
         _ => success(&text),
     };
@@ -156,9 +156,12 @@ mod tests {
     #[test]
     fn what_the_machine_excuses_is_skipped_with_its_reason() {
         let text = document(&report()).unwrap();
-        let case = text.split("<testcase name=\"excused\"").nth(1).unwrap().split("</testcase>").next().unwrap();
-        assert!(case.contains("<skipped") && case.contains("cannot be told: others had the core"), "{case}");
-        assert!(!case.contains("<failure"), "{case}");
+        for (name, why) in [("excused", "others had the core"), ("doubted", "the tool measured too little")] {
+            let case = text.split(&format!("<testcase name=\"{name}\"")).nth(1).unwrap();
+            let case = case.split("</testcase>").next().unwrap();
+            assert!(case.contains("<skipped") && case.contains(&format!("cannot be told: {why}")), "{case}");
+            assert!(!case.contains("<failure"), "{case}");
+        }
     }
 
     #[test]

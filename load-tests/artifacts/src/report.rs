@@ -215,7 +215,7 @@ pub struct Metric {
     /// Whether that is kept; `None` where nothing is asked.
     #[serde(default)]
     pub kept: Option<bool>,
-    /// Why it cannot be told whether that is kept, where it is not and the machine explains it.
+    /// Why it cannot be told whether that is kept: where it is not, the machine explains it; where it seems to be, the tool hid something.
     #[serde(default)]
     pub excused: Option<String>,
     /// Why that is asked.

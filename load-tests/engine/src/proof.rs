@@ -130,19 +130,27 @@ impl Measured {
         }
     }
 
-    fn flaw(&self) -> Option<String> {
-        let off = |measured: Duration, known: Duration| {
-            (measured.as_secs_f64() - known.as_secs_f64()).abs() > known.as_secs_f64() * TOLERANCE
-        };
+    /// The first quantile that is off in a way.
+    fn off(&self, is_off: impl Fn(f64, f64) -> bool) -> Option<String> {
+        let quantiles = [("p90", self.p90, self.measured_p90), ("p99", self.p99, self.measured_p99)];
+        let off =
+            quantiles.into_iter().find(|(_, known, measured)| is_off(measured.as_secs_f64(), known.as_secs_f64()));
+        off.map(|(share, known, measured)| {
+            let name = self.driver.name();
+            format!("of a known stall, {share} is {known:.1?} and was measured as {measured:.1?} by {name}")
+        })
+    }
+
+    fn hides(&self) -> Option<String> {
         let name = self.driver.name();
-        for (share, known, measured) in [("p90", self.p90, self.measured_p90), ("p99", self.p99, self.measured_p99)] {
-            if off(measured, known) {
-                return Some(format!(
-                    "of a known stall, {share} is {known:.1?} and was measured as {measured:.1?} by {name}"
-                ));
-            }
-        }
-        (self.failed > 0).then(|| format!("{} requests of {name} to the tool's own origin failed", self.failed))
+        let failed = || format!("{} requests of {name} to the tool's own origin failed", self.failed);
+        let less = self.off(|measured, known| measured < known * (1.0 - TOLERANCE));
+        // How long those would have waited nobody knows.
+        less.or_else(|| (self.failed > 0).then(failed))
+    }
+
+    fn adds(&self) -> Option<String> {
+        self.off(|measured, known| measured > known * (1.0 + TOLERANCE))
     }
 }
 
@@ -159,7 +167,14 @@ impl Proof {
     /// What makes everything invalid that the tool says, if something does.
     #[must_use]
     pub fn flaw(&self) -> Option<String> {
-        self.measured.iter().find_map(Measured::flaw)
+        self.hides().or_else(|| self.measured.iter().find_map(Measured::adds))
+    }
+
+    /// What makes latencies seem shorter than they are, or leaves some out, if something does: then nothing that the tool finds to
+    /// be in time need be. A flaw without this makes them longer, and what is in time nevertheless is.
+    #[must_use]
+    pub fn hides(&self) -> Option<String> {
+        self.measured.iter().find_map(Measured::hides)
     }
 }
 
@@ -276,13 +291,25 @@ mod tests {
 
     #[test]
     fn a_tool_that_tells_the_truth_passes_and_one_that_leaves_out_waits_does_not() {
-        let flaw = |longer, from_the_send| measured(longer, from_the_send).flaw();
+        let proof = |measured: Measured| Proof { measured: vec![measured], tries: 1 };
         let found = measured(Duration::ZERO, false);
-        assert_eq!((found.flaw(), found.p90.as_millis(), found.p99.as_millis()), (None, 310, 570));
-        assert!(flaw(Duration::ZERO, true).is_some_and(|flaw| flaw.contains("p90")));
-        assert!(flaw(ms(60), false).is_some());
+        assert_eq!((proof(found).flaw(), found.p90.as_millis(), found.p99.as_millis()), (None, 310, 570));
+        let hides = proof(measured(Duration::ZERO, true));
+        assert!(hides.flaw().is_some_and(|flaw| flaw.contains("p90")) && hides.hides() == hides.flaw());
+        let adds = proof(measured(ms(60), false));
+        assert!(adds.flaw().is_some_and(|flaw| flaw.contains("p90")) && adds.hides().is_none());
         // What failed was not measured.
-        assert!(Measured { failed: 1, ..found }.flaw().is_some());
+        assert!(proof(Measured { failed: 1, ..found }).hides().is_some());
+    }
+
+    #[test]
+    fn who_measures_too_little_in_one_place_hides_whatever_else_is_too_much() {
+        let found = measured(ms(60), false);
+        let less = Measured { measured_p99: found.p99.mul_f64(0.9), ..found };
+        for measured in [vec![less], vec![found, less]] {
+            let proof = Proof { measured, tries: 1 };
+            assert!(proof.hides().is_some_and(|why| why.contains("p99")) && proof.flaw() == proof.hides(), "{proof:?}");
+        }
     }
 
     /// However busy the machine is, no latency is shorter than the stall makes it.

@@ -46,6 +46,9 @@ enum What {
         /// A process on this machine whose CPU and memory are read meanwhile.
         #[arg(long)]
         pid: Option<u32>,
+        /// Draws where the process of `--pid` spends its CPU time, by perf: `flame.svg` and `flame.folded` in `--out`.
+        #[arg(long, requires = "pid", requires = "out")]
+        flames: bool,
     },
     /// Measures a stall that is known, and says whether the tool can be believed on this machine now.
     Prove,
@@ -123,7 +126,9 @@ fn command(what: What) -> Result<Exit, Failure> {
         Ended::Invalid => Exit::Invalid,
     };
     match what {
-        What::Run { plan, to, seed, out, pid } => run::run(&run::Options { plan, to, seed, out, pid }).map(exit),
+        What::Run { plan, to, seed, out, pid, flames } => {
+            run::run(&run::Options { plan, to, seed, out, pid, flames }).map(exit)
+        }
         What::Prove => prove::prove().map(exit),
         What::Scenes { small, soak, only, seed, gateway, out } => {
             suite::play(&Which { small, soak, only, seed, gateway, out }).map(exit)

@@ -85,9 +85,9 @@ fn scene(run: &Run<'_>, seconds: f64) -> Result<SceneResult, Failure> {
     })
 }
 
-/// What the plan asks for. Of an invalid run nothing that is missed is a failure.
+/// What is asked for. Of a run with a flaw nothing that lateness explains is a failure.
 fn criterion(asked: Asked, flaw: Option<&String>) -> Metric {
-    let Asked { name, criterion, holds, found, why } = asked;
+    let Asked { name, criterion, holds, found, why, is_of_time } = asked;
     Metric {
         name: name.to_owned(),
         unit: String::new(),
@@ -95,7 +95,7 @@ fn criterion(asked: Asked, flaw: Option<&String>) -> Metric {
         found: Some(found),
         criterion: Some(criterion),
         kept: Some(holds),
-        excused: flaw.filter(|_| !holds).cloned(),
+        excused: flaw.filter(|_| !holds && is_of_time).cloned(),
         rationale: Some(format!("the plan asks for it: {why}")),
         rollback: None,
         hotfix: None,
@@ -162,5 +162,61 @@ fn look(machine: &Machine, ended: f64) -> Look {
         tool_cpu: machine.own_cpu,
         tool_wait: a_second(machine.run_queue_wait_ns),
         subject_bytes: machine.resident,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_engine::outcome::Kind;
+    use portcullis_engine::plan::Criteria;
+    use portcullis_engine::proof::Proof;
+    use portcullis_engine::tally::{Failed, Tally};
+    use portcullis_judge::Exit;
+
+    use super::*;
+
+    /// 98 requests of 10 ms, one reset, one without an answer in time, on a machine whose hypervisor took a fifth.
+    fn tally() -> Tally {
+        let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
+        (0..98).for_each(|_| tally.answered(Duration::ZERO, Duration::from_millis(10)));
+        for kind in [Kind::Reset, Kind::Timeout] {
+            tally.failed(Failed { id: 1, planned: Duration::ZERO, status: None, kind });
+        }
+        tally
+    }
+
+    #[test]
+    fn the_reports_end_as_the_run_does() {
+        let tally = tally();
+        for (failed, ended, exit, cases) in [
+            ("0.5%", Ended::Missed, Exit::Rollback, [(true, "failed"), (false, "p50")]),
+            ("1%", Ended::Invalid, Exit::Invalid, [(false, "failed"), (false, "p50")]),
+        ] {
+            let run = Run {
+                plan: "plan.yaml",
+                to: "http://a".to_owned(),
+                seed: 1,
+                proof: Proof { measured: Vec::new(), tries: 1 },
+                tally: &tally,
+                requests: Vec::new(),
+                windows: vec![Machine { seconds: 1.0, cores: 2, steal: 0.2, ..Machine::default() }],
+                length: Duration::from_secs(1),
+                pass: Criteria {
+                    failed: failed.parse().ok(),
+                    p50: Some(Duration::from_millis(5)),
+                    ..Criteria::default()
+                },
+                open: true,
+            };
+            assert_eq!(run.ended(), ended);
+            let report = Begun::now().report(&run).unwrap();
+            assert_eq!(report.exit(), exit, "{:?}", report.scenes);
+            let junit = portcullis_artifacts::junit::document(&report).unwrap();
+            for (fails, name) in cases {
+                let case = junit.split(&format!("<testcase name=\"{name}\"")).nth(1).unwrap();
+                let case = case.split("</testcase>").next().unwrap();
+                assert_eq!((case.contains("<failure"), case.contains("<skipped")), (fails, !fails), "{case}");
+            }
+        }
     }
 }

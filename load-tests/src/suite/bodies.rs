@@ -60,7 +60,7 @@ fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Fetches so many bytes, and says their hash.
+/// Fetches so many bytes, and says their hash. The connection must end behind them.
 fn down(to: SocketAddr, size: u64) -> Result<String, Failure> {
     let mut stream = connect(to)?;
     stream
@@ -68,10 +68,10 @@ fn down(to: SocketAddr, size: u64) -> Result<String, Failure> {
     let (mut head, mut context, mut length) = (Vec::new(), Context::new(&SHA256), 0_u64);
     let mut buffer = vec![0; 64 << 10];
     let mut in_body = false;
-    while length < size {
+    loop {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
-            return Err(format!("the answer ended after {length} of {size} bytes").into());
+            break;
         }
         let mut bytes = buffer.get(..count).unwrap_or_default();
         if !in_body {
@@ -87,11 +87,17 @@ fn down(to: SocketAddr, size: u64) -> Result<String, Failure> {
         }
         context.update(bytes);
         length += bytes.len() as u64;
+        if length > size {
+            return Err(format!("bytes came beyond the {size} of the answer").into());
+        }
+    }
+    if length < size {
+        return Err(format!("the answer ended after {length} of {size} bytes").into());
     }
     Ok(hex(context.finish().as_ref()))
 }
 
-/// Sends so many bytes, and says the hash of what arrived.
+/// Sends so many bytes, and says the hash of what arrived. The connection must end behind the answer.
 fn up(to: SocketAddr, size: u64) -> Result<String, Failure> {
     let mut stream = connect(to)?;
     let head = format!("POST /sink HTTP/1.1\r\nHost: load.test\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n");
@@ -107,16 +113,78 @@ fn up(to: SocketAddr, size: u64) -> Result<String, Failure> {
     let mut buffer = [0; 4096];
     loop {
         let count = stream.read(&mut buffer)?;
-        let progress = if count == 0 { reader.end() } else { reader.take(buffer.get(..count).unwrap_or_default()).0 };
+        let (progress, rest) = match count {
+            0 => (reader.end(), &[][..]),
+            _ => reader.take(buffer.get(..count).unwrap_or_default()),
+        };
         match progress {
             Progress::Part => {}
             Progress::Broken => return Err("no whole answer".into()),
-            Progress::Whole { .. } => break,
+            Progress::Whole { .. } if rest.is_empty() && (count == 0 || stream.read(&mut [0])? == 0) => break,
+            Progress::Whole { .. } => return Err("bytes came behind the answer".into()),
         }
     }
     let answer: serde_json::Value = serde_json::from_slice(reader.answer().body)?;
     match answer.get("sha256").and_then(serde_json::Value::as_str) {
         Some(hash) => Ok(hash.to_owned()),
         None => Err(format!("answered {}: {answer}", reader.answer().status).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What is found at a server that answers one request by these pieces, and ends.
+    fn found(play: impl Fn(SocketAddr) -> Result<String, Failure>, pieces: &'static [&'static str]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // All of it is read, or its end would be a reset.
+            let mut got = Vec::new();
+            while !got.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                got.extend(byte);
+            }
+            stream.set_nodelay(true).unwrap();
+            // Who has seen enough may be gone.
+            pieces.iter().for_each(|piece| drop(stream.write_all(piece.as_bytes())));
+        });
+        let found = play(address);
+        server.join().unwrap();
+        found.unwrap_or_else(|failure| failure.to_string())
+    }
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+    const HEAD_OF_HASH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n";
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn what_comes_behind_the_last_byte_is_seen() {
+        for (pieces, expected) in [
+            (&[HEAD, "abc"][..], ABC),
+            (&[HEAD, "ab"], "the answer ended after 2 of 3 bytes"),
+            (&[HEAD, "abcd"], "bytes came beyond the 3 of the answer"),
+            (&[HEAD, "abc", "d"], "bytes came beyond the 3 of the answer"),
+            (&["HTTP/1.1 502 Bad Gateway\r\n\r\n"], "answered: HTTP/1.1 502 Bad Gateway"),
+        ] {
+            assert_eq!(found(|to| down(to, 3), pieces), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_the_answer_to_an_upload_is_seen() {
+        for (pieces, expected) in [
+            (&[HEAD_OF_HASH, "{\"sha256\":\"abc\"}"][..], "abc"),
+            (&[HEAD_OF_HASH, "{\"sha256\":\"abc\"}x"], "bytes came behind the answer"),
+            (&[HEAD_OF_HASH, "{\"sha256\":\"abc\"}", "x"], "bytes came behind the answer"),
+            (&[HEAD_OF_HASH, "{"], "no whole answer"),
+        ] {
+            assert_eq!(found(|to| up(to, 0), pieces), expected, "{pieces:?}");
+        }
     }
 }

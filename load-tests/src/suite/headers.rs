@@ -68,9 +68,9 @@ pub(super) fn headers(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let length = stage.size(Duration::from_secs(8), Duration::from_secs(60));
     let kept = stage.size(200, 2000);
     let load = |seed| open(edge.address, GOOD, length, seed);
+    let counted = Counted::open(&edge, &origin)?;
     let alone = edge.play(outcome, "alone", &load(stage.seed))?;
     let before = edge.process.resident()?;
-    let counted = Counted::open(&edge, &origin)?;
     let (stop, book) = (AtomicBool::new(false), Mutex::new(Book::default()));
     let (beside, most) = most_held(&edge, || {
         edge.watched(outcome, "beside", || {
@@ -118,14 +118,14 @@ pub(super) fn headers(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         streams.requests() <= opened,
         format!("{} of {opened}", streams.requests()),
     );
-    counted.close(&beside.0, &book, outcome)
+    counted.close([&alone.0, &beside.0], &book, outcome)
 }
 
 fn start_origin() -> Result<Origin, Failure> {
     Origin::start("{\"fine\":true}")
 }
 
-/// What gateway and origin had counted before the attacks.
+/// What gateway and origin had counted before the loads.
 struct Counted<'a> {
     edge: &'a Edge,
     origin: &'a Origin,
@@ -139,8 +139,12 @@ impl<'a> Counted<'a> {
     }
 
     /// All good requests have a record and came to the origin, and all attacks are counted under their reasons, once.
-    fn close(&self, good: &Tally, book: &Book, outcome: &Notes) -> Result<(), Failure> {
-        let (sent, bad) = (good.all.sent(), Bad::of(good));
+    fn close(&self, good: [&Tally; 2], book: &Book, outcome: &Notes) -> Result<(), Failure> {
+        let (mut sent, mut bad) = (0, Bad::default());
+        for tally in good {
+            sent += tally.all.sent();
+            bad += Bad::of(tally);
+        }
         let since = || -> Result<[u64; 2], Failure> {
             let [records, heard] = self.good;
             Ok([self.edge.requests_of("all")? - records, self.origin.requests() - heard])

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use portcullis_artifacts::{Look, Part};
 use portcullis_engine::machine::busy_by_core;
+use portcullis_engine::proof::Proof;
 use portcullis_engine::tally::Tally;
 use portcullis_judge::stats::Estimate;
 use portcullis_judge::window::{Machine, Readings, Window};
@@ -68,23 +69,15 @@ struct Finding {
     kind: Kind,
 }
 
-impl Finding {
-    /// Why it is no failure though it does not hold: the machine in its own window, or that of the whole scene.
-    fn excuse<'a>(&'a self, scene: &'a [String]) -> Option<&'a str> {
-        match &self.kind {
-            Kind::Timing(own) => own.as_deref().or_else(|| scene.first().map(String::as_str)),
-            Kind::Count | Kind::Resource => None,
-        }
-    }
-}
-
 /// What came of a scene.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Outcome {
     findings: Vec<Finding>,
     flaws: Vec<String>,
-    /// What excuses every criterion of time, such as a tool that could not prove itself.
+    /// What excuses every criterion of time that does not hold, such as a tool that measured more than there was.
     excuses: Vec<String>,
+    /// What makes worthless what is said of time, be it that it holds, such as a tool that measured less than there was.
+    doubts: Vec<String>,
     /// Of each part, requests that waited in the tool since too many were in flight.
     capped: BTreeMap<String, u64>,
     numbers: Map<String, Json>,
@@ -127,9 +120,13 @@ impl Outcome {
         self.flaws.push(why.to_owned());
     }
 
-    /// Nothing that it says of time can be believed, and why. It takes nothing from what holds nevertheless.
-    pub(super) fn excuse(&mut self, why: &str) {
-        self.excuses.push(why.to_owned());
+    /// The proof of the tool that went before it. Where that measured too much, what is late says nothing, and what is in time is; where
+    /// it measured too little, or not all, nothing is said of time.
+    pub(super) fn proven(&mut self, proof: &Proof) {
+        match proof.hides() {
+            Some(why) => self.doubts.push(why),
+            None => self.excuses.extend(proof.flaw()),
+        }
     }
 
     /// Requests of a part waited in the tool, since too many were in flight. That is told and excuses nothing: they waited inside their
@@ -140,12 +137,13 @@ impl Outcome {
 
     /// What came of a part.
     pub(super) fn append(&mut self, part: Self) {
-        let Self { findings, flaws, excuses, capped, numbers, windows } = part;
+        let Self { findings, flaws, excuses, doubts, capped, numbers, windows } = part;
         capped.iter().for_each(|(part, count)| self.capped(part, *count));
         self.windows.extend(windows);
         self.findings.extend(findings);
         self.flaws.extend(flaws);
         self.excuses.extend(excuses);
+        self.doubts.extend(doubts);
         self.numbers.extend(numbers);
     }
 
@@ -192,20 +190,28 @@ impl Outcome {
         part.load = window.ok();
     }
 
+    /// Why it cannot be told whether a criterion holds: the tool, or, where it does not, the machine in its own window or that of the
+    /// whole scene.
+    fn excuse<'a>(&'a self, finding: &'a Finding) -> Option<&'a str> {
+        let Kind::Timing(own) = &finding.kind else { return None };
+        let machine = || own.as_ref().or_else(|| self.excuses.first()).filter(|_| !finding.holds);
+        self.doubts.first().or_else(machine).map(String::as_str)
+    }
+
     fn broken(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| !finding.holds)
     }
 
     /// What does not hold, and is nobody's fault but the gateway's.
     fn failures(&self) -> impl Iterator<Item = &Finding> {
-        self.broken().filter(|finding| finding.excuse(&self.excuses).is_none())
+        self.broken().filter(|finding| self.excuse(finding).is_none())
     }
 
     /// How it ended. A failure that nothing excuses is one, whatever else could not be told.
     pub(super) fn status(&self) -> Status {
         if self.failures().next().is_some() {
             Status::Failed
-        } else if !self.flaws.is_empty() || self.broken().next().is_some() {
+        } else if !self.flaws.is_empty() || !self.doubts.is_empty() || self.broken().next().is_some() {
             Status::Invalid
         } else {
             Status::Passed
@@ -229,9 +235,9 @@ impl Outcome {
 
     /// Why it cannot be told.
     fn reasons(&self) -> Vec<String> {
-        let excused = self.broken().filter_map(|finding| Some((finding, finding.excuse(&self.excuses)?)));
+        let excused = self.broken().filter_map(|finding| Some((finding, self.excuse(finding)?)));
         let excused = excused.map(|(finding, why)| format!("{}: cannot be told, {why}", finding.what));
-        self.flaws.iter().cloned().chain(excused).collect()
+        self.flaws.iter().chain(&self.doubts).cloned().chain(excused).collect()
     }
 
     /// For people.
@@ -239,9 +245,10 @@ impl Outcome {
         let mut text = format!("{name}: {} in {:.1} s\n", self.status().name().to_uppercase(), took.as_secs_f64());
         for finding in &self.findings {
             let Finding { what, holds, found, .. } = finding;
-            let line = match (holds, finding.excuse(&self.excuses)) {
-                (true, _) => format!("  ok   {what}: {found}\n"),
+            let line = match (holds, self.excuse(finding)) {
+                (true, None) => format!("  ok   {what}: {found}\n"),
                 (false, None) => format!("  FAIL {what}: {found}\n"),
+                (true, Some(_)) => format!("  ??   {what}: {found}; it may seem to hold\n"),
                 (false, Some(why)) => format!("  ??   {what}: {found}; the machine: {why}\n"),
             };
             text.push_str(&line);
@@ -251,7 +258,7 @@ impl Outcome {
                 "  note {part}: {count} requests waited, inside their latency, for the bound in flight\n"
             ));
         }
-        for flaw in &self.flaws {
+        for flaw in self.flaws.iter().chain(&self.doubts) {
             text.push_str(&format!("  INVALID {flaw}\n"));
         }
         text
@@ -261,7 +268,7 @@ impl Outcome {
     pub(super) fn json(&self, name: &str, what: &str, took: Duration) -> Json {
         let findings = self.findings.iter().map(|finding| {
             let Finding { what, holds, found, kind } = finding;
-            let excuse = finding.excuse(&self.excuses).filter(|_| !holds);
+            let excuse = self.excuse(finding);
             let Reason { why, rollback, hotfix } = Reason::of(name, what, kind.name());
             json!({
                 "criterion": what,
@@ -356,7 +363,29 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_engine::proof::{Driver, Measured};
+    use portcullis_engine::tally::Lag;
+
     use super::*;
+
+    /// What a driver measured of a stall, times what there was.
+    fn measured(by: f64) -> Measured {
+        let [p90, p99] = [310, 570].map(Duration::from_millis);
+        Measured {
+            driver: Driver::Http1,
+            stall: Duration::from_millis(600),
+            p90,
+            measured_p90: p90.mul_f64(by),
+            p99,
+            measured_p99: p99.mul_f64(by),
+            lag: Lag::default(),
+            failed: 0,
+        }
+    }
+
+    fn proof(by: f64) -> Proof {
+        Proof { measured: vec![measured(by)], tries: 1 }
+    }
 
     /// An outcome of one criterion that does not hold.
     fn broken(kind: Kind) -> Outcome {
@@ -379,7 +408,7 @@ mod tests {
             // Another window's excuse is none of this one's.
             outcome.timing(late(), "another", true, "");
             assert_eq!(outcome.status(), status, "{kind:?}");
-            outcome.excuse("no proof");
+            outcome.proven(&proof(1.1));
             let all = if matches!(kind, Kind::Timing(_)) { Status::Invalid } else { Status::Failed };
             assert_eq!(outcome.status(), all, "{kind:?}");
             assert_eq!(outcome.misses("it"), all == Status::Failed);
@@ -399,8 +428,33 @@ mod tests {
     fn what_holds_on_a_bad_machine_holds() {
         let mut outcome = Outcome::default();
         outcome.timing(Some("late".to_owned()), "p99 at most 5 ms", true, "4 ms");
-        outcome.excuse("no proof");
+        outcome.proven(&proof(1.1));
         assert_eq!((outcome.status(), outcome.complaints()), (Status::Passed, Vec::new()));
+    }
+
+    #[test]
+    fn what_holds_by_a_tool_that_measures_too_little_is_not_believed() {
+        for bad in [proof(0.9), Proof { measured: vec![Measured { failed: 1, ..measured(1.0) }], tries: 3 }] {
+            let mut outcome = Outcome::default();
+            outcome.timing(None, "p99 at most 5 ms", true, "4 ms");
+            outcome.count("nothing fails", true, 0);
+            assert_eq!(outcome.status(), Status::Passed);
+            outcome.proven(&bad);
+            assert_eq!((outcome.status(), outcome.complaints()), (Status::Invalid, vec![bad.flaw().unwrap()]));
+            let text = outcome.text("a", Duration::ZERO);
+            assert!(text.contains("  ??   p99 at most 5 ms: 4 ms") && text.contains("  ok   nothing fails"), "{text}");
+            let json = outcome.json("a", "b", Duration::ZERO);
+            assert_eq!(json["findings"][0]["excuse"].as_str(), bad.flaw().as_deref());
+            assert_eq!((&json["findings"][1]["excuse"], &json["flaws"][0]), (&Json::Null, &bad.flaw().into()));
+            outcome.timing(None, "p99 at most 3 ms", false, "4 ms");
+            assert_eq!(outcome.status(), Status::Invalid);
+            outcome.count("in order", false, 7);
+            assert_eq!((outcome.status(), outcome.misses("p99")), (Status::Failed, false));
+        }
+        let mut proven = Outcome::default();
+        proven.timing(None, "p99 at most 5 ms", true, "4 ms");
+        proven.proven(&proof(1.0));
+        assert_eq!(proven.status(), Status::Passed);
     }
 
     #[test]

@@ -73,7 +73,7 @@ const KNOWN: [Known; 73] = [
     ("", "no request fails", "to change a config is no reason to lose a request", Harm::Served),
     ("reload", "WebSocket", "what a client misses on a subscription it never gets", Harm::Served),
     ("reload", "in flight", "who was let in is answered by the config that let him in", Harm::Served),
-    ("redis", "spoken to again", "a gateway that stays alone shares no caps until somebody restarts it", Harm::Caps),
+    ("redis", "is spoken to", "a gateway that stays alone shares no caps until somebody restarts it", Harm::Caps),
     ("faults", "the fault shows", "a fault that nobody meets shows nothing of who does", Harm::Tool),
     ("", "the books of", "a request that one of the three does not know of was lost, doubled or made up", Harm::Blind),
     ("", "client and gateway count the same", "alerts count what the gateway counts", Harm::Blind),

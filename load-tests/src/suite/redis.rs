@@ -1,6 +1,7 @@
-//! Redis slow, gone and back: no request waits for it, none is refused that has tokens, it is found again, and no caller gets more than
-//! the cap that gateways share and what is stated beyond it.
+//! Redis slow, gone, killed and back: no request waits for it, none is refused that has tokens, it is found again, and no caller gets
+//! more than the cap that gateways share and what is stated beyond it.
 
+mod killed;
 mod shared;
 
 use std::ffi::OsString;
@@ -32,6 +33,13 @@ const EACH: Duration = Duration::from_millis(1500);
 /// virtual machine two MiB of it take 10 to 30 ms, and p99.9 tells of that and not of Redis.
 const SHARE: f64 = 0.25;
 
+/// Callers of a closed loop.
+const CALLERS: usize = 32;
+
+/// How long Redis may take to start, and to be spoken to again once it is back: many times the longest pause between two tries.
+const STARTED: Duration = Duration::from_secs(20);
+const BACK: Duration = Duration::from_secs(15);
+
 /// Who waits for Redis waits at least for its timeout, which is 100 ms.
 const MOST: Duration = Duration::from_millis(90);
 
@@ -41,27 +49,28 @@ pub(super) fn redis(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
         outcome.invalidate("redis-server is not installed: scripts/setup load");
         return Ok(());
     };
-    let address = free_address()?;
-    let _redis = serve(program, stage, address)?;
-    if !until(Duration::from_secs(20), || Ok(TcpStream::connect(address).is_ok())) {
-        outcome.invalidate("redis-server does not start");
-        return Ok(());
-    }
-    peak(stage, address, outcome)?;
-    shared::caps(stage, address, outcome)
+    let server = Server { program, folder: stage.folder.clone(), address: free_address()? };
+    let redis = server.start()?;
+    let rate = peak(stage, server.address, outcome)?;
+    let _redis = killed::killed(stage, &server, redis, rate, outcome)?;
+    shared::caps(stage, server.address, outcome)
 }
 
-/// All faults under load: nobody waits for Redis.
-fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<(), Failure> {
-    let (origin, proxy) = (Origin::start("{\"fine\":true}")?, FaultProxy::start(address)?);
+/// A gateway of whose requests each is under a cap that Redis keeps.
+fn edge_before(stage: &Stage, name: &str, origin: &Origin, redis: SocketAddr) -> Result<Edge, Failure> {
     let top = format!(
-        "store: {{ redis: {{ url: \"redis://{}\", timeout: 100ms }} }}\nplans:\n  shared: {{ rate: 1000000/s, gateways: shared }}\n",
-        proxy.address()
+        "store: {{ redis: {{ url: \"redis://{redis}\", timeout: 100ms }} }}\nplans:\n  shared: {{ rate: 1000000/s, gateways: shared }}\n"
     );
     let host = "    filters: [{ anonymous: { plan: shared, by: address } }, caps]\n".to_owned();
-    let edge = Edge::start(stage, "edge", &Config { top, host, ..Config::to(origin.address()) })?;
+    Edge::start(stage, name, &Config { top, host, ..Config::to(origin.address()) })
+}
+
+/// All faults under load: nobody waits for Redis. Says how many requests a second that was.
+fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<f64, Failure> {
+    let (origin, proxy) = (Origin::start("{\"fine\":true}")?, FaultProxy::start(address)?);
+    let edge = edge_before(stage, "edge", &origin, proxy.address())?;
     let (closed, _) =
-        capacity(outcome, (&edge, &origin), 32, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
+        capacity(outcome, (&edge, &origin), CALLERS, stage.size(Duration::from_secs(1), Duration::from_secs(5)))?;
     let rate = closed * SHARE;
     outcome.number("requests_per_second", rate);
     let books = Books::open(&edge, &origin)?;
@@ -91,19 +100,33 @@ fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<(), Failu
     books.close_even(outcome, "load", &[&tally])?;
     let up = || proxy.passed().up.load(Ordering::SeqCst);
     let asked = up();
-    let back = until(Duration::from_secs(15), || {
+    let back = until(BACK, || {
         play(&open(edge.address, 20.0, Duration::from_millis(200), stage.seed))?;
         Ok(up() > asked)
     });
     outcome.count("Redis is spoken to again afterwards", back, format!("{asked} bytes before"));
-    Ok(())
+    Ok(rate)
 }
 
-/// Starts Redis on an address, with nothing kept.
-fn serve(program: PathBuf, stage: &Stage, address: SocketAddr) -> Result<Process, Failure> {
-    let mut words: Vec<OsString> = vec![program.into()];
-    let port = address.port().to_string();
-    words.extend(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(OsString::from));
-    words.extend([OsString::from("--dir"), stage.folder.clone().into()]);
-    Process::start(&Program { words, core: None, log: stage.folder.join("redis.out") })
+/// Redis on an address, with nothing kept.
+#[derive(Debug)]
+struct Server {
+    program: PathBuf,
+    folder: PathBuf,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it, and waits until it accepts.
+    fn start(&self) -> Result<Process, Failure> {
+        let Self { program, folder, address } = self;
+        let mut words: Vec<OsString> = vec![program.into()];
+        let port = address.port().to_string();
+        words.extend(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(OsString::from));
+        words.extend([OsString::from("--dir"), folder.into()]);
+        let mut process = Process::start(&Program { words, core: None, log: folder.join("redis.out") })?;
+        let accepts = until(STARTED, || Ok(process.lives().is_err() || TcpStream::connect(address).is_ok()));
+        process.lives()?;
+        if accepts { Ok(process) } else { Err("redis-server does not start".into()) }
+    }
 }

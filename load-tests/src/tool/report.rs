@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis_engine::machine::Machine;
+use portcullis_engine::outcome::Kind;
 use portcullis_engine::plan::Criteria;
 use portcullis_engine::proof::Proof;
 use portcullis_engine::tally::{Tally, Unasked};
@@ -53,6 +54,14 @@ pub struct Asked {
     pub found: String,
     /// What it is to whom.
     pub why: &'static str,
+    /// Whether lateness explains it where it does not hold, so that it says nothing beside a flaw.
+    pub is_of_time: bool,
+}
+
+impl Asked {
+    fn miss(&self) -> String {
+        format!("{}, {}", self.found, self.criterion)
+    }
 }
 
 impl Report<'_> {
@@ -78,41 +87,73 @@ impl Report<'_> {
         flaws
     }
 
-    /// What the plan asks for and does not hold.
+    /// What is asked for and does not hold, and no flaw explains.
     #[must_use]
     pub fn misses(&self) -> Vec<String> {
-        let misses = self.asked().into_iter().filter(|asked| !asked.holds);
-        misses.map(|Asked { found, criterion, .. }| format!("{found}, {criterion}")).collect()
+        self.missed(false)
     }
 
-    /// What the plan asks for.
+    /// What is asked for and does not hold, which beside a flaw says nothing.
+    #[must_use]
+    pub fn excused(&self) -> Vec<String> {
+        self.missed(true)
+    }
+
+    fn missed(&self, excused: bool) -> Vec<String> {
+        let flawed = !self.flaws().is_empty();
+        let missed = self.asked().into_iter().filter(|asked| !asked.holds && (flawed && asked.is_of_time) == excused);
+        missed.map(|asked| asked.miss()).collect()
+    }
+
+    /// Requests that failed since their time was up, at the client or at a gateway.
+    fn late(&self) -> u64 {
+        let of = |kind| self.tally.counted.failed.get(&kind).copied().unwrap_or_default();
+        let is_late = |status: Option<u16>, kind| status == Some(504) && kind == Kind::Status;
+        let answered = self.tally.failed.iter().filter(|failed| is_late(failed.status, failed.kind)).count();
+        of(Kind::Timeout) + of(Kind::Unfinished) + answered as u64
+    }
+
+    /// What is asked for.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        let (counted, pass) = (&self.tally.counted, &self.pass);
+        self.shares().chain(self.quantiles()).chain(self.always_asked()).collect()
+    }
+
+    /// Shares that the plan asks for. Those that failed without lateness are counted against it on any machine.
+    fn shares(&self) -> impl Iterator<Item = Asked> {
+        let (counted, pass, late) = (&self.tally.counted, &self.pass, self.late());
         let sent = counted.sent();
+        let failed = if late > 0 { format!("failed, {late} of them by their time") } else { "failed".to_owned() };
+        let [refused, beyond] = ["were refused", "were beyond the objective"].map(str::to_owned);
+        let failures = counted.failures();
         let shares = [
-            ("failed", "failed", counted.failures(), pass.failed, "a caller got no answer, or a wrong one"),
-            ("refused", "were refused", counted.refused, pass.refused, "a caller was turned away"),
-            ("beyond", "were beyond the objective", self.tally.beyond, pass.beyond, "a caller waited too long"),
+            ("failed", failed, failures, late, pass.failed, "a caller got no answer, or a wrong one"),
+            ("refused", refused, counted.refused, counted.refused, pass.refused, "a caller was turned away"),
+            ("beyond", beyond, self.tally.beyond, self.tally.beyond, pass.beyond, "a caller waited too long"),
         ];
-        let shares = shares.into_iter().filter_map(|(name, what, count, most, why)| {
+        shares.into_iter().filter_map(move |(name, what, count, late, most, why)| {
             let most: Percent = most?;
             // Both sides in millionths of the requests, so that nothing is rounded.
-            let holds = u128::from(count) * 1_000_000 <= u128::from(sent) * u128::from(most.millionths());
+            let may = |count: u64| u128::from(count) * 1_000_000 <= u128::from(sent) * u128::from(most.millionths());
             Some(Asked {
                 name,
                 criterion: format!("{most} may"),
-                holds,
+                holds: may(count),
                 found: format!("{count} of {sent} requests {what}"),
                 why,
+                is_of_time: may(count.saturating_sub(late)),
             })
-        });
+        })
+    }
+
+    fn quantiles(&self) -> impl Iterator<Item = Asked> {
+        let pass = &self.pass;
         let quantiles = [
             ("p50", 0.5, pass.p50, "it is what most callers wait"),
             ("p99", 0.99, pass.p99, "one caller in a hundred waits longer"),
             ("p99.9", 0.999, pass.p999, "one caller in a thousand waits longer"),
         ];
-        let quantiles = quantiles.into_iter().filter_map(|(name, share, most, why)| {
+        quantiles.into_iter().filter_map(|(name, share, most, why)| {
             let most = most?;
             let quantile = self.tally.quantile(share);
             let found = match quantile {
@@ -120,12 +161,11 @@ impl Report<'_> {
                 None => format!("{name} lies among failed requests"),
             };
             let holds = quantile.is_some_and(|found| found <= most);
-            Some(Asked { name, criterion: format!("{most:.1?} is the most"), holds, found, why })
-        });
-        shares.chain(quantiles).chain(self.always_asked()).collect()
+            Some(Asked { name, criterion: format!("{most:.1?} is the most"), holds, found, why, is_of_time: true })
+        })
     }
 
-    /// What every plan asks for.
+    /// What is asked for whatever the plan says.
     fn always_asked(&self) -> impl Iterator<Item = Asked> {
         let said = self.tally.unasked.said;
         let unasked = Asked {
@@ -134,6 +174,7 @@ impl Report<'_> {
             holds: said == 0,
             found: format!("{said} times something came that no request had asked for"),
             why: "answers cannot be told apart",
+            is_of_time: false,
         };
         let ended = self.windows.iter().any(|window| window.subject_ended);
         let lives = ended.then(|| Asked {
@@ -142,16 +183,17 @@ impl Report<'_> {
             holds: false,
             found: "the process of --pid ended meanwhile".to_owned(),
             why: "who is gone answers nobody",
+            is_of_time: false,
         });
         std::iter::once(unasked).chain(lives)
     }
 
-    /// How it ended.
+    /// How it ended. A miss that lateness does not explain is one, whatever flaws there are.
     #[must_use]
     pub fn ended(&self) -> Ended {
-        match (self.flaws().is_empty(), self.misses().is_empty()) {
-            (false, _) => Ended::Invalid,
-            (true, false) => Ended::Missed,
+        match (self.misses().is_empty(), self.flaws().is_empty()) {
+            (false, _) => Ended::Missed,
+            (true, false) => Ended::Invalid,
             (true, true) => Ended::Passed,
         }
     }
@@ -187,6 +229,7 @@ impl Report<'_> {
             },
             "flaws": self.flaws(),
             "misses": self.misses(),
+            "excused": self.excused(),
             "proof": as_json(&self.proof),
             "seconds": self.length.as_secs_f64(),
             "counted": counts(&tally.counted),
@@ -236,6 +279,9 @@ impl Report<'_> {
         for flaw in self.flaws() {
             text.push_str(&format!("INVALID: {flaw}\n"));
         }
+        for excused in self.excused() {
+            text.push_str(&format!("cannot be told: {excused}\n"));
+        }
         for miss in self.misses() {
             text.push_str(&format!("MISSED: {miss}\n"));
         }
@@ -267,7 +313,6 @@ pub fn machine(window: &Machine) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_engine::outcome::Kind;
     use portcullis_engine::proof::{Driver, Measured};
     use portcullis_engine::tally::{Failed, Lag};
 
@@ -337,14 +382,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_the_machine_did_not_hold_is_invalid_and_not_slow() {
+    /// A load that the machine did not hold.
+    fn late() -> Tally {
         let mut late = tally();
         (0..50).for_each(|_| late.sent(Duration::from_millis(3)));
-        let strict = Criteria { failed: percent("0%"), ..Criteria::default() };
+        late
+    }
+
+    #[test]
+    fn what_the_machine_did_not_hold_is_invalid_and_not_slow() {
+        let late = late();
+        let strict = Criteria { p99: Some(Duration::from_micros(900)), refused: percent("0%"), ..Criteria::default() };
         let found = report(&late, strict);
-        assert_eq!(found.ended(), Ended::Invalid);
-        assert!(found.text().contains("INVALID: the machine did not hold the rate"), "{}", found.text());
+        assert_eq!((found.ended(), found.misses().len(), found.excused().len()), (Ended::Invalid, 0, 2));
+        let text = found.text();
+        assert!(text.contains("INVALID: the machine did not hold the rate") && !text.contains("MISSED"), "{text}");
+        assert!(text.contains("cannot be told: 10 of 1000 requests were refused, 0% may"), "{text}");
         assert_eq!(Report { open: false, ..report(&late, Criteria::default()) }.ended(), Ended::Passed);
         let tally = tally();
         let mut stolen = report(&tally, Criteria::default());
@@ -353,6 +406,30 @@ mod tests {
         let mut unproven = report(&tally, Criteria::default());
         unproven.proof.measured[0].measured_p90 = Duration::from_millis(180);
         assert_eq!(unproven.json()["ended"], "invalid");
+    }
+
+    #[test]
+    fn what_no_lateness_explains_is_a_miss_on_any_machine() {
+        let failed = |status, kind| Failed { id: 6, planned: Duration::ZERO, status, kind };
+        // Of 1,001 requests one was reset; another failed so.
+        for (another, most, ended) in [
+            (failed(None, Kind::Timeout), "0%", Ended::Missed),
+            (failed(None, Kind::Timeout), "0.1%", Ended::Invalid),
+            (failed(None, Kind::Unfinished), "0.1%", Ended::Invalid),
+            (failed(Some(504), Kind::Status), "0.1%", Ended::Invalid),
+            (failed(Some(500), Kind::Status), "0.1%", Ended::Missed),
+            (failed(None, Kind::Mismatch), "0.1%", Ended::Missed),
+            (failed(None, Kind::Mismatch), "1%", Ended::Invalid),
+        ] {
+            let mut tally = late();
+            tally.failed(another);
+            let report = report(&tally, Criteria { failed: percent(most), ..Criteria::default() });
+            assert_eq!(report.ended(), ended, "{another:?} {most}");
+            assert_eq!(report.json()["ended"], if ended == Ended::Missed { "missed" } else { "invalid" });
+            let text = report.text();
+            assert_eq!(text.contains("MISSED: 2 of 1001 requests failed"), ended == Ended::Missed, "{text}");
+            assert!(text.contains("INVALID: the machine did not hold the rate"), "{text}");
+        }
     }
 
     #[test]
@@ -365,6 +442,9 @@ mod tests {
         assert_eq!(report.ended(), Ended::Missed);
         assert!(report.text().contains("1 times something came") && report.text().contains("7 closed"));
         assert_eq!(report.json()["unasked"]["answers"], 1);
+        let mut late = late();
+        late.unasked.said = 1;
+        assert_eq!(self::report(&late, Criteria::default()).ended(), Ended::Missed, "on any machine");
     }
 
     #[test]
@@ -375,6 +455,8 @@ mod tests {
         assert_eq!(ended.ended(), Ended::Missed);
         assert!(ended.text().contains("MISSED: the process of --pid ended meanwhile"), "{}", ended.text());
         assert_eq!(ended.json()["machine"][1]["subject_ended"], true);
+        ended.windows.push(Machine { steal: 0.5, ..Machine::default() });
+        assert_eq!((ended.ended(), ended.flaws().len()), (Ended::Missed, 1), "on any machine");
     }
 
     #[test]

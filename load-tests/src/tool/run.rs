@@ -16,6 +16,7 @@ use portcullis_yaml::OsLoader;
 use serde_json::json;
 
 use crate::Failure;
+use crate::judging::flames::Recording;
 use crate::judging::runs::Begun;
 
 use super::Ended;
@@ -38,6 +39,22 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// A process on this machine whose CPU and memory are read meanwhile.
     pub pid: Option<u32>,
+    /// Draws where that process spends its CPU time; wants `pid` and `out`.
+    pub flames: bool,
+}
+
+impl Options {
+    /// Whose CPU time is drawn, and where to, if that is asked for.
+    fn drawn(&self) -> Result<Option<(u32, &Path)>, Failure> {
+        match (self.flames, self.pid, &self.out) {
+            (false, ..) => Ok(None),
+            (true, Some(_), Some(_)) if process::find("perf").is_none() => {
+                Err("--flames: perf is not installed (scripts/setup bench)".into())
+            }
+            (true, Some(pid), Some(out)) => Ok(Some((pid, out))),
+            (true, ..) => Err("--flames wants --pid and --out".into()),
+        }
+    }
 }
 
 /// A plan that is read, with who is asked.
@@ -109,8 +126,9 @@ fn tls(plan: &Plan, target: &Target) -> Result<Tls, Failure> {
 ///
 /// # Errors
 ///
-/// When the plan is wrong, or nobody can be asked.
+/// When the plan is wrong, what is asked for besides cannot be had, or nobody can be asked.
 pub fn run(options: &Options) -> Result<Ended, Failure> {
+    let drawn = options.drawn()?;
     let prepared = Prepared::new(&options.plan, options.to.as_deref(), options.seed)?;
     let begun = Begun::now();
     process::raise_file_limit()?;
@@ -119,7 +137,9 @@ pub fn run(options: &Options) -> Result<Ended, Failure> {
     let watch = Arc::<Watch>::default();
     let progress = Progress::start("run", prepared.plan.length(), &watch)?;
     let sampler = Sampler::start(options.pid.into_iter().collect(), WINDOW)?;
+    let recording = drawn.map(|(pid, out)| record(pid, prepared.plan.length(), out)).transpose()?;
     let tally = prepared.send(&mut mix, &watch)?;
+    recording.iter().for_each(Recording::stop);
     drop(progress);
     let plan = &prepared.plan;
     let requests = mix.requests().iter().zip(mix.outcomes());
@@ -149,5 +169,14 @@ pub fn run(options: &Options) -> Result<Ended, Failure> {
             crate::report::say(&json)?;
         }
     }
+    // The reports are written already, and nothing of them changes.
+    if let Some(Err(failure)) = recording.map(Recording::write) {
+        crate::report::progress(&format!("there is no flame graph: {failure}"));
+    }
     Ok(report.ended())
+}
+
+fn record(pid: u32, length: Duration, out: &Path) -> Result<Recording, Failure> {
+    std::fs::create_dir_all(out)?;
+    Recording::start(pid, length, out)
 }
