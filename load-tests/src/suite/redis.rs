@@ -86,8 +86,11 @@ fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<(), Failu
         })
     })?;
     part.expect_served(outcome, &tally);
-    let what = format!("p99.9 at most {}: no request waits for Redis", ms(MOST));
-    part.expect_quantile(outcome, &what, (&tally, 0.999), MOST);
+    // A machine that stalls for a moment explains one in a thousand that are late, and not one in ten.
+    for (name, share) in [("p90", 0.9), ("p99.9", 0.999)] {
+        let what = format!("{name} at most {}: no request waits for Redis", ms(MOST));
+        part.expect_quantile(outcome, &what, (&tally, share), MOST);
+    }
     books.close_even(outcome, "load", &[&tally])?;
     let up = || proxy.passed().up.load(Ordering::SeqCst);
     let asked = up();
