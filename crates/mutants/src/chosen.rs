@@ -1,11 +1,25 @@
 //! The fault of this process, and what faults are made of.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::{Mutant, VARIABLE, names};
 
 static CHOSEN: OnceLock<Mutant> = OnceLock::new();
+
+/// When Redis answered last.
+static SPOKE: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Parts of answers that are not over, by whose they are.
+static HELD_BACK: Mutex<BTreeMap<u128, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// After how long without an answer Redis says nothing: it is asked every 50 ms.
+const SILENT: Duration = Duration::from_millis(300);
+
+/// Where in a body the byte is that is another.
+const FLIPPED: u64 = 1 << 20;
 
 /// The variable names no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +80,36 @@ pub fn leak_descriptor() {
     std::fs::File::open("/dev/null").map(std::mem::forget).ok();
 }
 
+/// A part of a body, of which so many bytes came before, with another byte where the body is 1 MiB long; `None` of a part that has
+/// not got that byte.
+#[must_use]
+pub fn flipped(part: &[u8], before: u64) -> Option<Vec<u8>> {
+    let place = usize::try_from(FLIPPED.checked_sub(before)?).ok()?;
+    part.get(place)?;
+    let mut other = part.to_vec();
+    *other.get_mut(place)? ^= 1;
+    Some(other)
+}
+
+/// Takes a part of somebody's answer, and gives all parts at the end; `None` before it, and of an answer without any.
+#[must_use]
+pub fn held_back(whose: u128, part: Option<&[u8]>, end: bool) -> Option<Vec<u8>> {
+    let mut all = HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+    all.entry(whose).or_default().extend_from_slice(part.unwrap_or_default());
+    if end { all.remove(&whose).filter(|whole| !whole.is_empty()) } else { None }
+}
+
+/// Redis has answered.
+pub fn spoke() {
+    *SPOKE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+/// Whether Redis has answered once, and says nothing now.
+#[must_use]
+pub fn is_silent() -> bool {
+    SPOKE.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|spoke| spoke.elapsed() > SILENT)
+}
+
 /// Goes round so many times: a few instructions each.
 pub fn work(turns: u64) {
     for turn in 0..turns {
@@ -82,5 +126,38 @@ mod tests {
         let said = Unknown("nonsense".to_owned()).to_string();
         assert!(Mutant::ALL.iter().all(|mutant| said.contains(mutant.name())), "{said}");
         assert!(!Mutant::ALL.into_iter().any(is_on), "nothing was chosen");
+    }
+
+    #[test]
+    fn one_byte_of_a_long_body_is_another_however_it_is_cut() {
+        let body: Vec<u8> = (0..3 << 20).map(|place: u32| place.to_le_bytes()[1]).collect();
+        for length in [1 << 10, 1000, 1 << 20, body.len()] {
+            let (mut arrived, mut before) = (Vec::new(), 0);
+            for part in body.chunks(length) {
+                arrived.extend(flipped(part, before).unwrap_or_else(|| part.to_vec()));
+                before += part.len() as u64;
+            }
+            let other: Vec<usize> = (0..body.len()).filter(|place| body[*place] != arrived[*place]).collect();
+            assert_eq!((arrived.len(), other), (body.len(), vec![1 << 20]), "{length}");
+        }
+        assert_eq!(flipped(&body[..1 << 20], 0), None, "a short one");
+    }
+
+    #[test]
+    fn an_answer_is_held_back_until_its_end_and_nobody_gets_the_parts_of_another() {
+        assert_eq!(held_back(1, Some(b"a"), false), None);
+        assert_eq!(held_back(2, Some(b"x"), true), Some(b"x".to_vec()));
+        assert_eq!(held_back(1, Some(b"b"), false), None);
+        assert_eq!(held_back(1, None, true), Some(b"ab".to_vec()));
+        assert_eq!(held_back(1, None, true), None);
+    }
+
+    #[test]
+    fn nobody_is_silent_who_never_spoke_or_has_just_spoken() {
+        assert!(!is_silent());
+        spoke();
+        assert!(!is_silent());
+        *SPOKE.lock().unwrap() = Instant::now().checked_sub(SILENT * 2);
+        assert!(is_silent());
     }
 }

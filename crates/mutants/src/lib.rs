@@ -11,7 +11,9 @@
 mod chosen;
 
 #[cfg(feature = "mutants")]
-pub use chosen::{Unknown, burdened, choose, is_on, leak, leak_descriptor, one_in, work};
+pub use chosen::{
+    Unknown, burdened, choose, flipped, held_back, is_on, is_silent, leak, leak_descriptor, one_in, spoke, work,
+};
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +46,29 @@ pub enum Mutant {
     Cpu10,
     /// A connection holds 10 KiB more for as long as it is open.
     FatConnection,
+    /// In the body of an answer that is longer than 1 MiB a bit of one byte is another.
+    FlippedByte,
+    /// A cluster takes any number of requests at once, whatever its limits say.
+    UnboundedUpstream,
+    /// While Redis says nothing, a request waits for it as long as an answer may take: 100 ms.
+    WaitsForRedis,
+    /// A reload keeps the generation that was before it, for good.
+    GenerationKept,
+    /// Who has no descriptor for a connection tries again at once.
+    SpinningAccept,
+    /// A head may take as long as it likes.
+    EndlessHead,
+    /// An answer is held whole before it goes on, however long it is and whether it is read or not.
+    UnreadAnswerKept,
+    /// A head that is refused since it is too large is in no book.
+    UncountedHeads,
+    /// Of the bodies of answers a sixteenth is never given back.
+    LeakedBody,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::SlowLog,
         Self::LeakedBuffer,
         Self::LeakedDescriptor,
@@ -63,6 +83,15 @@ impl Mutant {
         Self::Tail,
         Self::Cpu10,
         Self::FatConnection,
+        Self::FlippedByte,
+        Self::UnboundedUpstream,
+        Self::WaitsForRedis,
+        Self::GenerationKept,
+        Self::SpinningAccept,
+        Self::EndlessHead,
+        Self::UnreadAnswerKept,
+        Self::UncountedHeads,
+        Self::LeakedBody,
     ];
 
     /// Its name in `PORTCULLIS_MUTANT`.
@@ -83,6 +112,15 @@ impl Mutant {
             Self::Tail => "tail",
             Self::Cpu10 => "cpu_10",
             Self::FatConnection => "fat_connection",
+            Self::FlippedByte => "flipped_byte",
+            Self::UnboundedUpstream => "unbounded_upstream",
+            Self::WaitsForRedis => "waits_for_redis",
+            Self::GenerationKept => "generation_kept",
+            Self::SpinningAccept => "spinning_accept",
+            Self::EndlessHead => "endless_head",
+            Self::UnreadAnswerKept => "unread_answer_kept",
+            Self::UncountedHeads => "uncounted_heads",
+            Self::LeakedBody => "leaked_body",
         }
     }
 }

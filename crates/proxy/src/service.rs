@@ -83,6 +83,9 @@ impl ProxyHttp for Service {
         portcullis_mutants::when!(Tail => if portcullis_mutants::one_in(100) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
+        portcullis_mutants::when!(WaitsForRedis => if portcullis_mutants::is_silent() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        });
         match route::request(session, ctx).await {
             Ok(route::Next::Forward) => Ok(false),
             Ok(route::Next::Answer(answer)) => {

@@ -68,6 +68,7 @@ impl Generations {
     /// Puts a new generation in place, and returns the one before it.
     pub fn replace(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
         let before = self.current.swap(next);
+        portcullis_mutants::when!(GenerationKept => std::mem::forget(Arc::clone(&before)));
         self.older.lock().push(before.clone());
         before
     }

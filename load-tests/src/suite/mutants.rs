@@ -234,7 +234,7 @@ mod tests {
         ];
         assert_eq!(plays(&[burst, retries], 2, false), [sound, faults].concat());
         let whole = plays(&[burst], 1, true);
-        assert_eq!(whole.len(), 20, "ten, of which each is meant for some mutant: {whole:?}");
+        assert_eq!(whole.len(), 36, "eighteen, of which each is meant for some mutant: {whole:?}");
         assert_eq!(whole.iter().filter(|play| play.is_meant()).count(), 1);
     }
 

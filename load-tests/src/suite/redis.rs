@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 use portcullis_engine::fault::{Fault, FaultProxy, Harm};
 use portcullis_engine::origin::Origin;
 use portcullis_engine::process::{Process, Program, find, free_address};
+use portcullis_engine::tally::Tally;
 
 use crate::Failure;
 
 use super::books::Books;
 use super::kit::{Config, Edge, Stage, capacity, ms, open, play, until};
 use super::outcome::Notes;
+use super::part::Part;
 
 /// Faults one after the other, each for a second and a half.
 const FAULTS: [(&str, Fault); 3] = [
@@ -95,8 +97,7 @@ fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<f64, Fail
         })
     })?;
     part.expect_served(outcome, &tally);
-    let what = format!("p99.9 at most {}: no request waits for Redis", ms(MOST));
-    part.expect_quantile(outcome, &what, (&tally, 0.999), MOST);
+    expect_prompt(&part, outcome, &tally);
     books.close_even(outcome, "load", &[&tally])?;
     let up = || proxy.passed().up.load(Ordering::SeqCst);
     let asked = up();
@@ -106,6 +107,14 @@ fn peak(stage: &Stage, address: SocketAddr, outcome: &Notes) -> Result<f64, Fail
     });
     outcome.count("Redis is spoken to again afterwards", back, format!("{asked} bytes before"));
     Ok(rate)
+}
+
+/// Nobody waits for Redis. A machine that stalls for a moment explains one in a thousand that are late, and not one in ten.
+fn expect_prompt(part: &Part, outcome: &Notes, tally: &Tally) {
+    for (name, share) in [("p90", 0.9), ("p99.9", 0.999)] {
+        let what = format!("{name} at most {}: no request waits for Redis", ms(MOST));
+        part.expect_quantile(outcome, &what, (tally, share), MOST);
+    }
 }
 
 /// Redis on an address, with nothing kept.

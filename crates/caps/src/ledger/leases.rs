@@ -172,6 +172,7 @@ impl Ledger {
     /// Notes that the shared store answered words that were sent then, in nanoseconds of the monotonic clock, and how
     /// many gateways it knows. Until a `ttl` after that it counts as reachable.
     pub fn link_heard(&self, sent: u64, ttl: std::time::Duration, gateways: u32) {
+        portcullis_mutants::when!(WaitsForRedis => portcullis_mutants::spoke());
         self.link_up_until.fetch_max(sent.saturating_add(crate::moment::nanos(ttl)), Ordering::Relaxed);
         self.gateways.store(gateways.max(1), Ordering::Relaxed);
     }

@@ -67,6 +67,7 @@ async fn wait_out(acceptor: &Acceptor, error: &io::Error, said: &mut Seldom) {
     if said.is_due(Instant::now()) {
         log::warn!("accept failed: {error}; connections wait, and are tried again 20 times a second");
     }
+    portcullis_mutants::when!(SpinningAccept => return);
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn next(io: &mut DownstreamIo, conn: &Conn, waiting: &mut Waiti
     let arrived = (Instant::now(), SystemTime::now());
     let limits = head_limits(conn);
     let reading = read(io, &mut bytes, &limits);
-    let end = tokio::time::timeout(conn.limits().header_timeout, reading).await;
+    let end = tokio::time::timeout(patience(conn), reading).await;
     let refused = |error: ProxyError, bytes| Next::Refused(Box::new(Refusal { error, bytes, arrived }));
     match end {
         Err(_) => refused(Reason::HeadTimeout.into(), bytes),
@@ -195,6 +195,12 @@ fn judge(
     };
     let surplus = bytes.split_off(len + consumed);
     Ok(Box::new(Head { bytes, surplus, facts, framing, body: consumed as u64, arrived }))
+}
+
+/// How long a head may take.
+fn patience(conn: &Conn) -> Duration {
+    portcullis_mutants::when!(EndlessHead => return Duration::MAX);
+    conn.limits().header_timeout
 }
 
 fn head_limits(conn: &Conn) -> HeadLimits {

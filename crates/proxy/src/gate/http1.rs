@@ -208,5 +208,6 @@ pub(super) async fn refuse(io: Box<DownstreamIo>, conn: &Arc<Conn>, refusal: Ref
         record.status = if sent { error.reason.status() } else { 0 };
     }
     record.timers.total = arrived.0.elapsed();
+    portcullis_mutants::when!(UncountedHeads => if error.reason == Reason::HeadTooLarge { return });
     core.finish(record, None, None);
 }

@@ -122,6 +122,7 @@ pub(super) async fn enter_cluster(session: &mut Session, ctx: &mut Ctx) -> Resul
     if ctx.upstream.upgrade && ctx.places.streams.is_empty() {
         take_stream(ctx)?;
     }
+    portcullis_mutants::when!(UnboundedUpstream => return Ok(()));
     let Some((_, cluster)) = &ctx.upstream.cluster else { return Ok(()) };
     let Some(limits) = cluster.limits.as_ref().filter(|limits| limits.rules.bound_requests()) else {
         ctx.places.cluster = None;
@@ -182,6 +183,7 @@ async fn wait(session: &mut Session, ctx: &Ctx, mut waiting: Waiting) -> Result<
 
 /// Whether an endpoint may take the attempt that was just counted in.
 pub(super) fn fits(ctx: &Ctx, choice: &Choice) -> bool {
+    portcullis_mutants::when!(UnboundedUpstream => return true);
     let limits = ctx.upstream.cluster.as_ref().and_then(|(_, cluster)| cluster.limits.as_ref());
     let each = limits.and_then(|limits| limits.rules.per_endpoint);
     each.is_none_or(|each| choice.endpoint().state().in_flight() <= each)

@@ -213,6 +213,15 @@ pub(super) fn body(
         let mut cx = BodyCx { request, facts: &ctx.facts, notes: &mut ctx.notes };
         host.chain.response_body_filter(&mut cx, chunk, end, &mut ctx.host_state)?;
     }
+    portcullis_mutants::when!(UnreadAnswerKept => {
+        *chunk = portcullis_mutants::held_back(ctx.record.id.0, chunk.as_deref(), end).map(Bytes::from);
+    });
+    portcullis_mutants::when!(FlippedByte => if let Some(part) = chunk.as_ref()
+        && let Some(other) = portcullis_mutants::flipped(part, ctx.body.sent)
+    {
+        *chunk = Some(other.into());
+    });
+    portcullis_mutants::when!(LeakedBody => portcullis_mutants::leak(chunk.as_ref().map_or(0, Bytes::len) / 16));
     ctx.body.sent += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
     if end {
         ends();

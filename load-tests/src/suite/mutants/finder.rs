@@ -34,6 +34,14 @@ impl Finder {
             Mutant::FailsOnWebsocket => Self::Scene("fanout"),
             Mutant::Tail | Mutant::FatConnection => Self::Judge,
             Mutant::Cpu10 => Self::Instructions,
+            Mutant::FlippedByte => Self::Scene("bodies"),
+            Mutant::UnboundedUpstream => Self::Scene("pool"),
+            Mutant::WaitsForRedis => Self::Scene("redis"),
+            Mutant::GenerationKept => Self::Scene("storm"),
+            Mutant::SpinningAccept => Self::Scene("descriptors"),
+            Mutant::EndlessHead | Mutant::UnreadAnswerKept => Self::Scene("slow"),
+            Mutant::UncountedHeads => Self::Scene("headers"),
+            Mutant::LeakedBody => Self::Scene("allocator"),
         }
     }
 
@@ -52,7 +60,16 @@ impl Finder {
             | Mutant::FailsOnWebsocket
             | Mutant::Tail
             | Mutant::FatConnection
-            | Mutant::Cpu10 => Self::Scene("retries"),
+            | Mutant::Cpu10
+            | Mutant::FlippedByte
+            | Mutant::UnboundedUpstream
+            | Mutant::WaitsForRedis
+            | Mutant::GenerationKept
+            | Mutant::SpinningAccept
+            | Mutant::EndlessHead
+            | Mutant::UnreadAnswerKept
+            | Mutant::UncountedHeads
+            | Mutant::LeakedBody => Self::Scene("retries"),
         }
     }
 
@@ -99,6 +116,15 @@ pub(super) const fn meant(mutant: Mutant) -> &'static str {
         Mutant::Tail => "beyond_slo",
         Mutant::FatConnection => "rss_per_connection",
         Mutant::Cpu10 => "instructions per request",
+        Mutant::FlippedByte => "down: what arrives is what was sent",
+        Mutant::UnboundedUpstream => "the upstream never has more than",
+        Mutant::WaitsForRedis => "no request waits for Redis",
+        Mutant::GenerationKept => "one generation lives in the end",
+        Mutant::SpinningAccept => "it does not spin",
+        Mutant::EndlessHead => "who trickles a head is left",
+        Mutant::UnreadAnswerKept => "that do not read: memory",
+        Mutant::UncountedHeads => "portcullis_failures_total has every attack",
+        Mutant::LeakedBody => "more than the second",
     }
 }
 

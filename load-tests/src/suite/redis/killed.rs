@@ -11,9 +11,9 @@ use portcullis_engine::process::{Process, end};
 use crate::Failure;
 
 use super::super::books::Books;
-use super::super::kit::{Stage, closed, ms, open, play, until};
+use super::super::kit::{Stage, closed, open, play, until};
 use super::super::outcome::Notes;
-use super::{BACK, CALLERS, EACH, MOST, Server, edge_before};
+use super::{BACK, CALLERS, EACH, Server, edge_before, expect_prompt};
 
 /// What Redis counts of the gateway: a script that it is asked to run.
 const ASKED: &str = "cmdstat_evalsha:calls=";
@@ -55,8 +55,7 @@ pub(super) fn killed(
     })?;
     part.expect_served(outcome, &tally);
     part.keep(outcome, &tally);
-    let what = format!("p99.9 at most {}: no request waits for Redis", ms(MOST));
-    part.expect_quantile(outcome, &what, (&tally, 0.999), MOST);
+    expect_prompt(&part, outcome, &tally);
     books.close_even(outcome, "killed", &[&warm, &tally])?;
     seen.judge(outcome);
     let again = until(BACK, || {
