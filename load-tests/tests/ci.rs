@@ -147,6 +147,23 @@ fn what_fails_a_criterion_fails_the_job_and_what_the_machine_hid_is_a_warning() 
 }
 
 #[test]
+fn the_compiler_is_as_new_as_the_workspace_asks_and_valgrind_comes_with_it() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    let (github, gitlab) = (example("github.yaml"), example("gitlab.yaml"));
+    for (job, of_gitlab, setup) in [("judge", "canary", "scripts/setup canary"), ("load", "load", "scripts/setup load")]
+    {
+        let steps = github["jobs"][job]["steps"].as_sequence().unwrap();
+        let runs: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+        let toolchain = format!("rustup toolchain install {rust} --profile minimal");
+        assert!(runs[0].starts_with(&toolchain) && runs[0].ends_with(&format!("rustup default {rust}")), "{runs:?}");
+        assert_eq!(runs[1], setup);
+        assert!(gitlab[of_gitlab]["image"].as_str().unwrap().starts_with(&format!("rust:{rust}-")), "{of_gitlab}");
+        assert_eq!(gitlab[of_gitlab]["script"][0], setup);
+    }
+}
+
+#[test]
 fn the_reports_of_scenes_are_kept_however_they_end() {
     let (github, gitlab) = (example("github.yaml"), example("gitlab.yaml"));
     let folder = "target/load-scenes";
