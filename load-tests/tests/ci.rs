@@ -84,6 +84,22 @@ fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
 }
 
 #[test]
+fn the_docs_of_the_judge_name_each_of_its_flags() {
+    let docs = fs::read_to_string(root().join("docs/canary.md")).unwrap();
+    let words: BTreeSet<&str> = docs.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
+    for (command, least) in [("judge", 30), ("judge-power", 6), ("compare", 2), ("instructions", 4)] {
+        let help = help(command);
+        // A flag begins the line that tells it.
+        let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        let flags: Vec<&str> = flags.filter_map(|rest| rest.split([' ', '=']).next()).collect();
+        assert!(flags.len() >= least, "{command}: {flags:?}");
+        for flag in flags {
+            assert!(words.contains(format!("--{flag}").as_str()), "{command} --{flag} is not in docs/canary.md");
+        }
+    }
+}
+
+#[test]
 fn examples_of_ci_are_yaml_and_the_plan_is_one() {
     for file in ["github.yaml", "gitlab.yaml", "canary.yaml"] {
         let text = fs::read_to_string(root().join("deploy/ci").join(file)).unwrap();
