@@ -32,7 +32,7 @@ surfpool: ## The tests of Solana clients, against a simulator that takes long to
 	@scripts/surfpool
 
 canary: ## Judges HEAD against BASE=REVISION: both are built, run in turns and compared. Reports in target/judge.
-	@scripts/setup
+	@scripts/setup canary
 	@scripts/canary "$(BASE)"
 
 release: ## A stripped binary, and an archive with what runs it, in target/dist.

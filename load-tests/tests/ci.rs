@@ -84,6 +84,22 @@ fn examples_and_docs_name_flags_scripts_and_targets_that_exist() {
 }
 
 #[test]
+fn the_docs_of_the_judge_name_each_of_its_flags() {
+    let docs = fs::read_to_string(root().join("docs/canary.md")).unwrap();
+    let words: BTreeSet<&str> = docs.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
+    for (command, least) in [("judge", 30), ("judge-power", 6), ("compare", 2), ("instructions", 4)] {
+        let help = help(command);
+        // A flag begins the line that tells it.
+        let flags = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        let flags: Vec<&str> = flags.filter_map(|rest| rest.split([' ', '=']).next()).collect();
+        assert!(flags.len() >= least, "{command}: {flags:?}");
+        for flag in flags {
+            assert!(words.contains(format!("--{flag}").as_str()), "{command} --{flag} is not in docs/canary.md");
+        }
+    }
+}
+
+#[test]
 fn examples_of_ci_are_yaml_and_the_plan_is_one() {
     for file in ["github.yaml", "gitlab.yaml", "canary.yaml"] {
         let text = fs::read_to_string(root().join("deploy/ci").join(file)).unwrap();
@@ -143,6 +159,23 @@ fn what_fails_a_criterion_fails_the_job_and_what_the_machine_hid_is_a_warning() 
         // The last line decides.
         let last = gitlab[job]["script"].as_sequence().unwrap().last().unwrap().as_str().unwrap();
         assert!(last.split(' ').next() == Some(script), "{job}: {last}");
+    }
+}
+
+#[test]
+fn the_compiler_is_as_new_as_the_workspace_asks_and_valgrind_comes_with_it() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    let (github, gitlab) = (example("github.yaml"), example("gitlab.yaml"));
+    for (job, of_gitlab, setup) in [("judge", "canary", "scripts/setup canary"), ("load", "load", "scripts/setup load")]
+    {
+        let steps = github["jobs"][job]["steps"].as_sequence().unwrap();
+        let runs: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+        let toolchain = format!("rustup toolchain install {rust} --profile minimal");
+        assert!(runs[0].starts_with(&toolchain) && runs[0].ends_with(&format!("rustup default {rust}")), "{runs:?}");
+        assert_eq!(runs[1], setup);
+        assert!(gitlab[of_gitlab]["image"].as_str().unwrap().starts_with(&format!("rust:{rust}-")), "{of_gitlab}");
+        assert_eq!(gitlab[of_gitlab]["script"][0], setup);
     }
 }
 

@@ -249,7 +249,11 @@ fn rulers(out: &mut String, report: &Report) {
 fn findings(report: &Report) -> Vec<Row> {
     let row = |finding: &Finding| {
         let (value, criterion) = match finding {
-            Finding::Instructions(it) => (number(it.baseline), format!("a ratio of at most {:.3}", it.allowed)),
+            Finding::Instructions(it) => {
+                let twins = it.twins_differ_by().map(|share| format!(", two counts differ by {:.1} %", share * 100.0));
+                let value = format!("{}{}", number(it.baseline), twins.unwrap_or_default());
+                (value, format!("a ratio of at most {:.3}", it.allowed))
+            }
             Finding::Growth { baseline: Some(growth), .. } => {
                 (escape(&growth.to_string()), format!("at most {} after 24 h", number(growth.cap)))
             }
@@ -265,7 +269,7 @@ fn findings(report: &Report) -> Vec<Row> {
             name: escape(finding.name()),
             value,
             criterion,
-            rationale: "needs no comparison under noise".to_owned(),
+            rationale: "needs no windows in pairs".to_owned(),
             rollback: "the canary breaks it and the baseline does not".to_owned(),
             hotfix: "both break it".to_owned(),
         }
@@ -323,6 +327,7 @@ mod tests {
         assert!(cpu.contains("[") && cpu.contains("δ = ") && cpu.contains("evidence of harm"), "{cpu}");
         assert!(row("beyond_slo").contains("both sides have more"));
         assert!(row("latency p99").contains("not gated"));
+        assert!(row("instructions\\_per\\_request").contains("two counts differ by 0.2 %"));
         let excused = row("excused");
         assert!(
             excused.contains("cannot be told: others had the core") && excused.ends_with("| both miss it |"),

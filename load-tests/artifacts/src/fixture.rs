@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portcullis_judge::growth::{Growth, Point as Moment, Slope};
-use portcullis_judge::instructions::Instructions;
+use portcullis_judge::instructions::{Instructions, Twins};
 use portcullis_judge::random::Random;
 use portcullis_judge::scalability::{Law, Point as Throughput};
 use portcullis_judge::window::{Histogram, Machine, Readings, Schedule, Side, Window};
@@ -119,7 +119,8 @@ fn series() -> Series {
 /// The report.
 pub(crate) fn report() -> Report {
     let (judge, twins, pairs) = judged();
-    let instructions = Instructions { baseline: 90_000.0, canary: 112_000.0, allowed: 1.05 };
+    let counts = Twins { baseline: [89_900.0, 90_100.0], canary: [112_000.0, 112_000.0] };
+    let instructions = Instructions::of(counts, 1.05);
     let growth = series().growth.unwrap();
     let findings = vec![
         Finding::Instructions(instructions),

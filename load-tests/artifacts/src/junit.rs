@@ -93,8 +93,11 @@ fn gate(judgement: &Judgement, standing: &Standing) -> TestCase {
 
 fn finding(finding: &Finding) -> TestCase {
     let text = finding.to_string();
-    let fails = finding.fails(Side::Canary) == Some(true);
-    let status = if fails { trouble(NonSuccessKind::Failure, "worse", &text) } else { success(&text) };
+    let status = match finding.fails(Side::Canary) {
+        Some(true) => trouble(NonSuccessKind::Failure, "worse", &text),
+        Some(false) => success(&text),
+        None => trouble(NonSuccessKind::Error, "invalid", &text),
+    };
     case(finding.name(), "judge", status)
 }
 
@@ -132,6 +135,7 @@ fn metric(scene: &SceneResult, metric: &Metric) -> TestCase {
 mod tests {
     use super::*;
     use crate::fixture::{HOSTILE, report};
+    use portcullis_judge::instructions::{Instructions, Twins};
 
     #[test]
     fn there_is_a_case_for_every_scene_gate_and_metric() {
@@ -151,6 +155,18 @@ mod tests {
         assert!(text.contains("type=\"rollback\""), "{text}");
         let gates = text.split("<testcase name=\"cpu_per_request\"").nth(1).unwrap();
         assert!(gates.split("</testcase>").next().unwrap().contains("<failure"), "{text}");
+    }
+
+    #[test]
+    fn instructions_that_cannot_be_told_are_an_error_and_no_success() {
+        let mut report = report();
+        let twins = Twins { baseline: [100.0, 108.0], canary: [100.0; 2] };
+        report.judgement.as_mut().unwrap().findings = vec![Finding::Instructions(Instructions::of(twins, 1.05))];
+        let text = document(&report).unwrap();
+        let case = text.split("<testcase name=\"instructions_per_request\"").nth(1).unwrap();
+        let case = case.split("</testcase>").next().unwrap();
+        assert!(case.contains("<error") && case.contains("type=\"invalid\""), "{case}");
+        assert!(case.contains("baseline differ by 8.0 %"), "{case}");
     }
 
     #[test]

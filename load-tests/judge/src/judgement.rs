@@ -91,7 +91,7 @@ impl Finding {
         let exceeds = |growth: &Growth| growth.outlook() == Outlook::Exceeds;
         match (self, side) {
             (Self::Instructions(_), Side::Baseline) => Some(false),
-            (Self::Instructions(instructions), Side::Canary) => Some(instructions.fails()),
+            (Self::Instructions(instructions), Side::Canary) => instructions.fails(),
             (Self::Growth { baseline, .. }, Side::Baseline) => baseline.as_ref().map(exceeds),
             (Self::Growth { canary, .. }, Side::Canary) => Some(exceeds(canary)),
             (Self::Scene { baseline, .. }, Side::Baseline) => baseline.map(|kept| !kept),

@@ -100,8 +100,8 @@ enum What {
     /// Lays two results of `judge` side by side: a baseline carried to another day or another machine. Exit codes: 0 the same or
     /// better, 1 worse, 2 usage, 4 cannot tell.
     Compare(CompareArguments),
-    /// Counts the instructions of a request on both sides by callgrind, and nothing else, within a minute or two. Exit codes: 0 no
-    /// more than 5 % more, 1 more, 2 usage, 5 valgrind is not installed.
+    /// Counts the instructions of a request on both sides by callgrind, each side twice, and nothing else. Exit codes: 0 no more than
+    /// 5 % more, 1 more, 2 usage, or a side that does not answer, 5 counts of one build differ, or valgrind is not installed.
     Instructions(InstructionsArguments),
     /// Tells how often the judge is wrong, by simulated runs drawn from measured noise.
     JudgePower(PowerArguments),

@@ -49,7 +49,7 @@ pub struct JudgeArguments {
     /// Writes the A/A leg's pairs there too, for `judge-power --noise`.
     #[arg(long)]
     pub(super) noise: Option<PathBuf>,
-    /// Compares instructions per request too, by callgrind (valgrind must be installed).
+    /// Compares instructions per request too, by callgrind (valgrind must be installed). Each side is counted twice.
     #[arg(long)]
     pub(super) instructions: bool,
     /// Draws flame graphs of both sides and of their difference (perf must be installed).

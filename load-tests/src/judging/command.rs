@@ -127,7 +127,12 @@ fn measure(arguments: &JudgeArguments, local: &mut Local, rules: &Rules, seed: u
     if arguments.instructions && run.can_go_on(&run.findings) {
         note("counting instructions");
         match instructions::count([&local.baseline, &local.canary], (&*local).into(), rules.instructions) {
-            Ok(counted) => run.findings.push(Finding::Instructions(counted)),
+            Ok(counted) => {
+                if counted.fails().is_none() {
+                    run.judge.cannot_tell(&format!("instructions cannot be compared: {counted}"));
+                }
+                run.findings.push(Finding::Instructions(counted));
+            }
             Err(failure) => run.judge.cannot_tell(&format!("instructions could not be counted: {failure}")),
         }
     }
@@ -179,16 +184,16 @@ impl JudgeArguments {
 
     /// Looks for what is asked for besides, before anything is measured.
     fn find_programs(&self) -> Result<(), Failure> {
-        for (asked, flag, program) in [
-            (self.instructions, "--instructions", "valgrind"),
-            (self.flames, "--flames", "perf"),
-            (self.allocations, "--allocations", "valgrind"),
+        for (asked, flag, program, word) in [
+            (self.instructions, "--instructions", "valgrind", "canary"),
+            (self.flames, "--flames", "perf", "bench"),
+            (self.allocations, "--allocations", "valgrind", "canary"),
         ] {
             if asked && !self.are_commands() {
                 return Err(format!("{flag} wants two sides that are commands").into());
             }
             if asked && find(program).is_none() {
-                return Err(format!("{flag}: {program} is not installed (scripts/setup bench)").into());
+                return Err(format!("{flag}: {program} is not installed (scripts/setup {word})").into());
             }
         }
         Ok(())

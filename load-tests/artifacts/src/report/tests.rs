@@ -36,6 +36,7 @@ fn what_is_not_in_the_format_breaks_the_schema() {
         ("/seed", Value::from("seven")),
         ("/judgement/verdict", Value::from("maybe")),
         ("/judgement/standings/0/gate", Value::from("p99")),
+        ("/judgement/findings/0/instructions/twins/baseline", Value::from(1.0)),
         ("/pairs/0/first", Value::from("both")),
         ("/pairs/0/canary/requests", Value::from(-1)),
         ("/scenes/0/outcome", Value::from("fine")),
@@ -86,6 +87,8 @@ fn an_older_version_is_read() {
         pairs.iter_mut().for_each(|pair| drop(pair.as_object_mut().unwrap().remove("rulers").unwrap()));
     }
     value["judgement"].as_object_mut().unwrap().remove("shown").unwrap();
+    let counted = value.pointer_mut("/judgement/findings/0/instructions").unwrap();
+    counted.as_object_mut().unwrap().remove("twins").unwrap();
     let scene = &mut value["scenes"][0];
     scene["windows"] = Value::Array(Vec::new());
     for metric in scene["metrics"].as_array_mut().unwrap() {

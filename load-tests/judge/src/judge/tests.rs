@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::growth::{Growth, Slope};
-use crate::instructions::Instructions;
+use crate::instructions::{Instructions, Twins};
 use crate::rules::Criteria;
 use crate::sample::Sample;
 use crate::window::Failure;
@@ -128,8 +128,13 @@ fn what_cannot_be_taken_back_wants_a_hotfix() {
 #[test]
 fn findings_decide_too() {
     let judge = judged(quick(), |_, _| {});
-    let instructions = Finding::Instructions(Instructions { baseline: 100.0, canary: 110.0, allowed: 1.05 });
-    let judgement = judge.judgement(vec![instructions]);
+    let instructions = |baseline: [f64; 2], canary: [f64; 2]| {
+        let finding = Finding::Instructions(Instructions::of(Twins { baseline, canary }, 1.05));
+        judge.judgement(vec![finding])
+    };
+    assert_eq!(instructions([100.0; 2], [101.0; 2]).verdict, Verdict::Pass);
+    assert_eq!(instructions([100.0, 108.0], [110.0; 2]).verdict, Verdict::Inconclusive, "twins differ");
+    let judgement = instructions([100.0; 2], [110.0; 2]);
     assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
     assert_eq!(judgement.decided_by.as_deref(), Some("instructions_per_request"));
     let growth = |low: f64, high: f64| Growth {
