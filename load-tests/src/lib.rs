@@ -10,6 +10,7 @@
 
 pub mod contenders;
 pub mod gatekeeper;
+pub mod generators;
 pub mod handshaking;
 pub mod instructions;
 pub mod judging;

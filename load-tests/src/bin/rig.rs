@@ -14,7 +14,7 @@ use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
 use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
-use portcullis_load::{Failure, instructions, memory, reload, speed, start};
+use portcullis_load::{Failure, generators, instructions, memory, reload, speed, start};
 
 /// Bytes of the answers that the origin has in its config.
 const SMALL: usize = 123;
@@ -183,6 +183,22 @@ enum What {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// CPU per request of the load tool itself, beside `wrk`: closed loops on one nginx, in turns. Here `--core` is the generator's, and
+    /// `--other-core` nginx's.
+    Generator {
+        /// Rounds.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Connections.
+        #[arg(long, default_value_t = 32)]
+        connections: u32,
+        /// The tool sends in an open loop of so many requests a second in place of its closed one; `wrk` has none.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: Option<u32>,
+    },
     /// All of it, other proxies included where they are installed.
     All,
 }
@@ -296,6 +312,13 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             let plan = gatekeeper::FloodPlan { rate: *rate, flood: *flood, rounds: *rounds, seconds: *seconds };
             let command = format!("rig flood --rate {rate} --flood {flood} --rounds {rounds} --seconds {seconds}");
             gatekeeper::flood(&plan, place)?.print("A flood of bad keys from 10,000 addresses", &command)
+        }
+        What::Generator { rounds, seconds, connections, rate } => {
+            let open = rate.iter().map(|rate| format!(" --rate {rate}")).collect::<String>();
+            let command =
+                format!("rig generator --rounds {rounds} --seconds {seconds} --connections {connections}{open}");
+            let plan = generators::Plan { rounds: *rounds, seconds: *seconds, connections: *connections, rate: *rate };
+            generators::run(&plan, place)?.print("CPU per request of who asks", &command)
         }
         What::All => Ok(()),
     }
