@@ -12,7 +12,7 @@ lint: ## Format, clippy, rustdoc, and the checks of xtask.
 	@scripts/setup
 	@cargo xtask ci
 
-bench: ## Criterion for the pure crates, the rig for the process.
+bench: ## Criterion for the crates that have benches, the rig for the process: of what is shipped for the bars. Two hours.
 	@scripts/bench
 
 load: ## All scenes of the load tool, small: ten minutes beside the build.

@@ -8,8 +8,10 @@
 //! when the rig is killed; every load has a bound; a request that failed makes a measurement fail, it is never
 //! averaged away.
 
+pub mod bench;
 pub mod contenders;
 pub mod gatekeeper;
+pub mod generators;
 pub mod handshaking;
 pub mod instructions;
 pub mod judging;

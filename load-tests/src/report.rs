@@ -1,6 +1,6 @@
 //! Markdown tables on standard output, progress on standard error.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{IsTerminal, Write as _};
 
 use crate::Failure;
@@ -42,8 +42,14 @@ impl Table {
     /// When standard output is closed.
     pub fn print(&self, heading: &str, command: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "\n### {heading}\n\n`{command}`\n\n{}", self.text)?;
+        writeln!(out, "\n### {heading}\n\n`{command}`\n\n{self}")?;
         Ok(out.flush()?)
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

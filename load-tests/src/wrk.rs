@@ -1,6 +1,6 @@
 //! The load tool: `wrk`, a window at a time.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -37,21 +37,24 @@ pub struct Window<'a> {
     pub core: u32,
 }
 
+/// The words that start a window; the core is for whoever starts it.
+pub(crate) fn words(window: &Window<'_>) -> Vec<OsString> {
+    let scheme = if window.handshakes { "https" } else { "http" };
+    let mut words: Vec<OsString> = ["wrk", "--latency", "-t1"].map(OsString::from).to_vec();
+    words.extend([format!("-c{}", window.connections).into(), format!("-d{}", window.seconds).into()]);
+    words.extend(window.handshakes.then_some(["-H", "Connection: close"]).into_iter().flatten().map(OsString::from));
+    words.extend(window.script.into_iter().flat_map(|script| ["-s".into(), script.as_os_str().to_owned()]));
+    words.push(format!("{scheme}://{}{}", window.to, window.path).into());
+    words
+}
+
 /// Runs a window. Fails when a single request did.
 ///
 /// # Errors
 ///
 /// When `wrk` cannot be run, or when a request was not answered with 2xx or 3xx.
 pub fn run(window: &Window<'_>) -> Result<Load, Failure> {
-    let scheme = if window.handshakes { "https" } else { "http" };
-    let url = format!("{scheme}://{}{}", window.to, window.path);
-    let output = Command::new("taskset")
-        .args(["-c", &window.core.to_string(), "wrk", "--latency", "-t1"])
-        .args([format!("-c{}", window.connections), format!("-d{}", window.seconds)])
-        .args(window.handshakes.then_some(["-H", "Connection: close"]).into_iter().flatten())
-        .args(window.script.into_iter().flat_map(|script| [OsStr::new("-s"), script.as_os_str()]))
-        .arg(url)
-        .output()?;
+    let output = Command::new("taskset").args(["-c", &window.core.to_string()]).args(words(window)).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         return Err(format!("wrk: {}{text}", String::from_utf8_lossy(&output.stderr)).into());
@@ -59,7 +62,12 @@ pub fn run(window: &Window<'_>) -> Result<Load, Failure> {
     parse(&text)
 }
 
-fn parse(text: &str) -> Result<Load, Failure> {
+/// What it says at its end.
+///
+/// # Errors
+///
+/// When a request was not answered with 2xx or 3xx, or it says something else.
+pub(crate) fn parse(text: &str) -> Result<Load, Failure> {
     let trouble = text.lines().find(|line| line.contains("Socket errors") || line.contains("Non-2xx"));
     if let Some(trouble) = trouble {
         return Err(format!("requests failed: {}", trouble.trim()).into());

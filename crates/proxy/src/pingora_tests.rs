@@ -5,5 +5,6 @@ mod gathered;
 mod given_away;
 mod idle_pool;
 mod open_end;
+mod proxied;
 mod queued_header;
 mod socket;

@@ -1,4 +1,4 @@
-//! The command line of the rig. `rig all` is what `make bench` runs.
+//! The command line of the rig. `rig bars` and `rig all` are what `make bench` runs.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
 use portcullis_engine::tls::Group;
+use portcullis_load::bench::{ALL, BARS, is_installed};
 use portcullis_load::contenders::{self, Before, Certificate, Contender, Place, Sessions, Terminating};
 use portcullis_load::gatekeeper::{self, Keeper, Who, Work};
 use portcullis_load::memory::Idle;
@@ -14,7 +15,7 @@ use portcullis_load::process::{Process, Program, find, free_address};
 use portcullis_load::report::progress;
 use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
-use portcullis_load::{Failure, instructions, memory, reload, speed, start};
+use portcullis_load::{Failure, generators, instructions, memory, reload, speed, start};
 
 /// Bytes of the answers that the origin has in its config.
 const SMALL: usize = 123;
@@ -183,7 +184,26 @@ enum What {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
-    /// All of it, other proxies included where they are installed.
+    /// CPU per request of the load tool itself, beside `wrk`: closed loops on one nginx, in turns. Here `--core` is the generator's, and
+    /// `--other-core` nginx's.
+    Generator {
+        /// Rounds.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Seconds of a window.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Connections.
+        #[arg(long, default_value_t = 32)]
+        connections: u32,
+        /// The tool sends in an open loop of so many requests a second in place of its closed one; `wrk` has none.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: Option<u32>,
+    },
+    /// What the bars at the top of docs/performance.md are about, as it is measured there: with PORTCULLIS_BIN=target/dist/portcullis,
+    /// since bars are for what is shipped.
+    Bars,
+    /// All parts, other proxies included where they are installed.
     All,
 }
 
@@ -193,49 +213,42 @@ fn main() -> Result<(), Failure> {
     let kept = arguments.keep.unwrap_or_else(|| folder.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let place = Place { folder: std::path::absolute(kept)?, core: arguments.core, other: arguments.other_core };
-    let all = matches!(arguments.command, What::All);
-    let commands = if all { everything() } else { vec![arguments.command] };
+    let commands = if matches!(arguments.command, What::All) {
+        several(&ALL)?
+    } else if matches!(arguments.command, What::Bars) {
+        several(&BARS)?
+    } else {
+        vec![arguments.command]
+    };
     commands.iter().try_for_each(|command| run(command, &place))
 }
 
-/// What `rig all` does. Other proxies need fewer rounds: nothing is decided by a few percent there.
-fn everything() -> Vec<What> {
-    let parse = |words: &str| {
-        let words = std::iter::once("rig").chain(words.split(' '));
-        Arguments::try_parse_from(words).map(|arguments| arguments.command).ok()
-    };
-    let (others, rivals) =
-        ([Contender::Nginx, Contender::Haproxy, Contender::Envoy], [Contender::Pingap, Contender::Praxis]);
-    let others = others.map(|other| (other, "scripts/setup bench")).into_iter();
-    let others = others.chain(rivals.map(|rival| (rival, "scripts/rivals"))).filter(|(contender, source)| {
-        let there = contender.program().is_some();
-        if !there {
-            progress(&format!("{contender} is not installed and left out: {source}"));
+/// These commands, without contenders that are not installed, and without what would compare with one that is not.
+fn several(commands: &[&str]) -> Result<Vec<What>, Failure> {
+    let mut found = Vec::new();
+    for words in commands {
+        let mut command = parse(words)?;
+        if let What::Speed { contenders, .. } = &mut command {
+            let first = contenders.first().copied();
+            contenders.retain(is_installed);
+            if contenders.first().copied() != first {
+                progress(&format!("left out: rig {words}"));
+                continue;
+            }
         }
-        there
+        found.push(command);
+    }
+    Ok(found)
+}
+
+/// A command as a shell reads it, where nothing but single quotes is special.
+fn parse(words: &str) -> Result<What, Failure> {
+    let parts = words.split('\'').enumerate();
+    let words = parts.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
     });
-    let others = others.map(|(contender, _)| contender);
-    let contenders =
-        [Contender::Bare, Contender::Plain, Contender::Usual, Contender::Full].into_iter().chain(others).collect();
-    let beside = What::Speed { contenders, rounds: 8, seconds: 2, connections: vec![32, 256], body: SMALL };
-    let bodies = "speed --contenders haproxy,usual,full --rounds 8 --seconds 2 --connections 32 --body 102400";
-    [
-        "speed",
-        bodies,
-        "handshakes",
-        "handshakes --full",
-        "instructions",
-        "memory",
-        "tunnels",
-        "reload",
-        "start",
-        "scenes",
-        "gatekeeper",
-    ]
-    .into_iter()
-    .filter_map(parse)
-    .chain([beside])
-    .collect()
+    Ok(Arguments::try_parse_from(std::iter::once("rig").chain(words))?.command)
 }
 
 fn run(what: &What, place: &Place) -> Result<(), Failure> {
@@ -297,7 +310,14 @@ fn run(what: &What, place: &Place) -> Result<(), Failure> {
             let command = format!("rig flood --rate {rate} --flood {flood} --rounds {rounds} --seconds {seconds}");
             gatekeeper::flood(&plan, place)?.print("A flood of bad keys from 10,000 addresses", &command)
         }
-        What::All => Ok(()),
+        What::Generator { rounds, seconds, connections, rate } => {
+            let open = rate.iter().map(|rate| format!(" --rate {rate}")).collect::<String>();
+            let command =
+                format!("rig generator --rounds {rounds} --seconds {seconds} --connections {connections}{open}");
+            let plan = generators::Plan { rounds: *rounds, seconds: *seconds, connections: *connections, rate: *rate };
+            generators::run(&plan, place)?.print("CPU per request of who asks", &command)
+        }
+        What::All | What::Bars => Ok(()),
     }
 }
 
@@ -428,4 +448,46 @@ fn before(contenders: &[Contender], origin: SocketAddr) -> Vec<Before> {
 fn words(contenders: &[Contender]) -> String {
     let words: Vec<String> = contenders.iter().map(|contender| format!("{contender:?}").to_lowercase()).collect();
     words.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/performance.md");
+
+    #[test]
+    fn what_is_run_together_is_understood() {
+        for words in BARS.iter().chain(&ALL) {
+            assert!(parse(words).is_ok(), "{words}: {}", parse(words).unwrap_err());
+        }
+    }
+
+    /// Every command of the docs is one that is understood.
+    #[test]
+    fn understands_what_the_docs_say() {
+        let pages = [PAGE, include_str!("../../README.md")];
+        // What stands between backticks is code.
+        let spans = pages.iter().flat_map(|page| page.split('`').skip(1).step_by(2));
+        let named = spans.filter_map(|span| Some(span.split_at(span.find("rig ")?)));
+        let commands: Vec<&str> = named.filter(|(before, _)| ends_a_path(before)).map(|(_, command)| command).collect();
+        assert!(commands.len() >= 25, "{commands:?}");
+        for command in commands {
+            let parsed = parse(command.strip_prefix("rig ").unwrap());
+            assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+        }
+    }
+
+    /// Whether the name of a program may follow.
+    fn ends_a_path(text: &str) -> bool {
+        text.is_empty() || text.ends_with([' ', '/', '\n'])
+    }
+
+    #[test]
+    fn the_table_of_bars_has_the_commands_that_bars_runs() {
+        let table = PAGE.split("\n## ").find(|part| part.starts_with("Bars\n")).unwrap();
+        for words in BARS {
+            assert!(table.contains(&format!("`rig {words}`")), "{words}");
+        }
+    }
 }

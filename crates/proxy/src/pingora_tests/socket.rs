@@ -21,7 +21,7 @@ pub(super) enum After {
 }
 
 /// What comes, piece by piece; how much room each read had; the writes, each as it came, and how many of them
-/// were flushed; how much one takes, if not all.
+/// were flushed; how much one takes, if not all; how often one was tried that nobody takes.
 #[derive(Debug, Default)]
 struct Sides {
     pieces: VecDeque<Vec<u8>>,
@@ -31,6 +31,7 @@ struct Sides {
     flushed: usize,
     most: Option<usize>,
     broken: bool,
+    stalled: Option<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -44,7 +45,12 @@ impl Socket {
 
     /// A session of a client over it.
     pub(super) fn session(&self) -> HttpSession {
-        HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(self.clone())))))
+        HttpSession::new(Box::new(self.stream()))
+    }
+
+    /// A stream over it.
+    pub(super) fn stream(&self) -> Stream {
+        Stream::from(VirtualSocketStream::new(Box::new(self.clone())))
     }
 
     /// More comes.
@@ -60,6 +66,16 @@ impl Socket {
     /// Every write fails from now on.
     pub(super) fn breaks(&self) {
         self.0.lock().unwrap().broken = true;
+    }
+
+    /// No write is taken from now on: whoever reads on the other side has stopped.
+    pub(super) fn stalls(&self) {
+        self.0.lock().unwrap().stalled = Some(0);
+    }
+
+    /// Writes that were tried since.
+    pub(super) fn tried(&self) -> usize {
+        self.0.lock().unwrap().stalled.unwrap_or_default()
     }
 
     /// The room of each read since this was asked last.
@@ -116,6 +132,10 @@ impl AsyncWrite for Socket {
         let mut sides = self.0.lock().unwrap();
         if sides.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(tried) = &mut sides.stalled {
+            *tried += 1;
+            return Poll::Pending;
         }
         let most = sides.most.unwrap_or(usize::MAX);
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most).collect();

@@ -1,0 +1,80 @@
+//! What the gateway relies on in Pingora's HTTP/1 session to an upstream, which is our change (`vendor/README.md`): what is ready at
+//! once has no timeout made for it. A process of its own: the first timeout starts a thread that stays for all others.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers and all")]
+
+use std::fs;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pingora_core::ErrorType;
+use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use pingora_http::RequestHeader;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+
+/// The name of the thread that Pingora's timeouts share.
+const THREAD: &str = "Timer thread";
+
+/// A stream whose other side is the other half of a pipe.
+#[derive(Debug)]
+struct Half(DuplexStream);
+
+impl VirtualSocket for Half {
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Half {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Half {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Whether a timeout was made in this process.
+fn has_timers() -> bool {
+    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+    // A thread may end between the listing and the look.
+    threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok()).any(|name| name.trim() == THREAD)
+}
+
+#[tokio::test]
+async fn what_is_ready_at_once_has_no_timeout_made_for_it() {
+    let (ours, mut upstream) = duplex(1 << 16);
+    let mut session = HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(Half(ours))))));
+    session.write_timeout = Some(Duration::from_secs(10));
+    let mut head = RequestHeader::build("POST", b"/", None).unwrap();
+    head.insert_header("Content-Length", "4").unwrap();
+    session.write_request_header(Box::new(head)).await.unwrap();
+    assert!(!has_timers(), "a head is written");
+    session.write_body(b"ping").await.unwrap();
+    assert!(!has_timers(), "a body is written");
+
+    upstream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npong").await.unwrap();
+    session.read_response().await.unwrap();
+    session.read_timeout = Some(Duration::from_millis(10));
+    assert_eq!(session.read_body_ref().await.unwrap(), Some(&b"pong"[..]));
+    assert!(!has_timers(), "a body is read that came with its head");
+
+    let late = session.read_body_ref().await.unwrap_err();
+    assert_eq!(late.etype(), &ErrorType::ReadTimedout);
+    assert!(has_timers(), "what is waited for has a timeout");
+}
