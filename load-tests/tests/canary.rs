@@ -145,3 +145,19 @@ fn instructions_are_compared_where_they_can_be_counted_unless_they_are_not_wante
     let [turns, duet] = [&["HEAD"][..], &["HEAD", "--duet"]].map(|words| repository.judge(words, &[]).1);
     assert!(turns.contains("--most-failed 0.001 --most-beyond 0.1") && !duet.contains("--most"), "{turns}{duet}");
 }
+
+#[test]
+fn what_cannot_be_built_is_no_verdict() {
+    let repository = Repository::new();
+    let no_tool = format!("[ -n \"$CARGO_TARGET_DIR\" ] || exit 101\n{CARGO}");
+    for (cargo, expected) in [
+        ("exit 101", "canary: the baseline ("),
+        ("exit 0", "canary: the baseline ("),
+        (no_tool.as_str(), "canary: the load tool cannot be built"),
+    ] {
+        executable(&repository.path("bin/cargo"), cargo);
+        let (code, words, said) = repository.judge(&["HEAD"], &[]);
+        assert_eq!((code, words.as_str()), (Some(2), ""), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}

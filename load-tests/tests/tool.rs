@@ -80,8 +80,13 @@ fn a_flame_graph_wants_a_process_a_folder_and_perf() {
         (&[][..], "--pid <PID>"),
         (&["--out", "out"], "--pid <PID>"),
         (&["--pid", &own], "--out <OUT>"),
+        // Where it lies in a folder that no path has to name, it is found.
         (&["--pid", &own, "--out", "out"], "perf is not installed"),
     ] {
+        if expected.starts_with("perf") && ["/usr/sbin/perf", "/sbin/perf"].iter().any(|perf| Path::new(perf).exists())
+        {
+            continue;
+        }
         let words = [&["run", "plan.yaml", "--to", &to, "--flames"], words].concat();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-load"));
         // Nothing is on this path.

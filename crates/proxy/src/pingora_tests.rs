@@ -3,6 +3,7 @@
 mod exchange;
 mod gathered;
 mod given_away;
+mod half;
 mod idle_pool;
 mod open_end;
 mod proxied;

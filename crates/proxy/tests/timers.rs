@@ -4,47 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers and all")]
 
 use std::fs;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pingora_core::ErrorType;
 use pingora_core::protocols::http::v1::client::HttpSession;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora_http::RequestHeader;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncWriteExt as _, duplex};
 
-/// A stream whose other side is the other half of a pipe.
-#[derive(Debug)]
-struct Half(DuplexStream);
+#[path = "../src/pingora_tests/half.rs"]
+mod half;
 
-impl VirtualSocket for Half {
-    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsyncRead for Half {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Half {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
+use half::Half;
 
 /// Threads of this process. Not their names: a thread gives itself its name, some time after it was made.
 fn threads() -> usize {
@@ -55,7 +25,7 @@ fn threads() -> usize {
 async fn what_is_ready_at_once_has_no_timeout_made_for_it() {
     let before = threads();
     let (ours, mut upstream) = duplex(1 << 16);
-    let mut session = HttpSession::new(Box::new(Stream::from(VirtualSocketStream::new(Box::new(Half(ours))))));
+    let mut session = HttpSession::new(Box::new(Half::stream(ours)));
     session.write_timeout = Some(Duration::from_secs(10));
     let mut head = RequestHeader::build("POST", b"/", None).unwrap();
     head.insert_header("Content-Length", "4").unwrap();

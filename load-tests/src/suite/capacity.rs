@@ -17,7 +17,7 @@ use super::outcome::Notes;
 use super::rates::{Search, Window};
 use super::served::Bad;
 use super::steady::judged;
-use super::workloads::{Caller, Running, Workload};
+use super::workloads::{Caller, RISE, Running, Workload};
 
 /// The objective: the p99 up to which a rate is held.
 const HELD: Duration = Duration::from_millis(25);
@@ -123,7 +123,8 @@ fn search(
             Ok((tally, Some(lag)))
         })?;
         let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
-        let used = spent.as_secs_f64() / length.as_secs_f64();
+        let counted = tally.counted.sent() as f64 / tally.all.sent().max(1) as f64;
+        let used = spent.as_secs_f64() * counted / length.saturating_sub(RISE).as_secs_f64();
         part.keep(outcome, &tally);
         let window = judged(&tally, &part, used, HELD);
         let p99 = tally.quantile(0.99);

@@ -178,16 +178,24 @@ impl Running {
     }
 }
 
+/// How long the rate of an open loop rises.
+pub(super) const RISE: Duration = Duration::from_millis(200);
+
 impl Caller {
     /// Callers that ask again when they are answered.
     pub(super) fn closed(&mut self, connections: usize, length: Duration) -> Result<Tally, Failure> {
+        self.prepared.plan.warm_up = Duration::ZERO;
         self.prepared.plan.when = When::Closed { connections, length };
         self.send()
     }
 
-    /// Requests independent of each other.
+    /// Requests independent of each other. Their rate rises first, and what is planned until then does not count: connections are made
+    /// when they are needed, and all of them in one moment are handshakes for which everybody waits, at any rate.
     pub(super) fn open(&mut self, rate: f64, length: Duration, seed: u64) -> Result<Tally, Failure> {
-        self.prepared.plan.when = When::Open(vec![Segment::flat(Arrivals::Poisson, rate, length)]);
+        let rise = Segment { arrivals: Arrivals::Poisson, from: rate / 10.0, to: rate, length: RISE };
+        let flat = Segment::flat(Arrivals::Poisson, rate, length.saturating_sub(RISE));
+        self.prepared.plan.warm_up = RISE;
+        self.prepared.plan.when = When::Open(vec![rise, flat]);
         self.prepared.plan.seed = seed;
         self.send()
     }

@@ -1,11 +1,10 @@
 //! What the gateway relies on in Pingora's proxy, which is our change (`vendor/README.md`): requests that came together are sent
 //! together, and a client that does not read holds little of an answer over HTTP/2. Both sides of the proxy are the test.
 
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,13 +14,13 @@ use pingora_core::connectors::L4Connect;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, Session, http_proxy};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{DuplexStream, duplex};
 use tokio::sync::watch;
 
+use super::half::Half;
 use super::socket::{After, Socket};
 
 /// Turns of the event loop in which all that can happen has happened: nothing here waits for a clock or for the system.
@@ -114,36 +113,6 @@ async fn requests_that_came_in_one_turn_are_both_read_before_either_is_sent() {
     assert_eq!(seen, [[2, 0], [2, 2]], "connected and sent, turn by turn");
 }
 
-/// A stream whose other side is the other half of a pipe.
-#[derive(Debug)]
-struct Half(DuplexStream);
-
-impl VirtualSocket for Half {
-    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsyncRead for Half {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Half {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
 /// An upstream over HTTP/2 whose answer has all of its pieces at once, and no end.
 #[derive(Debug)]
 struct Plenty;
@@ -153,7 +122,7 @@ impl L4Connect for Plenty {
     async fn connect(&self, _: &SocketAddr) -> Result<Stream> {
         let (ours, theirs) = duplex(1 << 20);
         tokio::spawn(answer(theirs));
-        Ok(Stream::from(VirtualSocketStream::new(Box::new(Half(ours)))))
+        Ok(Half::stream(ours))
     }
 }
 

@@ -16,7 +16,7 @@ use super::super::outcome::Notes;
 use super::{BACK, CALLERS, EACH, Server, edge_before, expect_prompt};
 
 /// What Redis counts of the gateway: a script that it is asked to run.
-const ASKED: &str = "cmdstat_evalsha:calls=";
+const ASKED: &str = "cmdstat_evalsha:";
 
 /// How long the closed loop is that warms up.
 const WARM: Duration = Duration::from_millis(500);
@@ -116,7 +116,7 @@ fn is_closed(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
-/// How many scripts this Redis was asked for.
+/// How many scripts this Redis ran that it was asked for.
 fn asked(redis: SocketAddr) -> Result<u64, Failure> {
     let mut stream = TcpStream::connect(redis)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -127,10 +127,14 @@ fn asked(redis: SocketAddr) -> Result<u64, Failure> {
     if text.starts_with('$') { Ok(scripts(&text)) } else { Err(format!("Redis answers {text}").into()) }
 }
 
-/// The count in what it tells of its commands. One that nobody sent is not told.
+/// The count in what it tells of its commands, without those that failed: a Redis that is new knows no script until it is loaded. A
+/// command that nobody sent is not told.
 fn scripts(info: &str) -> u64 {
-    let count = |line: &str| line.strip_prefix(ASKED)?.split(',').next()?.parse().ok();
-    info.lines().find_map(count).unwrap_or_default()
+    let Some(told) = info.lines().find_map(|line| line.strip_prefix(ASKED)) else { return 0 };
+    let count = |name: &str| {
+        told.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    count("calls").saturating_sub(count("failed_calls"))
 }
 
 #[cfg(test)]
@@ -145,6 +149,8 @@ mod tests {
         let info = "$99\r\n# Commandstats\r\ncmdstat_script|load:calls=2,usec=9\r\n\
                     cmdstat_evalsha:calls=41,usec=900,usec_per_call=21.95,rejected_calls=0,failed_calls=0\r\n\r\n+OK\r\n";
         assert_eq!(scripts(info), 41);
+        let failed = "cmdstat_evalsha:calls=5,usec=9,usec_per_call=1.80,rejected_calls=0,failed_calls=5\r\n";
+        assert_eq!(scripts(failed), 0, "it knows none of them");
         assert_eq!(scripts("$30\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=2\r\n"), 0);
     }
 
