@@ -39,6 +39,13 @@ impl Bad {
         Self { refused: failed.refused + tally.all.refused, ..failed }
     }
 
+    /// Of several loads together, with how many requests they sent.
+    pub(super) fn of_all(tallies: &[&Tally]) -> (u64, Self) {
+        let mut bad = Self::default();
+        tallies.iter().for_each(|tally| bad += Self::of(tally));
+        (tallies.iter().map(|tally| tally.all.sent()).sum(), bad)
+    }
+
     /// Of a load that may be refused.
     pub(super) fn failed(tally: &Tally) -> Self {
         // Those that are too many to be kept one by one are wrong.
@@ -184,6 +191,14 @@ mod tests {
         assert_eq!(status(&tally(&[(Some(502), Kind::Status), (None, Kind::Timeout)], 0), 10_000, 9), Status::Failed);
         assert_eq!(status(&tally(&[], 0), 10_000, 0), Status::Passed);
         assert_eq!(status(&Tally::new(ms(50), ms(0)).unwrap(), 10_000, 0), Status::Failed, "nothing was sent");
+    }
+
+    #[test]
+    fn loads_add_up() {
+        let (one, other) =
+            (tally(&[(None, Kind::Timeout), (Some(503), Kind::Status)], 4), tally(&[(None, Kind::Reset)], 2));
+        assert_eq!(Bad::of_all(&[&one, &other]), (209, Bad { wrong: 1, late: 1, refused: 7 }));
+        assert_eq!(Bad::of_all(&[]), (0, Bad::default()));
     }
 
     #[test]
