@@ -472,7 +472,16 @@ mod tests {
         let named = spans.filter_map(|span| Some(span.split_at(span.find("rig ")?)));
         let commands: Vec<&str> = named.filter(|(before, _)| ends_a_path(before)).map(|(_, command)| command).collect();
         assert!(commands.len() >= 25, "{commands:?}");
-        for command in commands {
+        // And so is what is indented, up to what is said of it.
+        let lines = pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with("    "));
+        let lines = lines.filter_map(|line| line.split('#').next()).filter(|line| !line.contains('`'));
+        let indented: Vec<&str> = lines
+            .filter_map(|line| Some(line.split_at(line.find("rig ")?)))
+            .filter(|(before, _)| before.ends_with("target/release/"))
+            .map(|(_, command)| command.trim())
+            .collect();
+        assert!(indented.len() >= 12 && indented.contains(&"rig flood"), "{indented:?}");
+        for command in commands.into_iter().chain(indented) {
             let parsed = parse(command.strip_prefix("rig ").unwrap());
             assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
         }
