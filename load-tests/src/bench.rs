@@ -1,6 +1,7 @@
 //! What `make bench` has the rig do, as commands of the rig.
 
 use crate::contenders::Contender;
+use crate::process::find;
 use crate::report::progress;
 
 /// What `rig bars` does: the commands of the first table of bars in `docs/performance.md`, of what is shipped.
@@ -44,13 +45,27 @@ const OTHERS: [(Contender, &str); 5] = [
     (Contender::Praxis, "scripts/rivals"),
 ];
 
-/// Whether it can be measured; if not, it is said what installs it.
+/// What may be missing on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    /// Who is measured.
+    Contender(Contender),
+    /// What asks.
+    Wrk,
+}
+
+/// Whether it is there; if not, it is said what installs it.
 #[must_use]
-pub fn is_installed(contender: &Contender) -> bool {
-    let Some((_, source)) = OTHERS.iter().find(|(other, _)| other == contender) else { return true };
-    let there = contender.program().is_some();
+pub fn is_installed(needed: Needed) -> bool {
+    let (name, source, there) = match needed {
+        Needed::Wrk => ("wrk".to_owned(), "scripts/setup bench", find("wrk").is_some()),
+        Needed::Contender(contender) => {
+            let Some((_, source)) = OTHERS.iter().find(|(other, _)| *other == contender) else { return true };
+            (contender.to_string(), *source, contender.program().is_some())
+        }
+    };
     if !there {
-        progress(&format!("{contender} is not installed and left out: {source}"));
+        progress(&format!("{name} is not installed and left out: {source}"));
     }
     there
 }

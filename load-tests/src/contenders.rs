@@ -28,7 +28,8 @@ pub use proof::prove;
 pub use terminating::{Certificate, Sessions, Terminating};
 
 /// The gateway that is measured: what `PORTCULLIS_BIN` names, such as what `make release` made, or the one beside the rig.
-pub(crate) fn gateway() -> Option<PathBuf> {
+#[must_use]
+pub fn gateway() -> Option<PathBuf> {
     std::env::var_os("PORTCULLIS_BIN").map(PathBuf::from).or_else(|| find("portcullis"))
 }
 

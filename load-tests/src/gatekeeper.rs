@@ -24,7 +24,7 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::client::{Answer, Client};
-use crate::contenders::{self, Contender, Entrant, Gateway, Place, gateway};
+use crate::contenders::{self, Contender, Entrant, Gateway, Place};
 use crate::process::free_address;
 
 pub use flood::{Plan as FloodPlan, run as flood};
@@ -58,14 +58,20 @@ impl fmt::Display for Who {
 }
 
 impl Who {
+    /// Whose program it is.
+    #[must_use]
+    pub const fn contender(self) -> Contender {
+        match self {
+            Self::Portcullis => Contender::Usual,
+            Self::Haproxy => Contender::Haproxy,
+            Self::Envoy => Contender::Envoy,
+        }
+    }
+
     /// The program, if it is installed.
     #[must_use]
     pub fn program(self) -> Option<PathBuf> {
-        match self {
-            Self::Portcullis => gateway(),
-            Self::Haproxy => Contender::Haproxy.program(),
-            Self::Envoy => Contender::Envoy.program(),
-        }
+        self.contender().program()
     }
 }
 

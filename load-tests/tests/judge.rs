@@ -77,12 +77,12 @@ fn what_is_no_result_is_not_compared_and_its_file_is_named() {
     let out = folder.path().join("judge");
     tool(&["judge", "--baseline", "false", "--canary", "false", "--out", out.to_str().unwrap()]).unwrap();
     let empty = fs::read_to_string(out.join("result.json")).unwrap();
-    let newer = empty.replacen("\"version\": 3", "\"version\": 99", 1);
+    let newer = empty.replacen("\"version\": 4", "\"version\": 99", 1);
     for (name, text_of, said) in [
         ("empty.json", empty.as_str(), "the first result has no windows of the baseline"),
-        ("newer.json", &newer, "newer.json: a report of version 99; this tool reads versions 1 to 3"),
+        ("newer.json", &newer, "newer.json: a report of version 99; this tool reads versions 1 to 4"),
         ("page.html", "<html>", "page.html: no report"),
-        ("other.json", "{\"version\": 3}", "other.json: no report: missing field"),
+        ("other.json", "{\"version\": 4}", "other.json: no report: missing field"),
     ] {
         let path = file(name, text_of);
         let done = tool(&["compare", &path, &path]).unwrap();

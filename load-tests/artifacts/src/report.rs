@@ -13,8 +13,9 @@ use crate::svg::number;
 
 /// The version of the format. It changes when a reader of an older one would be wrong. 2 has rulers, duets and the plan's digest;
 /// in 3 memory per connection is what held connections add, a scene's windows have names, and it is said what excuses a metric and
-/// what is done when it is missed.
-pub const VERSION: u32 = 3;
+/// what is done when it is missed; in 4 instructions have both counts of each side, and of a metric that is kept it may be said why that
+/// cannot be told.
+pub const VERSION: u32 = 4;
 
 /// The oldest version that is read: what it lacks has a value that says so.
 pub const OLDEST: u32 = 1;

@@ -176,6 +176,13 @@ impl Proof {
     pub fn hides(&self) -> Option<String> {
         self.measured.iter().find_map(Measured::hides)
     }
+
+    /// Whether no latency seems longer than it is: no driver measured too much, and none had a request that failed. Then what the tool
+    /// finds to be late is, be there a flaw or none.
+    #[must_use]
+    pub fn adds_nothing(&self) -> bool {
+        self.measured.iter().all(|measured| measured.failed == 0 && measured.adds().is_none())
+    }
 }
 
 /// Proves the tool, in a little more than three seconds. The proof that is returned may have a flaw: then the machine, or the tool,
@@ -295,9 +302,11 @@ mod tests {
         let found = measured(Duration::ZERO, false);
         assert_eq!((proof(found).flaw(), found.p90.as_millis(), found.p99.as_millis()), (None, 310, 570));
         let hides = proof(measured(Duration::ZERO, true));
+        assert!(proof(found).adds_nothing() && hides.adds_nothing());
         assert!(hides.flaw().is_some_and(|flaw| flaw.contains("p90")) && hides.hides() == hides.flaw());
         let adds = proof(measured(ms(60), false));
         assert!(adds.flaw().is_some_and(|flaw| flaw.contains("p90")) && adds.hides().is_none());
+        assert!(!adds.adds_nothing() && !proof(Measured { failed: 1, ..found }).adds_nothing());
         // What failed was not measured.
         assert!(proof(Measured { failed: 1, ..found }).hides().is_some());
     }

@@ -43,6 +43,8 @@ pub struct Judge {
     pub(crate) comparison: Option<Comparison>,
     pub(crate) invalid: u32,
     pub(crate) ending: Option<Ending>,
+    /// Why something that was asked for besides cannot be told.
+    pub(crate) untold: Option<String>,
 }
 
 impl Judge {
@@ -63,6 +65,7 @@ impl Judge {
             comparison: None,
             invalid: 0,
             ending: None,
+            untold: None,
         };
         judge.draw();
         Ok(judge)
@@ -144,12 +147,9 @@ impl Judge {
         self.ending.get_or_insert_with(|| Ending::Invalid(why.to_owned()));
     }
 
-    /// What was asked for besides could not be measured: harm that is shown stands, and there is no PASS.
+    /// What was asked for besides could not be measured: harm that is shown by anything else stands, and what is no harm is invalid.
     pub fn cannot_tell(&mut self, why: &str) {
-        let harmed = matches!(self.ending, Some(Ending::Decided(Decision::Harm(_) | Decision::Unserved)));
-        if !harmed {
-            self.ending = Some(Ending::Invalid(why.to_owned()));
-        }
+        self.untold.get_or_insert_with(|| why.to_owned());
     }
 
     /// Sets the margins, unless twins differ.

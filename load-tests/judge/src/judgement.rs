@@ -107,6 +107,11 @@ impl Finding {
             Self::Instructions(_) | Self::Scene { .. } => self.fails(Side::Canary) == Some(false),
         }
     }
+
+    /// Whether the machine did not let anybody tell.
+    fn is_untold(&self) -> bool {
+        matches!(self, Self::Instructions(_)) && self.fails(Side::Canary).is_none()
+    }
 }
 
 impl fmt::Display for Finding {
@@ -172,6 +177,19 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
 }
 
+impl Judgement {
+    /// Whether another run may tell what this one does not: neither harm nor soundness is shown, or counts of one build differ. What could
+    /// not be measured at all would not be the next time either.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        match self.verdict {
+            Verdict::Inconclusive => true,
+            Verdict::Invalid => self.decided_by.is_some(),
+            Verdict::Pass | Verdict::Fail(_) => false,
+        }
+    }
+}
+
 /// A verdict, by what, and why.
 type Reasoned = (Verdict, Option<String>, String);
 
@@ -233,6 +251,9 @@ fn verdict(judge: &Judge, standings: &[Standing], findings: &[Finding]) -> Reaso
         let text = format!("the canary is no worse, but both sides break what each must keep: {text}");
         return (fail(Remedy::Hotfix), Some((*name).to_owned()), text);
     }
+    if let Some(untold) = untold(judge, findings) {
+        return untold;
+    }
     match (&judge.ending, criteria.first(), findings.iter().find(|finding| !finding.passes())) {
         (Some(Ending::Decided(Decision::Sound)), None, None) => {
             (Verdict::Pass, None, "the canary is no worse than the margins on every gate".to_owned())
@@ -241,6 +262,15 @@ fn verdict(judge: &Judge, standings: &[Standing], findings: &[Finding]) -> Reaso
         (_, _, Some(finding)) => (Verdict::Inconclusive, Some(finding.name().to_owned()), finding.to_string()),
         _ => inconclusive(judge, standings),
     }
+}
+
+/// What was asked for besides and cannot be told. Counts that tell nothing decide by their word: another run may tell more of them.
+fn untold(judge: &Judge, findings: &[Finding]) -> Option<Reasoned> {
+    let of_counts = |finding: &Finding| {
+        (Verdict::Invalid, Some(finding.name().to_owned()), format!("instructions cannot be compared: {finding}"))
+    };
+    let counts = findings.iter().find(|finding| finding.is_untold()).map(of_counts);
+    counts.or_else(|| Some((Verdict::Invalid, None, judge.untold.clone()?)))
 }
 
 /// What is said of a canary that alone fails or refuses requests, where cost alone is judged.

@@ -2,17 +2,17 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
 use portcullis_engine::tls::Group;
-use portcullis_load::bench::{ALL, BARS, is_installed};
+use portcullis_load::bench::{ALL, BARS, Needed, is_installed};
 use portcullis_load::contenders::{self, Before, Certificate, Contender, Place, Sessions, Terminating};
 use portcullis_load::gatekeeper::{self, Keeper, Who, Work};
 use portcullis_load::memory::Idle;
 use portcullis_load::process::{Process, Program, find, free_address};
-use portcullis_load::report::progress;
+use portcullis_load::report::{progress, say};
 use portcullis_load::scenes::{self, Player, SceneName};
 use portcullis_load::speed::Plan;
 use portcullis_load::{Failure, generators, instructions, memory, reload, speed, start};
@@ -213,32 +213,53 @@ fn main() -> Result<(), Failure> {
     let kept = arguments.keep.unwrap_or_else(|| folder.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let place = Place { folder: std::path::absolute(kept)?, core: arguments.core, other: arguments.other_core };
-    let commands = if matches!(arguments.command, What::All) {
-        several(&ALL)?
-    } else if matches!(arguments.command, What::Bars) {
-        several(&BARS)?
-    } else {
-        vec![arguments.command]
+    let commands = match arguments.command {
+        What::All => several(&ALL, &is_installed)?,
+        What::Bars => {
+            let gateway = contenders::gateway().ok_or("portcullis is not built")?;
+            say(&measured(&gateway, std::env::var_os("PORTCULLIS_BIN").is_some()))?;
+            several(&BARS, &is_installed)?
+        }
+        command => vec![command],
     };
     commands.iter().try_for_each(|command| run(command, &place))
 }
 
-/// These commands, without contenders that are not installed, and without what would compare with one that is not.
-fn several(commands: &[&str]) -> Result<Vec<What>, Failure> {
+/// What the bars are measured of, for who reads the tables.
+fn measured(gateway: &Path, named: bool) -> String {
+    let whose = if named { "as PORTCULLIS_BIN says" } else { "beside the rig, since PORTCULLIS_BIN names no other" };
+    format!("Measured: `{}`, {whose}.\n", gateway.display())
+}
+
+/// These commands, without contenders that are not there, and without what would compare with one that is not.
+fn several(commands: &[&str], is_there: &dyn Fn(Needed) -> bool) -> Result<Vec<What>, Failure> {
     let mut found = Vec::new();
     for words in commands {
         let mut command = parse(words)?;
-        if let What::Speed { contenders, .. } = &mut command {
-            let first = contenders.first().copied();
-            contenders.retain(is_installed);
-            if contenders.first().copied() != first {
-                progress(&format!("left out: rig {words}"));
-                continue;
+        let stays = match &mut command {
+            What::Speed { contenders, .. } | What::Handshakes { contenders, .. } => {
+                first_stays(contenders, |contender| is_there(Needed::Contender(*contender)))
             }
+            What::Gatekeeper { keepers, .. } => {
+                first_stays(keepers, |keeper| is_there(Needed::Contender(keeper.contender())))
+            }
+            What::Generator { .. } => [Needed::Wrk, Needed::Contender(Contender::Nginx)].into_iter().all(is_there),
+            _ => true,
+        };
+        if stays {
+            found.push(command);
+        } else {
+            progress(&format!("left out: rig {words}"));
         }
-        found.push(command);
     }
     Ok(found)
+}
+
+/// Leaves out who is not there, and says whether the first is, to whom the others' ratios are.
+fn first_stays<T: Copy + PartialEq>(list: &mut Vec<T>, is_there: impl Fn(&T) -> bool) -> bool {
+    let first = list.first().copied();
+    list.retain(is_there);
+    list.first().copied() == first
 }
 
 /// A command as a shell reads it, where nothing but single quotes is special.
@@ -463,6 +484,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_installed_is_left_out_and_the_rest_is_run() {
+        let others = |needed: Needed| match needed {
+            Needed::Wrk => false,
+            Needed::Contender(contender) => {
+                let own = [Contender::Bare, Contender::Plain, Contender::Usual, Contender::Logged, Contender::Full];
+                own.contains(&contender)
+            }
+        };
+        // Of the bars what is compared with others is left out, and the gatekeeper is alone.
+        let bars = several(&BARS, &others).unwrap();
+        assert!(
+            matches!(&bars[..], [What::Gatekeeper { keepers, .. }] if keepers[..] == [Who::Portcullis]),
+            "{bars:?}"
+        );
+        let all = several(&ALL, &others).unwrap();
+        assert!(!all.iter().any(|command| matches!(command, What::Generator { .. })), "{all:?}");
+        let handshakes = all.iter().filter_map(|command| match command {
+            What::Handshakes { contenders, .. } => Some(contenders.as_slice()),
+            _ => None,
+        });
+        assert_eq!(handshakes.collect::<Vec<_>>(), [[Contender::Usual]], "those to nginx are left out");
+        // Without Envoy alone.
+        let without_envoy = |needed| needed != Needed::Contender(Contender::Envoy);
+        let bars = several(&BARS, &without_envoy).unwrap();
+        let keepers = bars.iter().find_map(|command| match command {
+            What::Gatekeeper { keepers, .. } => Some(keepers.as_slice()),
+            _ => None,
+        });
+        assert_eq!(keepers, Some(&[Who::Portcullis, Who::Haproxy][..]));
+        assert_eq!((bars.len(), several(&ALL, &|_| true).unwrap().len()), (BARS.len() - 2, ALL.len()));
+    }
+
+    #[test]
+    fn bars_say_what_they_are_measured_of() {
+        let path = Path::new("target/dist/portcullis");
+        assert_eq!(measured(path, true), "Measured: `target/dist/portcullis`, as PORTCULLIS_BIN says.\n");
+        assert!(measured(path, false).contains("PORTCULLIS_BIN names no other"));
+        // What is shipped is not taken for the release build in the file that keeps both.
+        let script = include_str!("../../../scripts/bench");
+        let heading = |command: &str| script.lines().any(|line| line.contains("echo '## ") && line.contains(command));
+        assert!(heading("/rig\" bars") && heading("/rig\" all"), "{script}");
+    }
+
     /// Every command of the docs is one that is understood.
     #[test]
     fn understands_what_the_docs_say() {
@@ -472,7 +537,16 @@ mod tests {
         let named = spans.filter_map(|span| Some(span.split_at(span.find("rig ")?)));
         let commands: Vec<&str> = named.filter(|(before, _)| ends_a_path(before)).map(|(_, command)| command).collect();
         assert!(commands.len() >= 25, "{commands:?}");
-        for command in commands {
+        // And so is what is indented, up to what is said of it.
+        let lines = pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with("    "));
+        let lines = lines.filter_map(|line| line.split('#').next()).filter(|line| !line.contains('`'));
+        let indented: Vec<&str> = lines
+            .filter_map(|line| Some(line.split_at(line.find("rig ")?)))
+            .filter(|(before, _)| before.ends_with("target/release/"))
+            .map(|(_, command)| command.trim())
+            .collect();
+        assert!(indented.len() >= 12 && indented.contains(&"rig flood"), "{indented:?}");
+        for command in commands.into_iter().chain(indented) {
             let parsed = parse(command.strip_prefix("rig ").unwrap());
             assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis_artifacts::report::VERSION;
 use portcullis_artifacts::{Report, Subject as Named};
 use portcullis_judge::simulate::Noise;
-use portcullis_judge::{Exit, Finding, Judgement, Pair, Rules, Sample, Verdict};
+use portcullis_judge::{Exit, Finding, Judgement, Pair, Rules, Sample};
 
 use portcullis_engine::origin::Origin;
 use portcullis_engine::proof;
@@ -91,10 +91,10 @@ fn until_told(
         let mut run = measure(seed)?;
         let judgement = run.judge.judgement(std::mem::take(&mut run.findings));
         runs = runs.saturating_sub(1);
-        if judgement.verdict != Verdict::Inconclusive || runs == 0 {
+        if !judgement.is_open() || runs == 0 {
             return Ok((run, judgement));
         }
-        note(&format!("INCONCLUSIVE: {}; once more with another seed", judgement.reason));
+        note(&format!("{}: {}; once more with another seed", judgement.verdict, judgement.reason));
         seed = seed.wrapping_add(1);
     }
 }
@@ -127,12 +127,7 @@ fn measure(arguments: &JudgeArguments, local: &mut Local, rules: &Rules, seed: u
     if arguments.instructions && run.can_go_on(&run.findings) {
         note("counting instructions");
         match instructions::count([&local.baseline, &local.canary], (&*local).into(), rules.instructions) {
-            Ok(counted) => {
-                if counted.fails().is_none() {
-                    run.judge.cannot_tell(&format!("instructions cannot be compared: {counted}"));
-                }
-                run.findings.push(Finding::Instructions(counted));
-            }
+            Ok(counted) => run.findings.push(Finding::Instructions(counted)),
             Err(failure) => run.judge.cannot_tell(&format!("instructions could not be counted: {failure}")),
         }
     }
@@ -311,7 +306,8 @@ impl JudgeArguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_judge::Judge;
+    use portcullis_judge::instructions::{Instructions, Twins};
+    use portcullis_judge::{Judge, Verdict};
 
     /// A run that has compared nothing, or has found what a canary breaks.
     fn run(seed: u64, harm: bool) -> Conducted {
@@ -341,6 +337,26 @@ mod tests {
             assert_eq!(judgement.verdict == Verdict::Inconclusive, !told, "{}", judgement.reason);
         }
         assert!(until_told(3, 1, &mut |_| Err("no plan".into())).is_err());
+    }
+
+    #[test]
+    fn counts_that_tell_nothing_are_no_end_of_it_and_what_cannot_be_counted_is() {
+        let twins = Twins { baseline: [100.0, 108.0], canary: [100.0; 2] };
+        let counted = || Ok::<_, &str>(Finding::Instructions(Instructions::of(twins, 1.05)));
+        for (found, times) in [(counted(), 3), (Err("it does not start under callgrind"), 1)] {
+            let mut asked = 0;
+            let (_, judgement) = until_told(3, 7, &mut |seed| {
+                asked += 1;
+                let mut run = run(seed, false);
+                match found.clone() {
+                    Ok(finding) => run.findings.push(finding),
+                    Err(why) => run.judge.cannot_tell(why),
+                }
+                Ok(run)
+            })
+            .unwrap();
+            assert_eq!((judgement.verdict, asked), (Verdict::Invalid, times), "{}", judgement.reason);
+        }
     }
 
     #[test]

@@ -61,11 +61,7 @@ impl<'a> Books<'a> {
 
     /// The same of loads of which every request that is not refused is passed on once.
     pub(super) fn close_even(&self, outcome: &Notes, name: &str, tallies: &[&Tally]) -> Result<(), Failure> {
-        let (mut sent, mut bad) = (0, Bad::default());
-        for tally in tallies {
-            sent += tally.all.sent();
-            bad += Bad::of(tally);
-        }
+        let (sent, bad) = Bad::of_all(tallies);
         self.close(outcome, name, [sent, sent - bad.refused], bad.late)
     }
 }

@@ -140,11 +140,7 @@ impl<'a> Counted<'a> {
 
     /// All good requests have a record and came to the origin, and all attacks are counted under their reasons, once.
     fn close(&self, good: [&Tally; 2], book: &Book, outcome: &Notes) -> Result<(), Failure> {
-        let (mut sent, mut bad) = (0, Bad::default());
-        for tally in good {
-            sent += tally.all.sent();
-            bad += Bad::of(tally);
-        }
+        let (sent, bad) = Bad::of_all(&good);
         let since = || -> Result<[u64; 2], Failure> {
             let [records, heard] = self.good;
             Ok([self.edge.requests_of("all")? - records, self.origin.requests() - heard])

@@ -44,6 +44,9 @@ enum Kind {
     /// How long something took: whoever was kept from a core was late. What the machine took of the window that it is about, if
     /// that is enough to explain it.
     Timing(Option<String>),
+    /// The same of a quantile of latencies beside a bound that no latency is in: who measures less than there was finds none too long
+    /// that is not.
+    Latency(Option<String>),
     /// How many, which bytes, in which order, by which status: nothing excuses it.
     Count,
     /// Memory, descriptors, threads, CPU: nothing excuses it.
@@ -53,7 +56,7 @@ enum Kind {
 impl Kind {
     const fn name(&self) -> &'static str {
         match self {
-            Self::Timing(_) => "timing",
+            Self::Timing(_) | Self::Latency(_) => "timing",
             Self::Count => "count",
             Self::Resource => "resource",
         }
@@ -69,6 +72,31 @@ struct Finding {
     kind: Kind,
 }
 
+/// What makes worthless what is said of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Doubt {
+    why: String,
+    /// Whether a latency that is too long is one all the same, since the tool measured less than there was and nothing else.
+    only_less: bool,
+}
+
+/// Why it cannot be told whether a criterion holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excuse<'a> {
+    /// What the tool did not measure.
+    Tool(&'a str),
+    /// What the machine took.
+    Machine(&'a str),
+}
+
+impl<'a> Excuse<'a> {
+    const fn why(self) -> &'a str {
+        match self {
+            Self::Tool(why) | Self::Machine(why) => why,
+        }
+    }
+}
+
 /// What came of a scene.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Outcome {
@@ -77,7 +105,7 @@ pub(super) struct Outcome {
     /// What excuses every criterion of time that does not hold, such as a tool that measured more than there was.
     excuses: Vec<String>,
     /// What makes worthless what is said of time, be it that it holds, such as a tool that measured less than there was.
-    doubts: Vec<String>,
+    doubts: Vec<Doubt>,
     /// Of each part, requests that waited in the tool since too many were in flight.
     capped: BTreeMap<String, u64>,
     numbers: Map<String, Json>,
@@ -101,6 +129,11 @@ impl Outcome {
         self.add(Kind::Timing(excuse), what, holds, found);
     }
 
+    /// A quantile of latencies must be at most so much, where the bound follows from no other latency. Of the excuse see [`Self::timing`].
+    pub(super) fn latency(&mut self, excuse: Option<String>, what: impl Display, holds: bool, found: impl Display) {
+        self.add(Kind::Latency(excuse), what, holds, found);
+    }
+
     /// So many, these bytes, this order, this answer: it must hold whatever the machine does.
     pub(super) fn count(&mut self, what: impl Display, holds: bool, found: impl Display) {
         self.add(Kind::Count, what, holds, found);
@@ -121,10 +154,10 @@ impl Outcome {
     }
 
     /// The proof of the tool that went before it. Where that measured too much, what is late says nothing, and what is in time is; where
-    /// it measured too little, or not all, nothing is said of time.
+    /// it measured too little, or not all, nothing that holds is believed of time, nor anything else but that a latency is too long even so.
     pub(super) fn proven(&mut self, proof: &Proof) {
         match proof.hides() {
-            Some(why) => self.doubts.push(why),
+            Some(why) => self.doubts.push(Doubt { why, only_less: proof.adds_nothing() }),
             None => self.excuses.extend(proof.flaw()),
         }
     }
@@ -192,10 +225,21 @@ impl Outcome {
 
     /// Why it cannot be told whether a criterion holds: the tool, or, where it does not, the machine in its own window or that of the
     /// whole scene.
-    fn excuse<'a>(&'a self, finding: &'a Finding) -> Option<&'a str> {
-        let Kind::Timing(own) = &finding.kind else { return None };
+    fn excuse<'a>(&'a self, finding: &'a Finding) -> Option<Excuse<'a>> {
+        let (own, is_latency) = match &finding.kind {
+            Kind::Timing(own) => (own, false),
+            Kind::Latency(own) => (own, true),
+            Kind::Count | Kind::Resource => return None,
+        };
+        let is_certain = |doubt: &Doubt| doubt.only_less && is_latency && !finding.holds;
+        let tool = self.doubts.iter().find(|doubt| !is_certain(doubt)).map(|doubt| Excuse::Tool(&doubt.why));
         let machine = || own.as_ref().or_else(|| self.excuses.first()).filter(|_| !finding.holds);
-        self.doubts.first().or_else(machine).map(String::as_str)
+        tool.or_else(|| machine().map(|why| Excuse::Machine(why)))
+    }
+
+    /// Why the tool is not believed.
+    fn doubts(&self) -> impl Iterator<Item = &String> {
+        self.doubts.iter().map(|doubt| &doubt.why)
     }
 
     fn broken(&self) -> impl Iterator<Item = &Finding> {
@@ -236,8 +280,8 @@ impl Outcome {
     /// Why it cannot be told.
     fn reasons(&self) -> Vec<String> {
         let excused = self.broken().filter_map(|finding| Some((finding, self.excuse(finding)?)));
-        let excused = excused.map(|(finding, why)| format!("{}: cannot be told, {why}", finding.what));
-        self.flaws.iter().chain(&self.doubts).cloned().chain(excused).collect()
+        let excused = excused.map(|(finding, why)| format!("{}: cannot be told, {}", finding.what, why.why()));
+        self.flaws.iter().chain(self.doubts()).cloned().chain(excused).collect()
     }
 
     /// For people.
@@ -248,8 +292,11 @@ impl Outcome {
             let line = match (holds, self.excuse(finding)) {
                 (true, None) => format!("  ok   {what}: {found}\n"),
                 (false, None) => format!("  FAIL {what}: {found}\n"),
-                (true, Some(_)) => format!("  ??   {what}: {found}; it may seem to hold\n"),
-                (false, Some(why)) => format!("  ??   {what}: {found}; the machine: {why}\n"),
+                (true, Some(why)) => {
+                    format!("  ??   {what}: {found}; it may only seem to hold; the tool: {}\n", why.why())
+                }
+                (false, Some(Excuse::Tool(why))) => format!("  ??   {what}: {found}; the tool: {why}\n"),
+                (false, Some(Excuse::Machine(why))) => format!("  ??   {what}: {found}; the machine: {why}\n"),
             };
             text.push_str(&line);
         }
@@ -258,7 +305,7 @@ impl Outcome {
                 "  note {part}: {count} requests waited, inside their latency, for the bound in flight\n"
             ));
         }
-        for flaw in self.flaws.iter().chain(&self.doubts) {
+        for flaw in self.flaws.iter().chain(self.doubts()) {
             text.push_str(&format!("  INVALID {flaw}\n"));
         }
         text
@@ -268,7 +315,7 @@ impl Outcome {
     pub(super) fn json(&self, name: &str, what: &str, took: Duration) -> Json {
         let findings = self.findings.iter().map(|finding| {
             let Finding { what, holds, found, kind } = finding;
-            let excuse = self.excuse(finding);
+            let excuse = self.excuse(finding).map(Excuse::why);
             let Reason { why, rollback, hotfix } = Reason::of(name, what, kind.name());
             json!({
                 "criterion": what,
@@ -313,6 +360,11 @@ impl Notes {
     /// See [`Outcome::timing`].
     pub(super) fn timing(&self, excuse: Option<String>, what: impl Display, holds: bool, found: impl Display) {
         self.with(|outcome| outcome.timing(excuse, what, holds, found));
+    }
+
+    /// See [`Outcome::latency`].
+    pub(super) fn latency(&self, excuse: Option<String>, what: impl Display, holds: bool, found: impl Display) {
+        self.with(|outcome| outcome.latency(excuse, what, holds, found));
     }
 
     /// See [`Outcome::count`].
@@ -442,12 +494,17 @@ mod tests {
             outcome.proven(&bad);
             assert_eq!((outcome.status(), outcome.complaints()), (Status::Invalid, vec![bad.flaw().unwrap()]));
             let text = outcome.text("a", Duration::ZERO);
-            assert!(text.contains("  ??   p99 at most 5 ms: 4 ms") && text.contains("  ok   nothing fails"), "{text}");
+            let why = bad.flaw().unwrap();
+            let doubted = format!("  ??   p99 at most 5 ms: 4 ms; it may only seem to hold; the tool: {why}\n");
+            assert!(text.contains(&doubted) && text.contains("  ok   nothing fails"), "{text}");
             let json = outcome.json("a", "b", Duration::ZERO);
             assert_eq!(json["findings"][0]["excuse"].as_str(), bad.flaw().as_deref());
             assert_eq!((&json["findings"][1]["excuse"], &json["flaws"][0]), (&Json::Null, &bad.flaw().into()));
             outcome.timing(None, "p99 at most 3 ms", false, "4 ms");
             assert_eq!(outcome.status(), Status::Invalid);
+            let text = outcome.text("a", Duration::ZERO);
+            let doubted = format!("  ??   p99 at most 3 ms: 4 ms; the tool: {why}\n");
+            assert!(text.contains(&doubted) && !text.contains("the machine"), "{text}");
             outcome.count("in order", false, 7);
             assert_eq!((outcome.status(), outcome.misses("p99")), (Status::Failed, false));
         }
@@ -455,6 +512,32 @@ mod tests {
         proven.timing(None, "p99 at most 5 ms", true, "4 ms");
         proven.proven(&proof(1.0));
         assert_eq!(proven.status(), Status::Passed);
+    }
+
+    #[test]
+    fn what_is_late_by_a_tool_that_only_measures_too_little_is_late() {
+        let failed = Measured { failed: 1, ..measured(0.9) };
+        for (measured, certain) in [
+            (vec![measured(0.9)], true),
+            (vec![measured(0.9), measured(1.0)], true),
+            (vec![measured(0.9), measured(1.1)], false),
+            (vec![failed], false),
+        ] {
+            let bad = Proof { measured, tries: 3 };
+            let judged = |excuse: Option<String>, holds| {
+                let mut outcome = Outcome::default();
+                outcome.latency(excuse, "p99 at most 3 ms", holds, "4 ms");
+                outcome.proven(&bad);
+                outcome.status()
+            };
+            assert_eq!(judged(None, false), if certain { Status::Failed } else { Status::Invalid }, "{bad:?}");
+            assert_eq!(judged(None, true), Status::Invalid, "it may be later");
+            assert_eq!(judged(Some("late".to_owned()), false), Status::Invalid, "the machine made it late");
+        }
+        // One whose bound was measured too may have too short a bound.
+        let mut outcome = broken(Kind::Timing(None));
+        outcome.proven(&proof(0.9));
+        assert_eq!(outcome.status(), Status::Invalid);
     }
 
     #[test]

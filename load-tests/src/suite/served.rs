@@ -39,6 +39,13 @@ impl Bad {
         Self { refused: failed.refused + tally.all.refused, ..failed }
     }
 
+    /// Of several loads together, with how many requests they sent.
+    pub(super) fn of_all(tallies: &[&Tally]) -> (u64, Self) {
+        let mut bad = Self::default();
+        tallies.iter().for_each(|tally| bad += Self::of(tally));
+        (tallies.iter().map(|tally| tally.all.sent()).sum(), bad)
+    }
+
     /// Of a load that may be refused.
     pub(super) fn failed(tally: &Tally) -> Self {
         // Those that are too many to be kept one by one are wrong.
@@ -106,16 +113,24 @@ impl Part {
         );
     }
 
-    /// A quantile of the latency is at most so long.
-    pub(super) fn expect_quantile(&self, outcome: &Notes, what: &str, (tally, share): (&Tally, f64), most: Duration) {
-        let found = tally.quantile(share);
-        outcome.timing(
-            self.excuse(1.0 - share),
-            format!("{}: {what}", self.name),
-            found.is_some_and(|found| found <= most),
-            found.map_or_else(|| "among failed".to_owned(), |found| format!("{} of {}", ms(found), ms(most))),
-        );
+    /// A quantile of the latency is at most so long, by whatever no latency was measured for.
+    pub(super) fn expect_quantile(&self, outcome: &Notes, what: &str, load: (&Tally, f64), most: Duration) {
+        let (holds, found) = quantile(load, most);
+        outcome.latency(self.excuse(1.0 - load.1), format!("{}: {what}", self.name), holds, found);
     }
+
+    /// The same by a latency of another load, of which the tool may have measured too little as well.
+    pub(super) fn expect_unmoved(&self, outcome: &Notes, what: &str, load: (&Tally, f64), most: Duration) {
+        let (holds, found) = quantile(load, most);
+        outcome.timing(self.excuse(1.0 - load.1), format!("{}: {what}", self.name), holds, found);
+    }
+}
+
+/// Whether a quantile is at most so long, and what it is.
+fn quantile((tally, share): (&Tally, f64), most: Duration) -> (bool, String) {
+    let found = tally.quantile(share);
+    let text = found.map_or_else(|| "among failed".to_owned(), |found| format!("{} of {}", ms(found), ms(most)));
+    (found.is_some_and(|found| found <= most), text)
 }
 
 /// Good requests beside something: nothing of them fails, and they are hardly slower than alone.
@@ -125,7 +140,7 @@ pub(super) fn expect_unmoved(outcome: &Notes, [alone, beside]: [&(Tally, Part); 
     let p99 = alone.0.quantile(0.99).unwrap_or(Duration::MAX);
     let most = p99.saturating_mul(3).saturating_add(Duration::from_millis(30));
     let what = "p99 of good requests at most three times that alone, and 30 ms";
-    beside.1.expect_quantile(outcome, what, (&beside.0, 0.99), most);
+    beside.1.expect_unmoved(outcome, what, (&beside.0, 0.99), most);
 }
 
 /// What became of a load, for people, with the statuses of what failed.
@@ -141,6 +156,9 @@ pub(super) fn told(tally: &Tally) -> String {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_engine::proof::{Driver, Measured, Proof};
+    use portcullis_engine::tally::Lag;
+
     use super::*;
     use crate::suite::outcome::Status;
 
@@ -176,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn loads_add_up() {
+        let (one, other) =
+            (tally(&[(None, Kind::Timeout), (Some(503), Kind::Status)], 4), tally(&[(None, Kind::Reset)], 2));
+        assert_eq!(Bad::of_all(&[&one, &other]), (209, Bad { wrong: 1, late: 1, refused: 7 }));
+        assert_eq!(Bad::of_all(&[]), (0, Bad::default()));
+    }
+
+    #[test]
     fn what_comes_or_ends_unasked_is_a_failure_on_any_machine() {
         let unasked = |unasked: Unasked, may_close: bool| {
             let (notes, mut tally) = (Notes::default(), tally(&[], 0));
@@ -193,6 +219,33 @@ mod tests {
         let (notes, crossed) = (Notes::default(), tally(&[(None, Kind::Goodbye)], 0));
         Part::fixture(ms(10_000), ms(10_000), 0).expect_kept(&notes, "none ends", &crossed, false);
         assert_eq!(notes.outcome().status(), Status::Failed, "it has ended, though not while it was idle");
+    }
+
+    #[test]
+    fn a_bound_that_was_measured_too_is_none_for_a_tool_that_measures_too_little() {
+        let p90 = ms(310);
+        let measured = Measured {
+            driver: Driver::Http1,
+            stall: ms(600),
+            p90,
+            measured_p90: p90 / 2,
+            p99: ms(570),
+            measured_p99: ms(570),
+            lag: Lag::default(),
+            failed: 0,
+        };
+        let proof = Proof { measured: vec![measured], tries: 3 };
+        let (part, tally) = (Part::fixture(ms(10_000), ms(0), 0), tally(&[], 0));
+        let judged = |expect: fn(&Part, &Notes, &str, (&Tally, f64), Duration)| {
+            let notes = Notes::default();
+            expect(&part, &notes, "p99", (&tally, 0.99), Duration::from_micros(10));
+            let mut outcome = notes.outcome();
+            assert_eq!(outcome.status(), Status::Failed);
+            outcome.proven(&proof);
+            outcome.status()
+        };
+        assert_eq!(judged(Part::expect_quantile), Status::Failed);
+        assert_eq!(judged(Part::expect_unmoved), Status::Invalid);
     }
 
     #[test]

@@ -83,12 +83,8 @@ pub(super) fn upgrade(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let found = replaced.map_or_else(|failure| failure.to_string(), |()| "all".to_owned());
     let done = found == "all";
     outcome.timing(part.excuse_for(PATIENCE), format!("all {upgrades} upgrades are done"), done, found);
-    let mut bad = Bad::default();
-    let mut sent = played.echoes.opened;
-    for tally in played.requests() {
-        bad += Bad::of(tally);
-        sent += tally.all.sent();
-    }
+    let (requests, bad) = Bad::of_all(&played.requests());
+    let sent = requests + played.echoes.opened;
     let echoes = Bad::of(&played.echoes);
     let (unsure, expected) = (bad.late + echoes.late, [sent, sent - bad.refused - echoes.refused]);
     let books = || -> Result<[u64; 2], Failure> { Ok([lines(&edge)?.len() as u64, origin.requests() - before]) };

@@ -113,6 +113,18 @@ impl Report<'_> {
         of(Kind::Timeout) + of(Kind::Unfinished) + answered as u64
     }
 
+    /// Requests that failed though their time was not up.
+    fn unexplained(&self) -> u64 {
+        self.tally.counted.failures().saturating_sub(self.late())
+    }
+
+    /// Whether this share of the requests reaches into those that failed, even if those whose time was up had been answered.
+    fn reaches_unexplained(&self, share: f64) -> bool {
+        let counted = &self.tally.counted;
+        let all = counted.succeeded + counted.failures();
+        share * all as f64 > all.saturating_sub(self.unexplained()) as f64
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
@@ -126,10 +138,12 @@ impl Report<'_> {
         let failed = if late > 0 { format!("failed, {late} of them by their time") } else { "failed".to_owned() };
         let [refused, beyond] = ["were refused", "were beyond the objective"].map(str::to_owned);
         let failures = counted.failures();
+        // Whatever failed is beyond the objective too.
+        let waited = self.tally.beyond.saturating_sub(self.unexplained());
         let shares = [
             ("failed", failed, failures, late, pass.failed, "a caller got no answer, or a wrong one"),
             ("refused", refused, counted.refused, counted.refused, pass.refused, "a caller was turned away"),
-            ("beyond", beyond, self.tally.beyond, self.tally.beyond, pass.beyond, "a caller waited too long"),
+            ("beyond", beyond, self.tally.beyond, waited, pass.beyond, "a caller waited too long"),
         ];
         shares.into_iter().filter_map(move |(name, what, count, late, most, why)| {
             let most: Percent = most?;
@@ -161,7 +175,8 @@ impl Report<'_> {
                 None => format!("{name} lies among failed requests"),
             };
             let holds = quantile.is_some_and(|found| found <= most);
-            Some(Asked { name, criterion: format!("{most:.1?} is the most"), holds, found, why, is_of_time: true })
+            let is_of_time = !self.reaches_unexplained(share);
+            Some(Asked { name, criterion: format!("{most:.1?} is the most"), holds, found, why, is_of_time })
         })
     }
 
@@ -429,6 +444,39 @@ mod tests {
             let text = report.text();
             assert_eq!(text.contains("MISSED: 2 of 1001 requests failed"), ended == Ended::Missed, "{text}");
             assert!(text.contains("INVALID: the machine did not hold the rate"), "{text}");
+        }
+        // The same of all that failures count in: 990 of 1,000 were answered in time, the others failed so or took so long.
+        let (beyond, p99) = (
+            Criteria { beyond: percent("0.9%"), ..Criteria::default() },
+            Criteria { p99: Some(Duration::from_secs(9)), ..Criteria::default() },
+        );
+        let p999 = Criteria { p999: Some(Duration::from_secs(9)), ..Criteria::default() };
+        let strict = Criteria { p50: Some(Duration::from_micros(900)), ..Criteria::default() };
+        let (reset, timeout) = (failed(None, Kind::Reset), failed(None, Kind::Timeout));
+        let wrong = failed(Some(500), Kind::Status);
+        for (pass, failures, slow, ended) in [
+            (&beyond, vec![wrong; 10], 0, Ended::Missed),
+            (&beyond, vec![timeout; 10], 0, Ended::Invalid),
+            (&beyond, vec![reset; 9], 1, Ended::Invalid),
+            (&p99, vec![wrong; 11], 0, Ended::Missed),
+            (&p99, vec![timeout; 11], 0, Ended::Invalid),
+            (&p99, [vec![wrong; 5], vec![timeout; 6]].concat(), 0, Ended::Invalid),
+            (&p999, vec![reset; 2], 9, Ended::Missed),
+            (&strict, vec![reset; 10], 0, Ended::Invalid),
+        ] {
+            let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
+            (0..990).for_each(|_| tally.answered(Duration::ZERO, Duration::from_millis(1)));
+            (0..slow).for_each(|_| tally.answered(Duration::ZERO, Duration::from_secs(4)));
+            failures.iter().for_each(|one| tally.failed(*one));
+            (0..1000).for_each(|_| tally.sent(Duration::from_millis(3)));
+            assert_eq!(report(&tally, pass.clone()).ended(), ended, "{pass:?} {failures:?}");
+        }
+        // Nothing but wrong answers, and a tool that was 1 ms late.
+        let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
+        (0..100).for_each(|_| tally.failed(wrong));
+        (0..100).for_each(|_| tally.sent(Duration::from_micros(1100)));
+        for pass in [beyond, p99] {
+            assert_eq!(report(&tally, pass.clone()).ended(), Ended::Missed, "{pass:?}");
         }
     }
 

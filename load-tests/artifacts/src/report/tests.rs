@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixture::{little, report};
+use portcullis_judge::Finding;
 use serde_json::Value;
 
 fn validator() -> jsonschema::Validator {
@@ -30,7 +31,7 @@ fn a_report_with_little_keeps_the_schema() {
 fn what_is_not_in_the_format_breaks_the_schema() {
     let good: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
     for (pointer, wrong) in [
-        ("/version", Value::from(4)),
+        ("/version", Value::from(3)),
         ("/rulers/0/ratios/0/rounds", Value::from("many")),
         ("/twins/0/rulers/nginx/requests", Value::from(-1)),
         ("/seed", Value::from("seven")),
@@ -65,9 +66,9 @@ fn it_is_read_back_as_it_was_written() {
 fn another_version_and_a_window_that_does_not_add_up_are_refused() {
     let text = report().to_json().unwrap();
     // What a newer one has besides does not hide that it is newer.
-    let newer = text.replacen("\"version\": 3", "\"version\": 4, \"more\": 1", 1);
+    let newer = text.replacen("\"version\": 4", "\"version\": 5, \"more\": 1", 1);
     let refused = |text: &str| Report::from_json(text).unwrap_err().to_string();
-    assert_eq!(refused(&newer), "a report of version 4; this tool reads versions 1 to 3");
+    assert_eq!(refused(&newer), "a report of version 5; this tool reads versions 1 to 4");
     assert_eq!(refused("{}"), "no report: it says no version");
     assert!(refused("<html>").starts_with("no report: expected value"));
     let wrong = text.replacen("\"succeeded\": 2000", "\"succeeded\": 1999", 1);
@@ -98,6 +99,24 @@ fn an_older_version_is_read() {
     }
     let read = Report::from_json(&value.to_string()).unwrap();
     assert_eq!((read.version, read.rulers.len(), read.pairs.len()), (1, 0, report().pairs.len()));
+}
+
+/// A tool of version 3 knows neither two counts nor a doubt about what is kept, so it must not take such a result for one of its own.
+#[test]
+fn what_an_older_tool_would_not_understand_has_a_newer_version_and_its_own_is_read() {
+    let written: Value = serde_json::from_str(&report().to_json().unwrap()).unwrap();
+    let twins = "/judgement/findings/0/instructions/twins/baseline";
+    let doubted = |metric: &Value| metric["kept"] == true && !metric["excused"].is_null();
+    let metrics = written["scenes"][0]["metrics"].as_array().unwrap();
+    assert!(written.pointer(twins).is_some() && metrics.iter().any(doubted));
+    assert!(written["version"].as_u64() > Some(3), "{}", written["version"]);
+    let mut older = written;
+    older["version"] = Value::from(3);
+    let counted = older.pointer_mut("/judgement/findings/0/instructions").unwrap();
+    counted.as_object_mut().unwrap().remove("twins").unwrap();
+    let read = Report::from_json(&older.to_string()).unwrap();
+    let Some(Finding::Instructions(counted)) = read.judgement.unwrap().findings.first().cloned() else { panic!() };
+    assert_eq!((read.version, counted.twins), (3, None));
 }
 
 #[test]

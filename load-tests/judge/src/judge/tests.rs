@@ -133,7 +133,10 @@ fn findings_decide_too() {
         judge.judgement(vec![finding])
     };
     assert_eq!(instructions([100.0; 2], [101.0; 2]).verdict, Verdict::Pass);
-    assert_eq!(instructions([100.0, 108.0], [110.0; 2]).verdict, Verdict::Inconclusive, "twins differ");
+    let judgement = instructions([100.0, 108.0], [110.0; 2]);
+    assert_eq!(judgement.verdict, Verdict::Invalid, "twins differ");
+    assert!(judgement.reason.starts_with("instructions cannot be compared: 110 instructions"), "{}", judgement.reason);
+    assert_eq!(judgement.decided_by.as_deref(), Some("instructions_per_request"));
     let judgement = instructions([100.0; 2], [110.0; 2]);
     assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback));
     assert_eq!(judgement.decided_by.as_deref(), Some("instructions_per_request"));
@@ -256,6 +259,37 @@ fn what_was_asked_for_besides_and_cannot_be_told_leaves_harm_and_no_pass() {
     judge.cannot_tell("no callgrind");
     let judgement = judge.judgement(Vec::new());
     assert_eq!((judgement.verdict, judgement.reason.as_str()), (Verdict::Invalid, "no callgrind"));
+    assert!(!judgement.is_open(), "callgrind is not there the next time either");
+}
+
+#[test]
+fn harm_and_what_both_break_are_said_although_something_else_cannot_be_told() {
+    let twins = Twins { baseline: [100.0, 108.0], canary: [100.0; 2] };
+    let apart = || Finding::Instructions(Instructions::of(twins, 1.05));
+    let criteria = Criteria { failed: Some(0.001), beyond_slo: None };
+    let both = |_: u32, pair: &mut Pair| {
+        let cut = Failure::ALL.map(|kind| if kind == Failure::Cut { 30 } else { 0 });
+        (pair.baseline.failed, pair.canary.failed) = (cut, cut);
+    };
+    let scene =
+        Finding::Scene { name: "lives".to_owned(), baseline: Some(true), canary: false, text: "it ended".to_owned() };
+    for untold in [None, Some("no callgrind")] {
+        let judge = |rules: Rules, change: fn(u32, &mut Pair)| {
+            let mut judge = judged(rules, change);
+            untold.into_iter().for_each(|why| judge.cannot_tell(why));
+            judge
+        };
+        // Without the counts, and with counts that tell nothing.
+        let findings = if untold.is_some() { Vec::new() } else { vec![apart()] };
+        let judgement = judge(Rules { criteria, ..quick() }, both).judgement(findings.clone());
+        assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Hotfix), "{}", judgement.reason);
+        assert_eq!(judgement.decided_by.as_deref(), Some("criterion_failed"));
+        let ended = findings.iter().cloned().chain([scene.clone()]).collect();
+        let judgement = judge(quick(), |_, _| {}).judgement(ended);
+        assert_eq!(judgement.verdict, Verdict::Fail(Remedy::Rollback), "{}", judgement.reason);
+        let judgement = judge(quick(), |_, _| {}).judgement(findings);
+        assert_eq!((judgement.verdict, judgement.is_open()), (Verdict::Invalid, untold.is_none()));
+    }
 }
 
 #[test]
