@@ -213,14 +213,14 @@ fn main() -> Result<(), Failure> {
     let kept = arguments.keep.unwrap_or_else(|| folder.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let place = Place { folder: std::path::absolute(kept)?, core: arguments.core, other: arguments.other_core };
-    let commands = match arguments.command {
-        What::All => several(&ALL, &is_installed)?,
-        What::Bars => {
-            let gateway = contenders::gateway().ok_or("portcullis is not built")?;
-            say(&measured(&gateway, std::env::var_os("PORTCULLIS_BIN").is_some()))?;
-            several(&BARS, &is_installed)?
-        }
-        command => vec![command],
+    let commands = if matches!(arguments.command, What::All) {
+        several(&ALL, &is_installed)?
+    } else if matches!(arguments.command, What::Bars) {
+        let gateway = contenders::gateway().ok_or("portcullis is not built")?;
+        say(&measured(&gateway, std::env::var_os("PORTCULLIS_BIN").is_some()))?;
+        several(&BARS, &is_installed)?
+    } else {
+        vec![arguments.command]
     };
     commands.iter().try_for_each(|command| run(command, &place))
 }
@@ -244,7 +244,15 @@ fn several(commands: &[&str], is_there: &dyn Fn(Needed) -> bool) -> Result<Vec<W
                 first_stays(keepers, |keeper| is_there(Needed::Contender(keeper.contender())))
             }
             What::Generator { .. } => [Needed::Wrk, Needed::Contender(Contender::Nginx)].into_iter().all(is_there),
-            _ => true,
+            What::Tunnels { .. }
+            | What::Instructions { .. }
+            | What::Memory { .. }
+            | What::Reload { .. }
+            | What::Start { .. }
+            | What::Scenes { .. }
+            | What::Flood { .. }
+            | What::Bars
+            | What::All => true,
         };
         if stays {
             found.push(command);
@@ -501,17 +509,17 @@ mod tests {
         );
         let all = several(&ALL, &others).unwrap();
         assert!(!all.iter().any(|command| matches!(command, What::Generator { .. })), "{all:?}");
-        let handshakes = all.iter().filter_map(|command| match command {
-            What::Handshakes { contenders, .. } => Some(contenders.as_slice()),
-            _ => None,
+        let handshakes = all.iter().filter_map(|command| {
+            let What::Handshakes { contenders, .. } = command else { return None };
+            Some(contenders.as_slice())
         });
         assert_eq!(handshakes.collect::<Vec<_>>(), [[Contender::Usual]], "those to nginx are left out");
         // Without Envoy alone.
         let without_envoy = |needed| needed != Needed::Contender(Contender::Envoy);
         let bars = several(&BARS, &without_envoy).unwrap();
-        let keepers = bars.iter().find_map(|command| match command {
-            What::Gatekeeper { keepers, .. } => Some(keepers.as_slice()),
-            _ => None,
+        let keepers = bars.iter().find_map(|command| {
+            let What::Gatekeeper { keepers, .. } = command else { return None };
+            Some(keepers.as_slice())
         });
         assert_eq!(keepers, Some(&[Who::Portcullis, Who::Haproxy][..]));
         assert_eq!((bars.len(), several(&ALL, &|_| true).unwrap().len()), (BARS.len() - 2, ALL.len()));
