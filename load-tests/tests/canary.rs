@@ -103,6 +103,10 @@ fn each_side_serves_the_config_of_its_revision() {
         assert!(words.contains(&expected), "{words}");
     }
     assert!(words.ends_with(" --seed 7\n"), "{words}");
+    let held = words.split(" --hold ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(held.is_some_and(|held| (100..=3000).contains(&held)), "{words}");
+    let (_, words, _) = repository.judge(&["HEAD~1"], &[("HOLD", "7")]);
+    assert!(words.contains(" --hold 7 "), "{words}");
     assert_eq!(
         (repository.served("baseline").as_str(), repository.served("canary").as_str()),
         ("version: 1\n", "new: 1\n")
