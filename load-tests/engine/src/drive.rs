@@ -254,7 +254,7 @@ impl Driver<'_> {
                 self.tally.delayed += 1;
                 self.held.push_back(flight);
             } else {
-                self.tally.sent(self.now.saturating_sub(planned));
+                self.tally.sent(planned, self.now.saturating_sub(planned));
                 self.launch(flight)?;
             }
         }

@@ -145,7 +145,7 @@ impl Driver<'_> {
                 self.tally.delayed += 1;
                 self.held.push_back(flight);
             } else {
-                self.tally.sent(self.start.elapsed().saturating_sub(planned));
+                self.tally.sent(planned, self.start.elapsed().saturating_sub(planned));
                 self.launch(flight);
             }
         }

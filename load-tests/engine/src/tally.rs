@@ -147,9 +147,12 @@ impl Tally {
         })
     }
 
-    /// A request was sent so long after the moment it was planned for, through no fault of the other side.
-    pub fn sent(&mut self, lag: Duration) {
-        self.lag.saturating_record(micros(lag));
+    /// A request of this moment was sent so long after it, through no fault of the other side. How late those of the warm-up were says
+    /// nothing of what counts.
+    pub fn sent(&mut self, planned: Duration, lag: Duration) {
+        if planned >= self.warm_up {
+            self.lag.saturating_record(micros(lag));
+        }
     }
 
     /// A request of this moment succeeded, so long after it.
@@ -326,9 +329,17 @@ mod tests {
         // So many of a thousand late by so many milliseconds.
         for (late, lag, held) in [(0, 0, true), (9, 9, true), (0, 30, true), (11, 2, false), (2, 30, false)] {
             let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
-            (0..1000 - late).for_each(|_| tally.sent(Duration::from_micros(100)));
-            (0..late).for_each(|_| tally.sent(ms(lag)));
+            (0..1000 - late).for_each(|_| tally.sent(Duration::ZERO, Duration::from_micros(100)));
+            (0..late).for_each(|_| tally.sent(Duration::ZERO, ms(lag)));
             assert_eq!(tally.lag().held(), held, "{late} late by {lag} ms: {:?}", tally.lag());
         }
+    }
+    #[test]
+    fn how_late_the_warm_up_was_says_nothing_of_what_counts() {
+        let mut tally = Tally::new(ms(50), ms(200)).unwrap();
+        (0..1000).for_each(|n| tally.sent(ms(n), if n < 200 { ms(30) } else { Duration::ZERO }));
+        assert!(tally.lag().held(), "{:?}", tally.lag());
+        (0..100).for_each(|n| tally.sent(ms(200 + n), ms(30)));
+        assert!(!tally.lag().held(), "{:?}", tally.lag());
     }
 }

@@ -238,7 +238,7 @@ mod tests {
             tally.failed(Failed { id, planned: ms(id), status, kind });
         }
         for lag in [1, 2, 2, 11] {
-            tally.sent(ms(lag));
+            tally.sent(Duration::ZERO, ms(lag));
         }
         let window = Window::new(readings(&tally, Some(97), ms(1000))).unwrap();
         assert_eq!((window.requests, window.succeeded, window.refused), (97, 90, 1));

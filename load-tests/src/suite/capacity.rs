@@ -12,12 +12,12 @@ use crate::Failure;
 use crate::report::{progress, say};
 
 use super::books::SETTLE;
-use super::kit::{Stage, until};
+use super::kit::{Edge, Stage, until};
 use super::outcome::Notes;
 use super::rates::{Search, Window};
 use super::served::Bad;
 use super::steady::judged;
-use super::workloads::{Caller, RISE, Running, Workload};
+use super::workloads::{Caller, Running, WARM_UP, Workload};
 
 /// The objective: the p99 up to which a rate is held.
 const HELD: Duration = Duration::from_millis(25);
@@ -116,21 +116,18 @@ fn search(
     let mut play = |rate: f64| {
         found.seed += 1;
         let seed = found.seed;
-        let before = edge.process.cpu()?;
-        let (tally, part) = edge.watched(outcome, &format!("{name}, window"), || {
-            let tally = caller.open(rate, length, seed)?;
+        let ((tally, spent), part) = edge.watched(outcome, &format!("{name}, window"), || {
+            let (tally, spent) = spent_by(edge, || caller.open(rate, length, seed))?;
             let lag = tally.lag();
-            Ok((tally, Some(lag)))
+            Ok(((tally, spent), Some(lag)))
         })?;
-        let spent = Duration::from_nanos(edge.process.cpu()?.nanoseconds.saturating_sub(before.nanoseconds));
-        let counted = tally.counted.sent() as f64 / tally.all.sent().max(1) as f64;
-        let used = spent.as_secs_f64() * counted / length.saturating_sub(RISE).as_secs_f64();
+        let used = spent.as_secs_f64() / length.saturating_sub(WARM_UP).as_secs_f64();
         part.keep(outcome, &tally);
         let window = judged(&tally, &part, used, HELD);
         let p99 = tally.quantile(0.99);
         progress(&format!("  {rate:.0}/s: p99 {p99:.1?}, {:.0} % of its core: {window:?}", used * 100.0));
         if window == Window::Held {
-            last = (spent.as_secs_f64() * 1e6 / tally.all.sent().max(1) as f64, used);
+            last = (spent.as_secs_f64() * 1e6 / tally.counted.sent().max(1) as f64, used);
         }
         found.note(&tally);
         Ok(window)
@@ -148,6 +145,20 @@ fn search(
         None => found.unclear += usize::from(!gateways),
     }
     Ok(())
+}
+
+/// What the gateway spends of an open loop, once its warm-up is over.
+fn spent_by(edge: &Edge, play: impl FnOnce() -> Result<Tally, Failure>) -> Result<(Tally, Duration), Failure> {
+    std::thread::scope(|scope| {
+        let warm = scope.spawn(|| {
+            std::thread::sleep(WARM_UP);
+            edge.process.cpu().map_err(|failure| failure.to_string())
+        });
+        let tally = play()?;
+        let now = edge.process.cpu()?;
+        let before = warm.join().map_err(|_| "what reads the CPU time panicked")??;
+        Ok((tally, Duration::from_nanos(now.nanoseconds.saturating_sub(before.nanoseconds))))
+    })
 }
 
 /// The books of a workload, and whether anything failed at any rate but by its time or by a refusal.

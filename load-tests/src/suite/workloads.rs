@@ -178,8 +178,9 @@ impl Running {
     }
 }
 
-/// How long the rate of an open loop rises.
-pub(super) const RISE: Duration = Duration::from_millis(200);
+/// The part of an open loop that does not count, and the moment in it in which all connections are made.
+pub(super) const WARM_UP: Duration = Duration::from_millis(250);
+const CROWD: Duration = Duration::from_millis(5);
 
 impl Caller {
     /// Callers that ask again when they are answered.
@@ -189,13 +190,14 @@ impl Caller {
         self.send()
     }
 
-    /// Requests independent of each other. Their rate rises first, and what is planned until then does not count: connections are made
-    /// when they are needed, and all of them in one moment are handshakes for which everybody waits, at any rate.
+    /// Requests independent of each other. As many as may be in flight come at once before, and a calm behind them, none of which counts:
+    /// so all connections are there, and a moment's stall does not become a hundred handshakes for which everybody waits.
     pub(super) fn open(&mut self, rate: f64, length: Duration, seed: u64) -> Result<Tally, Failure> {
-        let rise = Segment { arrivals: Arrivals::Poisson, from: rate / 10.0, to: rate, length: RISE };
-        let flat = Segment::flat(Arrivals::Poisson, rate, length.saturating_sub(RISE));
-        self.prepared.plan.warm_up = RISE;
-        self.prepared.plan.when = When::Open(vec![rise, flat]);
+        let crowd = Segment::flat(Arrivals::Constant, IN_FLIGHT as f64 / CROWD.as_secs_f64(), CROWD);
+        let calm = Segment::flat(Arrivals::Poisson, rate / 10.0, WARM_UP - CROWD);
+        let counted = Segment::flat(Arrivals::Poisson, rate, length.saturating_sub(WARM_UP));
+        self.prepared.plan.warm_up = WARM_UP;
+        self.prepared.plan.when = When::Open(vec![crowd, calm, counted]);
         self.prepared.plan.seed = seed;
         self.send()
     }

@@ -352,7 +352,7 @@ mod tests {
         (0..989).for_each(|_| tally.answered(Duration::ZERO, Duration::from_millis(1)));
         (0..10).for_each(|_| tally.refused(Duration::ZERO));
         tally.failed(Failed { id: 5, planned: Duration::ZERO, status: None, kind: Kind::Reset });
-        (0..1000).for_each(|_| tally.sent(Duration::from_micros(10)));
+        (0..1000).for_each(|_| tally.sent(Duration::ZERO, Duration::from_micros(10)));
         tally
     }
 
@@ -400,7 +400,7 @@ mod tests {
     /// A load that the machine did not hold.
     fn late() -> Tally {
         let mut late = tally();
-        (0..50).for_each(|_| late.sent(Duration::from_millis(3)));
+        (0..50).for_each(|_| late.sent(Duration::ZERO, Duration::from_millis(3)));
         late
     }
 
@@ -468,13 +468,13 @@ mod tests {
             (0..990).for_each(|_| tally.answered(Duration::ZERO, Duration::from_millis(1)));
             (0..slow).for_each(|_| tally.answered(Duration::ZERO, Duration::from_secs(4)));
             failures.iter().for_each(|one| tally.failed(*one));
-            (0..1000).for_each(|_| tally.sent(Duration::from_millis(3)));
+            (0..1000).for_each(|_| tally.sent(Duration::ZERO, Duration::from_millis(3)));
             assert_eq!(report(&tally, pass.clone()).ended(), ended, "{pass:?} {failures:?}");
         }
         // Nothing but wrong answers, and a tool that was 1 ms late.
         let mut tally = Tally::new(Duration::from_millis(50), Duration::ZERO).unwrap();
         (0..100).for_each(|_| tally.failed(wrong));
-        (0..100).for_each(|_| tally.sent(Duration::from_micros(1100)));
+        (0..100).for_each(|_| tally.sent(Duration::ZERO, Duration::from_micros(1100)));
         for pass in [beyond, p99] {
             assert_eq!(report(&tally, pass.clone()).ended(), Ended::Missed, "{pass:?}");
         }
