@@ -39,6 +39,18 @@ fn one_failed_request_in_a_hundred_is_found_in_nine_of_ten_runs() {
 }
 
 #[test]
+fn on_a_noisier_machine_with_held_connections_twins_are_not_harmful_and_half_as_much_memory_more_for_each_is() {
+    let noise = Noise::parse(include_str!("../../noise/two-shared-cores-held.csv")).unwrap();
+    assert!(noise.pairs().iter().all(|pair| pair.baseline.rss.is_some() && pair.canary.rss.is_some()));
+    let rules = Rules { resamples: 4000, ..Rules::default() };
+    let of = |effect: Effect| runs(&rules, &noise, effect, 200, 42).unwrap().failed;
+    assert!(of(Effect::None) <= 2, "{}", of(Effect::None));
+    for harm in [Effect::Rss(1.5), Effect::CpuByDelta(2.0), Effect::Tail(0.01)] {
+        assert!(of(harm) >= 180, "{harm:?}: {}", of(harm));
+    }
+}
+
+#[test]
 fn a_duet_calls_no_twins_harmful_and_finds_a_quarter_more_cpu() {
     let rules = Rules { cost_only: true, ..Rules::default() };
     let noise = Noise::measured_in_duets().unwrap();
