@@ -7,6 +7,7 @@ use crate::escape::html as escape;
 use crate::report::{Environment, Metric, Outcome, Report, SceneResult};
 use crate::svg::{number, put};
 
+mod missed;
 mod rulers;
 
 const STYLE: &str = include_str!("../assets/report.css");
@@ -29,8 +30,8 @@ pub fn page(report: &Report) -> String {
     rulers::section(&mut out, report);
     latency(&mut out, report);
     over_time(&mut out, report);
-    for scene in &report.scenes {
-        scene_section(&mut out, scene);
+    for (index, scene) in report.scenes.iter().enumerate() {
+        scene_section(&mut out, &missed::anchor(index), scene);
     }
     if let Some(scalability) = &report.scalability {
         put(&mut out, format_args!("<h2>Scalability</h2>{}", charts::scalability(scalability).render()));
@@ -87,6 +88,7 @@ fn summary(out: &mut String, report: &Report) {
             format_args!("<p class=\"fine\">False alarms: {}; at most {bound} % by the test.</p>", escape(&alarms)),
         );
     }
+    missed::list(out, report);
     out.push_str("</header>");
 }
 
@@ -194,13 +196,16 @@ fn over_time(out: &mut String, report: &Report) {
     }
 }
 
-fn scene_section(out: &mut String, scene: &SceneResult) {
+fn scene_section(out: &mut String, anchor: &str, scene: &SceneResult) {
     let (class, word) = match scene.outcome {
         Outcome::Passed => ("good", "passed"),
         Outcome::Failed => ("bad", "failed"),
         Outcome::Invalid => ("unsure", "invalid"),
     };
-    put(out, format_args!("<h2>{} <span class=\"badge {class}\">{word}</span></h2>", escape(&scene.name)));
+    put(
+        out,
+        format_args!("<h2 id=\"{anchor}\">{} <span class=\"badge {class}\">{word}</span></h2>", escape(&scene.name)),
+    );
     put(out, format_args!("<p class=\"fine\">{:.1} s, seed {}</p>", scene.seconds, scene.seed));
     for note in &scene.notes {
         put(out, format_args!("<p>{}</p>", escape(note)));
