@@ -59,6 +59,14 @@ impl Slope {
     }
 }
 
+/// The least of every so many points that follow each other: of descriptors and tasks those in flight come and go, and what leaks is
+/// there at the quietest moment too.
+#[must_use]
+pub fn floors(points: &[Point], every: usize) -> Vec<Point> {
+    let least = |block: &[Point]| block.iter().copied().min_by(|one, other| one.value.total_cmp(&other.value));
+    points.chunks_exact(every.max(1)).filter_map(least).collect()
+}
+
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -8,7 +8,7 @@ use portcullis_engine::drive::Source;
 use portcullis_engine::origin::Origin;
 use portcullis_engine::outcome::{Kind, Outcome as Became};
 use portcullis_engine::proof;
-use portcullis_judge::growth::{Growth, Outlook, Point, Residue, Slope};
+use portcullis_judge::growth::{Growth, Outlook, Point, Residue, Slope, floors};
 use portcullis_types::quantity::{format_duration, parse_duration};
 use rustix::thread::disable_transparent_huge_pages;
 use serde_json::json;
@@ -36,6 +36,9 @@ const MORE: usize = 8;
 
 /// The shortest load from which is told what a day would bring.
 const SHORTEST: Duration = Duration::from_secs(60);
+
+/// Looks of which the quietest counts, for what comes and goes with requests.
+const BLOCKS: usize = 12;
 
 /// Bytes that may stay behind of a thousand requests, once pools and rings are full.
 const LEFT: f64 = 256.0;
@@ -166,17 +169,19 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let [memory, descriptors, threads, tasks] = looks?;
     // Requests that nobody answers in time pile up, and what they hold is no growth.
     let excuse = part.excuse_for_silence().filter(|_| tally.all.failures() > 0);
-    for (what, unit, points, room) in [
-        ("memory", "bytes", memory, stage.size(MEMORY.0, MEMORY.1)),
-        ("descriptors", "open", descriptors, DESCRIPTORS),
-        ("threads", "running", threads, THREADS),
-        ("tasks", "alive", tasks, TASKS),
+    // A thread is started when it is needed first, and stays: one that came in the first half is no growth.
+    let late = threads.get(threads.len() / 2..).unwrap_or_default().to_vec();
+    for (what, unit, judged, points, room) in [
+        ("memory", "bytes", memory.clone(), memory, stage.size(MEMORY.0, MEMORY.1)),
+        ("descriptors", "open", floors(&descriptors, BLOCKS), descriptors, DESCRIPTORS),
+        ("threads", "running", late, threads, THREADS),
+        ("tasks", "alive", floors(&tasks, BLOCKS), tasks, TASKS),
     ] {
-        let Some(slope) = Slope::of(&points) else {
+        let Some(slope) = Slope::of(&judged) else {
             outcome.invalidate(&format!("{what}: too few looks"));
             continue;
         };
-        let first = points.first().map_or(0.0, |point| point.value);
+        let first = judged.first().map_or(0.0, |point| point.value);
         let growth = Growth { what: what.to_owned(), slope, cap: first + room };
         outcome.number(&format!("{what}.slope_per_second"), slope.median);
         outcome.number(&format!("{what}.after_a_day"), growth.after_a_day());

@@ -114,11 +114,15 @@ impl Steps {
         self.took = (self.took.0 + took, self.took.1 + bound);
     }
 
-    /// How long the others take, and what is left of one that has begun.
+    /// How long the others take, and what is left of one that has begun: once that has taken longer than others, the same part of what
+    /// its bound leaves it.
     #[must_use]
     pub fn left(&self, begun: Option<(Duration, Duration)>) -> Duration {
         let part = self.took.0.as_secs_f64() / self.took.1.as_secs_f64().max(1e-9);
-        let now = begun.map(|(elapsed, bound)| bound.mul_f64(part).saturating_sub(elapsed));
+        let now = begun.map(|(elapsed, bound)| match bound.mul_f64(part).checked_sub(elapsed) {
+            Some(left) => left,
+            None => bound.saturating_sub(elapsed).mul_f64(part),
+        });
         self.to_come.mul_f64(part) + now.unwrap_or_default()
     }
 }
@@ -164,7 +168,9 @@ mod tests {
         near(steps.left(None), 60);
         steps.begin(second * 60);
         near(steps.left(Some((second * 5, second * 60))), 40 + 15);
-        near(steps.left(Some((second * 50, second * 60))), 40);
+        // It takes longer than others do.
+        near(steps.left(Some((second * 45, second * 60))), 40 + 5);
+        near(steps.left(Some((second * 70, second * 60))), 40);
         // Twice what was expected: half weighs what was thought before.
         steps.end(second * 60, second * 50);
         near(steps.left(None), 64);
