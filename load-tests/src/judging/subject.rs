@@ -56,6 +56,9 @@ pub(super) struct Addresses<'a> {
     pub(super) folder: &'a Path,
 }
 
+/// What a server is told that something makes slow: that it is late is no reason to refuse requests.
+const NEVER_LATE: &str = "LOAD_EVENT_LOOP_DELAY=0s";
+
 impl<'a> Addresses<'a> {
     pub(super) fn draw(origin: SocketAddr, folder: &'a Path) -> Result<Self, Failure> {
         Ok(Self { serve: free_address()?, admin: free_address()?, origin, folder })
@@ -92,6 +95,9 @@ impl Subject {
         let mut words = vec![OsString::from("env")];
         words.extend(environment);
         words.push(format!("LOAD_FOLDER={}", folder.display()).into());
+        if !under.is_empty() {
+            words.push(NEVER_LATE.into());
+        }
         // The shell becomes the program, so that the id is the program's own.
         let under: Vec<String> = under.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let exec = ["exec".to_owned()].into_iter().chain(under).chain([line]).collect::<Vec<_>>().join(" ");
@@ -230,10 +236,13 @@ mod tests {
                 "LOAD_ADMIN=127.0.0.1:2",
                 "LOAD_ORIGIN=127.0.0.1:3",
                 "LOAD_FOLDER=/f",
+                "LOAD_EVENT_LOOP_DELAY=0s",
                 "sh",
                 "-c",
                 "exec valgrind gw --listen 127.0.0.1:1 --up 127.0.0.1:3 1"
             ]
         );
+        let alone = Subject::words("gw", at, &[]);
+        assert!(alone.contains(&"exec gw".into()) && !alone.contains(&NEVER_LATE.into()), "{alone:?}");
     }
 }
