@@ -169,19 +169,18 @@ pub(super) fn soak(stage: &Stage, outcome: &Notes) -> Result<(), Failure> {
     let [memory, descriptors, threads, tasks] = looks?;
     // Requests that nobody answers in time pile up, and what they hold is no growth.
     let excuse = part.excuse_for_silence().filter(|_| tally.all.failures() > 0);
-    // A thread is started when it is needed first, and stays: one that came in the first half is no growth.
-    let late = threads.get(threads.len() / 2..).unwrap_or_default().to_vec();
-    for (what, unit, judged, points, room) in [
-        ("memory", "bytes", memory.clone(), memory, stage.size(MEMORY.0, MEMORY.1)),
-        ("descriptors", "open", floors(&descriptors, BLOCKS), descriptors, DESCRIPTORS),
-        ("threads", "running", late, threads, THREADS),
-        ("tasks", "alive", floors(&tasks, BLOCKS), tasks, TASKS),
+    // Of what is there for requests in flight the quietest looks count.
+    for (what, unit, points, every, room) in [
+        ("memory", "bytes", memory, 1, stage.size(MEMORY.0, MEMORY.1)),
+        ("descriptors", "open", descriptors, BLOCKS, DESCRIPTORS),
+        ("threads", "running", threads, 1, THREADS),
+        ("tasks", "alive", tasks, BLOCKS, TASKS),
     ] {
-        let Some(slope) = Slope::of(&judged) else {
+        let Some(slope) = Slope::of(&floors(&points, every)) else {
             outcome.invalidate(&format!("{what}: too few looks"));
             continue;
         };
-        let first = judged.first().map_or(0.0, |point| point.value);
+        let first = points.first().map_or(0.0, |point| point.value);
         let growth = Growth { what: what.to_owned(), slope, cap: first + room };
         outcome.number(&format!("{what}.slope_per_second"), slope.median);
         outcome.number(&format!("{what}.after_a_day"), growth.after_a_day());
