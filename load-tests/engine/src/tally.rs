@@ -334,6 +334,7 @@ mod tests {
             assert_eq!(tally.lag().held(), held, "{late} late by {lag} ms: {:?}", tally.lag());
         }
     }
+
     #[test]
     fn how_late_the_warm_up_was_says_nothing_of_what_counts() {
         let mut tally = Tally::new(ms(50), ms(200)).unwrap();

@@ -413,15 +413,16 @@ impl Notes {
     }
 }
 
+/// Proofs of a tool that measures more or less than there is.
 #[cfg(test)]
-mod tests {
-    use portcullis_engine::proof::{Driver, Measured};
+pub(super) mod fixture {
+    use std::time::Duration;
+
+    use portcullis_engine::proof::{Driver, Measured, Proof};
     use portcullis_engine::tally::Lag;
 
-    use super::*;
-
     /// What a driver measured of a stall, times what there was.
-    fn measured(by: f64) -> Measured {
+    pub(in crate::suite) fn measured(by: f64) -> Measured {
         let [p90, p99] = [310, 570].map(Duration::from_millis);
         Measured {
             driver: Driver::Http1,
@@ -435,9 +436,17 @@ mod tests {
         }
     }
 
-    fn proof(by: f64) -> Proof {
+    pub(in crate::suite) fn proof(by: f64) -> Proof {
         Proof { measured: vec![measured(by)], tries: 1 }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_engine::proof::Measured;
+
+    use super::fixture::{measured, proof};
+    use super::*;
 
     /// An outcome of one criterion that does not hold.
     fn broken(kind: Kind) -> Outcome {

@@ -156,11 +156,9 @@ pub(super) fn told(tally: &Tally) -> String {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_engine::proof::{Driver, Measured, Proof};
-    use portcullis_engine::tally::Lag;
-
     use super::*;
     use crate::suite::outcome::Status;
+    use crate::suite::outcome::fixture::proof;
 
     fn tally(failed: &[(Option<u16>, Kind)], refused: u64) -> Tally {
         let mut tally = Tally::new(ms(50), Duration::ZERO).unwrap();
@@ -223,18 +221,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_was_measured_too_is_none_for_a_tool_that_measures_too_little() {
-        let p90 = ms(310);
-        let measured = Measured {
-            driver: Driver::Http1,
-            stall: ms(600),
-            p90,
-            measured_p90: p90 / 2,
-            p99: ms(570),
-            measured_p99: ms(570),
-            lag: Lag::default(),
-            failed: 0,
-        };
-        let proof = Proof { measured: vec![measured], tries: 3 };
+        let proof = proof(0.9);
         let (part, tally) = (Part::fixture(ms(10_000), ms(0), 0), tally(&[], 0));
         let judged = |expect: fn(&Part, &Notes, &str, (&Tally, f64), Duration)| {
             let notes = Notes::default();
