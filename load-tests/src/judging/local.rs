@@ -183,18 +183,18 @@ impl Measure for Local {
         self.stop();
         let mut sides: Vec<(Side, Side)> = Side::BOTH.into_iter().zip(places).collect();
         sides.sort_by_key(|(place, _)| *place != first);
-        let mut missing = Vec::new();
+        let mut missing = None;
         for (place, side) in sides {
             match self.launch(place, side) {
                 Ok(running) => self.running.push((place, running)),
-                Err(failure) => missing.push(NotStarted { side, why: failure.to_string() }),
+                Err(failure) => missing = Some(NotStarted { side, why: failure.to_string() }),
             }
-            // Without it nothing can be said of the canary either.
-            if missing.iter().any(|missing| missing.side == Side::Baseline) {
+            // Without it nothing can be said of the canary either, whether that starts or not.
+            if missing.as_ref().is_some_and(|missing| missing.side == Side::Baseline) {
                 break;
             }
         }
-        if let Some(missing) = missing.into_iter().min_by_key(|missing| missing.side) {
+        if let Some(missing) = missing {
             return Err(missing);
         }
         self.running.sort_by_key(|(place, _)| *place);
