@@ -1,5 +1,6 @@
 //! What the gateway relies on in Pingora that is our change (`vendor/README.md`).
 
+mod exact_head;
 mod exchange;
 mod gathered;
 mod given_away;

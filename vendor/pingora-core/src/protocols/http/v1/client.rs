@@ -22,6 +22,7 @@ use pingora_error::{Error, ErrorType::*, OrErr, Result, RetryType};
 use pingora_http::{HMap, IntoCaseHeaderName, RequestHeader, ResponseHeader};
 use pingora_timeout::timeout;
 use std::io::ErrorKind;
+use std::mem::MaybeUninit;
 use std::str;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -311,9 +312,11 @@ impl HttpSession {
 
         loop {
             if parse_existing_buffer {
-                let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-                let mut resp = httparse::Response::new(&mut headers);
-                let parsed = parse_resp_buffer(&mut resp, &self.response_header_read_buf);
+                // Changed by Portcullis, see vendor/README.md: room that only what is parsed writes to.
+                let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+                let mut resp = httparse::Response::new(&mut []);
+                let parsed =
+                    parse_resp_buffer(&mut resp, &self.response_header_read_buf, &mut headers);
                 match parsed {
                     HeaderParseState::Complete(s) => {
                         let total_read = self.response_header_read_buf.len();
@@ -962,14 +965,15 @@ async fn timeout_unless_ready<F: std::future::Future>(
 }
 
 #[inline]
-fn parse_resp_buffer<'buf>(
-    resp: &mut httparse::Response<'_, 'buf>,
+fn parse_resp_buffer<'headers, 'buf>(
+    resp: &mut httparse::Response<'headers, 'buf>,
     buf: &'buf [u8],
+    headers: &'headers mut [MaybeUninit<httparse::Header<'buf>>],
 ) -> HeaderParseState {
     let mut parser = httparse::ParserConfig::default();
     parser.allow_spaces_after_header_name_in_responses(true);
     parser.allow_obsolete_multiline_headers_in_responses(true);
-    let res = match parser.parse_response(resp, buf) {
+    let res = match parser.parse_response_with_uninit_headers(resp, buf, headers) {
         Ok(s) => s,
         Err(e) => {
             return HeaderParseState::Invalid(e);
@@ -994,20 +998,12 @@ pub(crate) fn request_target_has_forbidden_byte(path: &[u8]) -> bool {
 // TODO: change it to to_buf
 #[inline]
 pub fn http_req_header_to_wire(req: &RequestHeader) -> Option<BytesMut> {
-    let mut buf = BytesMut::with_capacity(512);
-
     // Request-Line
     let method = req.method.as_str().as_bytes();
-    buf.put_slice(method);
-    buf.put_u8(b' ');
-
     let path = req.raw_path();
     if request_target_has_forbidden_byte(path) {
         return None;
     }
-    buf.put_slice(path);
-    buf.put_u8(b' ');
-
     let version = match req.version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",
@@ -1017,13 +1013,22 @@ pub fn http_req_header_to_wire(req: &RequestHeader) -> Option<BytesMut> {
             return None; /*TODO: unsupported version */
         }
     };
-    buf.put_slice(version.as_bytes());
-    buf.put_slice(CRLF);
 
-    // headers
-    req.header_to_h1_wire(&mut buf);
-    buf.put_slice(CRLF);
-    Some(buf)
+    // Changed by Portcullis, see vendor/README.md: in a block of its size.
+    let line = method.len() + 1 + path.len() + 1 + version.len() + CRLF.len();
+    let len = line + fields_len(&req.headers) + CRLF.len();
+    Some(write_head(len, |buf| {
+        buf.put_slice(method);
+        buf.put_u8(b' ');
+        buf.put_slice(path);
+        buf.put_u8(b' ');
+        buf.put_slice(version.as_bytes());
+        buf.put_slice(CRLF);
+
+        // headers
+        req.header_to_h1_wire(buf);
+        buf.put_slice(CRLF);
+    }))
 }
 
 impl UniqueID for HttpSession {

@@ -14,10 +14,12 @@
 
 //! Common functions and constants
 
+use bytes::BytesMut;
 use http::{header, HeaderValue};
 use log::{debug, warn};
 use pingora_error::{Error, ErrorType::*, Result};
 use pingora_http::{HMap, RequestHeader, ResponseHeader};
+use std::mem::MaybeUninit;
 use std::str;
 use std::time::Duration;
 
@@ -35,6 +37,30 @@ pub const CRLF: &[u8; 2] = b"\r\n";
 /// The empty line that terminates a message's header section.
 pub(super) const HEADER_SECTION_END: &[u8; 4] = b"\r\n\r\n";
 pub const HEADER_KV_DELIMITER: &[u8; 2] = b": ";
+
+/// Changed by Portcullis, see vendor/README.md: what the fields of a head take on the wire. The case of a name is
+/// not kept at the price of its length.
+pub(super) fn fields_len(headers: &HMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            name.as_str().len() + HEADER_KV_DELIMITER.len() + value.len() + CRLF.len()
+        })
+        .sum()
+}
+
+/// Changed by Portcullis, see vendor/README.md: a head in a block of its size, into which all of it is written without
+/// a look for room before each piece. Panics if it is longer than `len`.
+pub(super) fn write_head(len: usize, write: impl FnOnce(&mut &mut [MaybeUninit<u8>])) -> BytesMut {
+    let mut buf = BytesMut::with_capacity(len);
+    let mut room = buf.spare_capacity_mut();
+    let before = room.len();
+    write(&mut room);
+    let written = before - room.len();
+    // SAFETY: `BufMut` of a slice takes from its front what has been written.
+    unsafe { buf.set_len(written) };
+    buf
+}
 
 pub(super) enum HeaderParseState {
     Complete(usize),

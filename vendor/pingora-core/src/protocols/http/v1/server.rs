@@ -29,6 +29,7 @@ use pingora_timeout::timeout;
 use regex::bytes::Regex;
 use std::any::Any;
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -336,9 +337,10 @@ impl HttpSession {
 
             // Use loop as GOTO to retry escaped request buffer, not a real loop
             loop {
-                let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-                let mut req = httparse::Request::new(&mut headers);
-                let parsed = parse_req_buffer(&mut req, &buf);
+                // Changed by Portcullis, see vendor/README.md: room that only what is parsed writes to.
+                let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+                let mut req = httparse::Request::new(&mut []);
+                let parsed = parse_req_buffer(&mut req, &buf, &mut headers);
                 match parsed {
                     HeaderParseState::Complete(s) => {
                         self.raw_header = Some(BufRef(0, s));
@@ -902,6 +904,8 @@ impl HttpSession {
             } else {
                 "close"
             };
+            // Changed by Portcullis, see vendor/README.md: neither is looked through nor copied.
+            let connection_value = HeaderValue::from_static(connection_value);
             header.insert_header(header::CONNECTION, connection_value)?;
         }
 
@@ -958,8 +962,7 @@ impl HttpSession {
         }
 
         // Serialize header to bytes
-        let mut write_buf = BytesMut::with_capacity(INIT_HEADER_BUF_SIZE);
-        http_resp_header_to_buf(header, &mut write_buf)
+        let head = http_resp_header_to_wire(header)
             .map_err(|_| Error::explain(WriteError, "serializing response header"))?;
 
         // Determine if we should flush
@@ -970,7 +973,7 @@ impl HttpSession {
         let should_flush = header.status.is_informational()
             || header.headers.get(header::CONTENT_LENGTH).is_none();
 
-        Ok(Some((write_buf.freeze(), should_flush)))
+        Ok(Some((head, should_flush)))
     }
 
     fn init_body_writer(&mut self, header: &ResponseHeader) {
@@ -1778,23 +1781,40 @@ fn escape_illegal_request_line(buf: &BytesMut) -> Option<BytesMut> {
 }
 
 #[inline]
-fn parse_req_buffer<'buf>(
-    req: &mut httparse::Request<'_, 'buf>,
+fn parse_req_buffer<'headers, 'buf>(
+    req: &mut httparse::Request<'headers, 'buf>,
     buf: &'buf [u8],
+    headers: &'headers mut [MaybeUninit<httparse::Header<'buf>>],
 ) -> HeaderParseState {
     use httparse::Result;
 
     #[cfg(feature = "patched_http1")]
-    fn parse<'buf>(req: &mut httparse::Request<'_, 'buf>, buf: &'buf [u8]) -> Result<usize> {
+    fn parse<'headers, 'buf>(
+        req: &mut httparse::Request<'headers, 'buf>,
+        buf: &'buf [u8],
+        headers: &'headers mut [MaybeUninit<httparse::Header<'buf>>],
+    ) -> Result<usize> {
+        for header in headers.iter_mut() {
+            header.write(httparse::EMPTY_HEADER);
+        }
+        // SAFETY: each of them has just been written.
+        req.headers = unsafe {
+            &mut *(headers as *mut [MaybeUninit<httparse::Header<'buf>>]
+                as *mut [httparse::Header<'buf>])
+        };
         req.parse_unchecked(buf)
     }
 
     #[cfg(not(feature = "patched_http1"))]
-    fn parse<'buf>(req: &mut httparse::Request<'_, 'buf>, buf: &'buf [u8]) -> Result<usize> {
-        req.parse(buf)
+    fn parse<'headers, 'buf>(
+        req: &mut httparse::Request<'headers, 'buf>,
+        buf: &'buf [u8],
+        headers: &'headers mut [MaybeUninit<httparse::Header<'buf>>],
+    ) -> Result<usize> {
+        req.parse_with_uninit_headers(buf, headers)
     }
 
-    let res = match parse(req, buf) {
+    let res = match parse(req, buf, headers) {
         Ok(s) => s,
         Err(e) => {
             return HeaderParseState::Invalid(e);
@@ -1807,10 +1827,8 @@ fn parse_req_buffer<'buf>(
 }
 
 #[inline]
-fn http_resp_header_to_buf(
-    resp: &ResponseHeader,
-    buf: &mut BytesMut,
-) -> std::result::Result<(), ()> {
+// Changed by Portcullis, see vendor/README.md: in a block of its size.
+fn http_resp_header_to_wire(resp: &ResponseHeader) -> std::result::Result<Bytes, ()> {
     // Status-Line
     let version = match resp.version {
         Version::HTTP_09 => "HTTP/0.9 ",
@@ -1820,22 +1838,25 @@ fn http_resp_header_to_buf(
             return Err(()); /*TODO: unsupported version */
         }
     };
-    buf.put_slice(version.as_bytes());
-    let status = resp.status;
-    buf.put_slice(status.as_str().as_bytes());
-    buf.put_u8(b' ');
-    let reason = resp.get_reason_phrase();
-    if let Some(reason_buf) = reason {
-        buf.put_slice(reason_buf.as_bytes());
-    }
-    buf.put_slice(CRLF);
+    let status = resp.status.as_str();
+    let reason = resp.get_reason_phrase().unwrap_or_default();
 
-    // headers
-    // TODO: style: make sure Server and Date headers are the first two
-    resp.header_to_h1_wire(buf);
+    let line = version.len() + status.len() + 1 + reason.len() + CRLF.len();
+    let len = line + fields_len(&resp.headers) + CRLF.len();
+    let head = write_head(len, |buf| {
+        buf.put_slice(version.as_bytes());
+        buf.put_slice(status.as_bytes());
+        buf.put_u8(b' ');
+        buf.put_slice(reason.as_bytes());
+        buf.put_slice(CRLF);
 
-    buf.put_slice(CRLF);
-    Ok(())
+        // headers
+        // TODO: style: make sure Server and Date headers are the first two
+        resp.header_to_h1_wire(buf);
+
+        buf.put_slice(CRLF);
+    });
+    Ok(head.freeze())
 }
 
 #[cfg(test)]
@@ -3319,8 +3340,7 @@ mod test_sync {
         init_log();
         let mut new_response = ResponseHeader::build(StatusCode::OK, None).unwrap();
         new_response.append_header("Foo", "Bar").unwrap();
-        let mut wire = BytesMut::with_capacity(INIT_HEADER_BUF_SIZE);
-        http_resp_header_to_buf(&new_response, &mut wire).unwrap();
+        let wire = http_resp_header_to_wire(&new_response).unwrap();
         debug!("{}", str::from_utf8(wire.as_ref()).unwrap());
         let mut headers = [httparse::EMPTY_HEADER; 128];
         let mut resp = httparse::Response::new(&mut headers);
