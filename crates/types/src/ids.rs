@@ -70,6 +70,19 @@ impl fmt::Display for GenerationId {
     }
 }
 
+/// Eight hex digits at once: each request has its id written a few times.
+const fn eight_digits(value: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Each digit to a byte of its own.
+    let wide = value as u64;
+    let wide = (wide << 16 | wide) & 0x0000_ffff_0000_ffff;
+    let wide = (wide << 8 | wide) & 0x00ff_00ff_00ff_00ff;
+    let wide = (wide << 4 | wide) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 where it is a letter: from 10 on, 6 more carry into the upper half of its byte.
+    let letters = ((wide + 6 * ONES) >> 4) & ONES;
+    (wide + b'0' as u64 * ONES + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
+}
+
 /// A request's id: 128 bits, written as 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RequestId(pub u128);
@@ -78,12 +91,9 @@ impl RequestId {
     /// The 32 hex digits, without an allocation.
     #[must_use]
     pub fn to_hex(self) -> [u8; 32] {
-        const fn digit(nibble: u8) -> u8 {
-            if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
-        }
         let mut out = [b'0'; 32];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        for (eight, four) in out.as_chunks_mut::<8>().0.iter_mut().zip(self.0.to_be_bytes().as_chunks::<4>().0) {
+            *eight = eight_digits(u32::from_be_bytes(*four));
         }
         out
     }
@@ -114,7 +124,7 @@ mod tests {
 
     #[test]
     fn request_id_is_written_and_read_as_32_hex_digits() {
-        for value in [0, 1, 0xdead_beef, u128::MAX] {
+        for value in [0, 1, 0xdead_beef, 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210, u128::MAX] {
             let id = RequestId(value);
             assert_eq!(id.to_hex(), *id.to_string().as_bytes());
             assert_eq!(RequestId::from_hex(&id.to_string()), Some(id));

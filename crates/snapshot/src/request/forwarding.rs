@@ -5,7 +5,7 @@ use http::header::InvalidHeaderValue;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, header_value_from_slice};
 
 use portcullis_filter::Facts;
 use portcullis_types::RequestId;
@@ -188,10 +188,10 @@ fn kept(fields: &HeaderMap, name: &HeaderName) -> String {
     all
 }
 
-/// An id as a field's value: hex digits, which always are one.
+/// An id as a field's value. It is hex digits, as a trace is but for its dashes, so nothing in it has to be looked for.
 #[must_use]
 pub fn id_value(id: RequestId) -> HeaderValue {
-    HeaderValue::from_bytes(&id.to_hex()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    header_value_from_slice(&id.to_hex())
 }
 
 /// Continues a trusted trace, or begins one at the request's id.
@@ -208,24 +208,18 @@ fn trace(fields: &mut HeaderMap, facts: &Facts, span: u64, believed: bool) -> u1
             TraceParent::root(facts.id.0.to_be_bytes(), span, false)
         }
     };
-    if let Ok(value) = HeaderValue::from_bytes(&next.write()) {
-        fields.insert(TRACEPARENT, value);
-    }
+    fields.insert(TRACEPARENT, header_value_from_slice(&next.write()));
     u128::from_be_bytes(next.trace_id())
 }
 
 /// Makes a span the parent of who gets the head. Gives the trace.
 pub fn set_trace(request: &mut RequestHeader, trace: Trace, span: u64) -> u128 {
-    if let Ok(value) = HeaderValue::from_bytes(&trace.told(span).write()) {
-        drop(request.insert_header(TRACEPARENT, value));
-    }
+    drop(request.insert_header(TRACEPARENT, header_value_from_slice(&trace.told(span).write())));
     trace.id()
 }
 
 fn insert_trace(fields: &mut HeaderMap, trace: Trace, span: u64) -> u128 {
-    if let Ok(value) = HeaderValue::from_bytes(&trace.told(span).write()) {
-        fields.insert(TRACEPARENT, value);
-    }
+    fields.insert(TRACEPARENT, header_value_from_slice(&trace.told(span).write()));
     trace.id()
 }
 

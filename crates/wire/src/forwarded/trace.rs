@@ -110,8 +110,9 @@ impl TraceParent {
     }
 }
 
+/// Without a branch, so that many are made at once: from 10 on, 6 more carry.
 const fn digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + value - 10 }
+    value + b'0' + ((value + 6) >> 4) * (b'a' - b'0' - 10)
 }
 
 fn hex(digits: [u8; 2]) -> Result<[u8; 1], TraceError> {
