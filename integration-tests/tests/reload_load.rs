@@ -68,7 +68,7 @@ fn fails_no_request_and_drops_no_websocket_over_a_hundred_reloads() {
     over_reloads("threads: 2");
 }
 
-/// A single thread has nobody who takes over what it is kept from.
+/// A single thread has another scheduler, and nobody who takes over what it is kept from.
 #[test]
 fn fails_no_request_and_drops_no_websocket_over_a_hundred_reloads_on_one_thread() {
     over_reloads("threads: 1");

@@ -1,9 +1,10 @@
 //! `run`: the process from its start to the end of its drain.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use portcullis_proxy::Inherited;
@@ -55,14 +56,19 @@ pub(crate) fn run(app: App, args: &RunArgs) -> ExitCode {
         None => log::debug!("no limit of open descriptors"),
     }
     let threads = first.snapshot.settings.threads;
-    let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name("gateway").enable_all().build();
-    let runtime = match runtime {
+    let runtime = match runtime(threads) {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(format!("the runtime cannot start: {error}"))),
     };
     let outcome = runtime.block_on(serve(world, first, (brought, sockets), (launch, !args.no_watch)));
     runtime.shutdown_timeout(SHUTDOWN);
     finish(outcome.map(|()| true))
+}
+
+/// What requests run on. A single thread has nobody to share its queue with, and does without what sharing takes.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(threads).thread_name("gateway").enable_all().build()
 }
 
 /// Serves; with `watched`, changes of the config's files count from when they were read.

@@ -6,6 +6,7 @@
 
 mod memory;
 mod standing;
+mod turn;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
@@ -167,12 +168,12 @@ pub(crate) async fn watch(core: Weak<Core>) {
     let (memory, mut standing) = (Memory::default(), Standing::default());
     let (mut looks, mut used) = (0u32, 0);
     loop {
-        let before = Instant::now();
-        tokio::time::sleep(LOOK).await;
+        let due = tokio::time::Instant::now() + LOOK;
+        let turn = turn::after(LOOK).await;
         let Some(core) = core.upgrade() else { return };
         let now = Instant::now();
         // The timer's wheel turns once a millisecond: so much is no delay.
-        let late = now.saturating_duration_since(before + LOOK).saturating_sub(Duration::from_millis(1));
+        let late = turn.saturating_duration_since(due).saturating_sub(Duration::from_millis(1));
         if looks.is_multiple_of(MEMORY_EVERY) {
             used = memory.used().unwrap_or(0);
         }
