@@ -7,7 +7,7 @@ use crate::report::progress;
 /// What `rig bars` does: the commands of the first table of bars in `docs/performance.md`, of what is shipped.
 pub const BARS: [&str; 7] = [
     "speed --contenders envoy,usual,logged,full,bare,haproxy --rounds 6 --seconds 1 --connections 32",
-    "speed --contenders envoy,usual,bare --rounds 5 --seconds 1 --connections 256",
+    "speed --contenders envoy,usual,haproxy --rounds 6 --seconds 1 --connections 256",
     "speed --contenders pingap,usual,envoy,bare,haproxy --rounds 6 --seconds 1 --connections 32",
     "speed --contenders haproxy,usual,nginx --rounds 8 --seconds 1 --connections 32 --body 102400",
     "handshakes --rounds 6 --seconds 1",

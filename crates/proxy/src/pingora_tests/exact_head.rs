@@ -8,7 +8,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::socket::{After, Socket};
 
 /// Fields of every kind: names in any case, values that are empty, long or not text, a name that comes twice.
-fn fields(mut add: impl FnMut(String, Vec<u8>) -> bool) -> Vec<u8> {
+fn fields(mut add: impl FnMut(String, Vec<u8>)) -> Vec<u8> {
     let mut wire = Vec::new();
     for (name, value) in [
         ("X-CaSe", b"kept".to_vec()),
@@ -20,7 +20,7 @@ fn fields(mut add: impl FnMut(String, Vec<u8>) -> bool) -> Vec<u8> {
         ("x-long", vec![b'v'; 5_000]),
     ] {
         wire.extend_from_slice(&[name.as_bytes(), b": ", &*value, b"\r\n"].concat());
-        assert!(add(name.to_owned(), value));
+        add(name.to_owned(), value);
     }
     wire
 }
@@ -29,7 +29,7 @@ fn fields(mut add: impl FnMut(String, Vec<u8>) -> bool) -> Vec<u8> {
 fn a_request_takes_what_its_bytes_take() {
     for (method, path) in [("GET", "/"), ("PROPFIND", "/a?b=c"), ("DELETE", "*")] {
         let mut head = RequestHeader::build(method, path.as_bytes(), None).unwrap();
-        let fields = fields(|name, value| head.append_header(name, value).unwrap());
+        let fields = fields(|name, value| assert!(head.append_header(name, value).is_ok()));
         let wire = http_req_header_to_wire(&head).unwrap();
         let line = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
         assert_eq!(*wire, [line, fields, b"\r\n".to_vec()].concat());
@@ -51,7 +51,7 @@ async fn a_response_says_all_that_it_has() {
         }
         let said = head.get_reason_phrase().unwrap_or_default().to_owned();
         head.insert_header("Content-Length", "0").unwrap();
-        let fields = fields(|name, value| head.append_header(name, value).unwrap());
+        let fields = fields(|name, value| assert!(head.append_header(name, value).is_ok()));
         session.write_response_header(Box::new(head)).await.unwrap();
         session.finish_body().await.unwrap();
         let line = format!("HTTP/1.1 {status} {said}\r\nContent-Length: 0\r\n").into_bytes();
