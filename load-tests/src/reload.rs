@@ -26,9 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a reload has when nobody asks: its end, and that of the generation before, are well inside.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What the gateway calls its threads.
-const WORKER: &str = "gateway";
-
 /// The route that answers with the config's number.
 const NUMBER: &str = "/rig/number";
 
@@ -65,7 +62,7 @@ impl Subject {
     /// as long a time without a change: it has timers of its own.
     fn quiet_reload(&mut self, watcher: &mut Client) -> Result<(Duration, Duration), Failure> {
         self.write()?;
-        let worker = || self.gateway.process.oldest_thread_cpu(WORKER);
+        let worker = || self.gateway.process.main_thread_cpu();
         let before = worker()?;
         std::thread::sleep(QUIET);
         let between = worker()?;

@@ -298,24 +298,14 @@ impl Process {
         threads(self.id()).map(Turns)
     }
 
-    /// CPU time of the oldest thread of a name, in nanoseconds. A runtime's first worker is older than any of its helpers.
+    /// CPU time of the thread that it began with, in nanoseconds: a gateway of one thread serves on it.
     ///
     /// # Errors
     ///
-    /// When there is none.
-    pub fn oldest_thread_cpu(&self, name: &str) -> Result<u64, Failure> {
-        let mut oldest: Option<(u32, u64)> = None;
-        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
-            let path = task?.path();
-            // A thread may end between the listing and the look.
-            let Ok(comm) = fs::read_to_string(path.join("comm")) else { continue };
-            let Ok(stat) = fs::read_to_string(path.join("schedstat")) else { continue };
-            let id: u32 = path.file_name().and_then(|id| id.to_str()).unwrap_or_default().parse()?;
-            if comm.trim() == name && oldest.is_none_or(|(other, _)| id < other) {
-                oldest = Some((id, stat.split(' ').next().unwrap_or_default().parse()?));
-            }
-        }
-        oldest.map(|(_, nanoseconds)| nanoseconds).ok_or_else(|| format!("no thread is called {name}").into())
+    /// When it has ended.
+    pub fn main_thread_cpu(&self) -> Result<u64, Failure> {
+        let stat = fs::read_to_string(format!("/proc/{0}/task/{0}/schedstat", self.id()))?;
+        Ok(stat.split(' ').next().unwrap_or_default().parse()?)
     }
 
     /// Bytes of memory that it holds.
