@@ -1,7 +1,7 @@
 //! Processes: started on a core, measured through `/proc`, ended by their own id.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -304,8 +304,9 @@ impl Process {
     ///
     /// When it has ended.
     pub fn main_thread_cpu(&self) -> Result<u64, Failure> {
-        let stat = fs::read_to_string(format!("/proc/{0}/task/{0}/schedstat", self.id()))?;
-        Ok(stat.split(' ').next().unwrap_or_default().parse()?)
+        let threads = threads(self.id())?;
+        let first = threads.get(OsStr::new(&self.id().to_string()));
+        first.map(|turn| turn.ran).ok_or_else(|| "it has ended".into())
     }
 
     /// Bytes of memory that it holds.

@@ -188,7 +188,7 @@ fn kept(fields: &HeaderMap, name: &HeaderName) -> String {
     all
 }
 
-/// An id as a field's value. It is hex digits, as a trace is but for its dashes, so nothing in it has to be looked for.
+/// An id as a field's value. Ids are hex digits, and traces have dashes besides, so neither is looked through for what a value may not have.
 #[must_use]
 pub fn id_value(id: RequestId) -> HeaderValue {
     header_value_from_slice(&id.to_hex())

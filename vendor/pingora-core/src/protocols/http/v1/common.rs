@@ -38,8 +38,8 @@ pub const CRLF: &[u8; 2] = b"\r\n";
 pub(super) const HEADER_SECTION_END: &[u8; 4] = b"\r\n\r\n";
 pub const HEADER_KV_DELIMITER: &[u8; 2] = b": ";
 
-/// Changed by Portcullis, see vendor/README.md: what the fields of a head take on the wire. The case of a name is
-/// not kept at the price of its length.
+/// Changed by Portcullis, see vendor/README.md: what the fields of a head take on the wire. A name has
+/// one length in any case.
 pub(super) fn fields_len(headers: &HMap) -> usize {
     headers
         .iter()
